@@ -1,0 +1,52 @@
+# `make run` and `make test` work on a fresh machine with Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: setup dev run outage recover test lint bench lock clean
+
+setup: $(VENV)/.run.stamp
+
+$(VENV)/.run.stamp: requirements/run.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mainstay needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+dev: setup $(VENV)/.dev.stamp
+
+$(VENV)/.dev.stamp: requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	touch $@
+
+run: setup
+	$(BIN)/mainstay up --apply examples/shop.yaml \
+	  --with "$(BIN)/python -m examples.shop --port 9001 --data var/shop" \
+	  --with "$(BIN)/python -m examples.receiver --port 9999"
+
+outage: setup
+	$(BIN)/python -m examples.shop.fault errors 1
+
+recover: setup
+	$(BIN)/python -m examples.shop.fault clear
+
+test: dev
+	$(BIN)/python -m pytest -n 2
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: dev
+	$(BIN)/python -m bench
+
+# The lock is made with uv, for every platform and Python from 3.11.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q requirements/run.in -o requirements/run.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) var output

@@ -1,0 +1,5 @@
+import sys
+
+from mainstay.cli import main
+
+sys.exit(main())

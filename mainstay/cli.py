@@ -1,0 +1,78 @@
+"""The `mainstay` command. Each subcommand is a module with `add_arguments(parser)` and `run(args) -> exit status`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mainstay import __version__
+from mainstay.foundation.environment import BadEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a subcommand lives, and what it is for."""
+
+    module: str
+    help: str
+    django: bool = True  # whether it needs models, and so the database settings
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command("mainstay.foundation.processes.supervise", "run everything: web, monitor and worker", django=False),
+    "web": Command("mainstay.web.server", "run the web process: pages, API, pings"),
+    "monitor": Command("mainstay.monitor", "run the monitor process: checks"),
+    "worker": Command("mainstay.worker", "run the worker process: pages, seals, clean-up"),
+    "prepare": Command("mainstay.prepare", "bring the database up to date and make the first administrator"),
+    "plan": Command("mainstay.config.commands.plan", "show what a configuration file would change"),
+    "apply": Command("mainstay.config.commands.apply", "make the configuration what a file says"),
+    "export": Command("mainstay.config.commands.export", "print the configuration as a file"),
+    "status": Command("mainstay.web.status", "tell what is wrong now"),
+    "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
+    "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),
+    "journal": Command("mainstay.foundation.journal.command", "verify, show and export the journal"),
+    "doctor": Command("mainstay.foundation.processes.doctor", "check this installation", django=False),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return its exit status: 0 done, 1 failed, 2 wrong usage or settings."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    parser = argparse.ArgumentParser(prog="mainstay", description="The maintenance and support desk for applications.")
+    parser.add_argument("--version", action="version", version=f"mainstay {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command_name, command in COMMANDS.items():
+        sub = subparsers.add_parser(command_name, help=command.help, description=command.help.capitalize() + ".")
+        if command_name == name:  # only the one that runs is imported: `mainstay up` stays small
+            try:
+                module = _load(command)
+            except BadEnvironment as error:
+                sys.stderr.write(f"mainstay: the environment is not usable:\n{error}\n")
+                return 2
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    try:
+        status = args.run(args)
+    except BadEnvironment as error:
+        sys.stderr.write(f"mainstay: the environment is not usable:\n{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; point stdout elsewhere so that Python's last flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(status)
+
+
+def _load(command: Command):  # type: ignore[no-untyped-def]  # a module, whose functions argparse calls
+    if command.django:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+        import django
+
+        django.setup()
+    return importlib.import_module(command.module)

@@ -1,0 +1,51 @@
+"""Every page declares the permission it needs; `SignInRequired` (web/security.py) refuses one that declares nothing.
+
+    @needs(Permission.CHECKS_EDIT)
+    def edit(request): …
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, cast
+
+from django.http import HttpRequest, HttpResponseBase
+
+from mainstay.foundation.accounts.actor import Actor, NotAllowed
+from mainstay.foundation.accounts.models import User
+from mainstay.foundation.accounts.permissions import Permission
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who is signed in.
+
+    Raises:
+        NotAllowed: nobody is.
+    """
+    user = request.user
+    if not isinstance(user, User):
+        raise NotAllowed("Nobody is signed in.")
+    return user.actor
+
+
+def needs(permission: Permission) -> Callable[[View[P]], View[P]]:
+    """Let only those call the page who hold `permission`; the rest get 403 with the reason."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            actor_of(request).need(permission)
+            return view(request, *args, **kwargs)
+
+        guarded.permission = permission  # type: ignore[attr-defined]  # read by the test of role × page
+        return cast(View[P], guarded)
+
+    return decorate
+
+
+def public(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a page that needs no sign-in."""
+    view.public = True  # type: ignore[attr-defined]  # read by SignInRequired
+    return view

@@ -1,0 +1,212 @@
+"""What people do with people, teams and tokens: permission, change and journal entry in one transaction."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+
+from mainstay.foundation import secrets
+from mainstay.foundation.accounts import facts
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.accounts.models import SignInLink, Team, Token, User
+from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.refusal import Refused, need_unmanaged
+
+TOKEN_PREFIX = "mst_"  # noqa: S105  # what marks a token, not one
+TOKEN_MOST = timedelta(days=3650)
+
+
+def subject(user: User) -> Subject:
+    """Return the person as the journal names them."""
+    return Subject("user", user.pk, str(user))
+
+
+@transaction.atomic
+def create_user(email: str, role: Role, name: str, actor: Actor, at: datetime, *, time_zone: str = "UTC") -> User:
+    """Add a person. They sign in first by a link (`make_sign_in_link`) and then choose a password.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Refused(f"{email!r} is not an e-mail address", "email") from None
+    if User.objects.filter(email=address).exists():
+        raise Refused(f"{address} is there already", "email", conflict=True)
+    user = User.objects.create_user(address, None, role=role.value, name=name.strip(), time_zone=time_zone)
+    write(facts.USER_CREATED, subject(user), actor, at, role=role.value)
+    return user
+
+
+@transaction.atomic
+def edit_user(user: User, actor: Actor, at: datetime, *, role: Role | None = None, name: str | None = None, time_zone: str | None = None) -> None:
+    """Change a person's role, name or time zone.
+
+    Raises:
+        NotAllowed, Refused: the last administrator must stay one.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    changed = []
+    if role is not None and role.value != user.role:
+        if user.role == Role.ADMIN and not _other_admins(user):
+            raise Refused("the last administrator must stay one", "role")
+        user.role = role.value
+        changed.append("role")
+    if name is not None and name.strip() != user.name:
+        user.name = name.strip()
+        changed.append("name")
+    if time_zone is not None and time_zone != user.time_zone:
+        user.time_zone = time_zone
+        changed.append("time_zone")
+    if changed:
+        user.save(update_fields=changed)
+        write(facts.USER_EDITED, subject(user), actor, at, fields=changed)
+
+
+@transaction.atomic
+def deactivate(user: User, actor: Actor, at: datetime) -> None:
+    """Take a person's access away, with all their sessions. Their name stays in the journal.
+
+    Raises:
+        NotAllowed, Refused: the last administrator must stay.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    if user.role == Role.ADMIN and not _other_admins(user):
+        raise Refused("the last administrator must stay")
+    user.is_active = False
+    user.set_unusable_password()
+    user.save(update_fields=["is_active", "password"])
+    end_sessions(user)
+    write(facts.USER_DEACTIVATED, subject(user), actor, at)
+
+
+def end_sessions(user: User) -> int:
+    """Sign a person out everywhere; return the number of sessions."""
+    from allauth.usersessions.models import UserSession
+
+    keys = list(UserSession.objects.filter(user=user).values_list("session_key", flat=True))
+    Session.objects.filter(session_key__in=keys).delete()
+    UserSession.objects.filter(user=user).delete()
+    return len(keys)
+
+
+@transaction.atomic
+def make_sign_in_link(user: User, actor: Actor, at: datetime, lasts: timedelta) -> str:
+    """Return a link that signs `user` in once; links made before are void.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    SignInLink.objects.filter(user=user, used_at=None).delete()
+    token = secrets.new_token("")
+    SignInLink.objects.create(user=user, digest=secrets.digest(token), created_at=at, expires_at=at + lasts)
+    write(facts.SIGN_IN_LINK_MADE, subject(user), actor, at)
+    return f"{settings.BASE_URL}/sign-in/{token}"
+
+
+@transaction.atomic
+def use_sign_in_link(token: str, at: datetime) -> User | None:
+    """Return the person whose link `token` is, and void it; None when it is unknown, used or too old."""
+    link = SignInLink.objects.select_related("user").filter(digest=secrets.digest(token)).first()
+    if link is None or not link.user.is_active:
+        return None
+    if not SignInLink.objects.filter(pk=link.pk, used_at=None, expires_at__gt=at).update(used_at=at):
+        return None
+    write(facts.USER_SIGNED_IN, subject(link.user), link.user.actor, at, method="one-time link")
+    return link.user
+
+
+@transaction.atomic
+def create_token(name: str, role: Role, actor: Actor, at: datetime, *, expires_at: datetime | None = None) -> tuple[Token, str]:
+    """Create an API token; return its row and the token itself, which is not stored.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    if not name.strip() or len(name) > 100 or "\0" in name:
+        raise Refused("give a name of 1 to 100 characters that says what the token is for", "name")
+    if expires_at is not None and not at < expires_at <= at + TOKEN_MOST:
+        raise Refused("must be in the future and within ten years", "expires")
+    token = secrets.new_token(TOKEN_PREFIX)
+    row = Token.objects.create(
+        name=name.strip(),
+        role=role.value,
+        digest=secrets.digest(token),
+        hint=token[: len(TOKEN_PREFIX) + 4],
+        created_by=actor.name,
+        created_at=at,
+        expires_at=expires_at,
+    )
+    expires = f"{expires_at:%Y-%m-%d}" if expires_at else "never"
+    write(facts.TOKEN_CREATED, Subject("token", row.pk, row.name), actor, at, role=role.value, expires=expires)
+    return row, token
+
+
+@transaction.atomic
+def revoke_token(token: Token, actor: Actor, at: datetime) -> None:
+    """Make a token void.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
+        write(facts.TOKEN_REVOKED, Subject("token", token.pk, token.name), actor, at)
+
+
+@transaction.atomic
+def put_team(name: str, email: str, members: list[User], actor: Actor, at: datetime, *, existing: Team | None = None, by_file: str = "") -> Team:
+    """Create a team, or change one.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.PEOPLE_EDIT if not by_file else Permission.CONFIG_APPLY)
+    if existing is not None:
+        need_unmanaged(f"The team {existing.name}", existing.managed_by, by_file)
+    if not name.strip() or len(name) > 100:
+        raise Refused("give a name of 1 to 100 characters", "name")
+    if Team.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
+        raise Refused(f"a team named {name} exists already", "name", conflict=True)
+    team = existing or Team()
+    changed = [field for field, value in (("name", name), ("email", email)) if getattr(team, field) != value]
+    team.name, team.email, team.managed_by = name, email, by_file
+    team.save()
+    if {user.pk for user in members} != set(team.members.values_list("pk", flat=True)):
+        team.members.set(members)
+        changed.append("members")
+    about = Subject("team", team.pk, team.name)
+    if existing is None:
+        write(facts.TEAM_CREATED, about, actor, at)
+    elif changed:
+        write(facts.TEAM_EDITED, about, actor, at, fields=changed)
+    return team
+
+
+@transaction.atomic
+def remove_team(team: Team, actor: Actor, at: datetime, *, by_file: str = "") -> None:
+    """Remove a team that owns nothing.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.PEOPLE_EDIT if not by_file else Permission.CONFIG_APPLY)
+    need_unmanaged(f"The team {team.name}", team.managed_by, by_file)
+    owned = list(team.applications.values_list("name", flat=True)[:5])
+    if owned:
+        raise Refused(f"{team.name} still owns {', '.join(owned)}; give them another owner first", conflict=True)
+    write(facts.TEAM_REMOVED, Subject("team", team.pk, team.name), actor, at)
+    team.delete()
+
+
+def _other_admins(user: User) -> bool:
+    return User.objects.filter(role=Role.ADMIN.value, is_active=True).exclude(pk=user.pk).exists()

@@ -1,0 +1,185 @@
+"""What people do with the catalog: permission, change and journal entry in one transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.accounts.models import Team
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.catalog import facts
+from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.foundation.catalog.models import Application, Component, Dependency, Environment
+from mainstay.foundation.catalog.spec import ApplicationSpec, ComponentSpec
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.processes.models import Revision
+from mainstay.foundation.refusal import Refused, need_unmanaged
+
+SIMPLE_FIELDS = ("tier", "description", "repository")
+
+
+def subject(application: Application) -> Subject:
+    """Return the application as the journal names it."""
+    return Subject("application", application.pk, application.name, application.pk)
+
+
+@transaction.atomic
+def put_application(
+    spec: ApplicationSpec,
+    actor: Actor,
+    at: datetime,
+    *,
+    existing: Application | None = None,
+    by_file: str = "",
+    dependencies: bool = True,
+) -> Application:
+    """Create an application, or make an existing one what `spec` says; return it.
+
+    Environments and components that `spec` does not name are removed. A file's applications are put with
+    `dependencies` false and `depend` is called when all exist, since they may name each other's components.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.CATALOG_EDIT)
+    owner = _owner(spec)
+    if existing is None:
+        if Application.objects.filter(name=spec.name).exists():
+            raise Refused(f"an application named {spec.name} exists already", "name", conflict=True)
+        application = Application.objects.create(
+            name=spec.name,
+            tier=spec.tier,
+            description=spec.description,
+            owner=owner,
+            repository=spec.repository,
+            links=[link.model_dump() for link in spec.links],
+            managed_by=by_file,
+            created_at=at,
+        )
+        write(facts.APPLICATION_CREATED, subject(application), actor, at, tier=spec.tier)
+        _put_parts(application, spec)
+        if dependencies:
+            depend(application, spec.components)
+        return application
+    need_unmanaged(f"The application {existing.name}", existing.managed_by, by_file)
+    was = spec_of(existing)
+    existing.name, existing.owner, existing.managed_by = spec.name, owner, by_file
+    existing.tier, existing.description, existing.repository = spec.tier, spec.description, spec.repository
+    existing.links = [link.model_dump() for link in spec.links]
+    if was.name != spec.name and Application.objects.filter(name=spec.name).exists():
+        raise Refused(f"an application named {spec.name} exists already", "name", conflict=True)
+    existing.save()
+    _put_parts(existing, spec)
+    if dependencies:
+        depend(existing, spec.components)
+    changed = [name for name in ApplicationSpec.model_fields if getattr(was, name) != getattr(spec, name)]
+    if changed:
+        write(facts.APPLICATION_EDITED, subject(existing), actor, at, fields=changed)
+        Revision.bump("checks")
+    return existing
+
+
+@transaction.atomic
+def depend(application: Application, components: Iterable[ComponentSpec]) -> None:
+    """Set what the components of `application` depend on; a cycle is refused, naming it.
+
+    Raises:
+        Refused: an unknown component, or a cycle.
+    """
+    wanted: set[tuple[int, int]] = set()
+    mine = {component.name: component for component in application.components.all()}
+    for place, component in enumerate(components):
+        for name in component.needs:
+            owner, _, part = name.rpartition("/")
+            needed = (
+                Component.objects.filter(application__name=owner, name=part).first() if owner else mine.get(part)
+            )
+            field = f"components.{place}.needs"
+            if needed is None:
+                raise Refused(f"no component named {name} exists", field)
+            if needed == mine[component.name]:
+                raise Refused(f"{name} cannot need itself", field)
+            wanted.add((mine[component.name].pk, needed.pk))
+    present = set(Dependency.objects.filter(component__application=application).values_list("component_id", "needs_id"))
+    if wanted == present:
+        return
+    for one, other in present - wanted:
+        Dependency.objects.filter(component=one, needs=other).delete()
+    Dependency.objects.bulk_create(Dependency(component_id=one, needs_id=other) for one, other in wanted - present)
+    edges: dict[str, list[str]] = {}
+    for row in Dependency.objects.select_related("component__application", "needs__application"):
+        edges.setdefault(str(row.component), []).append(str(row.needs))
+    cycle = find_cycle(edges)
+    if cycle:
+        raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "components")
+    Revision.bump("checks")
+
+
+@transaction.atomic
+def remove_application(application: Application, actor: Actor, at: datetime, *, by_file: str = "") -> None:
+    """Remove an application with its checks. The journal keeps its facts.
+
+    Raises:
+        NotAllowed, Managed.
+    """
+    actor.need(Permission.CATALOG_EDIT)
+    need_unmanaged(f"The application {application.name}", application.managed_by, by_file)
+    write(facts.APPLICATION_REMOVED, subject(application), actor, at)
+    application.delete()
+    Revision.bump("checks")
+
+
+def spec_of(application: Application) -> ApplicationSpec:
+    """Return the application as people write it."""
+    environments = application.environments.order_by("id")
+    components = application.components.order_by("id").prefetch_related("dependencies__needs__application")
+    return ApplicationSpec.model_validate(
+        {
+            "name": application.name,
+            "tier": application.tier,
+            "description": application.description,
+            "owner": application.owner.name if application.owner else None,
+            "repository": application.repository,
+            "links": application.links,
+            "environments": [{"name": row.name, "url": row.url} for row in environments],
+            "components": [
+                {
+                    "name": row.name,
+                    "description": row.description,
+                    "needs": [_name_from(row, dependency) for dependency in row.dependencies.all()],
+                }
+                for row in components
+            ],
+        }
+    )
+
+
+def _name_from(component: Component, dependency: Dependency) -> str:
+    needs = dependency.needs
+    return needs.name if needs.application_id == component.application_id else str(needs)
+
+
+def _owner(spec: ApplicationSpec) -> Team | None:
+    if spec.owner is None:
+        return None
+    owner = Team.objects.filter(name=spec.owner).first()
+    if owner is None:
+        raise Refused(f"no team named {spec.owner} exists", "owner")
+    return owner
+
+
+def _put_parts(application: Application, spec: ApplicationSpec) -> None:
+    for kind, parts in (("environments", spec.environments), ("components", spec.components)):
+        names = [part.name for part in parts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise Refused(f"the name {twice[0]} is given twice", kind)
+    application.environments.exclude(name__in=[part.name for part in spec.environments]).delete()
+    for environment in spec.environments:
+        Environment.objects.update_or_create(application=application, name=environment.name, defaults={"url": environment.url})
+    application.components.exclude(name__in=[part.name for part in spec.components]).delete()
+    for component in spec.components:
+        Component.objects.update_or_create(
+            application=application, name=component.name, defaults={"description": component.description}
+        )

@@ -1,0 +1,61 @@
+"""The kinds of facts. Each is declared once, by the wing that writes it, with its fields and its sentence.
+
+    CHECK_CHANGED = declare("check.changed", "{subject} went from {was} to {health}: {message}", was=str, health=str, …)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KINDS: dict[str, "EntryKind"] = {}
+
+
+class BadFact(TypeError):
+    """A fact was written with a field missing, unknown, or of the wrong type: a defect of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryKind:
+    """A kind of fact: its name, the sentence people read, its fields and their JSON types."""
+
+    name: str
+    template: str
+    fields: Mapping[str, type | tuple[type, ...]]
+
+    def check(self, facts: Mapping[str, Any]) -> None:
+        """Raise `BadFact` unless `facts` has exactly the declared fields, each null or of its type."""
+        if facts.keys() != self.fields.keys():
+            wrong = sorted(facts.keys() ^ self.fields.keys())
+            raise BadFact(f"{self.name}: fields missing or unknown: {', '.join(wrong)}")
+        for name, value in facts.items():
+            if value is not None and not isinstance(value, self.fields[name]):
+                raise BadFact(f"{self.name}: {name} is {type(value).__name__}, declared as {self.fields[name]}")
+
+
+def declare(name: str, template: str, **fields: type | tuple[type, ...]) -> EntryKind:
+    """Declare a kind of fact. `template` may name `{subject}` and the fields."""
+    if name in KINDS:
+        raise BadFact(f"the kind {name} is declared twice")
+    kind = KINDS[name] = EntryKind(name, template, fields)
+    kind.template.format(subject="", **{field: "" for field in fields})
+    return kind
+
+
+def sentence(kind: str, subject: str, facts: Mapping[str, Any]) -> str:
+    """Return the sentence of a fact; a kind that is no longer declared is shown by name and facts."""
+    declared = KINDS.get(kind)
+    if declared is None:
+        return f"{subject}: {kind} {', '.join(f'{k}={v}' for k, v in facts.items())}".strip()
+    shown = {name: _shown(facts.get(name)) for name in declared.fields}
+    text = declared.template.format(subject=subject, **shown).strip()
+    return text.removesuffix(":").removesuffix("()").strip()
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)

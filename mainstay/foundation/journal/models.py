@@ -1,0 +1,59 @@
+"""The journal's two tables: facts, and the seals that chain them.
+
+Both are append-only: triggers (migration 0002) refuse UPDATE and DELETE, save for the one step that seals an entry.
+"""
+
+from datetime import datetime
+
+from django.db import models
+
+from mainstay.foundation.clock import now
+
+
+class Seal(models.Model):
+    """A batch of entries, chained to the batch before it by SHA-256.
+
+    `leaves` holds 40 bytes per entry, in order of id: the id (8 bytes, big-endian) and the SHA-256 of the entry.
+    `digest` = SHA-256(previous digest + leaves). `previous` is unique, so two sealers can never fork the chain.
+    """
+
+    previous = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="following")
+    is_first = models.BooleanField(null=True, unique=True)  # true for one row only: NULLs are not compared
+    sealed_at = models.DateTimeField()
+    leaves = models.BinaryField()
+    digest = models.BinaryField(max_length=32)
+
+
+class Entry(models.Model):
+    """One fact: what happened, to what, when, by whom."""
+
+    at = models.DateTimeField(default=now)
+    kind = models.CharField(max_length=60)
+    subject = models.CharField(max_length=80)  # "check:12"
+    subject_name = models.CharField(max_length=300)  # as it was called then
+    application = models.BigIntegerField(null=True)  # no foreign key: facts outlive what they are about
+    actor = models.CharField(max_length=100)
+    actor_name = models.CharField(max_length=200)
+    facts = models.JSONField(default=dict)
+    seal = models.ForeignKey(Seal, on_delete=models.PROTECT, null=True, related_name="entries", db_index=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subject", "id"], name="entry_subject"),
+            models.Index(fields=["application", "id"], name="entry_application"),
+            models.Index(fields=["kind", "id"], name="entry_kind"),
+            models.Index(fields=["at"], name="entry_at"),
+            models.Index(fields=["id"], condition=models.Q(seal__isnull=True), name="entry_unsealed"),
+            models.Index(fields=["seal"], name="entry_seal"),
+        ]
+
+    def sentence(self) -> str:
+        """Return the fact as one English sentence."""
+        from mainstay.foundation.journal.kinds import sentence
+
+        return sentence(self.kind, self.subject_name, self.facts)
+
+    @property
+    def at_utc(self) -> datetime:
+        """The time of the fact."""
+        return self.at

@@ -1,0 +1,36 @@
+"""The processes of Mainstay and the revision counters by which they notice each other's changes."""
+
+from django.db import models, transaction
+from django.db.models import F
+
+
+class Process(models.Model):
+    """One running process; its beat tells that its cycles run, and how late they are."""
+
+    role = models.CharField(max_length=20)  # web, monitor, worker
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    boot = models.CharField(max_length=64)  # start of this pid, so that a reused pid is not taken for it
+    started_at = models.DateTimeField()
+    beat_at = models.DateTimeField(db_index=True)
+    lag_s = models.FloatField(default=0)  # how late the slowest cycle is
+    detail = models.JSONField(default=dict)
+
+
+class Revision(models.Model):
+    """Counts changes of a kind of configuration; loops compare it instead of reading everything again."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    number = models.BigIntegerField(default=0)
+
+    @staticmethod
+    def bump(name: str) -> None:
+        """Count one change, in the transaction of the change."""
+        with transaction.atomic():
+            if not Revision.objects.filter(name=name).update(number=F("number") + 1):
+                Revision.objects.get_or_create(name=name, defaults={"number": 1})
+
+    @staticmethod
+    def current(name: str) -> int:
+        """Return the present count, 0 before the first change."""
+        return Revision.objects.filter(name=name).values_list("number", flat=True).first() or 0

@@ -1,0 +1,189 @@
+"""`mainstay up`: starts web, monitor and worker, restarts what dies, stops all within five seconds.
+
+Imports no Django: the supervisor is a small process that has little to go wrong.
+"""
+
+import argparse
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from mainstay.foundation import environment as env
+
+ROLES = ("web", "monitor", "worker")
+STOP_S = 4.0  # then SIGKILL: the promise is five seconds
+BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
+STEADY_AFTER_S = 30.0  # a child that ran so long starts again without delay
+PORT_WAIT_S = 3.0
+
+
+class CannotStart(RuntimeError):
+    """The program cannot start; the message says why and how to mend it."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One supervised program."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    backoff_s: float = BACKOFF_LEAST_S
+    restarts: int = field(default=0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `mainstay up`."""
+    parser.add_argument("--apply", metavar="FILE", action="append", default=[], help="apply this configuration file first")
+    parser.add_argument(
+        "--with", metavar="COMMAND", dest="also", action="append", default=[], help="supervise one more program"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT. Exit status 0 after a clean stop, 1 when it cannot start."""
+    environment = env.read()
+    try:
+        with lock(environment.home):
+            for name, port in (("MAINSTAY_PORT", environment.port), ("MAINSTAY_MONITOR_PORT", environment.monitor_port)):
+                need_port(environment.host, port, name)
+            prepare(args.apply)
+            commands = {role: [sys.executable, "-m", "mainstay", role] for role in ROLES}
+            commands |= {line: shlex.split(line) for line in args.also}
+            return Supervisor([Child(name, command) for name, command in commands.items()]).run()
+    except CannotStart as error:
+        sys.stderr.write(f"mainstay: {error}\n")
+        return 1
+
+
+class lock:  # noqa: N801  # reads as a verb: with lock(home)
+    """Holds the data directory; the kernel lets go of it however this process ends."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = home / "mainstay.lock"
+        self.file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self.file = self.path.open("a+", encoding="ascii")
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.file.seek(0)
+            holder = self.file.read().strip() or "?"
+            self.file.close()
+            raise CannotStart(
+                f"the data directory {self.path.parent} is in use by process {holder}."
+                " Stop that one, or set MAINSTAY_HOME to another directory."
+            ) from None
+        self.file.truncate(0)
+        self.file.write(f"{os.getpid()}\n")
+        self.file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
+def need_port(host: str, port: int, variable: str) -> None:
+    """Raise `CannotStart` unless `port` can be listened on; waits a little for a predecessor that is just ending."""
+    give_up = time.monotonic() + PORT_WAIT_S
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                problem = error.strerror
+            else:
+                return
+        if time.monotonic() > give_up:
+            raise CannotStart(
+                f"cannot listen on {host}:{port}: {problem}. Stop what listens there, or set {variable} to another port."
+            )
+        time.sleep(0.1)
+
+
+def prepare(files: list[str]) -> None:
+    """Bring the database up to date, make the first administrator, apply `files`; in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "mainstay", "prepare", *files], check=False)
+    if done.returncode:
+        raise CannotStart("the database could not be prepared; the reason is above.")
+
+
+class Supervisor:
+    """Keeps children running until it is told to stop."""
+
+    def __init__(self, children: list[Child]) -> None:
+        self.children = children
+        self.stopping = False
+
+    def run(self) -> int:
+        """Start all, restart what ends, and return 0 after a clean stop."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        while not self.stopping:
+            now = time.monotonic()
+            for child in self.children:
+                self._tend(child, now)
+            time.sleep(0.1)
+        self._end()
+        return 0
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _tend(self, child: Child, now: float) -> None:
+        if child.process is None:
+            if now >= child.start_at:
+                self._start(child, now)
+            return
+        status = child.process.poll()
+        if status is None:
+            return
+        if now - child.started_at >= STEADY_AFTER_S:
+            child.backoff_s = BACKOFF_LEAST_S
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        _say(f"{child.name} {how}; starting it again in {child.backoff_s:g} s")
+        child.process, child.start_at = None, now + child.backoff_s
+        child.backoff_s = min(child.backoff_s * 2, BACKOFF_MOST_S)
+        child.restarts += 1
+
+    def _start(self, child: Child, now: float) -> None:
+        try:
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
+            child.process = subprocess.Popen(child.command, start_new_session=True, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            _say(f"{child.name} cannot be started: {error}")
+            child.start_at, child.backoff_s = now + child.backoff_s, min(child.backoff_s * 2, BACKOFF_MOST_S)
+            return
+        child.started_at = now
+
+    def _end(self) -> None:
+        running = [child.process for child in self.children if child.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"mainstay: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,156 @@
+"""Keys and the encryption of stored secrets (channel tokens, passwords of checks).
+
+One key, made at the first start and kept in a file that only its owner may read, signs sessions and, through a
+derivation of its own, encrypts secrets at rest with Fernet (AES-128-CBC and HMAC-SHA256). Imports no Django.
+"""
+
+import base64
+import hashlib
+import os
+import secrets as random
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import BaseModel, SecretStr
+
+from mainstay.foundation.environment import Environment
+
+SEALED_PREFIX = "sealed:v1:"
+MASK = "********"
+KEY_BYTES = 48
+
+
+class LostKey(RuntimeError):
+    """A stored secret cannot be opened with the present key."""
+
+
+def secret_key(environment: Environment) -> str:
+    """Return the key, making the key file (mode 0600) when neither variable nor file exists."""
+    if environment.secret_key:
+        return environment.secret_key
+    path = environment.secret_key_file
+    if not path.exists():
+        make_key(path)
+    return path.read_text(encoding="ascii").strip()
+
+
+def make_key(path: Path) -> None:
+    """Write a fresh key to `path`, complete or not at all, readable by its owner only.
+
+    Hard-linking a finished file into place lets two processes that start together agree on one key.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{random.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(random.token_urlsafe(KEY_BYTES) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+@lru_cache(maxsize=4)
+def _box(key: str) -> Fernet:
+    derived = HKDF(SHA256(), 32, salt=None, info=b"mainstay stored secrets v1").derive(key.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def seal(plain: str, key: str) -> str:
+    """Return `plain` encrypted as text that says what it is."""
+    return SEALED_PREFIX + _box(key).encrypt(plain.encode()).decode("ascii")
+
+
+def unseal(sealed: str, key: str) -> str:
+    """Return the plain text of what `seal` returned.
+
+    Raises:
+        LostKey: it was sealed with another key.
+    """
+    try:
+        return _box(key).decrypt(sealed.removeprefix(SEALED_PREFIX).encode("ascii")).decode()
+    except InvalidToken:
+        raise LostKey(
+            "a stored secret cannot be decrypted with the present key: restore the file keys/secret.key"
+            " (or MAINSTAY_SECRET_KEY) that it was stored with, or enter the secret again"
+        ) from None
+
+
+def is_sealed(value: object) -> bool:
+    """Tell whether `value` is text that `seal` returned."""
+    return isinstance(value, str) and value.startswith(SEALED_PREFIX)
+
+
+def unseal_all(value: Any, key: str) -> Any:
+    """Return a JSON value with every sealed text in it opened."""
+    if is_sealed(value):
+        return unseal(value, key)
+    if isinstance(value, dict):
+        return {name: unseal_all(item, key) for name, item in value.items()}
+    if isinstance(value, list):
+        return [unseal_all(item, key) for item in value]
+    return value
+
+
+def mask_all(value: Any) -> Any:
+    """Return a JSON value with every sealed text replaced by a mask, as people and the API see it."""
+    if is_sealed(value):
+        return MASK
+    if isinstance(value, dict):
+        return {name: mask_all(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [mask_all(item) for item in value]
+    return value
+
+
+def new_token(prefix: str) -> str:
+    """Return a fresh random token with 256 bits, marked by `prefix` so that leak scanners recognise it."""
+    return prefix + random.token_urlsafe(32)
+
+
+def digest(token: str) -> str:
+    """Return what is stored of a random token: its SHA-256 in hex. (Not for passwords: those are guessable.)"""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def sealed_config(model: BaseModel, key: str) -> dict[str, Any]:
+    """Return settings as JSON-ready data, only what was set, with every `SecretStr` in them sealed."""
+    data: dict[str, Any] = _seal_in(model, model.model_dump(mode="json", by_alias=True, exclude_unset=True), key)
+    return data
+
+
+def _seal_in(value: Any, data: Any, key: str) -> Any:
+    if isinstance(value, SecretStr):
+        return seal(value.get_secret_value(), key)
+    if isinstance(value, BaseModel) and isinstance(data, dict):
+        fields = type(value).model_fields
+        names = {(fields[name].serialization_alias or fields[name].alias or name): name for name in value.model_fields_set}
+        return {
+            shown: _seal_in(getattr(value, names[shown]), item, key) if shown in names else item
+            for shown, item in data.items()
+        }
+    if isinstance(value, Mapping) and isinstance(data, dict):
+        return {name: _seal_in(value.get(name), item, key) for name, item in data.items()}
+    if isinstance(value, list | tuple) and isinstance(data, list):
+        return [_seal_in(one, item, key) for one, item in zip(value, data, strict=True)]
+    return data
+
+
+def keep_masked(given: Any, stored: Any, key: str) -> Any:
+    """Return `given` with each mask replaced by the secret stored at the same place, so that an edit keeps it."""
+    if given == MASK and is_sealed(stored):
+        return unseal(stored, key)
+    if isinstance(given, dict) and isinstance(stored, dict):
+        return {name: keep_masked(item, stored.get(name), key) for name, item in given.items()}
+    if isinstance(given, list) and isinstance(stored, list):
+        padded = [*stored, *[None] * max(0, len(given) - len(stored))]
+        return [keep_masked(one, other, key) for one, other in zip(given, padded, strict=False)]
+    return given

@@ -1,0 +1,263 @@
+"""What people do with checks and maintenance: permission, change and journal entry in one transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.db import transaction
+from django.db.models import F
+from pydantic import BaseModel
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.processes.models import Revision
+from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.secrets import sealed_config, unseal_all
+from mainstay.observe.checks import facts
+from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.models import Check, CheckState, Downtime, Maintenance
+from mainstay.observe.checks.spec import CheckSpec, Common
+from mainstay.observe.checks.windows import Window, validate
+
+DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER = 3, 2
+
+
+def subject(check: Check) -> Subject:
+    """Return the check as the journal names it."""
+    return Subject("check", check.pk, str(check), check.application_id)
+
+
+def settings_of(check: Check) -> BaseModel:
+    """Return the settings of the check's kind, secrets opened.
+
+    Raises:
+        pydantic.ValidationError, LostKey: what is stored cannot be used.
+    """
+    return KINDS[check.kind].Settings.model_validate(unseal_all(check.config, django_settings.SECRET_KEY))
+
+
+@transaction.atomic
+def put_check(
+    application: Application,
+    spec: Common,
+    actor: Actor,
+    at: datetime,
+    *,
+    existing: Check | None = None,
+    by_file: str = "",
+    needs: bool = True,
+) -> Check:
+    """Create a check, or make an existing one what `spec` says; return it.
+
+    A file's checks are put with `needs` false, and `set_needs` is called when all exist.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.CHECKS_EDIT)
+    if existing is not None:
+        need_unmanaged(f"The check {existing}", existing.managed_by, by_file)
+    check = existing or Check(application=application, created_at=at)
+    if Check.objects.filter(application=application, name=spec.name).exclude(pk=check.pk).exists():
+        raise Refused(f"{application.name} has a check named {spec.name} already", "name", conflict=True)
+    was = spec_of(check) if existing is not None else None
+    watched = (check.kind, check.target)
+    _fill(check, application, spec)
+    check.managed_by = by_file
+    if was is None:
+        check.save(force_insert=True)
+        CheckState.objects.create(check_ref=check)
+        write(facts.CHECK_CREATED, subject(check), actor, at, kind=check.kind, target=check.target)
+    else:
+        changed = differences(was, spec)
+        check.version = F("version") + 1
+        check.save()
+        check.refresh_from_db(fields=["version"])
+        if changed:
+            write(facts.CHECK_EDITED, subject(check), actor, at, fields=changed)
+            if was.paused != spec.paused:
+                write(facts.CHECK_PAUSED if spec.paused else facts.CHECK_RESUMED, subject(check), actor, at)
+            if was.paused != spec.paused:
+                _forget(check, at)
+            elif watched != (check.kind, check.target):
+                write(facts.CHECK_RESET, subject(check), actor, at, reason="what it watches was changed")
+                _forget(check, at)
+    if needs:
+        set_needs(check, spec.needs)
+    Revision.bump("checks")
+    return check
+
+
+@transaction.atomic
+def set_needs(check: Check, names: Iterable[str]) -> None:
+    """Set the checks that `check` needs; a cycle is refused, naming it.
+
+    Raises:
+        Refused: an unknown check, or a cycle.
+    """
+    wanted = []
+    for name in names:
+        owner, _, rest = name.rpartition("/")
+        needed = Check.objects.filter(application__name=owner or check.application.name, name=rest).first()
+        if needed is None:
+            raise Refused(f"no check named {name} exists", "needs")
+        if needed.pk == check.pk:
+            raise Refused("a check cannot need itself", "needs")
+        wanted.append(needed)
+    if {needed.pk for needed in wanted} == set(check.needs.values_list("pk", flat=True)):
+        return
+    check.needs.set(wanted)
+    edges: dict[str, list[str]] = {}
+    through = Check.needs.through.objects.values_list(
+        "from_check__application__name", "from_check__name", "to_check__application__name", "to_check__name"
+    )
+    for one_application, one, other_application, other in through:
+        edges.setdefault(f"{one_application}/{one}", []).append(f"{other_application}/{other}")
+    cycle = find_cycle(edges)
+    if cycle:
+        raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "needs")
+    Revision.bump("checks")
+
+
+@transaction.atomic
+def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "") -> None:
+    """Remove a check and its results; an alert of it is resolved by whoever hears of the removal.
+
+    Raises:
+        NotAllowed, Managed.
+    """
+    actor.need(Permission.CHECKS_EDIT)
+    need_unmanaged(f"The check {check}", check.managed_by, by_file)
+    write(facts.CHECK_REMOVED, subject(check), actor, at)
+    check.results.all().delete()
+    check.hours.all().delete()
+    check.pings.all().delete()
+    check.delete()
+    Revision.bump("checks")
+
+
+@transaction.atomic
+def pause(check: Check, actor: Actor, at: datetime, *, paused: bool) -> None:
+    """Stop or resume probing and paging. Allowed for checks that a file manages, too: at night it must be possible.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.MAINTENANCE_EDIT)
+    if not Check.objects.filter(pk=check.pk, paused=not paused).update(paused=paused, version=F("version") + 1):
+        return
+    write(facts.CHECK_PAUSED if paused else facts.CHECK_RESUMED, subject(check), actor, at)
+    _forget(check, at)
+    Revision.bump("checks")
+
+
+def _forget(check: Check, at: datetime) -> None:
+    """What a check was no longer counts once it is paused, resumed or watches something else."""
+    Downtime.objects.filter(check_ref=check, ended_at=None).update(ended_at=at)
+    CheckState.objects.filter(pk=check.pk).update(
+        health="unknown", since=at, message="", failures=0, answers=0, warnings=0, successes=0, history=0,
+        flapping=False, first_bad_at=None, blocked_by=None, started_at=None, due_at=None, changes=F("changes") + 1,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def announce(window: Window, actor: Actor, at: datetime, *, existing: Maintenance | None = None, by_file: str = "") -> Maintenance:
+    """Announce maintenance, or change what was announced.
+
+    Raises:
+        NotAllowed, BadWindow.
+    """
+    actor.need(Permission.MAINTENANCE_EDIT)
+    validate(window)
+    row = existing or Maintenance(created_at=at, created_by=actor.name)
+    need_unmanaged(f"The maintenance {row.name}", row.managed_by if existing else "", by_file)
+    row.name, row.application_id, row.match = window.name, window.application, dict(window.match)
+    row.starts_at, row.ends_at = window.starts_at, window.ends_at
+    row.cron, row.duration_s, row.time_zone = window.cron, window.duration.total_seconds() or None, window.zone
+    row.managed_by, row.cancelled_at = by_file, None
+    row.save()
+    when = f"{window.cron} ({window.zone})" if window.cron else f"{window.starts_at} to {window.ends_at}"
+    about = Subject("maintenance", row.pk, row.name, row.application_id)
+    write(facts.MAINTENANCE_ANNOUNCED, about, actor, at, when=when)
+    return row
+
+
+@transaction.atomic
+def cancel(row: Maintenance, actor: Actor, at: datetime, *, by_file: str = "") -> None:
+    """End or call off maintenance.
+
+    Raises:
+        NotAllowed, Managed.
+    """
+    actor.need(Permission.MAINTENANCE_EDIT)
+    need_unmanaged(f"The maintenance {row.name}", row.managed_by, by_file)
+    if Maintenance.objects.filter(pk=row.pk, cancelled_at=None).update(cancelled_at=at):
+        write(facts.MAINTENANCE_CANCELLED, Subject("maintenance", row.pk, row.name, row.application_id), actor, at)
+
+
+def spec_of(check: Check) -> Common:
+    """Return the check as people write it, secrets opened (mask before showing: `shown_spec`)."""
+    return CheckSpec.model_validate(_document(check, unseal_all(check.config, django_settings.SECRET_KEY)))
+
+
+def shown_spec(check: Check) -> dict[str, Any]:
+    """Return the check as a document for people and programs: secrets masked, defaults left out."""
+    from mainstay.foundation.secrets import mask_all
+
+    return {name: value for name, value in _document(check, mask_all(check.config)).items() if value not in (None, [], {}, "")}
+
+
+def _document(check: Check, config: Any) -> dict[str, Any]:
+    defaults = _thresholds(check.kind)
+    needs = [
+        row.name if row.application_id == check.application_id else str(row)
+        for row in (check.needs.select_related("application").order_by("id") if check.pk else ())
+    ]
+    return {
+        "name": check.name,
+        "environment": check.environment.name if check.environment else None,
+        "component": check.component.name if check.component else None,
+        check.kind: config,
+        "every": check.every_s,
+        "timeout": check.timeout_s,
+        "fail_after": check.fail_after if check.fail_after != defaults[0] else None,
+        "recover_after": check.recover_after if check.recover_after != defaults[1] else None,
+        "severity": check.severity,
+        "labels": check.labels,
+        "runbook": check.runbook,
+        "paused": check.paused,
+        "needs": needs,
+    }
+
+
+def differences(was: BaseModel, now: BaseModel) -> list[str]:
+    """Return the names of the fields in which two specs differ."""
+    return [name for name in type(now).model_fields if getattr(was, name) != getattr(now, name)]
+
+
+def _thresholds(kind: str) -> tuple[int, int]:
+    return (1, 1) if KINDS[kind].passive else (DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER)
+
+
+def _fill(check: Check, application: Application, spec: Common) -> None:
+    defaults = _thresholds(spec.kind)
+    check.name, check.kind = spec.name, spec.kind
+    check.config = sealed_config(spec.settings, django_settings.SECRET_KEY)
+    check.target = KINDS[spec.kind].target(spec.settings)[:500]
+    check.every_s, check.timeout_s = spec.every, spec.timeout
+    check.fail_after = spec.fail_after if spec.fail_after is not None else defaults[0]
+    check.recover_after = spec.recover_after if spec.recover_after is not None else defaults[1]
+    check.severity, check.labels, check.runbook, check.paused = spec.severity, spec.labels, spec.runbook, spec.paused
+    check.environment = check.component = None
+    if spec.environment is not None:
+        check.environment = application.environments.filter(name=spec.environment).first()
+        if check.environment is None:
+            raise Refused(f"{application.name} has no environment named {spec.environment}", "environment")
+    if spec.component is not None:
+        check.component = application.components.filter(name=spec.component).first()
+        if check.component is None:
+            raise Refused(f"{application.name} has no component named {spec.component}", "component")

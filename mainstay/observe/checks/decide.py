@@ -1,0 +1,173 @@
+"""What results add up to: pure functions, no Django. Times are aware datetimes.
+
+The states a person sees (DESIGN §4): paused, maintenance, unreachable, up, degraded, down, unknown. Results move only
+`health`; the others follow from the check, the windows and the time when somebody looks (`shown`).
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+HISTORY: Final = 20  # results looked at for flapping
+FLAPPING_FROM: Final = 8  # changes among them at which a check is flapping …
+FLAPPING_UNTIL: Final = 4  # … and at which it has settled; apart, so that flapping does not itself flap
+_HISTORY_MASK: Final = (1 << HISTORY) - 1
+OVERDUE_INTERVALS: Final = 2
+OVERDUE_LEAST: Final = timedelta(seconds=10)
+
+
+class Health(StrEnum):
+    """What a check's results add up to."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+_RANK: Final = {Health.UNKNOWN: -1, Health.UP: 0, Health.DEGRADED: 1, Health.DOWN: 2}
+
+
+class Status(StrEnum):
+    """What people see."""
+
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNREACHABLE = "unreachable"
+    PAUSED = "paused"
+    MAINTENANCE = "maintenance"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How many consecutive results decide."""
+
+    fail_after: int = 3
+    recover_after: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The memory of a check between results."""
+
+    health: Health = Health.UNKNOWN
+    failures: int = 0  # consecutive results that were down
+    answers: int = 0  # consecutive results that were not down
+    warnings: int = 0  # consecutive results that were down or degraded
+    successes: int = 0  # consecutive results that were up
+    history: int = 0  # one bit per result, the newest lowest; 1 = not up
+    flapping: bool = False
+    first_bad_at: datetime | None = None  # of the present run of bad results
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The new state, and what changed with it."""
+
+    state: State
+    was: Health
+    changed: bool  # health is another
+    began_flapping: bool = False
+    settled: bool = False
+    reason: str = ""
+
+
+def changes_in(history: int) -> int:
+    """Return how often neighbouring results differ among the last `HISTORY`."""
+    return ((history ^ (history >> 1)) & (_HISTORY_MASK >> 1)).bit_count()
+
+
+def observe(state: State, result: Health, at: datetime, thresholds: Thresholds) -> Verdict:
+    """Return what `result` makes of `state`.
+
+    A first success is believed at once (unknown → up). Down needs `fail_after` consecutive failures, degraded as many
+    results that were not up, up `recover_after` successes. A flapping check is at least degraded and does not get
+    better until it has settled: one page tells of it and no storm follows.
+    """
+    down, bad = result is Health.DOWN, result is not Health.UP
+    counted = replace(
+        state,
+        failures=state.failures + 1 if down else 0,
+        answers=0 if down else state.answers + 1,
+        warnings=state.warnings + 1 if bad else 0,
+        successes=0 if bad else state.successes + 1,
+        history=((state.history << 1) | bad) & _HISTORY_MASK,
+        first_bad_at=(state.first_bad_at or at) if bad else None,
+    )
+    swings = changes_in(counted.history)
+    flapping = swings > FLAPPING_UNTIL if state.flapping else swings >= FLAPPING_FROM
+    health, reason = _judge(counted, thresholds)
+    floor = max(state.health, Health.DEGRADED, key=_RANK.__getitem__)
+    if flapping and _RANK[health] < _RANK[floor]:
+        health, reason = floor, f"flapping: {swings} changes in {HISTORY} results"
+    return Verdict(
+        state=replace(counted, health=health, flapping=flapping),
+        was=state.health,
+        changed=health is not state.health,
+        began_flapping=flapping and not state.flapping,
+        settled=state.flapping and not flapping,
+        reason=reason,
+    )
+
+
+def _judge(state: State, thresholds: Thresholds) -> tuple[Health, str]:
+    """Return the health that the counters of `state` add up to, and why."""
+    if state.failures >= thresholds.fail_after:
+        return Health.DOWN, f"{state.failures} failures in a row, {thresholds.fail_after} needed"
+    if state.successes >= thresholds.recover_after or (state.health is Health.UNKNOWN and state.successes):
+        return Health.UP, f"{state.successes} successes in a row"
+    if state.health is Health.DOWN:
+        if state.answers >= thresholds.recover_after:
+            return Health.DEGRADED, "it answers again, but beyond a soft limit"
+    elif state.warnings >= thresholds.fail_after:
+        return Health.DEGRADED, f"{state.warnings} results in a row failed or beyond a soft limit"
+    return state.health, ""
+
+
+def overdue(last_at: datetime | None, created_at: datetime, every_s: float, timeout_s: float, now: datetime) -> bool:
+    """Tell whether a result should have come by now: a monitor that stands still must not look like a check that is up."""
+    allowance = timedelta(seconds=every_s * OVERDUE_INTERVALS + timeout_s)
+    return now - (last_at or created_at) > max(allowance, OVERDUE_LEAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The status people see, and why."""
+
+    status: Status
+    reason: str
+
+
+def shown(
+    health: Health,
+    message: str,
+    *,
+    paused: bool,
+    maintenance: str | None,
+    blocked_by: str | None,
+    late: bool,
+) -> Shown:
+    """Return what people see of a check; the first that applies of: paused, maintenance, overdue, unreachable, health.
+
+    Args:
+        maintenance: name of the window that covers the check now.
+        blocked_by: name of the down check that this one needs.
+        late: see `overdue`; not asked of heartbeats, whose lateness is a failure.
+    """
+    if paused:
+        return Shown(Status.PAUSED, "paused by hand: neither probed nor paged")
+    if maintenance is not None:
+        return Shown(Status.MAINTENANCE, f"in maintenance: {maintenance}")
+    if late:
+        return Shown(Status.UNKNOWN, "overdue: no result when one was due. Is the monitor running?")
+    if health is Health.DOWN and blocked_by is not None:
+        return Shown(Status.UNREACHABLE, f"{blocked_by}, which it needs, is down")
+    return Shown(Status(health.value), message)
+
+
+def reset(state: State) -> State:
+    """Return the state of a check that is resumed or whose target changed: what it was no longer counts."""
+    return replace(state, health=Health.UNKNOWN, failures=0, answers=0, warnings=0, successes=0, history=0, flapping=False, first_bad_at=None)

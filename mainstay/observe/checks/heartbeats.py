@@ -1,0 +1,65 @@
+"""When a heartbeat is due, and what a ping means: pure functions."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When a job reports: every so often after the last success, or by cron in a zone; `grace` later it is missing."""
+
+    every: timedelta | None = None
+    cron: str = ""
+    zone: str = "UTC"
+    grace: timedelta = timedelta()
+    max_runtime: timedelta | None = None  # from start to end; without it a started run has `grace`
+
+
+def expected_at(rhythm: Rhythm, last: datetime) -> datetime:
+    """Return when (UTC) the next success is expected after one at `last` (or after creation)."""
+    if rhythm.cron:
+        expected: datetime = next(CronSim(rhythm.cron, last.astimezone(ZoneInfo(rhythm.zone))))
+        return expected.astimezone(UTC)
+    return last + (rhythm.every or timedelta())
+
+
+def due_at(rhythm: Rhythm, last: datetime, started_at: datetime | None) -> datetime:
+    """Return when (UTC) the heartbeat counts as missing.
+
+    While a run is under way (`started_at` set) its own limit counts instead of the schedule: a run that began in time
+    and takes long, within `max_runtime`, is not missing.
+    """
+    if started_at is not None:
+        return started_at + (rhythm.max_runtime or rhythm.grace)
+    return expected_at(rhythm, last) + rhythm.grace
+
+
+def missing(rhythm: Rhythm, last: datetime | None, created_at: datetime, started_at: datetime | None) -> str:
+    """Return the sentence for a heartbeat that did not come."""
+    if started_at is not None:
+        limit = rhythm.max_runtime or rhythm.grace
+        return f"The run that started at {_clock(started_at)} did not end within {_span(limit)}."
+    expected = expected_at(rhythm, last or created_at)
+    was = f"the last came at {_clock(last)}" if last is not None else "none has ever come"
+    return f"No ping by {_clock(expected)} and {_span(rhythm.grace)} of grace; {was}."
+
+
+def failed(exit_status: int | None, body: str) -> str:
+    """Return the sentence for a ping that reports a failure, with the last line of its log."""
+    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    said = f": {lines[-1][:200]}" if lines else "."
+    how = f"with exit status {exit_status}" if exit_status is not None else "by /fail"
+    return f"The job reported a failure {how}{said}"
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _span(span: timedelta) -> str:
+    seconds = round(span.total_seconds())
+    parts = [(seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

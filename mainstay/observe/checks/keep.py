@@ -1,0 +1,62 @@
+"""How long results are kept: single ones for MAINSTAY_RESULTS_KEPT, hourly figures for 400 days."""
+
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import Max, Min
+
+from mainstay.observe.checks.models import Hour, Ping, Result
+from mainstay.observe.checks.store import moment
+
+HOURS_KEPT = timedelta(days=400)
+PINGS_KEPT = timedelta(days=90)
+AT_ONCE = 20_000  # rows per transaction, so that pages never wait for a clean-up
+ROLLED_AT_ONCE = 48
+
+
+def roll_up(now: datetime) -> int:
+    """Make the hourly figures of every full hour that has none yet; return how many hours were made."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    last = Hour.objects.aggregate(last=Max("hour"))["last"]
+    first = Result.objects.aggregate(first=Min("at"))["first"]
+    if first is None:
+        return 0
+    hour = last + timedelta(hours=1) if last is not None else first.replace(minute=0, second=0, microsecond=0)
+    made = 0
+    while hour < this_hour and made < ROLLED_AT_ONCE:
+        _roll_up_hour(hour)
+        hour, made = hour + timedelta(hours=1), made + 1
+    return made
+
+
+@transaction.atomic
+def _roll_up_hour(hour: datetime) -> None:
+    table, source = Hour._meta.db_table, Result._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (check_ref_id, hour, results, bad, duration_sum_s, duration_max_s)"  # noqa: S608
+            " SELECT check_ref_id, %s, COUNT(*), SUM(CASE WHEN health <> 'up' THEN 1 ELSE 0 END),"
+            f" SUM(duration_s), MAX(duration_s) FROM {source} WHERE at >= %s AND at < %s GROUP BY check_ref_id"
+            " ON CONFLICT (check_ref_id, hour) DO NOTHING",
+            [moment(hour), moment(hour), moment(hour + timedelta(hours=1))],
+        )
+
+
+def trim(now: datetime, results_kept_s: float) -> bool:
+    """Delete what is older than it is kept; return whether more is left."""
+    return any(
+        [
+            _trim(Result, "at", now - timedelta(seconds=results_kept_s)),
+            _trim(Ping, "at", now - PINGS_KEPT),
+            _trim(Hour, "hour", now - HOURS_KEPT),
+        ]
+    )
+
+
+def _trim(model: type[Result] | type[Ping] | type[Hour], field: str, before: datetime) -> bool:
+    old = model._default_manager.filter(**{f"{field}__lt": before}).order_by("pk").values_list("pk", flat=True)
+    ids = list(old[:AT_ONCE])
+    if not ids:
+        return False
+    model._default_manager.filter(pk__in=ids).delete()
+    return len(ids) == AT_ONCE

@@ -1,0 +1,445 @@
+"""One HTTP probe as a sequence of libcurl transfers, without an opinion on who drives them.
+
+Redirects are followed here, hop by hop, and names are resolved by us: libcurl only ever connects to addresses that
+the policy has judged (CURLOPT_CONNECT_TO overrides whatever host libcurl reads out of the URL, so a disagreement
+between two URL parsers can't lead elsewhere), and never to a scheme other than http and https.
+
+Every transfer makes a fresh connection, asks no DNS cache, resumes no TLS session and uses no environment proxy:
+whatever is reused would hide a failure.
+"""
+
+import calendar
+import errno
+import itertools
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+import pycurl
+
+from mainstay.observe.checks.kinds.base import expects_no_connection, host_port, one_sentence
+from mainstay.observe.checks.kinds.http.judge import Answer, Judge, Verdict, shown_url
+from mainstay.observe.checks.kinds.http.request import ALWAYS, Pem, read_pem, request_options
+from mainstay.observe.checks.kinds.http.settings import HttpSettings, split_url
+from mainstay.observe.checks.probe.conditions import Observation
+from mainstay.observe.checks.probe.duration import spoken_duration
+from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases
+from mainstay.observe.checks.probe.policy import AddressPolicy
+from mainstay.observe.checks.probe.resolver import Resolution, literal
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD = frozenset({307, 308})
+_FAMILIES = {None: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+_HTTP_VERSIONS = {
+    pycurl.CURL_HTTP_VERSION_1_0: "1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "2",
+}
+_MICRO = 1e-6
+_pin_numbers = itertools.count(1)
+
+
+class Plan:
+    """What is the same for every probe of one check: its judge and the libcurl options of the first request."""
+
+    __slots__ = ("first", "hop", "judge", "origin", "proxied", "settings")
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self.settings = settings
+        self.judge = Judge(settings)
+        self.proxied = settings.proxy is not None
+        self.first = request_options(settings, own_origin=True, with_body=True, method=settings.method)
+        self.hop = Hop(settings.url, settings)
+        self.origin = _origin(settings.url)
+
+
+class Hop:
+    """Where the next transfer goes: the URL asked for, and the host to connect to (the proxy's, if there is one)."""
+
+    __slots__ = ("at_once", "host", "port", "secure", "url")
+
+    def __init__(self, url: str, settings: HttpSettings) -> None:
+        self.url = url
+        parts = split_url(settings.proxy or url)
+        host = parts.hostname
+        assert host is not None
+        self.host = host if host.isascii() else host.encode("idna").decode()
+        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        if settings.proxy is None:
+            self.host = settings.resolve.get(self.host, self.host)
+        self.secure = url[:6].lower() == "https:"
+        self.at_once = literal(self.host, _FAMILIES[settings.ip_version])
+        """The resolution of a host that is an address: then there is nothing to look up."""
+
+
+class Transfer:
+    """One probe. The driver loops: `resolve_next()`, look the name up if asked to, `begin()`, perform, `finish()`.
+
+    `started_at` is unix seconds; `deadline` and the `now` arguments are readings of one monotonic clock.
+    """
+
+    def __init__(self, plan: Plan, policy: AddressPolicy, started_at: float, now: float, timeout_s: float) -> None:
+        self.plan = plan
+        self._policy = policy
+        self.started_at = started_at
+        self.started_mono = now
+        self.deadline = now + timeout_s
+        self.outcome: Outcome | None = None
+        self.in_libcurl = False
+        self.run_id = 0
+        self.addresses: tuple[str, ...] = ()
+        self.pins: list[str] = []
+        """Entries that `begin` left in libcurl's DNS cache, to be removed by a later transfer's RESOLVE."""
+        self._hops = 0
+        self._us = [0, 0, 0, 0, 0]  # dns, connect, tls, first byte, transfer
+        self._method = plan.settings.method
+        self._options = plan.first
+        self._answer: Answer | None = None
+        self._facts: dict[str, Fact] = {}
+        self._hop = plan.hop
+
+    # --- before a hop -------------------------------------------------------------------------------------------
+
+    def resolve_next(self) -> tuple[str, int] | None:
+        """The host and address family to look up for the next hop, or None when there is nothing to look up:
+        the host is an address, or the probe has ended (`outcome` is set)."""
+        hop = self._hop
+        if hop.at_once is not None and not self.plan.proxied:
+            self.resolved(hop.at_once)
+            return None
+        refusal = self._policy.check_host(hop.host)
+        if refusal is None and self.plan.proxied:
+            # The proxy resolves and connects; what can be judged here is the host as it is written.
+            refusal = self._policy.check_host(split_url(hop.url).hostname or "")
+        if refusal is not None:
+            self._end(Health.DOWN, self._via() + refusal.message)
+            return None
+        if hop.at_once is None:
+            return hop.host, _FAMILIES[self.plan.settings.ip_version]
+        self.resolved(hop.at_once)
+        return None
+
+    def resolved(self, resolution: Resolution) -> None:
+        """Take the look-up's result; ends the probe when no address is usable."""
+        self._us[0] += int(resolution.took_s * 1e6)
+        host = self._hop.host
+        if resolution.error:
+            self._unconnected(f"{self._via()}The name {host} could not be resolved: {resolution.error}.")
+            return
+        allowed = []
+        refusal = None
+        for address in resolution.addresses:
+            judged = self._policy.check_address(address, host=host)
+            if judged is None:
+                allowed.append(address)
+            refusal = refusal or judged
+        if not allowed and refusal is not None:
+            named = "" if refusal.subject.startswith(host) else f"{host} resolves to {refusal.subject}. "
+            self._end(Health.DOWN, self._via() + named + refusal.message)
+            return
+        self.addresses = tuple(allowed)
+
+    def begin(self, curl: pycurl.Curl, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
+        """Set the handle up for the hop. False when the probe ended instead (an unreadable file, no time left)."""
+        if remaining_s <= 0:
+            self.timed_out("before it connected")
+            return False
+        curl.reset()
+        for option, value in ALWAYS:
+            curl.setopt(option, value)
+        try:
+            for option, value in self._options:
+                curl.setopt(option, read_pem(value) if type(value) is Pem else value)
+        except OSError as error:
+            self._end(Health.DOWN, f"The PEM file {error.filename} can't be read: {error.strerror}.")
+            return False
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._truncated = False
+        self._headers: list[bytes] = []
+        curl.setopt(pycurl.URL, self._hop.url)
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        if self.plan.judge.reads_headers:
+            curl.setopt(pycurl.HEADERFUNCTION, self._header)
+        # At least 1 ms: 0 would mean "no limit" to libcurl.
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(remaining_s * 1000)))
+        self._pin(curl, stale_pins)
+        return True
+
+    def _pin(self, curl: pycurl.Curl, stale_pins: Sequence[str]) -> None:
+        resolve = [f"-{pin}" for pin in stale_pins]
+        port = self._hop.port
+        if self.plan.proxied:
+            name = self._hop.host
+            if literal(name) is None:
+                pin = f"{name}:{port}"
+                resolve.append(f"{pin}:{','.join(self.addresses)}")
+                self.pins = [pin]
+        elif len(self.addresses) == 1:
+            curl.setopt(pycurl.CONNECT_TO, [f"::{host_port(self.addresses[0], port)}"])
+        else:
+            # Several addresses: a name of our own that only this transfer knows, so that libcurl tries them side by
+            # side (happy eyeballs, RFC 8305) and no other transfer can meet them in the DNS cache of the multi handle.
+            name = f"pin-{next(_pin_numbers)}.invalid"
+            pin = f"{name}:{port}"
+            resolve.append(f"{pin}:{','.join(host_port(a, 0)[:-2] if ':' in a else a for a in self.addresses)}")
+            curl.setopt(pycurl.CONNECT_TO, [f"::{pin}"])
+            self.pins = [pin]
+        if resolve:
+            curl.setopt(pycurl.RESOLVE, resolve)
+
+    def _write(self, data: bytes) -> int | None:
+        room = self.plan.settings.max_body_bytes - self._body_bytes
+        if len(data) > room:
+            self._truncated = True
+            self._body.append(data[:room])
+            self._body_bytes += room
+            return -1  # stops the transfer with E_WRITE_ERROR; `finish` knows that it was us
+        self._body_bytes += len(data)
+        if self.plan.judge.reads_body:
+            self._body.append(data)
+        return None
+
+    def _header(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):
+            self._headers.clear()  # an interim response (100, 103) came before
+        # No cap here: libcurl refuses headers beyond 300 KB in all.
+        self._headers.append(line)
+
+    # --- after a hop --------------------------------------------------------------------------------------------
+
+    def finish(self, curl: pycurl.Curl, error: int, detail: str, now: float) -> bool:
+        """Take in the finished transfer. True when another hop is to be driven, False when the probe has ended:
+        then either `outcome` is set, or an answer waits for `judge()`."""
+        self._measure(curl)
+        if error and not (error == pycurl.E_WRITE_ERROR and self._truncated):
+            self._failed(curl, error, detail)
+            return False
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        location = ""
+        if status in _REDIRECTS:
+            location = curl.getinfo(pycurl.REDIRECT_URL) or ""
+            if location and self.plan.judge.follows:
+                return self._redirect(status, location)
+        ip = self._ip(curl)
+        self._facts["ip"] = ip
+        self._facts["http_version"] = _HTTP_VERSIONS.get(curl.getinfo(pycurl.INFO_HTTP_VERSION), "3")
+        self._facts["body_bytes"] = self._body_bytes
+        if self._truncated:
+            self._facts["body_truncated"] = True
+        if self._hops:
+            self._facts["redirects"] = self._hops
+            self._facts["final_url"] = shown_url(self._hop.url)
+        days = self._certificate(curl)
+        self._answer = Answer(
+            status=status,
+            duration_s=sum(self._us) * _MICRO,
+            body=b"".join(self._body),
+            headers=_parsed(self._headers) if self._headers else {},
+            location=shown_url(location),
+            certificate_days_left=days,
+            ip=ip,
+            now=time.time(),
+        )
+        return False
+
+    def belongs_aside(self) -> bool:
+        """Whether `judge()` should run beside the loop."""
+        return self._answer is not None and self.plan.judge.belongs_aside(len(self._answer.body))
+
+    def judge(self) -> Outcome:
+        """The outcome; judges the answer first if there is one. Safe to call in another thread."""
+        if self.outcome is None:
+            answer = self._answer
+            assert answer is not None
+            verdict = self.plan.judge.judge(answer)
+            self._conclude(verdict, answer.status)
+        assert self.outcome is not None
+        return self.outcome
+
+    def timed_out(self, where: str) -> None:
+        """End the probe because its time is over."""
+        self._unconnected(
+            f"{self._name()} did not finish within {spoken_duration(self.deadline - self.started_mono)}: {where}."
+        )
+
+    def broke(self, detail: str) -> None:
+        """End the probe because of something that is not the peer's doing."""
+        self._end(Health.DOWN, f"{self._name()} could not be probed: {detail}.")
+
+    def _measure(self, curl: pycurl.Curl) -> None:
+        """Add the hop's times. libcurl's are counted from the transfer's start; a phase that didn't occur is 0."""
+        info = curl.getinfo
+        us = self._us
+        looked_up, connected = info(pycurl.NAMELOOKUP_TIME_T), info(pycurl.CONNECT_TIME_T)
+        secured = info(pycurl.APPCONNECT_TIME_T) if self._hop.secure or self.plan.proxied else 0
+        asked, answered, ended = (
+            info(pycurl.PRETRANSFER_TIME_T),
+            info(pycurl.STARTTRANSFER_TIME_T),
+            info(pycurl.TOTAL_TIME_T),
+        )
+        ready = max(looked_up, connected, secured, asked)
+        answered = max(answered, ready) if answered else ended
+        us[0] += looked_up
+        us[1] += max(0, connected - looked_up)
+        us[2] += max(0, secured - connected) if secured else 0
+        us[3] += max(0, answered - max(looked_up, connected, secured))
+        us[4] += max(0, ended - answered)
+
+    def _ip(self, curl: pycurl.Curl) -> str:
+        return self.addresses[0] if len(self.addresses) == 1 else str(curl.getinfo(pycurl.PRIMARY_IP) or "")
+
+    def _certificate(self, curl: pycurl.Curl) -> float | None:
+        if not self._hop.secure:
+            return None
+        ends = [end for end in map(_certificate_end, curl.getinfo(pycurl.INFO_CERTINFO) or []) if end is not None]
+        if not ends:
+            return None
+        days = (ends[0] - time.time()) / 86400
+        self._facts["certificate_expires_at"] = ends[0]
+        self._facts["certificate_days_left"] = round(days, 3)
+        self._facts["chain_expires_at"] = min(ends)
+        return days
+
+    def _redirect(self, status: int, location: str) -> bool:
+        settings = self.plan.settings
+        came_from = shown_url(self._hop.url)
+        self._hops += 1
+        if self._hops > settings.max_redirects:
+            self._end(
+                Health.DOWN,
+                f"{self._name()} redirects more than {settings.max_redirects} times, at last to {shown_url(location)}.",
+                code=status,
+            )
+            return False
+        try:
+            hop = Hop(location, settings)
+        except ValueError as error:
+            self._end(Health.DOWN, f"{came_from} redirects to where no check goes: {error}.", code=status)
+            return False
+        own_origin = _origin(location) == self.plan.origin
+        keeps_method = status in _KEEP_METHOD or self._method in ("GET", "HEAD")
+        if not keeps_method:
+            self._method = "GET"
+        has_body = keeps_method and any(option == pycurl.POSTFIELDS for option, _ in self._options)
+        if has_body and not own_origin:
+            self._end(
+                Health.DOWN,
+                f"{came_from} redirects the {self._method} with its body to another host, {shown_url(location)}, "
+                "where it is not sent; set `url` to that address if it is right.",
+                code=status,
+            )
+            return False
+        self._hop = hop
+        self._options = request_options(settings, own_origin=own_origin, with_body=has_body, method=self._method)
+        self.addresses = ()
+        return True
+
+    def _failed(self, curl: pycurl.Curl, error: int, detail: str) -> None:
+        name = self._name()
+        if error == pycurl.E_OPERATION_TIMEDOUT:
+            self.timed_out(self._stuck_at(curl))
+        elif error == pycurl.E_COULDNT_CONNECT:
+            reason = _connect_reason(curl, detail)
+            tried = ", ".join(self.addresses)
+            self._unconnected(f"{name}: no connection to {tried} port {self._hop.port}: {reason}.")
+        elif error == pycurl.E_GOT_NOTHING:
+            self._end(Health.DOWN, f"{name}: {self._hop.host} closed the connection without an answer.")
+        elif error == pycurl.E_RECV_ERROR or error == pycurl.E_SEND_ERROR or error == pycurl.E_PARTIAL_FILE:
+            missing = f" after {self._body_bytes} bytes of the body" if self._body_bytes else ""
+            self._end(Health.DOWN, f"{name}: the connection broke{missing}: {_without_dot(detail)}.")
+        elif error == pycurl.E_PEER_FAILED_VERIFICATION:
+            self._end(Health.DOWN, f"{name}: the certificate is not accepted: {_certificate_reason(detail)}.")
+        elif error == pycurl.E_SSL_CONNECT_ERROR:
+            self._end(Health.DOWN, f"{name}: the TLS handshake failed: {_without_dot(detail)}.")
+        else:
+            self._end(Health.DOWN, f"{name}: {_without_dot(detail) or f'libcurl error {error}'}.")
+
+    def _stuck_at(self, curl: pycurl.Curl) -> str:
+        if not curl.getinfo(pycurl.CONNECT_TIME_T):
+            return f"no connection to {', '.join(self.addresses)} port {self._hop.port}"
+        if self._hop.secure and not curl.getinfo(pycurl.APPCONNECT_TIME_T):
+            return "connected, but the TLS handshake did not finish"
+        if not curl.getinfo(pycurl.STARTTRANSFER_TIME_T):
+            return "connected, but no answer came"
+        return f"the answer began, but did not end ({self._body_bytes} bytes of the body came)"
+
+    def _unconnected(self, message: str) -> None:
+        """DOWN, unless the conditions ask for just this (`[CONNECTED] == false`)."""
+        seen = Observation(
+            connected=False,
+            response_time_s=sum(self._us) * _MICRO,
+            ip=self.addresses[0] if self.addresses else "",
+            now=time.time(),
+        )
+        if expects_no_connection(self.plan.judge.conditions, seen):
+            self._end(Health.UP, "")
+        else:
+            self._end(Health.DOWN, message)
+
+    def _conclude(self, verdict: Verdict, code: int) -> None:
+        us = self._us
+        self.outcome = Outcome(
+            verdict.health,
+            self.started_at,
+            sum(us) * _MICRO,
+            one_sentence(verdict.message),
+            Phases(us[0] * _MICRO, us[1] * _MICRO, us[2] * _MICRO, us[3] * _MICRO, us[4] * _MICRO),
+            code,
+            self._facts,
+        )
+
+    def _end(self, health: Health, message: str, code: int | None = None) -> None:
+        us = self._us
+        phases = Phases(*(part * _MICRO for part in us)) if any(us) else None
+        if self.addresses:
+            self._facts.setdefault("ip", self.addresses[0])
+        elapsed_s = time.perf_counter() - self.started_mono
+        self.outcome = Outcome(health, self.started_at, elapsed_s, one_sentence(message), phases, code, self._facts)
+
+    def _name(self) -> str:
+        return f"{self._method} {shown_url(self._hop.url)}"
+
+    def _via(self) -> str:
+        return f"{shown_url(self.plan.settings.url)} redirects to {shown_url(self._hop.url)}. " if self._hops else ""
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = split_url(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _parsed(lines: Sequence[bytes]) -> Mapping[str, str]:
+    """Header names in lower case; of a repeated one the first value. Bytes beyond ASCII are read as Latin-1."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), value.strip())
+    return headers
+
+
+def _certificate_end(fields: Sequence[tuple[str, str]]) -> float | None:
+    for name, value in fields:
+        if name == "Expire date":
+            try:
+                return float(calendar.timegm(time.strptime(value, "%b %d %H:%M:%S %Y %Z")))
+            except ValueError:
+                return None
+    return None
+
+
+def _connect_reason(curl: pycurl.Curl, detail: str) -> str:
+    number = curl.getinfo(pycurl.OS_ERRNO)
+    if number == errno.ECONNREFUSED:
+        return "the connection was refused"
+    return os.strerror(number) if number else _without_dot(detail)
+
+
+def _certificate_reason(detail: str) -> str:
+    return _without_dot(detail.removeprefix("SSL certificate problem: "))
+
+
+def _without_dot(text: str) -> str:
+    return text.strip().rstrip(".")

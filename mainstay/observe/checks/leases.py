@@ -1,0 +1,43 @@
+"""Which monitor works on which checks: a check belongs to a shard, a shard to one process that beats."""
+
+import math
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+
+from mainstay.foundation.processes import beat
+from mainstay.observe.checks.models import Lease
+
+SHARDS = 64
+
+
+def shard_of(check: int) -> int:
+    """Return the shard of a check's id."""
+    return check % SHARDS
+
+
+def hold(process: int, now: datetime) -> set[int]:
+    """Take a fair share of the shards for `process`, those of dead processes included; return what it holds now.
+
+    Each row is taken by a conditional UPDATE, so two monitors never get the same shard from here. For the moment in
+    which a suspended monitor wakes up with shards that were taken from it, `CheckState.changes` is the fence.
+    """
+    others = set(beat.alive(now, "monitor")) | {process}
+    fair = math.ceil(SHARDS / len(others))
+    free = Q(holder=None) | ~Q(holder__in=others)
+    if Lease.objects.count() < SHARDS:
+        Lease.objects.bulk_create([Lease(shard=shard) for shard in range(SHARDS)], ignore_conflicts=True)
+    with transaction.atomic():
+        mine = set(Lease.objects.filter(holder=process).values_list("shard", flat=True))
+        surplus = sorted(mine)[fair:]
+        if surplus:
+            Lease.objects.filter(shard__in=surplus, holder=process).update(holder=None)
+        for shard in list(Lease.objects.filter(free).values_list("shard", flat=True)[: max(0, fair - len(mine))]):
+            Lease.objects.filter(free, shard=shard).update(holder=process)
+    return set(Lease.objects.filter(holder=process).values_list("shard", flat=True))
+
+
+def release(process: int) -> None:
+    """Give all shards of `process` back."""
+    Lease.objects.filter(holder=process).update(holder=None)

@@ -1,0 +1,145 @@
+"""Many HTTP transfers in one libcurl multi handle, driven by our own poller.
+
+Why `socket_action` and not `perform` with `select`: pycurl has no `curl_multi_poll` and no wake-up; its `select` is
+`curl_multi_fdset`, which silently ignores descriptors above 1,023, and `perform` looks at every transfer each time.
+Measured (2 shared cores, fresh connections to a local server): see bench/probe_engine.py --compare.
+"""
+
+import time
+from collections.abc import Callable
+
+import pycurl
+
+from mainstay.observe.checks.kinds.http.transfer import Transfer
+from mainstay.observe.checks.probe.poller import READ, WRITE, Poller
+
+_IDLE_HANDLES = 256
+_LATE_S = 0.25
+"""libcurl's own timeout ends a transfer on time; one that is still there this much later is removed by force."""
+
+Done = Callable[[Transfer, bool], None]
+
+
+class CurlLoop:
+    """Belongs to one thread. `on_done(transfer, again)` is called when a hop has ended."""
+
+    def __init__(self, poller: Poller, on_done: Done) -> None:
+        self._poller = poller
+        self._on_done = on_done
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, 1)  # nothing is kept alive
+        self._timer_at: float | None = None
+        self._idle: list[pycurl.Curl] = []
+        self._active: dict[pycurl.Curl, Transfer] = {}
+        self._watched: set[int] = set()
+        self._stale_pins: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def __contains__(self, transfer: Transfer) -> bool:
+        return transfer.in_libcurl
+
+    def begin(self, transfer: Transfer, now: float) -> bool:
+        """Start the transfer's next hop; False when it ended before (`transfer.outcome` is set)."""
+        curl = self._idle.pop() if self._idle else pycurl.Curl()
+        if not transfer.begin(curl, transfer.deadline - now, self._stale_pins):
+            self._idle.append(curl)
+            return False
+        self._stale_pins.clear()
+        self._multi.add_handle(curl)
+        self._active[curl] = transfer
+        transfer.in_libcurl = True
+        return True
+
+    def wait_s(self, now: float) -> float | None:
+        """How long libcurl allows to wait, None for any time."""
+        return None if self._timer_at is None else max(0.0, self._timer_at - now)
+
+    def handle(self, ready: list[tuple[int, int]], now: float) -> None:
+        """React to ready descriptors and to libcurl's timer; calls `on_done` for what has ended."""
+        multi, watched = self._multi, self._watched
+        for descriptor, events in ready:
+            # An earlier descriptor's action may have closed this one.
+            if descriptor in watched:
+                what = 0
+                if events & READ:
+                    what |= pycurl.CSELECT_IN
+                if events & WRITE:
+                    what |= pycurl.CSELECT_OUT
+                if events & ~(READ | WRITE):
+                    what |= pycurl.CSELECT_ERR
+                multi.socket_action(descriptor, what)
+        if self._timer_at is not None and self._timer_at <= now:
+            self._timer_at = None
+            multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        if self._active:
+            self._collect()
+
+    def cut_off(self, now: float) -> None:
+        """Remove transfers that outlived their deadline: the guard behind libcurl's own timeout."""
+        late = [curl for curl, transfer in self._active.items() if now > transfer.deadline + _LATE_S]
+        for curl in late:
+            transfer = self._release(curl)
+            transfer.timed_out("it was cut off")
+            self._on_done(transfer, False)
+
+    def close(self) -> None:
+        """Drop everything, without outcomes."""
+        for curl in list(self._active):
+            self._release(curl)
+        for curl in self._idle:
+            curl.close()
+        self._idle.clear()
+        self._multi.close()
+
+    def _collect(self) -> None:
+        remaining = 1
+        while remaining:
+            remaining, finished, failed = self._multi.info_read()
+            now = time.perf_counter()
+            for curl in finished:
+                self._finish(curl, 0, "", now)
+            for curl, number, detail in failed:
+                self._finish(curl, number, detail, now)
+
+    def _finish(self, curl: pycurl.Curl, error: int, detail: str, now: float) -> None:
+        transfer = self._active[curl]
+        again = transfer.finish(curl, error, detail, now)
+        self._release(curl)
+        self._on_done(transfer, again)
+
+    def _release(self, curl: pycurl.Curl) -> Transfer:
+        transfer = self._active.pop(curl)
+        transfer.in_libcurl = False
+        self._multi.remove_handle(curl)
+        self._stale_pins += transfer.pins
+        transfer.pins = []
+        if len(self._idle) < _IDLE_HANDLES:
+            self._idle.append(curl)
+        else:
+            curl.close()
+        return transfer
+
+    def _watch(self, what: int, descriptor: int, multi: object, data: object) -> None:
+        watched = self._watched
+        if what == pycurl.POLL_REMOVE:
+            if descriptor in watched:
+                watched.remove(descriptor)
+                try:
+                    self._poller.unregister(descriptor)
+                except (OSError, KeyError):
+                    # Already closed: the kernel has forgotten it too.
+                    return
+            return
+        events = (READ if what & pycurl.POLL_IN else 0) | (WRITE if what & pycurl.POLL_OUT else 0)
+        if descriptor in watched:
+            self._poller.modify(descriptor, events)
+        else:
+            watched.add(descriptor)
+            self._poller.register(descriptor, events)
+
+    def _set_timer(self, timeout_ms: int) -> None:
+        self._timer_at = None if timeout_ms < 0 else time.perf_counter() + timeout_ms * 0.001 if timeout_ms else 0.0

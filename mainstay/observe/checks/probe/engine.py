@@ -1,0 +1,532 @@
+"""The prober: owns the schedule, runs the probes, hands out results in batches.
+
+One thread holds the schedule, all HTTP transfers and the delivery of results; the other kinds run on an asyncio loop
+in a second thread; names are resolved in a third place. The engine reads the wall clock once per turn (due times,
+`started_at`) and a monotonic clock for durations and deadlines.
+
+**Slots.** Each grid slot of a check ends in exactly one of three ways: it is probed; it fell due while the check's
+previous probe was still running; or nobody could probe it (stall, suspended machine, clock set). The last two are
+never probed twice, never invented as outcomes, and never silent: they are counted in `figures()` and in the facts
+`slots_overlapped` and `slots_skipped` of the check's next result. A slot that fell due while a probe ran is still
+served, late, if that probe ends within half an interval of it.
+
+**Results are not lost** when the receiver raises: the batch is kept and offered again a second later.
+"""
+
+import heapq
+import itertools
+import logging
+import resource
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from pydantic import BaseModel
+
+from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.kinds.http.settings import HttpSettings
+from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
+from mainstay.observe.checks.probe.curl_loop import CurlLoop
+from mainstay.observe.checks.probe.duration import spoken_duration
+from mainstay.observe.checks.probe.outcome import Health, Outcome
+from mainstay.observe.checks.probe.policy import AddressPolicy
+from mainstay.observe.checks.probe.poller import Poller
+from mainstay.observe.checks.probe.resolver import Resolution, Resolver
+from mainstay.observe.checks.probe.runner import AsyncRunner, Job
+from mainstay.observe.checks.probe.schedule import Schedule, check_rhythm
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_IN_FLIGHT = 2000
+BATCH_WAIT_S = 0.02
+"""A result waits this long for company, so that the receiver is called 50 times a second at most."""
+BATCH_SIZE = 512
+CLOCK_JUMP_S = 0.5
+"""A wall clock that moved this much against the monotonic one since the last turn was set, or the machine slept."""
+_LONGEST_TURN_S = 1.0
+_RETRY_S = 1.0
+_LATENESS_SAMPLES = 4096
+_JUDGING_THREADS = 2
+_GRACE_S = 1.0
+"""The asyncio side ends its probes itself; the engine steps in this much later."""
+LONGEST_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A check to be probed: every `every_s` seconds at `offset_s` within the interval, for `timeout_s` at most."""
+
+    key: int
+    kind: str
+    settings: BaseModel
+    every_s: float
+    timeout_s: float
+    offset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A probe's outcome. `due_at` is unix seconds; `outcome.started_at - due_at` is how late the probe began."""
+
+    key: int
+    due_at: float
+    outcome: Outcome
+
+    @property
+    def lateness_s(self) -> float:
+        return self.outcome.started_at - self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The engine's own health."""
+
+    alive: bool
+    lag_s: float
+    """How late the engine's turn is now: 0 while it turns on time; a blocked or dead engine shows a growing lag."""
+    lateness_p50_s: float
+    lateness_p99_s: float
+    planned: int
+    in_flight: int
+    waiting: int
+    """Probes that are due, but held back because `max_in_flight` are running."""
+    results_pending: int
+    probes: int
+    slots_overlapped: int
+    slots_skipped: int
+
+
+@dataclass(slots=True)
+class _Run:
+    run_id: int
+    check: "_Check"
+    due_at: float
+    transfer: Transfer | None = None
+    started_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Check:
+    planned: Planned
+    plan: Plan | None
+    run: _Run | None = None
+    missed: list[float] = field(default_factory=list)
+    overlapped: int = 0
+    skipped: int = 0
+    wanted_now: bool = False
+    waits: bool = False
+    removed: bool = False
+
+
+class Prober:
+    """Probes what is planned. All methods are thread-safe; `on_results` is called in the engine's thread."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        on_results: Callable[[list[Result]], None],
+        commands_allowed: bool = False,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+        *,
+        resolver: Resolver | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`max_in_flight` bounds memory and descriptors (each HTTP probe needs one descriptor and about 30 kB);
+        it is lowered to half of what the process may open. `wall_clock` exists to be travelled in tests."""
+        self._policy = policy
+        self._on_results = on_results
+        self._wall_clock = wall_clock
+        self._max_in_flight = min(max_in_flight, _descriptors() // 2)
+        self._resolver = resolver or Resolver()
+        self._schedule = Schedule()
+        self._checks: dict[int, _Check] = {}
+        self._runs: dict[int, _Run] = {}
+        self._run_ids = itertools.count(1)
+        self._ready: deque[tuple[_Check, float]] = deque()
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._results: list[Result] = []
+        self._oldest_result: float | None = None
+        self._offer_again_at = 0.0
+        self._lateness: deque[float] = deque(maxlen=_LATENESS_SAMPLES)
+        self._probes = self._overlapped = self._skipped = 0
+        self._poller = Poller()
+        self._deadlines: list[tuple[float, int]] = []
+        self._next_sweep = 0.0
+        self._curl = CurlLoop(self._poller, self._hop_done)
+        self._async = AsyncRunner(policy, self._resolver, self._async_done, commands_allowed=commands_allowed)
+        self._aside = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="probe-judge")
+        self._jobs: list[Job] = []
+        self._thread = threading.Thread(target=self._run_loop, name="probe-engine", daemon=True)
+        self._stopping = False
+        self._drain_until: float | None = None
+        self._turn_expected_at = time.perf_counter()
+        self._wall = 0.0
+        self._mono = 0.0
+
+    # --- for any thread ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to probe. A prober is started once."""
+        self._turn_expected_at = time.perf_counter() + _LONGEST_TURN_S
+        self._async.start()
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Start no more probes, give running ones until the timeout, deliver their results, end the threads.
+
+        Probes cut off by the timeout give no result: they were neither up nor down. False when a thread did not end.
+        """
+        deadline = time.perf_counter() + timeout_s
+        if self._thread.is_alive():
+            # A fifth of the time is kept for delivering and closing.
+            self._post(lambda: self._begin_stop(time.perf_counter() + timeout_s * 0.8))
+            self._thread.join(timeout_s)
+        stopped = self._async.stop(max(0.1, deadline - time.perf_counter()))
+        self._aside.shutdown(wait=False, cancel_futures=True)
+        return stopped and not self._thread.is_alive()
+
+    def update(self, planned: Iterable[Planned], removed: Iterable[int] = ()) -> None:
+        """Add or change checks, and remove some. New ones are probed soon (paced), changed ones at their next slot.
+
+        Raises ValueError naming the check whose plan can't be: unknown or passive kind, wrong settings, bad times.
+        Then nothing of this call is taken over.
+        """
+        checks = [_compiled(each) for each in planned]
+        keys = list(removed)
+        self._post(lambda: self._take_over(checks, keys))
+
+    def probe_now(self, key: int) -> None:
+        """Probe once, now, beside the grid; right after the running probe if there is one. Unknown keys are ignored."""
+        self._post(lambda: self._want_now(key))
+
+    def figures(self) -> Figures:
+        """The engine's health; cheap enough for every scrape."""
+        lateness = sorted(self._lateness)
+        alive = self._thread.is_alive()
+        return Figures(
+            alive=alive,
+            lag_s=max(0.0, time.perf_counter() - self._turn_expected_at),
+            lateness_p50_s=_quantile(lateness, 0.50),
+            lateness_p99_s=_quantile(lateness, 0.99),
+            planned=len(self._checks),
+            in_flight=len(self._runs),
+            waiting=len(self._ready),
+            results_pending=len(self._results),
+            probes=self._probes,
+            slots_overlapped=self._overlapped,
+            slots_skipped=self._skipped,
+        )
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._inbox.append(call)
+        self._poller.wake()
+
+    # --- the loop ----------------------------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        self._wall, self._mono = self._wall_clock(), time.perf_counter()
+        try:
+            while not self._turn():
+                pass
+        finally:
+            self._curl.close()
+            self._poller.close()
+
+    def _turn(self) -> bool:
+        """One turn; True when the engine is to end."""
+        wait_s = self._wait_s()
+        self._turn_expected_at = time.perf_counter() + wait_s + _LONGEST_TURN_S / 10
+        ready = self._poller.wait(wait_s)
+        now, wall = time.perf_counter(), self._wall_clock()
+        if abs((wall - self._wall) - (now - self._mono)) > CLOCK_JUMP_S:
+            self._schedule.clock_jumped(wall)
+        self._wall, self._mono = wall, now
+        self._curl.handle(ready, now)
+        self._expire(now)
+        while self._inbox:
+            self._inbox.popleft()()
+        if not self._stopping:
+            for due in self._schedule.due(wall):
+                self._due(self._checks[due.key], due.due_at, due.skipped)
+        self._start_ready()
+        if now >= self._next_sweep:
+            self._next_sweep = now + _LONGEST_TURN_S
+            self._curl.cut_off(now)
+        if self._jobs:
+            jobs, self._jobs = self._jobs, []
+            self._async.submit(jobs)
+        self._deliver(now)
+        return self._drain_until is not None and self._finished(now)
+
+    def _wait_s(self) -> float:
+        now = time.perf_counter()
+        if self._inbox:
+            return 0.0
+        wait_s = _LONGEST_TURN_S
+        curl_wait_s = self._curl.wait_s(now)
+        if curl_wait_s is not None:
+            wait_s = min(wait_s, curl_wait_s)
+        if not self._stopping:
+            next_at = self._schedule.next_at()
+            if next_at is not None:
+                # Due times are wall-clock: measured against the wall clock of now, not of the turn's beginning.
+                wait_s = min(wait_s, max(0.0, next_at - self._wall_clock()))
+        if self._deadlines:
+            wait_s = min(wait_s, max(0.0, self._deadlines[0][0] - now))
+        if self._oldest_result is not None:
+            wait_s = min(wait_s, max(0.0, max(self._oldest_result + BATCH_WAIT_S, self._offer_again_at) - now))
+        if self._drain_until is not None:
+            wait_s = min(wait_s, max(0.0, self._drain_until - now))
+        return wait_s
+
+    def _begin_stop(self, drain_until: float) -> None:
+        self._stopping = True
+        self._ready.clear()
+        self._drain_until = drain_until
+
+    def _finished(self, now: float) -> bool:
+        assert self._drain_until is not None
+        over = now >= self._drain_until
+        if self._runs and not over:
+            return False
+        self._deliver(now, all_of_it=True)
+        return not self._results or over
+
+    def _take_over(self, checks: list[_Check], removed: list[int]) -> None:
+        wall = self._wall_clock()
+        for key in removed:
+            check = self._checks.pop(key, None)
+            self._schedule.remove(key)
+            if check is not None:
+                check.removed = True
+        for check in checks:
+            planned = check.planned
+            known = self._checks.get(planned.key)
+            if known is not None:
+                known.planned, known.plan = planned, check.plan
+            else:
+                self._checks[planned.key] = check
+            self._schedule.put(planned.key, planned.every_s, planned.offset_s, wall)
+
+    def _want_now(self, key: int) -> None:
+        check = self._checks.get(key)
+        if check is None or self._stopping:
+            return
+        if check.run is not None:
+            check.wanted_now = True
+        else:
+            self._due(check, self._wall_clock(), 0)
+
+    def _due(self, check: _Check, due_at: float, skipped: int) -> None:
+        if skipped:
+            check.skipped += skipped
+            self._skipped += skipped
+        if check.run is not None:
+            check.missed.append(due_at)
+        elif check.waits:
+            # It is due again before it got its turn: `max_in_flight` is too low for what is planned.
+            self._count_overlapped(check, 1)
+        else:
+            check.waits = True
+            self._ready.append((check, due_at))
+
+    def _start_ready(self) -> None:
+        while self._ready and len(self._runs) < self._max_in_flight:
+            check, due_at = self._ready.popleft()
+            check.waits = False
+            if not check.removed:
+                self._start(check, due_at)
+
+    def _start(self, check: _Check, due_at: float) -> None:
+        run = _Run(next(self._run_ids), check, due_at)
+        check.run = run
+        self._runs[run.run_id] = run
+        planned = check.planned
+        if check.plan is None:
+            run.started_at = self._wall
+            self._watch(run, self._mono + planned.timeout_s + _GRACE_S)
+            self._jobs.append(Job(run.run_id, KINDS[planned.kind], planned.settings, planned.timeout_s))
+            return
+        now = time.perf_counter()
+        # One reading of the wall clock per turn, carried forward by the monotonic one.
+        transfer = Transfer(check.plan, self._policy, self._wall + (now - self._mono), now, planned.timeout_s)
+        transfer.run_id = run.run_id
+        run.transfer = transfer
+        self._next_hop(run, transfer)
+
+    # --- http --------------------------------------------------------------------------------------------------
+
+    def _next_hop(self, run: _Run, transfer: Transfer) -> None:
+        """Resolve if need be, then begin; ends the run when the transfer says so."""
+        wanted = transfer.resolve_next()
+        if wanted is not None:
+            self._watch(run, transfer.deadline)
+            run_id = run.run_id
+            self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
+            return
+        if transfer.outcome is not None or not self._curl.begin(transfer, time.perf_counter()):
+            self._end(run, transfer.judge())
+
+    def _resolved(self, run_id: int, resolution: Resolution) -> None:
+        run = self._runs.get(run_id)
+        if run is None or run.transfer is None:
+            return  # its time was over before the name server answered
+        transfer = run.transfer
+        transfer.resolved(resolution)
+        if transfer.outcome is not None or not self._curl.begin(transfer, time.perf_counter()):
+            self._end(run, transfer.judge())
+
+    def _hop_done(self, transfer: Transfer, again: bool) -> None:
+        run = self._runs.get(transfer.run_id)
+        if run is None:
+            return
+        if again:
+            self._next_hop(run, transfer)
+        elif transfer.belongs_aside():
+            self._watch(run, transfer.deadline)
+            judging = self._aside.submit(transfer.judge)
+            judging.add_done_callback(lambda done: self._post(lambda: self._judged(run, transfer, done)))
+        else:
+            try:
+                outcome = transfer.judge()
+            except Exception as defect:  # noqa: BLE001  # one check's defect must not stop all the others
+                outcome = self._broken(run, transfer, defect)
+            self._end(run, outcome)
+
+    def _judged(self, run: _Run, transfer: Transfer, judging: Future[Outcome]) -> None:
+        if judging.cancelled():
+            return
+        defect = judging.exception()
+        self._end(run, judging.result() if defect is None else self._broken(run, transfer, defect))
+
+    def _broken(self, run: _Run, transfer: Transfer, defect: BaseException) -> Outcome:
+        log.error("judging the answer of check %d failed", run.check.planned.key, exc_info=defect)
+        transfer.broke(f"a defect in the check type http ({type(defect).__name__})")
+        return transfer.judge()
+
+    # --- the other kinds ---------------------------------------------------------------------------------------
+
+    def _async_done(self, run_id: int, outcome: Outcome) -> None:
+        """Called in the runner's thread."""
+        self._post(lambda: self._async_ended(run_id, outcome))
+
+    def _async_ended(self, run_id: int, outcome: Outcome) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            self._end(run, outcome)
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def _watch(self, run: _Run, deadline: float) -> None:
+        """End the run at the deadline if whatever it waits for (a name server, a thread) has not answered."""
+        heapq.heappush(self._deadlines, (deadline, run.run_id))
+
+    def _expire(self, now: float) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, run_id = heapq.heappop(self._deadlines)
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
+            transfer = run.transfer
+            if transfer is None:
+                planned = run.check.planned
+                where = KINDS[planned.kind].target(planned.settings)
+                message = (
+                    f"{where} did not finish within {spoken_duration(planned.timeout_s)}, nor did it end when told to."
+                )
+                self._end(run, Outcome(Health.DOWN, run.started_at, planned.timeout_s, message))
+            elif transfer not in self._curl:
+                # In libcurl's hands its own timeout counts; here it is the name server or the judging that hangs.
+                transfer.timed_out(
+                    "its name was not resolved" if not transfer.addresses else "its body took too long to judge"
+                )
+                self._end(run, transfer.judge())
+
+    def _end(self, run: _Run, outcome: Outcome) -> None:
+        if self._runs.pop(run.run_id, None) is None:
+            return
+        check = run.check
+        check.run = None
+        self._probes += 1
+        if check.removed:
+            return
+        self._lateness.append(outcome.started_at - run.due_at)
+        again_at = self._serve_missed(check)
+        if check.overlapped or check.skipped:
+            counted = {"slots_overlapped": check.overlapped, "slots_skipped": check.skipped}
+            outcome = replace(outcome, facts={**outcome.facts, **{name: n for name, n in counted.items() if n}})
+            check.overlapped = check.skipped = 0
+        if not self._results:
+            self._oldest_result = time.perf_counter()
+        self._results.append(Result(check.planned.key, run.due_at, outcome))
+        if again_at is not None and not self._stopping:
+            self._due(check, again_at, 0)
+
+    def _serve_missed(self, check: _Check) -> float | None:
+        """The due time to probe for at once after a probe that ran past slots, or None."""
+        wall = self._wall_clock()
+        again_at = None
+        if check.missed:
+            latest = check.missed[-1]
+            served = 0 <= wall - latest <= check.planned.every_s / 2
+            self._count_overlapped(check, len(check.missed) - served)
+            check.missed.clear()
+            again_at = latest if served else None
+        if check.wanted_now:
+            check.wanted_now = False
+            again_at = wall if again_at is None else again_at
+        return again_at
+
+    def _count_overlapped(self, check: _Check, slots: int) -> None:
+        check.overlapped += slots
+        self._overlapped += slots
+
+    def _deliver(self, now: float, *, all_of_it: bool = False) -> None:
+        if self._oldest_result is None or now < self._offer_again_at:
+            return
+        if not all_of_it and len(self._results) < BATCH_SIZE and now < self._oldest_result + BATCH_WAIT_S:
+            return
+        batch = self._results
+        try:
+            self._on_results(batch)
+        except Exception:  # a receiver that fails must neither lose results nor end the engine
+            log.exception(
+                "the receiver of %d probe results failed; they are offered again in %g s", len(batch), _RETRY_S
+            )
+            self._offer_again_at = now + _RETRY_S
+            return
+        self._results = []
+        self._oldest_result = None
+
+
+def _compiled(planned: Planned) -> _Check:
+    """Check a plan and prepare it; runs in the caller's thread, so that a big update doesn't hold the loop."""
+    kind = KINDS.get(planned.kind)
+    if kind is None:
+        raise ValueError(f"check {planned.key}: there is no check type {planned.kind!r}; there are {', '.join(KINDS)}")
+    if kind.passive:
+        raise ValueError(f"check {planned.key}: {planned.kind} waits for pings and can't be probed")
+    if not isinstance(planned.settings, kind.Settings):
+        raise ValueError(
+            f"check {planned.key}: its settings are {type(planned.settings).__name__}, not {kind.Settings.__name__}"
+        )
+    if not 0 < planned.timeout_s < LONGEST_TIMEOUT_S:
+        raise ValueError(
+            f"check {planned.key}: the timeout must lie between 0 and {LONGEST_TIMEOUT_S:g} s, "
+            f"not {planned.timeout_s!r}"
+        )
+    check_rhythm(planned.key, planned.every_s, planned.offset_s)
+    return _Check(planned, Plan(planned.settings) if isinstance(planned.settings, HttpSettings) else None)
+
+
+def _descriptors() -> int:
+    """How many descriptors this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(64, soft) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def _quantile(ordered: list[float], q: float) -> float:
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0

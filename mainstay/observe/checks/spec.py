@@ -1,0 +1,66 @@
+"""A check as people write it: the same in a file, in the API and in the form.
+
+    {name: storefront, environment: production, http: {url: …, expect: {…}}, every: 5s, fail_after: 2, severity: critical}
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+
+from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.probe.duration import Duration
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
+LabelText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+Labels = Annotated[dict[Name, LabelText], Field(max_length=50)]
+Severity = Literal["critical", "major", "minor"]
+EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0
+TIMEOUT_MOST_S = 120.0
+
+
+class Common(BaseModel):
+    """What every check has, whatever its kind."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    name: Name = Field(description="Unique within the application; letters, digits, - and _.")
+    environment: Name | None = Field(default=None, description="Where the application runs that is watched.")
+    component: Name | None = Field(default=None, description="The part of the application that is watched.")
+    every: Duration = Field(default=60.0, ge=EVERY_LEAST_S, le=EVERY_MOST_S, description="Interval, 1s to 1d.")
+    timeout: Duration = Field(default=10.0, ge=0.1, le=TIMEOUT_MOST_S, description="Hard limit of one probe, up to 2m.")
+    fail_after: int | None = Field(default=None, ge=1, le=100, description="Failures in a row until down; 3, for heartbeats 1.")
+    recover_after: int | None = Field(default=None, ge=1, le=100, description="Successes in a row until up; 2, for heartbeats 1.")
+    severity: Severity = Field(default="major", description="Of the alert when it is down.")
+    labels: Labels = Field(default_factory=dict, description="For routes, silences, maintenance.")
+    runbook: Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")] = Field(
+        default="", description="Link to what to do when it is down; shown in the page."
+    )
+    paused: bool = Field(default=False, description="Neither probed nor paged.")
+    needs: Annotated[list[Annotated[str, StringConstraints(max_length=201)]], Field(max_length=50)] = Field(
+        default_factory=list, description="Checks without which this one cannot be up: name, or application/name."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in KINDS if getattr(self, name, None) is not None]
+        if len(given) != 1:
+            found = f"{' and '.join(given)} are given" if given else "none is given"
+            raise ValueError(f"a check has exactly one kind of {', '.join(KINDS)}; {found}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind that is given."""
+        return next(name for name in KINDS if getattr(self, name, None) is not None)
+
+    @property
+    def settings(self) -> BaseModel:
+        """The kind's settings."""
+        found: BaseModel = getattr(self, self.kind)
+        return found
+
+
+_fields: dict[str, Any] = {
+    name: (kind.Settings | None, Field(default=None, description=f"{kind.label} check.")) for name, kind in KINDS.items()
+}
+CheckSpec: type[Common] = create_model("CheckSpec", __base__=Common, __doc__="One check as people write it.", **_fields)

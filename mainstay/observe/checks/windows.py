@@ -1,0 +1,95 @@
+"""Maintenance windows: which of them cover a check now. Pure; zones and DST as the wall clock of the window has them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+
+class BadWindow(ValueError):
+    """A window cannot be: the message says which field is wrong and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time, once (`starts_at` to `ends_at`) or again and again (`cron` for `duration`)."""
+
+    name: str
+    application: int | None = None  # None: all applications
+    match: Mapping[str, str] = field(default_factory=dict)  # labels that a check must have
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    cron: str = ""
+    duration: timedelta = timedelta()
+    zone: str = "UTC"
+    id: int = 0
+
+    def covers(self, application: int, labels: Mapping[str, str]) -> bool:
+        """Tell whether a check of `application` with `labels` is meant."""
+        if self.application is not None and self.application != application:
+            return False
+        return all(labels.get(name) == value for name, value in self.match.items())
+
+
+def validate(window: Window) -> None:
+    """Raise `BadWindow` unless the window is either one-off or recurring, and ends after it begins."""
+    if window.cron:
+        if window.starts_at or window.ends_at:
+            raise BadWindow("cron: give either cron and duration, or starts_at and ends_at, not both")
+        if window.duration <= timedelta():
+            raise BadWindow("duration: a recurring window needs a duration such as 2h")
+        try:
+            CronSim(window.cron, datetime.now(ZoneInfo(window.zone)))  # only parsed
+        except CronSimError as error:
+            raise BadWindow(f"cron: {window.cron!r} is not a cron expression ({error})") from None
+    elif window.starts_at is None or window.ends_at is None:
+        raise BadWindow("starts_at, ends_at: a one-off window needs both (or give cron and duration)")
+    elif window.ends_at <= window.starts_at:
+        raise BadWindow("ends_at: must be after starts_at")
+
+
+def open_until(window: Window, now: datetime) -> datetime | None:
+    """Return when the occurrence of `window` that covers `now` ends, or None when none does."""
+    if not window.cron:
+        if window.starts_at is not None and window.ends_at is not None and window.starts_at <= now < window.ends_at:
+            return window.ends_at
+        return None
+    began = last_start(window, now)
+    # Elapsed time (both in UTC), not wall time: a two-hour window on a DST night lasts two hours.
+    return began + window.duration if began is not None and now < began + window.duration else None
+
+
+def last_start(window: Window, now: datetime) -> datetime | None:
+    """Return the newest start (UTC) of a recurring window that is not after `now`."""
+    # The search is strictly before its begin, to the minute; one second later admits a start at this very instant.
+    begin = (now.astimezone(UTC) + timedelta(seconds=1)).astimezone(ZoneInfo(window.zone))
+    start = next(CronSim(window.cron, begin, reverse=True), None)
+    return start.astimezone(UTC) if start is not None else None
+
+
+def next_start(window: Window, now: datetime) -> datetime | None:
+    """Return when (UTC) the window next begins after `now`, or None when it never does again."""
+    if not window.cron:
+        return window.starts_at if window.starts_at is not None and window.starts_at > now else None
+    start = next(CronSim(window.cron, now.astimezone(ZoneInfo(window.zone))), None)
+    return start.astimezone(UTC) if start is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The window that covers a check, and until when."""
+
+    window: Window
+    until: datetime
+
+
+def covering(windows: Iterable[Window], application: int, labels: Mapping[str, str], now: datetime) -> Cover | None:
+    """Return the window that covers the check longest, or None."""
+    found = [
+        Cover(window, until)
+        for window in windows
+        if window.covers(application, labels) and (until := open_until(window, now)) is not None
+    ]
+    return max(found, key=lambda cover: cover.until, default=None)

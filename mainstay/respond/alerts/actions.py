@@ -1,0 +1,248 @@
+"""What happens to alerts, by people or by the program: change, journal entry and owed pages in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mainstay.foundation.accounts.actor import Actor, program
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.refusal import Refused
+from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.standing import all_labels, standing
+from mainstay.respond.alerts import facts
+from mainstay.respond.alerts.decide import AlertFacts, Code, Decision, RouteFacts, SilenceFacts, decide, weight
+from mainstay.respond.alerts.models import Alert, Silence
+from mainstay.respond.alerts.routes import routes
+from mainstay.respond.alerts.wording import message, subject, thread
+from mainstay.respond.delivery.message import Event
+from mainstay.respond.delivery.outbox import owe, waiting
+
+ALERTS = program("alerts")
+SILENCE_MOST = timedelta(days=365)
+_EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Code.REMINDER: Event.REMIND}
+
+
+def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
+    """Open an alert for `check`, or raise the severity of the open one; decide at once whether it pages."""
+    source = f"check:{check.pk}"
+    alert = Alert.objects.filter(source=source, ended_at=None).first()
+    if alert is None:
+        alert = Alert.objects.create(
+            source=source,
+            check_ref=check,
+            application=check.application,
+            environment=check.environment.name if check.environment else "",
+            name=name[:300],
+            severity=severity,
+            summary=summary,
+            labels={**all_labels(check), "severity": severity},
+            runbook=check.runbook,
+            started_at=now,
+        )
+        write(facts.ALERT_FIRED, subject(alert), ALERTS, now, severity=severity, summary=summary)
+    else:
+        was = alert.severity
+        alert.name, alert.summary = name[:300], summary
+        if weight(severity) > weight(was):
+            alert.severity = severity
+            alert.labels = {**alert.labels, "severity": severity}
+            alert.acknowledged_at, alert.acknowledged_by = None, ""  # what was acknowledged was less
+            write(facts.ALERT_RAISED, subject(alert), ALERTS, now, was=was, severity=severity, summary=summary)
+        alert.save(update_fields=["name", "summary", "severity", "labels", "acknowledged_at", "acknowledged_by"])
+    consider(alert, now)
+    return alert
+
+
+@transaction.atomic
+def resolve(alert: Alert, reason: str, now: datetime) -> None:
+    """End an alert and tell those who were paged."""
+    if not Alert.objects.filter(pk=alert.pk, ended_at=None).update(ended_at=now, look_at=None):
+        return
+    alert.refresh_from_db()
+    minutes = round((now - alert.started_at).total_seconds() / 60, 2)
+    write(facts.ALERT_RESOLVED, subject(alert), ALERTS, now, minutes=minutes, reason=reason)
+    owe(message(alert, Event.RESOLVE, now, reason=reason), alert.paged_channels, subject(alert), now)
+
+
+@transaction.atomic
+def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None = None) -> Decision:
+    """Decide whether `alert` pages now, do it, and keep the decision with its reasons."""
+    decision = decide(facts_of(alert, now), routes() if given is None else given, silences(now), now)
+    steps = [[step.question, step.passed, step.detail] for step in decision.steps]
+    if decision.page and decision.code is Code.REMINDER and (late := waiting(thread(alert), decision.channels)):
+        decision = Decision(
+            page=False,
+            code=Code.ALREADY_PAGED,
+            reason=f"the page before still waits to be delivered to {', '.join(late)}",
+            steps=decision.steps,
+            look_at=now + timedelta(seconds=30),
+        )
+    if decision.page:
+        event = _EVENTS[decision.code]
+        reason = decision.reason[:1].upper() + decision.reason[1:]
+        owed = owe(
+            message(alert, event, now, reason=reason),
+            decision.channels,
+            subject(alert),
+            now,
+            fallback=decision.fallback,
+        )
+        names = [row.channel_name for row in owed.deliveries]
+        alert.paged_at, alert.paged_severity = now, alert.severity
+        alert.paged_channels = sorted({*alert.paged_channels, *names})
+        write(
+            facts.ALERT_PAGED,
+            subject(alert),
+            ALERTS,
+            now,
+            event=event.value,
+            channels=names,
+            reason=reason,
+            code=decision.code.value,
+            steps=steps,
+        )
+    elif decision.code.value != alert.decision and decision.code not in {Code.ALREADY_PAGED, Code.RESOLVED}:
+        write(
+            facts.ALERT_HELD,
+            subject(alert),
+            ALERTS,
+            now,
+            reason=decision.reason,
+            code=decision.code.value,
+            steps=steps,
+        )
+    alert.decision, alert.reason, alert.look_at = decision.code.value, decision.reason, decision.look_at
+    alert.save(update_fields=["decision", "reason", "look_at", "paged_at", "paged_severity", "paged_channels"])
+    return decision
+
+
+def consider_due(now: datetime, limit: int = 200) -> int:
+    """Decide again on alerts whose time has come (reminders, ends of silences and windows); return how many."""
+    due = list(Alert.objects.filter(look_at__lte=now, ended_at=None).order_by("look_at")[:limit])
+    given = routes() if due else ()
+    for alert in due:
+        with transaction.atomic():
+            locked = Alert.objects.select_for_update().filter(pk=alert.pk, ended_at=None, look_at__lte=now).first()
+            if locked is not None:
+                consider(locked, now, given=given)
+    return len(due)
+
+
+@transaction.atomic
+def acknowledge(alert: Alert, actor: Actor, now: datetime, note: str = "") -> bool:
+    """Take an alert: reminders stop, those who were paged hear who has it. False when somebody was faster or it is over.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.ALERTS_RESPOND)
+    taken = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at=None).update(
+        acknowledged_at=now, acknowledged_by=actor.name, note=note, look_at=None, decision=Code.ACKNOWLEDGED.value,
+        reason=f"{actor.name} has acknowledged it",
+    )  # fmt: skip
+    alert.refresh_from_db()
+    if taken:
+        write(facts.ALERT_ACKNOWLEDGED, subject(alert), actor, now, note=f"({note})" if note else "")
+        sent = message(alert, Event.ACKNOWLEDGE, now, actor=actor.name)
+        owe(sent, alert.paged_channels, subject(alert), now)
+    return bool(taken)
+
+
+@transaction.atomic
+def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
+    """Give an alert back: reminders start again.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.ALERTS_RESPOND)
+    given_back = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at__isnull=False).update(
+        acknowledged_at=None, acknowledged_by="", note="", paged_at=now
+    )
+    alert.refresh_from_db()
+    if given_back:
+        write(facts.ALERT_UNACKNOWLEDGED, subject(alert), actor, now)
+        consider(alert, now)
+    return bool(given_back)
+
+
+@transaction.atomic
+def silence(
+    match: Mapping[str, str], starts_at: datetime, ends_at: datetime, comment: str, actor: Actor, now: datetime
+) -> Silence:
+    """Keep alerts with these labels from paging for a while.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.ALERTS_RESPOND)
+    if not match:
+        raise Refused("name at least one label: a silence without any would hide everything", "match")
+    if ends_at <= starts_at or ends_at <= now:
+        raise Refused("must be after the start and in the future", "ends_at")
+    if ends_at - starts_at > SILENCE_MOST:
+        raise Refused("a silence lasts a year at most; what shall never page wants another route", "ends_at")
+    if not comment.strip():
+        raise Refused("say why, for whoever wonders at night", "comment")
+    row = Silence.objects.create(
+        match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment, created_by=actor.name, created_at=now
+    )
+    until = f"{ends_at:%Y-%m-%d %H:%M UTC}"
+    write(facts.SILENCE_CREATED, Subject("silence", row.pk, str(row.pk)), actor, now, matchers=str(row), until=until, comment=comment)
+    _look_now(match, now)
+    return row
+
+
+@transaction.atomic
+def end_silence(row: Silence, actor: Actor, now: datetime) -> None:
+    """End a silence early; alerts that it held are decided on again.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.ALERTS_RESPOND)
+    if Silence.objects.filter(pk=row.pk, ends_at__gt=now).update(ends_at=now):
+        write(facts.SILENCE_ENDED, Subject("silence", row.pk, str(row.pk)), actor, now)
+        _look_now(row.match, now)
+
+
+def _look_now(match: Mapping[str, str], now: datetime) -> None:
+    rows = Alert.objects.filter(ended_at=None, acknowledged_at=None).only("pk", "labels")
+    ids = [row.pk for row in rows if all(row.labels.get(name) == value for name, value in match.items())]
+    Alert.objects.filter(pk__in=ids, ended_at=None).update(look_at=now)
+
+
+def silences(now: datetime) -> list[SilenceFacts]:
+    """Return the silences that hold at `now`."""
+    return [
+        SilenceFacts(row.pk, row.match, row.starts_at, row.ends_at, row.comment)
+        for row in Silence.objects.filter(ends_at__gt=now, starts_at__lte=now)
+    ]
+
+
+def facts_of(alert: Alert, now: datetime) -> AlertFacts:
+    """Return what a decision needs to know of an alert."""
+    check = alert.check_ref
+    around = standing(check, now, alert.started_at) if check is not None and alert.ended_at is None else None
+    cover = around.cover if around else None
+    return AlertFacts(
+        labels=alert.labels,
+        severity=alert.severity,
+        started_at=alert.started_at,
+        ended_at=alert.ended_at,
+        acknowledged_by=alert.acknowledged_by if alert.acknowledged_at else "",
+        paged_at=alert.paged_at,
+        paged_severity=alert.paged_severity,
+        maintenance=cover.window.name if cover else "",
+        maintenance_until=cover.until if cover else None,
+        blocked_by=around.blocked_by if around else "",
+        waits_for=around.waits_for if around else "",
+    )
+
+
+def open_of(checks: Iterable[int]) -> dict[int, Alert]:
+    """Return the open alert of each check that has one."""
+    sources = [f"check:{check}" for check in checks]
+    return {row.check_ref_id: row for row in Alert.objects.filter(source__in=sources, ended_at=None) if row.check_ref_id}

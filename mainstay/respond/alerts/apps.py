@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class AlertsConfig(AppConfig):
+    name = "mainstay.respond.alerts"
+    label = "alerts"
+
+    def ready(self) -> None:
+        from mainstay.respond.alerts import facts, listen  # noqa: F401  # declares facts, hears of checks

@@ -1,0 +1,233 @@
+"""Whether an alert pages, whom, and why: pure functions over values. Every decision carries its reasons.
+
+Order of the questions: is it over? acknowledged? in maintenance? is something it needs down? silenced? does a route
+match, at this time of day? has it paged already, and is a reminder due?
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+SEVERITIES = ("minor", "major", "critical")  # in order of weight
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs
+LOOK_AGAIN = timedelta(seconds=1)
+LOOK_LATER = timedelta(seconds=30)
+
+
+class Code(StrEnum):
+    """The reason of a decision, by name."""
+
+    FIRST_PAGE = "first_page"
+    SEVERITY_ROSE = "severity_rose"
+    REMINDER = "reminder"
+    RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+    MAINTENANCE = "maintenance"
+    UNREACHABLE = "unreachable"
+    WAITING_FOR_NEEDED = "waiting_for_needed"
+    SILENCED = "silenced"
+    NO_ROUTE = "no_route"
+    OUTSIDE_HOURS = "outside_hours"
+    NO_CHANNEL = "no_channel"
+    ALREADY_PAGED = "already_paged"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """What a decision needs to know of an alert."""
+
+    labels: Mapping[str, str]
+    severity: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    acknowledged_by: str = ""
+    paged_at: datetime | None = None
+    paged_severity: str = ""
+    maintenance: str = ""  # name of the window that covers it …
+    maintenance_until: datetime | None = None
+    blocked_by: str = ""  # a down check that it needs
+    waits_for: str = ""  # a needed check whose verdict is not in
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceFacts:
+    """A silence: labels that must be equal, and until when."""
+
+    id: int
+    match: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a route is open: days, from, to, in a zone. `end` before `begin` spans midnight; the day is the beginning's."""
+
+    days: tuple[str, ...] = DAYS
+    begin: time = time(0)
+    end: time = time(0)  # equal to begin: all day
+    zone: str = "UTC"
+
+    def contain(self, at: datetime) -> bool:
+        """Tell whether the wall clock of the zone lies within."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        clock, day = local.time(), local.weekday()
+        if self.begin == self.end:
+            return DAYS[day] in self.days
+        if self.begin < self.end:
+            return DAYS[day] in self.days and self.begin <= clock < self.end
+        return (DAYS[day] in self.days and clock >= self.begin) or (DAYS[day - 1] in self.days and clock < self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """A route: label → accepted values, hours, channels, fallback, reminders."""
+
+    name: str
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notify: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    remind_every: timedelta | None = None
+    hours: Hours | None = None
+    also: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question, its answer, and whether it let the page pass."""
+
+    question: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to page; the reason by code and as a sentence; the steps; when to look again."""
+
+    page: bool
+    code: Code
+    reason: str
+    steps: tuple[Step, ...] = ()
+    channels: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    look_at: datetime | None = None
+
+
+def decide(alert: AlertFacts, routes: Sequence[RouteFacts], silences: Iterable[SilenceFacts], now: datetime) -> Decision:
+    """Decide whether `alert` pages at `now`."""
+    steps: list[Step] = []
+
+    def passes(question: str, ok: bool, detail: str) -> bool:
+        steps.append(Step(question, ok, detail))
+        return ok
+
+    def held(code: Code, reason: str, look_at: datetime | None) -> Decision:
+        return Decision(page=False, code=code, reason=reason, steps=tuple(steps), look_at=look_at)
+
+    over = alert.ended_at is not None
+    if not passes("Is it still firing?", not over, "it is over" if over else "yes"):
+        return held(Code.RESOLVED, "it is over", None)
+    who = alert.acknowledged_by
+    if not passes("Has nobody acknowledged it?", not who, f"{who} has it" if who else "nobody has"):
+        return held(Code.ACKNOWLEDGED, f"{who} has acknowledged it", None)
+    window = alert.maintenance
+    if not passes("Is it outside maintenance?", not window, f"{window} covers it" if window else "no window covers it"):
+        until = alert.maintenance_until
+        look_at = min(until, now + LOOK_LATER) if until else now + LOOK_LATER
+        return held(Code.MAINTENANCE, f"the maintenance {window} covers it", look_at)
+    parent = alert.blocked_by
+    detail = f"{parent} is down and has its own alert" if parent else "nothing that it needs is down"
+    if not passes("Is what it needs up?", not parent, detail):
+        return held(Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", now + LOOK_AGAIN)
+    if alert.waits_for:
+        patient = now - alert.started_at < SETTLE
+        detail = f"{alert.waits_for} is being asked" if patient else f"{alert.waits_for} gave no answer within {SETTLE.seconds} s"
+        if not passes("Is the verdict in on what it needs?", not patient, detail):
+            return held(Code.WAITING_FOR_NEEDED, f"{alert.waits_for}, which it needs, is being asked first", now + LOOK_AGAIN)
+    silence = silenced_by(alert.labels, silences, now)
+    detail = f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}" if silence else "no silence matches"
+    if not passes("Is it not silenced?", silence is None, detail) and silence is not None:
+        return held(Code.SILENCED, f"silence {silence.id} covers it: {silence.comment}", silence.ends_at)
+    return _route(alert, routes, steps, now)
+
+
+def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], now: datetime) -> Decision:
+    taken: list[RouteFacts] = []
+    closed = False
+    for route in routes:
+        mismatch = first_mismatch(route.match, alert.labels)
+        if mismatch:
+            steps.append(Step(f"Route {route.name}", False, mismatch))
+            continue
+        if route.hours is not None and not route.hours.contain(now):
+            closed = True
+            steps.append(Step(f"Route {route.name}", False, "matches, but not at this time of day"))
+            continue
+        steps.append(Step(f"Route {route.name}", True, f"matches: {', '.join(route.notify) or 'notifies nobody'}"))
+        taken.append(route)
+        if not route.also:
+            break
+    channels = tuple(dict.fromkeys(channel for route in taken for channel in route.notify))
+    steps_now = tuple(steps)
+    if not taken:
+        if closed:
+            reason = "routes match, but none at this time of day"
+            return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=now + LOOK_LATER)
+        reason = "no route matches it" if routes else "there are no routes yet: add one under Channels and routes"
+        return Decision(False, Code.NO_ROUTE, reason, steps_now, look_at=now + LOOK_LATER)
+    names = " and ".join(route.name for route in taken)
+    if not channels:
+        return Decision(False, Code.NO_CHANNEL, f"route {names} notifies nobody", steps_now, look_at=now + LOOK_LATER)
+    fallback = tuple(
+        dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels)
+    )
+    every = min((route.remind_every for route in taken if route.remind_every is not None), default=None)
+
+    def paging(code: Code, reason: str) -> Decision:
+        return Decision(True, code, reason, steps_now, channels, fallback, look_at=now + every if every else None)
+
+    if alert.paged_at is None:
+        return paging(Code.FIRST_PAGE, f"it fires and route {names} matches")
+    if weight(alert.severity) > weight(alert.paged_severity):
+        return paging(Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; route {names}")
+    if every is not None and now >= alert.paged_at + every:
+        return paging(Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds")
+    look_at = alert.paged_at + every if every is not None else None
+    return Decision(False, Code.ALREADY_PAGED, "it has paged already", steps_now, look_at=look_at)
+
+
+def weight(severity: str) -> int:
+    """Return the weight of a severity; an unknown one weighs least."""
+    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
+
+
+def first_mismatch(match: Mapping[str, tuple[str, ...]], labels: Mapping[str, str]) -> str:
+    """Return what keeps `labels` from matching, as a sentence, or an empty text when they match."""
+    for name, accepted in match.items():
+        value = labels.get(name)
+        if value is None:
+            return f"the alert has no {name}"
+        if value not in accepted:
+            return f"{name} is {value}, not {' or '.join(accepted)}"
+    return ""
+
+
+def silenced_by(labels: Mapping[str, str], silences: Iterable[SilenceFacts], now: datetime) -> SilenceFacts | None:
+    """Return the silence that covers `labels` longest at `now`, or None."""
+    covering = [
+        silence
+        for silence in silences
+        if silence.starts_at <= now < silence.ends_at
+        and all(labels.get(name) == value for name, value in silence.match.items())
+    ]
+    return max(covering, key=lambda silence: silence.ends_at, default=None)
+
+
+def _minutes(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

@@ -1,0 +1,87 @@
+"""Alerts, silences, routes."""
+
+from django.db import models
+from django.db.models import Q
+
+from mainstay.foundation.catalog.models import Application
+from mainstay.observe.checks.models import Check
+
+
+class Alert(models.Model):
+    """Something is wrong since `started_at`, until `ended_at`. At most one is open per source."""
+
+    source = models.CharField(max_length=80)  # "check:12"
+    check_ref = models.ForeignKey(Check, on_delete=models.SET_NULL, null=True, related_name="alerts")
+    application = models.ForeignKey(Application, on_delete=models.SET_NULL, null=True, related_name="alerts")
+    environment = models.CharField(max_length=100, blank=True)
+    name = models.CharField(max_length=300)
+    severity = models.CharField(max_length=20)
+    summary = models.TextField(blank=True)
+    labels = models.JSONField(default=dict)
+    runbook = models.CharField(max_length=500, blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.CharField(max_length=200, blank=True)
+    note = models.TextField(blank=True)
+    # paging
+    paged_at = models.DateTimeField(null=True)  # last page or reminder
+    paged_severity = models.CharField(max_length=20, blank=True)
+    paged_channels = models.JSONField(default=list)  # names; who hears of acknowledgement and resolution
+    decision = models.CharField(max_length=40, blank=True)  # code of the last decision …
+    reason = models.TextField(blank=True)  # … and its sentence
+    look_at = models.DateTimeField(null=True)  # when the worker decides again; null: nothing is due
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source"], condition=Q(ended_at=None), name="alert_open_once")]
+        indexes = [
+            models.Index(fields=["look_at"], name="alert_look", condition=Q(look_at__isnull=False)),
+            models.Index(fields=["application", "id"], name="alert_application"),
+            models.Index(fields=["-started_at", "-id"], name="alert_started"),
+            models.Index(fields=["severity", "-id"], name="alert_open", condition=Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def state(self) -> str:
+        """firing, acknowledged or resolved. (Silenced depends on the time: `decide.silenced_by`.)"""
+        if self.ended_at is not None:
+            return "resolved"
+        return "acknowledged" if self.acknowledged_at is not None else "firing"
+
+
+class Silence(models.Model):
+    """From `starts_at` to `ends_at`, alerts with these labels do not page. They are still recorded."""
+
+    match = models.JSONField()  # label → value; all must be equal
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(db_index=True)
+    comment = models.TextField()
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.match.items()) or "everything"
+
+
+class Route(models.Model):
+    """Which channels hear of which alerts. Routes are tried in order; the first that matches decides, unless `also`."""
+
+    position = models.PositiveIntegerField(default=0)
+    name = models.CharField(max_length=100, unique=True)
+    match = models.JSONField(default=dict)  # severity, application, environment, check, labels → value or list
+    notify = models.JSONField(default=list)  # names of channels
+    fallback = models.JSONField(default=list)  # names, tried one after another while one of `notify` does not answer
+    remind_every_s = models.FloatField(null=True)
+    times = models.JSONField(default=dict)  # {"days": ["mon", …], "from": "08:00", "to": "18:00", "timezone": "UTC"}
+    also = models.BooleanField(default=False)  # go on to the next route after this one matched
+    managed_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.name

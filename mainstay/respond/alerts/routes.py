@@ -1,0 +1,133 @@
+"""Routes: reading them as values, and what people do with them."""
+
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.respond.alerts import facts
+from mainstay.respond.alerts.decide import Hours, RouteFacts
+from mainstay.respond.alerts.models import Alert, Route
+from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.delivery.models import Channel
+
+
+def routes() -> tuple[RouteFacts, ...]:
+    """Return all routes in order."""
+    return tuple(route_of(row) for row in Route.objects.all())
+
+
+def route_of(row: Route) -> RouteFacts:
+    """Return a row as the value that `decide` takes."""
+    return RouteFacts(
+        name=row.name,
+        match={name: tuple(value) if isinstance(value, list) else (value,) for name, value in row.match.items()},
+        notify=tuple(row.notify),
+        fallback=tuple(row.fallback),
+        remind_every=timedelta(seconds=row.remind_every_s) if row.remind_every_s is not None else None,
+        hours=_hours(row.times) if row.times else None,
+        also=row.also,
+    )
+
+
+def _hours(times: dict[str, Any]) -> Hours:
+    return Hours(
+        days=tuple(times["days"]),
+        begin=time.fromisoformat(times["from"]),
+        end=time.fromisoformat(times["to"]),
+        zone=times["timezone"],
+    )
+
+
+@transaction.atomic
+def put_route(
+    spec: RouteSpec,
+    actor: Actor,
+    at: datetime,
+    *,
+    existing: Route | None = None,
+    position: int | None = None,
+    by_file: str = "",
+) -> Route:
+    """Create a route (at the end, unless `position` is given), or make an existing one what `spec` says; return it.
+
+    Raises:
+        NotAllowed, Refused.
+    """
+    actor.need(Permission.DELIVERY_EDIT)
+    if existing is not None:
+        need_unmanaged(f"The route {existing.name}", existing.managed_by, by_file)
+    known = set(Channel.objects.filter(name__in=[*spec.notify, *spec.fallback]).values_list("name", flat=True))
+    for field in ("notify", "fallback"):
+        for channel in getattr(spec, field):
+            if channel not in known:
+                raise Refused(f"no channel named {channel} exists", field)
+    name = spec.name or default_name(spec)
+    if Route.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
+        raise Refused(f"a route named {name} exists already", "name", conflict=True)
+    was = spec_of(existing) if existing is not None else None
+    row = existing or Route(created_at=at)
+    row.name, row.match, row.notify, row.fallback = name, spec.match, spec.notify, spec.fallback
+    row.remind_every_s, row.also, row.managed_by = spec.remind_every, spec.also, by_file
+    row.times = spec.hours.model_dump(by_alias=True) if spec.hours else {}
+    if position is not None:
+        row.position = position
+    elif existing is None:
+        row.position = (Route.objects.aggregate(last=Max("position"))["last"] or 0) + 1
+    row.save()
+    about = Subject("route", row.pk, row.name)
+    if was is None:
+        write(facts.ROUTE_CREATED, about, actor, at, match=shown_match(row.match), notify=row.notify)
+    else:
+        now_spec = spec_of(row)
+        changed = [field for field in RouteSpec.model_fields if getattr(was, field) != getattr(now_spec, field)]
+        if changed:
+            write(facts.ROUTE_EDITED, about, actor, at, fields=changed)
+    Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
+    return row
+
+
+@transaction.atomic
+def remove_route(row: Route, actor: Actor, at: datetime, *, by_file: str = "") -> None:
+    """Remove a route.
+
+    Raises:
+        NotAllowed, Managed.
+    """
+    actor.need(Permission.DELIVERY_EDIT)
+    need_unmanaged(f"The route {row.name}", row.managed_by, by_file)
+    write(facts.ROUTE_REMOVED, Subject("route", row.pk, row.name), actor, at)
+    row.delete()
+
+
+def spec_of(row: Route) -> RouteSpec:
+    """Return the route as people write it."""
+    return RouteSpec.model_validate(
+        {
+            "name": row.name,
+            "match": row.match,
+            "notify": row.notify,
+            "fallback": row.fallback,
+            "remind_every": row.remind_every_s,
+            "hours": row.times or None,
+            "also": row.also,
+        }
+    )
+
+
+def default_name(spec: RouteSpec) -> str:
+    """Return a name for a route without one, from what it matches: `severity-critical`."""
+    parts = [f"{name}-{'-'.join(value) if isinstance(value, list) else value}" for name, value in spec.match.items()]
+    text = "-".join(parts) or "everything"
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in text)[:100]
+
+
+def shown_match(match: dict[str, Any]) -> str:
+    """Return what a route matches, in words."""
+    parts = [f"{name} is {' or '.join(value) if isinstance(value, list) else value}" for name, value in match.items()]
+    return " and ".join(parts) or "every alert"

@@ -1,0 +1,75 @@
+"""What an alert says when it is sent."""
+
+from datetime import datetime
+
+from django.conf import settings
+
+from mainstay.foundation.journal.write import Subject
+from mainstay.respond.alerts.models import Alert
+from mainstay.respond.delivery.message import Event, Message
+
+
+def subject(alert: Alert) -> Subject:
+    """Return the alert as the journal names it."""
+    return Subject("alert", alert.pk, alert.name, alert.application_id)
+
+
+def thread(alert: Alert) -> str:
+    """Return the dedup key: the same for all messages of one alert, different between instances of Mainstay."""
+    return f"mainstay-{settings.INSTANCE}-alert-{alert.pk}"
+
+
+def message(alert: Alert, event: Event, now: datetime, *, reason: str = "", actor: str = "") -> Message:
+    """Return the message that tells of `event`."""
+    url = f"{settings.BASE_URL}/alerts/{alert.pk}/"
+    annotations = {"summary": alert.summary} | ({"runbook": alert.runbook} if alert.runbook else {})
+    return Message(
+        event=event,
+        title=_title(alert, event),
+        text=_text(alert, event, now),
+        severity=alert.severity,
+        application=alert.labels.get("application", ""),
+        environment=alert.environment,
+        labels=alert.labels,
+        annotations=annotations,
+        starts_at=alert.started_at,
+        ends_at=alert.ended_at,
+        url=url,
+        acknowledge_url=url if event in {Event.TRIGGER, Event.REMIND} else None,
+        dedup_key=thread(alert),
+        reason=reason,
+        actor=actor,
+    )
+
+
+def span(seconds: float) -> str:
+    """Return a rounded duration: 45 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _title(alert: Alert, event: Event) -> str:
+    if event is Event.RESOLVE:
+        return f"{alert.name}: resolved"
+    if event is Event.ACKNOWLEDGE:
+        return f"{alert.name}: acknowledged by {alert.acknowledged_by}"
+    return alert.name
+
+
+def _text(alert: Alert, event: Event, now: datetime) -> str:
+    lasted = span(((alert.ended_at or now) - alert.started_at).total_seconds())
+    if event is Event.RESOLVE:
+        return f"It is over after {lasted}. It was: {alert.summary}" if alert.summary else f"It is over after {lasted}."
+    if event is Event.REMIND:
+        return f"Still so after {lasted}, and nobody has acknowledged it. {alert.summary}"
+    if event is Event.ACKNOWLEDGE:
+        return alert.note or alert.summary
+    return alert.summary

@@ -1,0 +1,217 @@
+"""One HTTP request to one receiver, bounded in time, checked at connect time, never raising for the network.
+
+No redirect is followed: a message must not wander to an address nobody configured. No proxy from the
+environment and no `.netrc` is used, so that the address policy always sees the receiver itself.
+"""
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+import certifi
+import pycurl
+
+ANSWER_LIMIT_BYTES = 65_536
+RETRY_AFTER_LIMIT_S = 3600.0
+"""A receiver may ask for patience, but not for so much that the page is as good as lost."""
+SHORTEST_TIMEOUT_S = 0.05
+
+_TLS_TRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
+_BAD_URL = {pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_URL_MALFORMAT_USER}
+
+
+class AddressPolicy(Protocol):
+    """Which addresses may be connected to."""
+
+    def check(self, ip: str, host: str) -> str | None:
+        """None if `ip`, found for `host`, may be connected to, else the reason why not."""
+        ...
+
+
+class Failure(StrEnum):
+    """Where a request without a complete answer ended."""
+
+    FORBIDDEN = "forbidden"
+    """The address policy allows none of the addresses."""
+    BAD_URL = "bad url"
+    UNTRUSTED = "untrusted"
+    """TLS: the certificate is not trusted, or not for this host."""
+    NOT_SENT = "not sent"
+    """Nothing of the request left: no address, no connection, no TLS session."""
+    CUT_OFF = "cut off"
+    """At least a part of the request left; what became of it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    `status` is None when no final status line arrived. With a status and a `failure` of CUT_OFF, the head
+    arrived and the body did not (completely). `complete` is false also when the body was longer than is read.
+    """
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case; of a repeated header the last."""
+    body: bytes = b""
+    complete: bool = True
+    failure: Failure | None = None
+    problem: str = ""
+    """What went wrong, in words; may quote the receiver, so it must be masked before it is shown."""
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return retry_after_s(self.headers.get("retry-after"), self.headers.get("date"))
+
+
+def retry_after_s(value: str | None, date: str | None) -> float | None:
+    """Seconds to wait by a `Retry-After` header (RFC 9110 §10.2.3), between 0 and `RETRY_AFTER_LIMIT_S`.
+
+    A time of day is taken relative to the answer's own `Date`, so a wrong clock here or there does no harm;
+    without `Date` it is not known, as is anything else that cannot be read: None.
+    """
+    if value is None:
+        return None
+    if re.fullmatch(r"\d{1,12}(\.\d{1,6})?", value.strip(), re.ASCII):
+        return min(float(value), RETRY_AFTER_LIMIT_S)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(wait.total_seconds(), 0.0), RETRY_AFTER_LIMIT_S)
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    timeout_s: float,
+    policy: AddressPolicy,
+    ca_file: str | None = None,
+) -> Answer:
+    """Send one request and wait for its answer, `timeout_s` seconds in total. Blocks; raises nothing.
+
+    `headers` must hold no control characters (`header_problem` tells). `ca_file` replaces the public
+    certificate authorities by those of a PEM file.
+    """
+    exchange = _Exchange(policy)
+    curl = pycurl.Curl()
+    try:
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.CUSTOMREQUEST, method)
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+        curl.setopt(pycurl.COPYPOSTFIELDS, body)
+        # Without an empty Expect, libcurl waits up to a second for "100 Continue" before a larger body.
+        lines = [f"{name}: {value}" for name, value in headers.items()] + ["Expect:"]
+        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.PROXY, "")
+        curl.setopt(pycurl.NETRC, 0)
+        curl.setopt(pycurl.NOSIGNAL, 1)  # signals would reach the main thread, we are in a worker
+        curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        curl.setopt(pycurl.TIMEOUT_MS, round(max(timeout_s, SHORTEST_TIMEOUT_S) * 1000))
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
+        curl.setopt(pycurl.HEADERFUNCTION, exchange.header)
+        curl.setopt(pycurl.WRITEFUNCTION, exchange.write)
+        exchange.host = _host(url)
+        try:
+            curl.perform()
+        except pycurl.error as error:
+            code, problem = error.args
+            # A status below 200 is interim (100, 103): the answer itself never came.
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+            return exchange.failed(code, problem, status if status >= 200 else None, curl.getinfo(pycurl.REQUEST_SIZE))
+        return exchange.answered(curl.getinfo(pycurl.RESPONSE_CODE))
+    finally:
+        curl.close()
+        exchange.close()
+
+
+def header_problem(name: str, value: str) -> str | None:
+    """Why a header cannot be sent (RFC 9110 §5.1, §5.5), or None. The reason does not quote the value."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        return f"{name!r} is not a header name: use letters, digits and hyphens"
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|", value):
+        return f"the value of {name} may hold only printable ASCII, and no blanks at its ends"
+    return None
+
+
+class _Exchange:
+    """What libcurl's callbacks collect during one request."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self.host = ""
+        self._policy = policy
+        self._forbidden: list[str] = []
+        self._sockets: list[socket.socket] = []
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+        self._overflow = False
+
+    def open_socket(self, purpose: int, address: Any) -> socket.socket | int:
+        """libcurl asks for a socket to one address it found; the refusal happens after name resolution."""
+        family, kind, protocol, target = address
+        reason = self._policy.check(str(target[0]), self.host)
+        if reason is not None:
+            self._forbidden.append(f"{target[0]}: {reason}")
+            bad: int = pycurl.SOCKET_BAD
+            return bad
+        opened = socket.socket(family, kind, protocol)
+        self._sockets.append(opened)
+        return opened
+
+    def close(self) -> None:
+        # pycurl gave libcurl duplicates of the descriptors; these are ours.
+        for opened in self._sockets:
+            opened.close()
+
+    def header(self, line: bytes) -> None:
+        text = line.decode("latin-1")
+        if text.startswith("HTTP/"):
+            self._headers = {}  # of the final answer only, not of an interim one
+        name, colon, value = text.partition(":")
+        if colon:
+            self._headers[name.strip().lower()] = value.strip()
+
+    def write(self, data: bytes) -> int:
+        room = ANSWER_LIMIT_BYTES - len(self._body)
+        self._body += data[:room]
+        self._overflow = len(data) > room
+        # Fewer than given stops the transfer: what was read is enough to classify and to show.
+        return 0 if self._overflow else len(data)
+
+    def answered(self, status: int) -> Answer:
+        return Answer(status, self._headers, bytes(self._body))
+
+    def failed(self, code: int, problem: str, status: int | None, request_bytes: int) -> Answer:
+        if status is not None:
+            failure = None if self._overflow else Failure.CUT_OFF
+            return Answer(status, self._headers, bytes(self._body), False, failure, problem)
+        if request_bytes > 0:
+            return Answer(None, complete=False, failure=Failure.CUT_OFF, problem=problem)
+        if self._forbidden and not self._sockets:
+            reasons = "; ".join(self._forbidden)
+            return Answer(None, complete=False, failure=Failure.FORBIDDEN, problem=reasons)
+        if code in _TLS_TRUST:
+            return Answer(None, complete=False, failure=Failure.UNTRUSTED, problem=problem)
+        if code in _BAD_URL:
+            return Answer(None, complete=False, failure=Failure.BAD_URL, problem=problem)
+        return Answer(None, complete=False, failure=Failure.NOT_SENT, problem=problem)
+
+
+def _host(url: str) -> str:
+    """The host part of `url`, for the policy and for messages; "" if there is none."""
+    match = re.match(r"https?://(?:[^/?#@]*@)?(\[[^\]]*\]|[^:/?#]*)", url, re.IGNORECASE)
+    return match.group(1).strip("[]") if match else ""

@@ -1,0 +1,170 @@
+"""The letter: headers, plain text and HTML.
+
+Nothing in it comes from another host, so opening it tells nobody that it was opened, and it is complete offline.
+"""
+
+import hashlib
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from html import escape
+
+from mainstay.respond.delivery.kinds import wording
+from mainstay.respond.delivery.message import Event, Message
+
+SUBJECT_LIMIT = 200
+TEXT_LIMIT = 20_000
+VALUE_LIMIT = 1000
+URL_LIMIT = 2000
+
+# Every line in ASCII: a server without 8BITMIME (RFC 6152) must be able to take it.
+_POLICY = SMTP.clone(cte_type="7bit", raise_on_defect=False)
+
+_COLOURS = {"critical": "#c62828", "major": "#b75100", "minor": "#8a6100"}
+
+# Mail clients drop <style> (some), external sheets (all) and scripts (all): what matters is inline, and the
+# sheet only adds the dark colours for those that honour prefers-color-scheme.
+_STYLE = """
+:root { color-scheme: light dark; supported-color-schemes: light dark; }
+@media (prefers-color-scheme: dark) {
+  .page { background: #16191d !important; color: #e4e7eb !important; }
+  .card { background: #1f242a !important; border-color: #343b44 !important; }
+  .quiet { color: #a3adb8 !important; }
+  .cell { border-color: #343b44 !important; }
+  .plain { color: #8ab4f8 !important; border-color: #8ab4f8 !important; }
+}
+"""
+
+
+def write(message: Message, *, sender: Address, to: list[str], idempotency_key: str, at: datetime) -> EmailMessage:
+    """The letter as sent at `at` (aware).
+
+    The same idempotency key gives the same Message-ID, so a letter sent twice is shown once by most mailboxes.
+    All letters of one alert refer to one id made from its dedup key, so clients show them as one conversation
+    (RFC 5322 §3.6.4), even though no letter has that id itself.
+    """
+    letter = EmailMessage(policy=_POLICY)
+    letter["From"] = sender
+    letter["To"] = [Address(addr_spec=address) for address in to]
+    letter["Subject"] = wording.shorten(wording.headline(message), SUBJECT_LIMIT)
+    letter["Date"] = format_datetime(at)
+    letter["Message-ID"] = message_id("message", idempotency_key, sender.domain)
+    thread = message_id("alert", message.dedup_key, sender.domain)
+    letter["In-Reply-To"] = thread
+    letter["References"] = thread
+    # RFC 3834 §5: no vacation notices back, please. The second is what Exchange reads.
+    letter["Auto-Submitted"] = "auto-generated"
+    letter["X-Auto-Response-Suppress"] = "All"
+    letter["X-Mainstay-Event"] = message.event.value
+    if message.event in {Event.TRIGGER, Event.REMIND} and message.severity == "critical":
+        letter["Importance"] = "high"
+    letter.set_content(plain_text(message), cte="quoted-printable")
+    letter.add_alternative(html(message), subtype="html", cte="quoted-printable")
+    return letter
+
+
+def message_id(kind: str, key: str, domain: str) -> str:
+    """A message id (RFC 5322 §3.6.4) that depends on `key` alone and shows nothing of it."""
+    digest = hashlib.sha256(f"{kind}:{key}".encode()).hexdigest()[:32]
+    return f"<{kind}.{digest}@{domain}>"
+
+
+def plain_text(message: Message) -> str:
+    """The letter for those who read text: state first, then the facts, then the links on lines of their own."""
+    lines = [wording.headline(message), ""]
+    if text := message.text.strip():
+        lines += [*_lines(text), ""]
+    named = [(name, wording.shorten(value, VALUE_LIMIT)) for name, value in wording.facts(message)]
+    width = max(len(name) for name, _ in named) + 2
+    lines += [f"{name + ':':<{width}}{value}" for name, value in named]
+    if labels := wording.label_lines(message):
+        lines += ["", "Labels:", *(f"  {name} = {value}" for name, value in labels)]
+    lines.append("")
+    if _can_acknowledge(message):
+        lines += ["Acknowledge:", f"  {message.acknowledge_url}"]
+    if wording.is_web_link(message.url, URL_LIMIT):
+        lines += ["Open the alert:", f"  {message.url}"]
+    if reason := wording.one_line(message.reason):
+        lines += ["", f"Why you get this: {wording.shorten(reason, VALUE_LIMIT)}"]
+    return "\n".join(lines) + "\n"
+
+
+def html(message: Message) -> str:
+    """The letter for everybody else. Every value is escaped; nothing but http(s) links becomes a link."""
+    text = "".join(f"{escape(line)}<br>" for line in _lines(message.text.strip()))
+    rows = [(name, wording.shorten(value, VALUE_LIMIT)) for name, value in wording.facts(message)]
+    links = []
+    if _can_acknowledge(message):
+        links.append(_link(str(message.acknowledge_url), "Acknowledge", filled=True))
+    if wording.is_web_link(message.url, URL_LIMIT):
+        links.append(_link(message.url, "Open alert", filled=False))
+    reason = wording.shorten(wording.one_line(message.reason) or "no reason given", VALUE_LIMIT)
+    colour = _colour(message)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark"><meta name="supported-color-schemes" content="light dark">'
+        f"<title>{escape(wording.headline(message))}</title><style>{_STYLE}</style></head>\n"
+        '<body class="page" style="margin:0;padding:16px;background:#f5f6f8;color:#1c2127;'
+        'font:15px/1.5 system-ui,-apple-system,Segoe UI,Roboto,sans-serif">\n'
+        '<div class="card" style="max-width:600px;margin:0 auto;background:#ffffff;border:1px solid #dde1e6;'
+        f'border-top:4px solid {colour};border-radius:6px;padding:20px 24px">\n'
+        f'<p class="quiet" style="margin:0;font-weight:600;color:#55606b">{escape(wording.state(message))}</p>\n'
+        f'<h1 style="margin:2px 0 12px;font-size:20px;line-height:1.3">{escape(wording.title(message))}</h1>\n'
+        + (f'<p style="margin:0 0 16px">{text}</p>\n' if text else "")
+        + (f'<p style="margin:0 0 16px">{"&nbsp; ".join(links)}</p>\n' if links else "")
+        + _table(rows)
+        + (_note("Labels", margin="16px 0 4px") + _table(wording.label_lines(message)) if message.labels else "")
+        + _note(f"Why you get this: {escape(reason)}", margin="16px 0 0")
+        + "</div></body></html>\n"
+    )
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cell = (
+        "padding:4px 12px 4px 0;border-top:1px solid #eceff2;text-align:left;vertical-align:top;word-break:break-word"
+    )
+    body = "".join(
+        f'<tr><th class="cell quiet" scope="row" style="{cell};font-weight:400;color:#55606b">{escape(name)}</th>'
+        f'<td class="cell" style="{cell}">{escape(value)}</td></tr>\n'
+        for name, value in rows
+    )
+    return f'<table style="width:100%;border-collapse:collapse;font-size:14px">\n{body}</table>\n'
+
+
+def _note(text: str, *, margin: str) -> str:
+    return f'<p class="quiet" style="margin:{margin};font-size:13px;color:#55606b">{text}</p>\n'
+
+
+def _link(url: str, text: str, *, filled: bool) -> str:
+    look = "background:#1a56b0;color:#ffffff" if filled else "color:#1a56b0"
+    kind = "" if filled else ' class="plain"'
+    return (
+        f'<a{kind} href="{escape(url)}" style="display:inline-block;padding:8px 16px;border:1px solid #1a56b0;'
+        f'border-radius:4px;text-decoration:none;font-weight:600;{look}">{text}</a>'
+    )
+
+
+def _colour(message: Message) -> str:
+    match message.event:
+        case Event.ACKNOWLEDGE:
+            return "#1565c0"
+        case Event.RESOLVE:
+            return "#2e7d32"
+        case Event.TEST:
+            return "#607d8b"
+        case _:
+            return _COLOURS[message.severity]
+
+
+def _can_acknowledge(message: Message) -> bool:
+    open_still = message.event in {Event.TRIGGER, Event.REMIND}
+    return open_still and wording.is_web_link(message.acknowledge_url, URL_LIMIT)
+
+
+def _lines(text: str) -> list[str]:
+    if not text:
+        return []
+    return [wording.one_line(line) for line in wording.shorten(text, TEXT_LIMIT).splitlines()]

@@ -1,0 +1,133 @@
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mainstay.respond.delivery.kinds.apprise import AppriseChannel, AppriseSettings, body
+from mainstay.respond.delivery.kinds.base import Receipt
+from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
+from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.message import Event, Message
+
+SECRET = "tokentokentoken"
+MINUTE_S = 60
+
+
+def send(url: str, policy: Any, message: Message = PLAIN, timeout_s: float = MINUTE_S) -> Receipt:
+    settings = AppriseSettings.model_validate({"url": url})
+    return AppriseChannel().send(settings, message, idempotency_key="d-1", state={}, timeout_s=timeout_s, policy=policy)
+
+
+def url(receiver: Receiver) -> str:
+    return f"json://desk:{SECRET}@127.0.0.1:{receiver.server_port}/{SECRET}"
+
+
+def test_a_message_arrives_through_apprise(receiver: Receiver, policy: AllowAll) -> None:
+    assert send(url(receiver), policy) == Receipt("delivered", "Apprise says it was sent.")
+    sent = receiver.last.json
+    assert sent["title"] == "Critical: shop / storefront is down"
+    assert sent["type"] == "failure"
+    assert PLAIN.text in sent["message"]
+    assert sent["message"].endswith(PLAIN.url)
+    assert "apprise" not in sys.modules, "the library stays in the process of its own"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(400, "refused"), (401, "refused"), (404, "refused"), (429, "retry"), (503, "retry")]
+)
+def test_a_status_found_in_its_warnings_decides(
+    status: int, outcome: str, receiver: Receiver, policy: AllowAll, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    receiver.answers = [reply(status, f"{SECRET} is wrong")]
+    receipt = send(url(receiver), policy)
+    assert receipt.outcome == outcome
+    assert f"HTTP {status}" in receipt.answer
+    assert SECRET not in receipt.answer + caplog.text + "".join(capfd.readouterr())
+
+
+def test_nobody_listens(policy: AllowAll) -> None:
+    assert send(f"json://127.0.0.1:{closed_port()}", policy).outcome == "retry"
+
+
+def test_the_address_policy_holds_for_apprise_too(receiver: Receiver, refuse: Refuse) -> None:
+    receipt = send(url(receiver).replace("127.0.0.1", "localhost"), refuse)
+    assert receipt.outcome == "refused"
+    assert "loopback addresses are not allowed here" in receipt.answer
+    assert ("127.0.0.1", "localhost") in refuse.asked
+    assert receiver.requests == []
+
+
+def test_time_up_after_the_request_left_is_unknown_and_nothing_stays_behind(
+    receiver: Receiver, policy: AllowAll
+) -> None:
+    receiver.answers = [hang]
+    receipts: list[Receipt] = []
+    # The service hangs; the time runs out only once it has the request.
+    thread = threading.Thread(target=lambda: receipts.append(send(url(receiver), policy, timeout_s=3)))
+    thread.start()
+    thread.join(MINUTE_S)
+    assert [receipt.outcome for receipt in receipts] == ["unknown"]
+    assert len(receiver.requests) == 1
+    assert _children() == []
+
+
+def test_time_up_before_a_connection_is_retried(policy: AllowAll) -> None:
+    began = time.monotonic()
+    receipt = send("json://127.0.0.1:9", policy, timeout_s=0.05)
+    assert receipt.outcome == "retry"
+    assert time.monotonic() - began < 2
+
+
+def test_a_child_that_dies_is_not_a_delivery(receiver: Receiver, policy: AllowAll) -> None:
+    receiver.answers = [lambda handler: _kill_children()]
+    assert send(url(receiver), policy).outcome == "unknown"
+
+
+@pytest.mark.parametrize("bad", [f"nosuchservice://{SECRET}", "json://", f"tgram://{SECRET}"])
+def test_a_url_apprise_does_not_know_is_refused(bad: str, policy: AllowAll) -> None:
+    try:
+        receipt = send(bad, policy)
+    except ValidationError as refusal:
+        assert SECRET not in str(refusal)
+    else:
+        assert receipt.outcome == "refused"
+        assert SECRET not in receipt.answer
+
+
+@pytest.mark.parametrize("bad", ["", "json", "syslog://", "dbus://x", "file:///etc/passwd", "json://a\nb"])
+def test_settings_that_cannot_work_are_refused(bad: str) -> None:
+    with pytest.raises(ValidationError):
+        AppriseSettings.model_validate({"url": bad})
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_the_link_survives_any_text(text: str) -> None:
+    shown = body(everywhere(text))
+    assert len(shown) <= 3500
+    assert shown.endswith(PLAIN.url)
+
+
+@pytest.mark.parametrize("event", [Event.ACKNOWLEDGE, Event.RESOLVE])
+def test_what_is_over_offers_no_acknowledgement(event: Event) -> None:
+    assert "Acknowledge:" in body(PLAIN)
+    assert "Acknowledge:" not in body(follow_up(event))
+
+
+def _children() -> list[int]:
+    own = Path(f"/proc/{os.getpid()}/task")
+    pids = [int(pid) for task in own.iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in pids if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _kill_children() -> None:
+    for pid in _children():
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,126 @@
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainstay.respond.delivery.kinds import wording
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, MESSAGES, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.message import Event, Message
+
+
+@given(MESSAGES)
+def test_a_message_survives_json(message: Message) -> None:
+    stored = message.to_json()
+    assert Message.from_json(stored) == message
+    assert Message.from_json(json.loads(stored)) == message
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_stored_message_holds_nothing_a_database_refuses(text: str) -> None:
+    stored = everywhere(text, url=text, acknowledge_url=text, dedup_key=text).to_json()
+    stored.encode("ascii")
+    assert "\\u0000" not in stored
+    assert "\\ud800 " not in stored
+
+
+def test_an_older_worker_reads_what_a_newer_one_queued() -> None:
+    newer = json.loads(PLAIN.to_json()) | {"runbook_url": "https://wiki.example.org/"}
+    assert Message.from_json(newer) == PLAIN
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["[]", "7", '"text"', "{}", "{", '{"title": 3}', PLAIN.to_json().replace('"critical"', '"urgent"')],
+)
+def test_a_malformed_stored_message_is_one_kind_of_error(stored: str) -> None:
+    with pytest.raises(ValueError):
+        Message.from_json(stored)
+
+
+def test_times_are_kept_in_utc_and_naive_ones_refused() -> None:
+    berlin_summer = timezone(timedelta(hours=2))
+    message = replace(PLAIN, starts_at=datetime(2026, 7, 1, 12, 0, tzinfo=berlin_summer))
+    assert message.starts_at.isoformat() == "2026-07-01T10:00:00+00:00"
+    with pytest.raises(ValueError, match="starts_at must be an aware"):
+        replace(PLAIN, starts_at=datetime(2026, 7, 1))  # noqa: DTZ001  # naive on purpose
+
+
+def test_labels_cannot_be_changed_afterwards() -> None:
+    labels = {"a": "1"}
+    message = replace(PLAIN, labels=labels)
+    labels["a"] = "2"
+    assert message.labels == {"a": "1"}
+    with pytest.raises(TypeError):
+        message.labels["a"] = "3"  # type: ignore[index]  # the point of this test
+
+
+@given(st.text(), st.integers(1, 200))
+def test_a_shortened_text_never_exceeds_its_limit(text: str, limit: int) -> None:
+    short = wording.shorten(text, limit)
+    assert len(short) <= limit
+    assert short == text or short.endswith(wording.ELLIPSIS)
+
+
+@given(st.lists(st.text("abcdef", min_size=1, max_size=10), min_size=2, max_size=30), st.integers(12, 100))
+def test_a_shortened_text_keeps_whole_words(words: list[str], limit: int) -> None:
+    text = " ".join(words)
+    short = wording.shorten(text, limit).removesuffix(wording.ELLIPSIS)
+    assert words[: len(short.split())] == short.split()
+
+
+def test_one_long_word_is_cut_inside() -> None:
+    assert wording.shorten("x" * 50, 10) == "x" * 9 + "…"
+    assert wording.shorten("a" * 9 + " bc", 10) == "a" * 9 + "…"
+    assert wording.shorten("fits", 4) == "fits"
+
+
+@given(st.text(st.characters()))
+def test_one_line_is_one_line(text: str) -> None:
+    line = wording.one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert not any(char < " " or char in "\x7f\x85\u2028\u2029\u202e" for char in line)
+
+
+@pytest.mark.parametrize(
+    ("message", "state"),
+    [
+        (PLAIN, "Critical"),
+        (follow_up(Event.REMIND), "Still critical"),
+        (follow_up(Event.ACKNOWLEDGE), "Acknowledged"),
+        (follow_up(Event.ACKNOWLEDGE, "Ann\n<b>"), "Acknowledged by Ann <b>"),
+        (follow_up(Event.RESOLVE), "Resolved"),
+        (follow_up(Event.RESOLVE, "Ann"), "Resolved by Ann"),
+        (follow_up(Event.TEST), "Test"),
+    ],
+)
+def test_the_state_is_said_in_words(message: Message, state: str) -> None:
+    assert wording.state(message) == state
+    assert wording.headline(message) == f"{state}: shop / storefront is down"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (45, "45 s"),
+        (303, "5 min 3 s"),
+        (3600, "1 h"),
+        (7800, "2 h 10 min"),
+        (90_061, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_said_in_its_two_largest_units(seconds: int, words: str) -> None:
+    assert wording.duration(timedelta(seconds=seconds)) == words
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "https://a b/", 'https://a/"x', "https://a/\n", "", None, "ftp://a/"]
+)
+def test_only_web_addresses_become_links(url: str | None) -> None:
+    assert not wording.is_web_link(url, 100)
+    assert wording.is_web_link("https://mainstay.example.org/alerts/17", 100)
+    assert not wording.is_web_link("https://mainstay.example.org/" + "x" * 100, 100)

@@ -1,0 +1,124 @@
+"""The words every channel uses, and how they are made to fit.
+
+Titles and texts come from checks, labels and other people's systems: they are hostile until escaped by the
+channel for its own format. Here they are only made into one line and cut to a length.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from mainstay.respond.delivery.message import Event, Message
+
+ELLIPSIS = "…"
+LABELS_LIMIT = 60
+LABEL_LIMIT = 1000
+
+SEVERITY_NAMES: Mapping[str, str] = {"critical": "Critical", "major": "Major", "minor": "Minor"}
+
+# Direction overrides make a line read differently from what it says ("gpj.exe" as "exe.jpg").
+_DIRECTION_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
+# Unicode's categories Cc, Zl and Zp, and every kind of blank.
+_BREAKS_AND_SPACES = re.compile("[\\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks, control characters, direction overrides and repeated spaces."""
+    text = _DIRECTION_OVERRIDES.sub("", text)
+    return _BREAKS_AND_SPACES.sub(" ", text).strip()
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, cut between words and marked by an ellipsis.
+
+    A first word longer than the limit is cut inside, since nothing else would be left. `limit` is at least 1.
+    """
+    if limit < 1:
+        raise ValueError(f"a text cannot be shortened to {limit} characters")
+    if len(text) <= limit:
+        return text
+    head = text[: limit - len(ELLIPSIS)]
+    if not text[len(head)].isspace():
+        # The cut fell inside a word: go back to the space before it, if there is one.
+        start_of_word = next((index for index in range(len(head) - 1, -1, -1) if head[index].isspace()), None)
+        if start_of_word is not None and head[:start_of_word].strip():
+            head = head[:start_of_word]
+    return head.rstrip() + ELLIPSIS
+
+
+def title(message: Message) -> str:
+    """The title on one line; never empty, since no receiver takes an empty one."""
+    return one_line(message.title) or "Alert without a title"
+
+
+def state(message: Message) -> str:
+    """The state of the alert in a word or two: "Critical", "Still critical", "Acknowledged by Ann", "Resolved"."""
+    actor = one_line(message.actor)
+    match message.event:
+        case Event.TRIGGER:
+            return SEVERITY_NAMES[message.severity]
+        case Event.REMIND:
+            return f"Still {message.severity}"
+        case Event.ACKNOWLEDGE:
+            return f"Acknowledged by {actor}" if actor else "Acknowledged"
+        case Event.RESOLVE:
+            return f"Resolved by {actor}" if actor else "Resolved"
+        case Event.TEST:
+            return "Test"
+
+
+def headline(message: Message) -> str:
+    """State and title on one line."""
+    return f"{state(message)}: {title(message)}"
+
+
+def facts(message: Message) -> list[tuple[str, str]]:
+    """What a reader needs beside the text, in reading order, as name and value on one line each."""
+    named = [
+        ("Application", message.application),
+        ("Environment", message.environment),
+        ("Severity", SEVERITY_NAMES[message.severity]),
+        ("Started", utc(message.starts_at)),
+    ]
+    if message.ends_at is not None:
+        named.append(("Ended", f"{utc(message.ends_at)}, after {duration(message.ends_at - message.starts_at)}"))
+    if message.actor:
+        named.append(("By", message.actor))
+    return [(name, line) for name, value in named if (line := one_line(value))]
+
+
+def label_lines(message: Message) -> list[tuple[str, str]]:
+    """The first `LABELS_LIMIT` labels as sorted pairs on one line each, names and values cut."""
+    first = sorted(message.labels.items())[:LABELS_LIMIT]
+    return [(shorten(one_line(name), LABEL_LIMIT), shorten(one_line(value), LABEL_LIMIT)) for name, value in first]
+
+
+def utc(at: datetime) -> str:
+    """A time as people read it in a log: "2026-03-01 14:05:09 UTC"."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(length: timedelta) -> str:
+    """A length in its two largest units: "45 s", "5 min 3 s", "2 h 10 min", "3 d 4 h". Below zero counts as zero."""
+    seconds = max(0, int(length.total_seconds()))
+    units = (("d", seconds // 86_400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
+    first = next((index for index, (_, amount) in enumerate(units) if amount), len(units) - 1)
+    return " ".join(f"{amount} {unit}" for unit, amount in units[first : first + 2] if amount) or "0 s"
+
+
+def is_web_link(url: str | None, limit: int) -> bool:
+    """Whether `url` can be put behind a button: http or https, no blanks or control characters, not too long."""
+    return url is not None and len(url) <= limit and re.fullmatch(r"https?://[^\s<>\"\x00-\x20\x7f]+", url) is not None
+
+
+def cut_pairs(message: Message, value_limit: int, pair_limit: int = 60) -> dict[str, dict[str, str]]:
+    """Labels and annotations cut to `pair_limit` pairs each, names and values to `value_limit` characters.
+
+    For receivers with a limit on the whole body: call with a smaller limit until the body fits.
+    """
+
+    def cut(pairs: Mapping[str, str]) -> dict[str, str]:
+        kept = sorted(pairs.items())[:pair_limit]
+        return {shorten(name, value_limit): shorten(value, value_limit) for name, value in kept}
+
+    return {"labels": cut(message.labels), "annotations": cut(message.annotations)}

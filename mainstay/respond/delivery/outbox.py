@@ -1,0 +1,83 @@
+"""The outbox: owing a message, and the pure rules of when to try again."""
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mainstay.foundation.journal.write import Subject
+from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.message import Message
+
+BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …
+BACKOFF_LAST_S = 300
+JITTER = 0.2
+FALL_BACK_AFTER_ATTEMPTS = 2
+TOLD_AT_ATTEMPTS = {1, 5, 20}  # failures that get a journal entry, and every 100th after those
+
+
+def retry_at(now: datetime, attempts: int, retry_after_s: float | None, *, refused: bool, chance: float | None = None) -> datetime:
+    """Return when to try again after `attempts` failed ones.
+
+    Args:
+        retry_after_s: what the receiver asked for; honoured up to an hour.
+        refused: the receiver will not take it until somebody mends the channel, so there is no hurry.
+        chance: 0 to 1, for tests; else random, so that a receiver that comes back is not hit by all at once.
+    """
+    base: float = BACKOFF_S[attempts - 1] if attempts <= len(BACKOFF_S) else BACKOFF_LAST_S
+    if refused:
+        base = max(base, 60)
+    if retry_after_s is not None:
+        base = max(base, min(retry_after_s, 3600))
+    spread = (random.random() if chance is None else chance) * 2 - 1  # noqa: S311  # jitter, not a secret
+    return now + timedelta(seconds=base * (1 + JITTER * spread))
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What `owe` put into the outbox, and which channels it could not (unknown names)."""
+
+    deliveries: tuple[Delivery, ...]
+    unknown: tuple[str, ...]
+
+
+def owe(
+    message: Message,
+    channels: Sequence[str],
+    subject: Subject,
+    now: datetime,
+    *,
+    fallback: Sequence[str] = (),
+    fallback_of: Delivery | None = None,
+) -> Owed:
+    """Put one delivery per channel into the outbox; to be called in the transaction of the change that owes them."""
+    rows = {row.name: row for row in Channel.objects.filter(name__in=channels)}
+    deliveries = tuple(
+        Delivery.objects.create(
+            channel=rows[name],
+            channel_name=name,
+            event=message.event.value,
+            thread=message.dedup_key,
+            key=uuid.uuid4().hex,
+            message=message.to_json(),
+            subject=subject.key,
+            subject_name=subject.name[:300],
+            application=subject.application,
+            fallback=list(fallback),
+            fallback_of=fallback_of,
+            created_at=now,
+            due_at=now,
+        )
+        for name in dict.fromkeys(channels)
+        if name in rows
+    )
+    return Owed(deliveries, tuple(name for name in channels if name not in rows))
+
+
+def waiting(thread: str, channels: Sequence[str]) -> list[str]:
+    """Return those of `channels` that still owe an earlier message of `thread`; a reminder would only pile up there."""
+    rows = Delivery.objects.filter(thread=thread, channel_name__in=channels, status__in=("queued", "sending"))
+    return sorted(set(rows.values_list("channel_name", flat=True)))
+
+

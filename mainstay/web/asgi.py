@@ -1,0 +1,32 @@
+"""The web process' application: pings go straight to their intake, everything else to Django."""
+
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+from mainstay.observe.checks.pings import Intake
+
+_django = get_asgi_application()
+intake = Intake()
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """ASGI application (ASGI specification 3.0, HTTP and lifespan)."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith("/ping/"):
+        await intake(scope, receive, send)
+    elif scope["type"] == "http":
+        await _django(scope, receive, send)  # type: ignore[arg-type]  # asgiref types scopes per protocol
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            intake.start()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            intake.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

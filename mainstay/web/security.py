@@ -1,0 +1,60 @@
+"""Two doors that every page passes: a sign-in unless it is marked public, and headers that confine the browser."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from mainstay.foundation.accounts.actor import NotAllowed
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
+    " frame-ancestors 'none'"
+)
+# allauth's own pages guard themselves and, but for signing in, ask for a signed-in person.
+PUBLIC_PREFIXES = ("/static/", "/account/", "/api/", "/ping/")
+
+
+class SecurityHeaders:
+    """Adds the headers; scripts, styles and pictures come from this host only."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        return response
+
+
+class SignInRequired:
+    """Refuses a page without sign-in, and one that declares neither a permission nor that it is public."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], _args: list[Any], _kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        if getattr(view, "public", False) or request.path_info.startswith(PUBLIC_PREFIXES):
+            return None
+        if not request.user.is_authenticated:
+            if request.headers.get("HX-Request"):
+                return HttpResponse(status=204, headers={"HX-Redirect": "/account/login/"})
+            return redirect_to_login(request.get_full_path())
+        if not hasattr(view, "permission"):
+            raise NotAllowed(f"{view.__module__}.{view.__qualname__} declares no permission.")
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, NotAllowed) and not request.path_info.startswith("/api/"):
+            return render(request, "errors/403.html", {"reason": str(exception)}, status=403)
+        return None

@@ -1,0 +1,49 @@
+"""`mainstay worker`: sends pages, reminds, seals the journal, makes hourly figures, clears away what is old."""
+
+import argparse
+import logging
+from datetime import datetime
+
+from mainstay.foundation import environment as env
+from mainstay.foundation.journal.seal import BATCH, seal_once
+from mainstay.foundation.processes.run import Cycle, Runner
+from mainstay.observe.checks.keep import roll_up, trim
+from mainstay.observe.checks.targets import Connections, policy
+from mainstay.respond.alerts.actions import consider_due
+from mainstay.respond.delivery.send import Sender
+
+log = logging.getLogger("mainstay.worker")
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """`mainstay worker` takes its settings from the environment."""
+
+
+def run(_args: argparse.Namespace) -> int:
+    """Work until SIGTERM or SIGINT."""
+    environment = env.read()
+    sender = Sender(Connections(policy(environment)))
+
+    def remind(now: datetime, _process: int) -> bool:
+        return consider_due(now) > 0
+
+    def seal(now: datetime, _process: int) -> bool:
+        return seal_once(now) == BATCH
+
+    def clear(now: datetime, _process: int) -> bool:
+        roll_up(now)
+        return trim(now, environment.results_kept_s)
+
+    cycles = [
+        Cycle("send", 0.1, sender.cycle),
+        Cycle("remind", 0.5, remind),
+        Cycle("seal", 1.0, seal),
+        Cycle("clear", 60.0, clear),
+    ]
+    runner = Runner("worker", cycles)
+    runner.stop_on_signals()
+    runner.start()
+    runner.wait()
+    sender.stop(2.0)
+    runner.goodbye()
+    return 0
