@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import datetime
+from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,13 +22,12 @@ from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.kinds.heartbeat import HeartbeatSettings
 from mainstay.observe.checks.models import Check, CheckState, Ping
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.checks.standing import graph
 from mainstay.observe.checks.targets import policy
-from mainstay.observe.checks.heartbeats import rhythm_of
+from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.watch import Observation, Watch, Watched
 
 log = logging.getLogger("mainstay.monitor")
@@ -198,7 +198,7 @@ def _watched(check: Check, settings: BaseModel) -> Watched:
         timeout_s=check.timeout_s,
         paused=check.paused,
         created_at=check.created_at,
-        rhythm=rhythm_of(settings) if isinstance(settings, HeartbeatSettings) else None,
+        rhythm=rhythm_of(cast(RhythmSettings, settings)) if check.passive else None,
         state=State(
             health=Health(state.health),
             failures=state.failures,

@@ -148,7 +148,7 @@ class _Sheet:
     """Where things lie on one chart and how they are painted."""
 
     def __init__(self, start: float, end: float, width: int, height: int, *, standalone: bool) -> None:
-        self.start, self.end, self.width, self.standalone = start, max(end, start + 1e-9), width, standalone
+        self.start, self.end, self.width, self.standalone = start, max(end, start + 1), width, standalone
         self.height, self.plot = height, height - 24
         self.low, self.high, self.scale = 0.0, 1.0, Scale(1, "")
         self.ticks: list[float] = []
@@ -239,29 +239,32 @@ class _Sheet:
         text = f'<text x="4" y="{y - 4:.1f}" {self.paint("note", threshold.tone)}>{escape(threshold.label)}</text>'
         return [line, text] if threshold.label else [line]
 
-    def frame(self, inner: list[str], outer: list[str], *, title: str, desc: str, data: str, legend: str) -> str:
-        """Put the parts together: `inner` stretches with the box, `outer` keeps its letters' shape."""
-        stretch = "".join(inner)
+    def frame(
+        self, back: list[str], stretch: list[str], front: list[str], *, title: str, desc: str, data: str, legend: str
+    ) -> str:
+        """Put the parts together, back to front: `stretch` follows the box, the rest keeps its letters' shape."""
         text = f"<title>{escape(title)}</title><desc>{escape(desc)}</desc>"
         gutter = 8 * math.ceil((max((len(self.tick_text(t)) for t in self.ticks), default=0) * 7 + 12) / 8)
+        gutter = max(24, min(gutter, 96))
+        drawn = "".join(stretch)
         if self.standalone:
             return (
                 f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{self.width + gutter}" '
                 f'height="{self.height}" viewBox="{-gutter} 0 {self.width + gutter} {self.height}" '
-                f'font-family="Helvetica, Arial, sans-serif">{text}{stretch}{"".join(outer)}</svg>'
+                f'font-family="Helvetica, Arial, sans-serif">{text}{"".join(back)}{drawn}{"".join(front)}</svg>'
             )
         return (
-            f'<div class="chart gutter-{min(gutter, 96)}"{data}>'
+            f'<div class="chart gutter-{gutter}"{data}>'
             f'<svg role="img" tabindex="0" width="100%" height="{self.height}" '
-            f'aria-label="{escape(title)}. {escape(desc)}">{text}'
+            f'aria-label="{escape(title)}. {escape(desc)}">{text}{"".join(back)}'
             f'<svg width="100%" height="{self.plot + 4}" viewBox="0 0 {self.width} {self.plot + 4}" '
-            f'preserveAspectRatio="none">{stretch}</svg>{"".join(outer)}</svg>{legend}</div>'
+            f'preserveAspectRatio="none">{drawn}</svg>{"".join(front)}</svg>{legend}</div>'
         )
 
     def data(self, zone: tzinfo) -> str:
         name = escape(str(getattr(zone, "key", None) or "UTC"))
         return (
-            f' data-chart data-start="{self.start:.3f}" data-end="{self.end:.3f}" data-zone="{name}" '
+            f' data-chart="" data-start="{self.start:.3f}" data-end="{self.end:.3f}" data-zone="{name}" '
             f'data-divisor="{self.scale.divisor:g}" data-unit="{escape(self.scale.suffix)}"'
         )
 
@@ -346,7 +349,6 @@ def line_chart(
             f'<rect x="{x:.1f}" y="0" width="{w:.1f}" height="{sheet.plot}" {sheet.paint("down", gone.tone)}/>'
             f'<path d="M{x:.1f} {sheet.plot}h{w:.1f}" {sheet.paint("edge", gone.tone)}/></g>'
         )
-    outer = sheet.axes(zone) if standalone else []
     inner_lines: list[str] = []
     for i, (one, rs) in enumerate(zip(series, runs, strict=True)):
         thin = [decimate(run, start, end, width) for run in rs]
@@ -377,8 +379,9 @@ def line_chart(
     )
     outages = f" {len(down)} {'outage' if len(down) == 1 else 'outages'} shaded." if down else ""
     return sheet.frame(
-        [*outer, *inner, *inner_lines],
-        front if standalone else [*sheet.axes(zone), *front],
+        sheet.axes(zone),
+        [*inner, *inner_lines],
+        front,
         title=title or ", ".join(s.label for s in series) or "Chart",
         desc=f"{_span_text(start, end, zone)}. {gist}{outages}",
         data=sheet.data(zone),
@@ -439,9 +442,6 @@ def stacked_area(
         shown = [(t, heights[t][i + 1] - heights[t][i]) for t, _ in flat]
         readout = "" if standalone else f' data-label="{escape(label)}" data-points="{_readout(shown, sheet)}"'
         inner.append(f'<path d="{d}" {sheet.paint("band", tone)}{readout}/>')
-    outer = sheet.axes(zone)
-    if not flat:
-        outer.append(_nothing(sheet))
     gaps = max(len(runs) - 1, 0)
     last = ", ".join(
         f"{label} {quantity(heights[flat[-1][0]][i + 1] - heights[flat[-1][0]][i], unit)}"
@@ -449,12 +449,13 @@ def stacked_area(
         if flat
     )
     return sheet.frame(
+        sheet.axes(zone),
         inner,
-        outer,
+        [] if flat else [_nothing(sheet)],
         title=title or "Time by phase",
         desc=f"{_span_text(start, end, zone)}. {_gist('Total', [v for _, v in flat], unit, gaps)}"
         + (f" Last: {last}." if last else ""),
-        data=sheet.data(zone) + " data-stacked",
+        data=sheet.data(zone) + ' data-stacked=""',
         legend=_legend([("swatch", f"phase-{i % 5 + 1}", label) for i, (label, _) in enumerate(layers)]),
     )
 
@@ -504,7 +505,7 @@ def uptime_bar(
     box = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     if standalone:
         return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {box}>{text}{drawn}</svg>'
-    words = f' data-days="{escape(chr(10).join(day_text(d) for d in days))}"' if readout else ""
+    words = f' data-days="{"&#10;".join(escape(day_text(d)) for d in days)}"' if readout else ""
     focus = ' tabindex="0"' if readout else ""
     return (
         f'<div class="uptime"{words}><svg role="img"{focus} width="100%" height="{height}" '

@@ -79,12 +79,11 @@ def quantity(value: float | None, unit: str) -> str:
 
 def value_ticks(low: float, high: float, *, about: int = 4) -> list[float]:
     """Return evenly spaced ticks, 1, 2 or 5 times a power of ten apart, that enclose `low` and `high`."""
+    size = max(abs(low), abs(high))
+    if high - low <= max(size * 1e-9, _SMALLEST):  # too close together for floats to tell ticks apart
+        pad = max(0.5, size * 1e-3)
+        low, high = (low - pad, high + pad) if size else (0.0, 1.0)
     span = high - low
-    if span < _SMALLEST:
-        low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
-        if high - low <= 0:
-            low, high = min(low, 0.0), max(high, 0.0)
-        span = high - low
     raw = span / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next((m * power for m in (1, 2, 5) if m * power >= raw * (1 - 1e-9)), 10 * power)

@@ -3,8 +3,10 @@
     @router.get("/checks", auth=needs(Permission.OPERATIONS_VIEW))
 """
 
+import logging
 from datetime import timedelta
 
+from django.db import DatabaseError
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
@@ -16,8 +18,10 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
 
-
+log = logging.getLogger("mainstay.api")
 USE_NOTED_EVERY = timedelta(minutes=1)
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+TOKEN_LONGEST = 200
 
 
 class Needs(AuthBase):
@@ -31,22 +35,17 @@ class Needs(AuthBase):
         super().__init__()
 
     def __call__(self, request: HttpRequest) -> Actor:
-        actor = self._who(request)
-        actor.need(self.permission)
-        return actor
+        """Return who calls.
 
-    def _who(self, request: HttpRequest) -> Actor:
-        header = request.headers.get("Authorization", "")
-        if header:
-            scheme, _, value = header.partition(" ")
-            if scheme.lower() != "bearer":
-                raise Problem(401, "Send the header Authorization: Bearer <token>.")
-            return token_actor(value.strip())
-        if isinstance(request.user, User):
-            if request.method not in {"GET", "HEAD"} and check_csrf(request) is not None:
-                raise Problem(403, "A browser session must send its CSRF token in X-CSRFToken; programs use a token.")
-            return request.user.actor
-        raise Problem(401, "Sign in, or send the header Authorization: Bearer <token>.")
+        Raises:
+            Problem: 401, or 403 for a session without CSRF token.
+            NotAllowed: the role lacks the permission.
+        """
+        known = getattr(request, "auth", None)  # asked before, by what handles Idempotency-Key
+        actor = known if isinstance(known, Actor) else caller(request)
+        actor.need(self.permission)
+        request.auth = actor  # type: ignore[attr-defined]  # where ninja puts it, too
+        return actor
 
 
 def needs(permission: Permission) -> Needs:
@@ -54,15 +53,49 @@ def needs(permission: Permission) -> Needs:
     return Needs(permission)
 
 
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who calls an operation that is guarded by `needs`."""
+    actor = getattr(request, "auth", None)
+    if not isinstance(actor, Actor):
+        raise TypeError(f"{request.path} is not guarded by needs(…)")
+    return actor
+
+
+def caller(request: HttpRequest) -> Actor:
+    """Return the actor of a request's token or session.
+
+    Raises:
+        Problem: 401, or 403 for a session without CSRF token.
+    """
+    header = request.headers.get("Authorization", "")
+    if header:
+        scheme, _, value = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Problem(401, "Send the header Authorization: Bearer <token>.")
+        return token_actor(value.strip())
+    if isinstance(request.user, User):
+        if request.method not in SAFE_METHODS and check_csrf(request) is not None:
+            raise Problem(403, "A browser session must send its CSRF token in X-CSRFToken; programs use a token.")
+        return request.user.actor
+    raise Problem(401, "Sign in, or send the header Authorization: Bearer <token>.")
+
+
 def token_actor(value: str) -> Actor:
     """Return the actor of a token.
 
     The lookup is by digest in an index: what an attacker could time is the digest, which says nothing of the token.
+
+    Raises:
+        Problem: 401.
     """
     at = now()
-    token = Token.objects.filter(digest=secrets.digest(value)).first()
+    known = len(value) <= TOKEN_LONGEST
+    token = Token.objects.filter(digest=secrets.digest(value)).first() if known else None
     if token is None or not token.usable(at):
         raise Problem(401, "This token is not known, has expired or was revoked. Create one: mainstay token create.")
     if token.last_used_at is None or at - token.last_used_at > USE_NOTED_EVERY:
-        Token.objects.filter(pk=token.pk).update(last_used_at=at)
+        try:
+            Token.objects.filter(pk=token.pk).update(last_used_at=at)
+        except DatabaseError as error:  # reading must work while the database cannot be written
+            log.warning("the use of token %s could not be noted: %s", token.name, error)
     return token.actor

@@ -2,48 +2,119 @@
 
 import base64
 import binascii
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
+from pydantic import BaseModel, Field
 
 from mainstay.foundation.api.problems import Problem
+from mainstay.foundation.clock import from_unix
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 LIMIT_MOST = 1_000
 LIMIT_DEFAULT = 100
 
 
+class Page(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
 def page(
-    rows: QuerySet[M], show: Callable[[M], dict[str, Any]], *, cursor: str = "", limit: int = LIMIT_DEFAULT, newest_first: bool = False
+    rows: QuerySet[M],
+    show: Callable[[M], Any],
+    *,
+    cursor: str = "",
+    limit: int = LIMIT_DEFAULT,
+    newest_first: bool = False,
 ) -> dict[str, Any]:
-    """Return one page of `rows` in order of id, and the cursor of the next.
+    """Return one page of `rows` in order of id, and the cursor of the next. One query.
 
     Raises:
         Problem: 422 for a cursor that is none of ours.
     """
-    limit = max(1, min(limit, LIMIT_MOST))
     if cursor:
         after = decode(cursor)
         rows = rows.filter(pk__lt=after) if newest_first else rows.filter(pk__gt=after)
     found = list(rows.order_by("-pk" if newest_first else "pk")[: limit + 1])
-    more = found[limit:]
-    return {"items": [show(row) for row in found[:limit]], "next": encode(found[limit - 1].pk) if more else None}
+    return cut(found, show, limit, lambda row: encode(row.pk))
+
+
+def page_by_time(
+    rows: QuerySet[M], field: str, show: Callable[[M], Any], *, cursor: str = "", limit: int = LIMIT_DEFAULT
+) -> dict[str, Any]:
+    """Return one page of `rows`, newest by `field` first; those of one instant in order of id. One query.
+
+    Raises:
+        Problem: 422 for a cursor that is none of ours.
+    """
+    if cursor:
+        at, pk = decode_time(cursor)
+        rows = rows.filter(Q(**{f"{field}__lt": at}) | Q(**{field: at, "pk__lt": pk}), **{f"{field}__lte": at})
+    found = list(rows.order_by(f"-{field}", "-pk")[: limit + 1])
+    return cut(found, show, limit, lambda row: encode_time(getattr(row, field), row.pk))
+
+
+def cut(found: Sequence[T], show: Callable[[T], Any], limit: int, cursor_after: Callable[[T], str]) -> dict[str, Any]:
+    """Return the page that the first `limit` of `found` make; one more than that tells that there is a next."""
+    shown = found[:limit]
+    return {"items": [show(row) for row in shown], "next": cursor_after(shown[-1]) if found[limit:] else None}
 
 
 def encode(pk: int) -> str:
     """Return an opaque cursor."""
-    return base64.urlsafe_b64encode(str(pk).encode()).decode().rstrip("=")
+    return _pack(str(pk))
 
 
 def decode(cursor: str) -> int:
-    """Return the id in a cursor."""
+    """Return the id in a cursor.
+
+    Raises:
+        Problem: 422.
+    """
+    text = _unpack(cursor)
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise _foreign()
+    return int(text)
+
+
+def encode_time(at: datetime, pk: int) -> str:
+    """Return an opaque cursor of a time and an id."""
+    return _pack(f"{round(at.timestamp() * 1_000_000)}.{pk}")
+
+
+def decode_time(cursor: str) -> tuple[datetime, int]:
+    """Return the time and the id in a cursor.
+
+    Raises:
+        Problem: 422.
+    """
+    micros, dot, pk = _unpack(cursor).partition(".")
+    parts = [part for part in (micros, pk) if part.isascii() and part.isdecimal() and len(part) < 20]
+    if not dot or len(parts) != 2 or int(pk) >= 2**63 or int(micros) >= 253_402_300_800_000_000:
+        raise _foreign()
+    whole, rest = divmod(int(micros), 1_000_000)
+    return from_unix(whole).replace(microsecond=rest), int(pk)
+
+
+def _pack(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _unpack(cursor: str) -> str:
     try:
-        value = int(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error, UnicodeEncodeError):
-        value = -1
-    if not 0 <= value < 2**63:
-        raise Problem(422, "cursor: not one that this API gave. Take `next` of the page before.")
-    return value
+        return base64.b64decode(
+            cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+        ).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise _foreign() from None
 
 
+def _foreign() -> Problem:
+    detail = "not one that this API gave; take `next` of the page before"
+    return Problem(422, f"cursor: {detail}.", [{"parameter": "cursor", "detail": detail}])

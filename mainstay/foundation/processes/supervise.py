@@ -22,7 +22,7 @@ from mainstay.foundation import environment as env
 ROLES = ("web", "monitor", "worker")
 STOP_S = 4.0  # then SIGKILL: the promise is five seconds
 BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
-STEADY_AFTER_S = 30.0  # a child that ran so long starts again without delay
+STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
 PORT_WAIT_S = 3.0
 
 

@@ -247,6 +247,11 @@ def _fill(check: Check, application: Application, spec: Common) -> None:
     defaults = _thresholds(spec.kind)
     check.name, check.kind = spec.name, spec.kind
     check.config = sealed_config(spec.settings, django_settings.SECRET_KEY)
+    key = getattr(spec.settings, "key", None)
+    if key is not None and key != check.ping_key:
+        if Check.objects.filter(ping_key=key).exclude(pk=check.pk).exists():
+            raise Refused("another check has this ping address", f"{spec.kind}.key", conflict=True)
+        check.ping_key = key
     check.target = KINDS[spec.kind].target(spec.settings)[:500]
     check.every_s, check.timeout_s = spec.every, spec.timeout
     check.fail_after = spec.fail_after if spec.fail_after is not None else defaults[0]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -16,6 +17,27 @@ class Rhythm:
     zone: str = "UTC"
     grace: timedelta = timedelta()
     max_runtime: timedelta | None = None  # from start to end; without it a started run has `grace`
+
+
+class RhythmSettings(Protocol):
+    """The settings of a heartbeat; durations in seconds."""
+
+    every: float | None
+    cron: str | None
+    timezone: str
+    grace: float
+    max_runtime: float | None
+
+
+def rhythm_of(settings: RhythmSettings) -> Rhythm:
+    """Return the rhythm that settings describe."""
+    return Rhythm(
+        every=timedelta(seconds=settings.every) if settings.every is not None else None,
+        cron=settings.cron or "",
+        zone=settings.timezone,
+        grace=timedelta(seconds=settings.grace),
+        max_runtime=timedelta(seconds=settings.max_runtime) if settings.max_runtime is not None else None,
+    )
 
 
 def expected_at(rhythm: Rhythm, last: datetime) -> datetime:

@@ -31,7 +31,7 @@ class Delivery(models.Model):
     event = models.CharField(max_length=12)
     thread = models.CharField(max_length=100)  # dedup key: the same for all messages of one alert
     key = models.CharField(max_length=120, unique=True)  # idempotency key: stable over all attempts
-    message = models.JSONField()
+    message = models.TextField()  # as `Message.to_json` writes it
     subject = models.CharField(max_length=80)  # "alert:12", for permalinks
     subject_name = models.CharField(max_length=300)
     application = models.BigIntegerField(null=True)

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Self
 
+from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -16,6 +17,16 @@ class Common(BaseModel):
 
     name: Name = Field(description="Unique; letters, digits, - and _.")
     paused: bool = Field(default=False, description="Messages wait until it is resumed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_mail_server(cls, given: Any) -> Any:
+        """An e-mail channel without `url` sends through SMTP_URL."""
+        if isinstance(given, dict) and isinstance(given.get("email"), dict) and "url" not in given["email"]:
+            smtp_url = settings.ENVIRONMENT.smtp_url
+            if smtp_url:
+                return given | {"email": given["email"] | {"url": smtp_url}}
+        return given
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

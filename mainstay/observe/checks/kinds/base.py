@@ -137,14 +137,6 @@ class Stopwatch:
         return Outcome(health, self.started_at, took_s, one_sentence(message), phases, code, facts)
 
 
-class ProbeError(Exception):
-    """The probe ends DOWN; the text is the message."""
-
-    def __init__(self, message: str, *, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def failing(conditions: Iterable[Condition], seen: Observation) -> str:
     """A sentence naming every condition that does not hold, with its resolved values; empty when all hold."""
     failed = [verdict.text for verdict in (condition.evaluate(seen) for condition in conditions) if not verdict.passed]

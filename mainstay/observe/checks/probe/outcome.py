@@ -45,3 +45,11 @@ class Outcome:
     phases: Phases | None = None
     code: int | None = None
     facts: Facts = field(default_factory=lambda: NO_FACTS)
+
+
+class ProbeError(Exception):
+    """The probe ends DOWN; the text is the message, without the target's name. `code` is the protocol's number."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -19,6 +19,8 @@ from mainstay.observe.checks.probe.resolver import Resolver
 
 log = logging.getLogger(__name__)
 BLOCKING_THREADS = 32
+GUARD_S = 0.2
+"""Kinds end themselves at their timeout and say where they were stuck; this much later they are ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,14 @@ class AsyncRunner:
 async def run_to_deadline(
     kind: AnyKind, settings: BaseModel, context: Context, abandoned: set[asyncio.Task[Outcome]]
 ) -> Outcome | None:
-    """Probe, but never longer than `context.timeout_s`, whatever the probe does. None when it was cancelled.
+    """Probe, but never longer than `context.timeout_s` and `GUARD_S`, whatever the probe does. None when it was cancelled.
 
     The probe is cancelled at the deadline and not waited for: one that swallows the cancellation or is stuck in a
     thread delays nobody. `abandoned` keeps such tasks referenced until they end.
     """
     started_at, started = time.time(), time.perf_counter()
     task: asyncio.Task[Outcome] = asyncio.ensure_future(kind.probe(settings, context))
-    done, _ = await asyncio.wait({task}, timeout=context.timeout_s)
+    done, _ = await asyncio.wait({task}, timeout=context.timeout_s + GUARD_S)
     if not done:
         abandoned.add(task)
         task.add_done_callback(abandoned.discard)

@@ -14,7 +14,9 @@ from collections import deque
 from dataclasses import dataclass
 
 PACE_S = 0.002
-"""Paced probes start this far apart: 1,000 within 2 s."""
+"""Paced probes start this far apart: 1,000 within 2 s; closer when one interval would not hold all checks."""
+_CATCH_UP_S = 0.05
+"""A paced queue that fell behind catches up this much at once, and lets the rest of its delay be."""
 STALL_S = 1.0
 """A slot found this late was not delayed by load but by a stall or a clock: it is paced instead of run at once."""
 _FRACTION_OF_GOLDEN_RATIO = 0x9E3779B97F4A7C15  # 2**64 / 1.618…, made odd: consecutive keys land far apart
@@ -78,14 +80,14 @@ class Schedule:
     `clock_jumped(now)` when the wall clock moved against a monotonic one.
     """
 
-    __slots__ = ("_entries", "_generation", "_heap", "_paced", "_paced_until")
+    __slots__ = ("_entries", "_generation", "_heap", "_paced", "_paced_next_at")
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
         self._heap: list[tuple[float, int, int]] = []
         self._generation = 0
-        self._paced: deque[tuple[float, int, int]] = deque()
-        self._paced_until = -math.inf
+        self._paced: deque[tuple[int, int]] = deque()
+        self._paced_next_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -114,19 +116,22 @@ class Schedule:
     def next_at(self) -> float | None:
         """When `due` has something to do next, in unix seconds; None when nothing is scheduled."""
         self._drop_stale()
-        times = [queue[0][0] for queue in (self._heap, self._paced) if queue]
-        return min(times) if times else None
+        if self._paced:
+            return min(self._paced_next_at, self._heap[0][0]) if self._heap else self._paced_next_at
+        return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> list[Due]:
         """The probes to start now; each moves on to its next slot."""
         started: list[Due] = []
         paced, heap, entries = self._paced, self._heap, self._entries
-        while paced and paced[0][0] <= now:
-            at, key, generation = paced.popleft()
+        self._paced_next_at = max(self._paced_next_at, now - _CATCH_UP_S) if paced else self._paced_next_at
+        while paced and self._paced_next_at <= now:
+            key, generation = paced.popleft()
             entry = entries.get(key)
             if entry is None or entry.generation != generation or not entry.paced:
                 continue
-            started.append(Due(key, at, entry.skipped))
+            started.append(Due(key, self._paced_next_at, entry.skipped))
+            self._paced_next_at += min(PACE_S, entry.every_s / len(entries))
             entry.skipped = 0
             entry.paced = False
             entry.next_at = slot_after(now, entry.every_s, entry.offset_s)
@@ -154,7 +159,7 @@ class Schedule:
         Forward: what became overdue is probed once, paced. Backward: due times would lie far in the future; they
         return to the grid, so the pause is never longer than one interval.
         """
-        self._paced_until = min(self._paced_until, now)
+        self._paced_next_at = min(self._paced_next_at, now)
         overdue: list[tuple[float, int, _Entry]] = []
         for key, entry in self._entries.items():
             if entry.paced or entry.next_at <= now:
@@ -173,10 +178,10 @@ class Schedule:
             self._pace(key, entry, now)
 
     def _pace(self, key: int, entry: _Entry, now: float) -> None:
-        at = max(now, self._paced_until)
-        self._paced_until = at + min(PACE_S, entry.every_s / max(1, len(self._entries)))
+        if not self._paced:
+            self._paced_next_at = max(now, self._paced_next_at)
         entry.paced = True
-        self._paced.append((at, key, entry.generation))
+        self._paced.append((key, entry.generation))
 
     def _push(self, key: int, entry: _Entry) -> None:
         heapq.heappush(self._heap, (entry.next_at, key, entry.generation))
@@ -184,7 +189,7 @@ class Schedule:
     def _drop_stale(self) -> None:
         """Remove what was superseded, so that `next_at` doesn't wake the owner for nothing."""
         while self._paced:
-            _, key, generation = self._paced[0]
+            key, generation = self._paced[0]
             entry = self._entries.get(key)
             if entry is not None and entry.generation == generation and entry.paced:
                 break

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,7 +32,12 @@ def masked_line(text: str, settings: BaseModel, limit: int) -> str:
 def mask(text: str, settings: BaseModel) -> str:
     """`text` without any secret of `settings`, however the receiver wrote it: escaped for a URL, for JSON or for
     HTML, in any mixture, or inside base64."""
-    parts = {part for secret in secrets_of(settings) for part in (secret, *_url_parts(secret)) if part.strip()}
+    parts = {
+        part
+        for secret in secrets_of(settings)
+        for part in (secret, *_words(secret), *_url_parts(secret))
+        if part.strip()
+    }
     for part in sorted(parts, key=len, reverse=True):
         text = re.sub(_pattern(part), MASK, text)
     return text
@@ -60,7 +66,9 @@ def _pattern(secret: str) -> str:
 def _spellings(char: str) -> str:
     """A pattern for the ways to write one character."""
     percent = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "replace"))
-    insensitive = [percent, rf"\\u{ord(char):04x}", f"&#x0*{ord(char):x};"]
+    insensitive = [percent, f"&#x0*{ord(char):x};", re.escape(json.dumps(char)[1:-1])]
+    if len(char.encode("utf-16-le", "replace")) == 2:
+        insensitive.append(rf"\\u{ord(char):04x}")
     forms = [re.escape(char), f"&#0*{ord(char)};", *(f"(?i:{form})" for form in insensitive)]
     if char in "\"'\\/<>&":
         forms += [re.escape("\\" + char), re.escape(html.escape(char))]
@@ -78,6 +86,13 @@ def _base64_cores(secret: bytes) -> Iterator[str]:
         whole = len(padded) * 8 // 6  # digits made of this secret's bits only, from the left
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(padded).decode()[mixed_before:whole]
+
+
+def _words(secret: str) -> Iterator[str]:
+    """Of "Bearer abc…" the token by itself."""
+    words = secret.split()
+    if len(words) > 1:
+        yield from (word for word in words if len(word) >= _TELLING_CHARACTERS)
 
 
 def _url_parts(secret: str) -> Iterator[str]:

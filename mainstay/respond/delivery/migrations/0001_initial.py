@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('event', models.CharField(max_length=12)),
                 ('thread', models.CharField(max_length=100)),
                 ('key', models.CharField(max_length=120, unique=True)),
-                ('message', models.JSONField()),
+                ('message', models.TextField()),
                 ('subject', models.CharField(max_length=80)),
                 ('subject_name', models.CharField(max_length=300)),
                 ('application', models.BigIntegerField(null=True)),

@@ -41,10 +41,10 @@ class Mailbox:
     def letter(self) -> EmailMessage:
         content = self.envelopes[-1].content
         assert isinstance(content, bytes)
-        return message_from_bytes(content, policy=MAIL_POLICY)  # type: ignore[return-value]  # this policy makes EmailMessage
+        return message_from_bytes(content, policy=MAIL_POLICY)
 
 
-class _Controller(Controller):
+class _Controller(Controller):  # type: ignore[misc]  # aiosmtpd ships no types
     """aiosmtpd's controller with port 0: it must find out which one it got before it checks itself."""
 
     def _trigger_server(self) -> None:

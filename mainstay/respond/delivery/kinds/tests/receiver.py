@@ -37,8 +37,11 @@ class Handler(BaseHTTPRequestHandler):
         behaviour = answers.pop(0) if len(answers) > 1 else answers[0]
         behaviour(self)
 
-    do_PUT = do_POST
-    do_GET = do_POST
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -51,7 +51,7 @@ def everywhere(text: str, **changes: Any) -> Message:
         text=text,
         application=text,
         environment=text,
-        labels={text: text, "plain": text} | {f"{index}{text[:50]}": text for index in range(100)},
+        labels={text: text, "plain": text} | {f"{index}{text[:50]}": text[:5000] for index in range(100)},
         annotations={text: text, "summary2": text},
         reason=text,
         actor=text,

@@ -2,7 +2,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -70,12 +69,9 @@ def test_time_up_after_the_request_left_is_unknown_and_nothing_stays_behind(
     receiver: Receiver, policy: AllowAll
 ) -> None:
     receiver.answers = [hang]
-    receipts: list[Receipt] = []
-    # The service hangs; the time runs out only once it has the request.
-    thread = threading.Thread(target=lambda: receipts.append(send(url(receiver), policy, timeout_s=3)))
-    thread.start()
-    thread.join(MINUTE_S)
-    assert [receipt.outcome for receipt in receipts] == ["unknown"]
+    began = time.monotonic()
+    assert send(url(receiver), policy, timeout_s=2).outcome == "unknown"
+    assert time.monotonic() - began < 3.5, "Apprise itself would wait four seconds for an answer"
     assert len(receiver.requests) == 1
     assert _children() == []
 
@@ -92,18 +88,15 @@ def test_a_child_that_dies_is_not_a_delivery(receiver: Receiver, policy: AllowAl
     assert send(url(receiver), policy).outcome == "unknown"
 
 
-@pytest.mark.parametrize("bad", [f"nosuchservice://{SECRET}", "json://", f"tgram://{SECRET}"])
-def test_a_url_apprise_does_not_know_is_refused(bad: str, policy: AllowAll) -> None:
-    try:
-        receipt = send(bad, policy)
-    except ValidationError as refusal:
-        assert SECRET not in str(refusal)
-    else:
-        assert receipt.outcome == "refused"
-        assert SECRET not in receipt.answer
+@pytest.mark.parametrize("bad", [f"nosuchservice://{SECRET}", f"tgram://{SECRET}"])
+def test_a_url_apprise_does_not_understand_is_refused(bad: str, policy: AllowAll) -> None:
+    receipt = send(bad, policy)
+    assert receipt.outcome == "refused"
+    assert bad.partition("://")[0] in receipt.answer
+    assert SECRET not in receipt.answer
 
 
-@pytest.mark.parametrize("bad", ["", "json", "syslog://", "dbus://x", "file:///etc/passwd", "json://a\nb"])
+@pytest.mark.parametrize("bad", ["", "json", "json://", "syslog://", "dbus://x", "file:///etc/passwd", "json://a\nb"])
 def test_settings_that_cannot_work_are_refused(bad: str) -> None:
     with pytest.raises(ValidationError):
         AppriseSettings.model_validate({"url": bad})

@@ -4,13 +4,15 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from email.headerregistry import Address
 from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as bounds
 from pydantic import ValidationError
 
 from mainstay.respond.delivery.kinds.base import Receipt
@@ -127,12 +129,12 @@ class _OnlyOurMarkup(HTMLParser):
                 assert value in {PLAIN.url, PLAIN.acknowledge_url}
 
 
-@settings(deadline=None)
+@bounds(deadline=None)
 @given(MESSAGES)
 def test_any_message_makes_a_letter(message: Message) -> None:
     written = letter.write(
         message,
-        sender=letter.Address("Mainstay", addr_spec="desk@example.org"),
+        sender=Address("Mainstay", addr_spec="desk@example.org"),
         to=["ann@example.org"],
         idempotency_key="d-1",
         at=message.starts_at,

@@ -1,8 +1,9 @@
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,22 @@ def test_a_receiver_can_verify_the_signature(receiver: Receiver, policy: AllowAl
     assert fields["t"] == str(int(STARTED.timestamp()))
     signed = fields["t"].encode() + b"." + receiver.last.body
     assert hmac.compare_digest(fields["v1"], hmac.new(b"a shared secret", signed, hashlib.sha256).hexdigest())
+
+
+def test_the_documented_way_to_verify_works(receiver: Receiver, policy: AllowAll) -> None:
+    page = (Path(__file__).parents[5] / "docs" / "channels" / "webhook.md").read_text()
+    recipe = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert recipe is not None
+    documented: dict[str, Any] = {}
+    exec(recipe.group(1), documented)
+    verify = documented["is_from_mainstay"]
+    send(receiver.url(), policy, secret="a shared secret")
+    header, body = receiver.last.headers["x-mainstay-signature"], receiver.last.body
+    assert verify("a shared secret", header, body)
+    assert not verify("another secret", header, body)
+    assert not verify("a shared secret", header, body + b" ")
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1)):
+        assert not verify("a shared secret", header, body), "a replay"
 
 
 def test_without_a_secret_nothing_is_signed(receiver: Receiver, policy: AllowAll) -> None:

@@ -80,6 +80,7 @@
     for (const menu of $$("[popover]:popover-open")) menu.hidePopover();
     dialog.showModal();
     if (id === "palette") openPalette();
+    else $(":is(.dialog-body, form) :is(input:not([type=hidden]), select, textarea, button.primary)", dialog)?.focus();
   };
   on("close-dialog", () => $$("dialog[open]").forEach((dialog) => dialog.close())); // HX-Trigger: close-dialog
   on("htmx:afterSwap", (event) => {

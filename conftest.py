@@ -1,0 +1,48 @@
+"""Fixtures of all tests. Which database they run on: `tests/environment.py`."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A file, not memory: threads and processes under test must meet the same database."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        test = connection.settings_dict["TEST"]
+        test["NAME"] = str(settings.ENVIRONMENT.home / f"test{test.get('NAME') or ''}.sqlite3").replace(":", "")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Let the flush after transactional tests pass the journal's triggers, which refuse every DELETE."""
+    flush = connection.ops.sql_flush
+
+    def sql_flush(style: object, tables: list[str], **options: bool) -> list[str]:
+        statements = flush(style, tables, **options)
+        if connection.vendor != "sqlite" or not statements:
+            return statements
+        from importlib import import_module
+
+        migration = import_module("mainstay.foundation.journal.migrations.0002_append_only")
+        names = [statement.split()[2] for statement in migration.sqlite()]
+        return [*(f"DROP TRIGGER IF EXISTS {name}" for name in names), *statements, *migration.sqlite()]
+
+    connection.ops.sql_flush = sql_flush
+
+
+@pytest.fixture
+def me() -> Actor:
+    """An actor who may do everything."""
+    return COMMAND_LINE
+
+
+@pytest.fixture
+def noon() -> datetime:
+    """A fixed time; tests travel from here."""
+    return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

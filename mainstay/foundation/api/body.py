@@ -1,0 +1,90 @@
+"""Bodies that are validated by hand: those in which a mask may stand for a secret that is stored already.
+
+    @router.put("/checks/{check_id}")
+    def replace_check(request, check_id: Id, body: Annotated[Document, Described(CheckSpec)]):
+        spec = read(CheckSpec, with_stored_secrets(body, …))
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, GetJsonSchemaHandler, SecretStr, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from mainstay.foundation.api.problems import Problem, first_of, plain, pointer
+from mainstay.foundation.secrets import MASK, keep_masked
+
+B = TypeVar("B", bound=BaseModel)
+Document = dict[str, Any]
+
+
+class Described:
+    """Marks a `Document` as being described, in OpenAPI, by a model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.model.__pydantic_core_schema__)
+
+
+def read(model: type[B], document: Document) -> B:
+    """Return `document` as `model`.
+
+    Raises:
+        Problem: 422, with a JSON pointer per error; or where a mask stands for a secret that is not stored.
+    """
+    try:
+        found = model.model_validate(document)
+    except ValidationError as error:
+        errors = [
+            {
+                "pointer": pointer(_place(document, one["loc"], missing=one["type"] == "missing")),
+                "detail": plain(one["msg"]),
+            }
+            for one in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise Problem(422, first_of(errors), errors) from None
+    masked = _first_mask(found, ())
+    if masked is not None:
+        detail = "a mask is no secret: give the secret itself (a mask keeps only a secret that is stored at this place)"
+        errors = [{"pointer": pointer(masked), "detail": detail}]
+        raise Problem(422, first_of(errors), errors)
+    return found
+
+
+def with_stored_secrets(document: Document, member: str, stored: Mapping[str, Any], key: str) -> Document:
+    """Return `document` with each mask inside `member` replaced by the secret that `stored` holds at the same place."""
+    if not isinstance(document.get(member), dict):
+        return document
+    return {**document, member: keep_masked(document[member], dict(stored), key)}
+
+
+def _place(document: Any, loc: tuple[int | str, ...], *, missing: bool) -> list[int | str]:
+    """Return the path of an error without what pydantic adds to it (names of union members and validators)."""
+    found: list[int | str] = []
+    node = document
+    for place, part in enumerate(loc):
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        elif not (missing and place == len(loc) - 1):
+            continue
+        found.append(part)
+    return found
+
+
+def _first_mask(value: Any, path: tuple[object, ...]) -> tuple[object, ...] | None:
+    if isinstance(value, SecretStr):
+        return path if value.get_secret_value() == MASK else None
+    items: list[tuple[object, Any]] = []
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        items = [(fields[name].alias or name, getattr(value, name)) for name in value.model_fields_set]
+    elif isinstance(value, Mapping):
+        items = list(value.items())
+    elif isinstance(value, list | tuple):
+        items = list(enumerate(value))
+    return next((hit for name, item in items if (hit := _first_mask(item, (*path, name))) is not None), None)
