@@ -21,9 +21,11 @@ $(VENV)/.dev.stamp: requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	touch $@
 
+PING := http://127.0.0.1:$(or $(MAINSTAY_PORT),8000)/ping/5b6f1d0a-7c1e-4a53-9a57-3e1c8d2f4b60
+
 run: setup
 	$(BIN)/mainstay up --apply examples/shop.yaml \
-	  --with "$(BIN)/python -m examples.shop --port 9001 --data var/shop" \
+	  --with "$(BIN)/python -m examples.shop --port 9001 --data var/shop --heartbeat $(PING)" \
 	  --with "$(BIN)/python -m examples.receiver --port 9999"
 
 outage: setup

@@ -26,7 +26,7 @@ def test_the_configuration_watches_the_shop_that_is_there() -> None:
     checks = {check["name"]: check for check in shop["checks"]}
     assert checks.keys() == {"storefront", "api", "search", "health", "port", NAME}
     assert {check["component"] for check in checks.values()} <= components
-    assert {name for component in shop["components"] for name in component.get("depends_on", [])} <= components
+    assert {name for component in shop["components"] for name in component.get("needs", [])} <= components
     urls = [check["http"]["url"] for check in checks.values() if "http" in check]
     assert {urlsplit(url).netloc for url in urls} == {"127.0.0.1:9001"}
     assert {name for route in document["routes"] for name in route["notify"]} == {

@@ -13,6 +13,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 
+from mainstay.foundation.accounts.access import needs
+from mainstay.foundation.accounts.permissions import Permission
 from mainstay.web import charts, rows
 
 _HOUR_S = 3600
@@ -168,6 +170,7 @@ _SAMPLE_FILE = """applications:
 """
 
 
+@needs(Permission.STATUS_VIEW)
 def patterns(request: HttpRequest) -> HttpResponse:
     """Show every component in every state."""
     now = timezone.now()

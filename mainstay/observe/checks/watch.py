@@ -270,6 +270,7 @@ def _advance(watched: Watched, step: _Step, *, expected: int) -> bool:
     values: dict[str, Any] = {"flapping": verdict.state.flapping, "changes": F("changes") + int(verdict.changed)}
     if verdict.changed:
         values |= {"health": verdict.state.health.value, "since": seen.at, "message": _why(step)}
+        values["first_bad_at"] = verdict.state.first_bad_at
         if verdict.state.health is not Health.DOWN:
             values["blocked_by"] = None
     return bool(CheckState.objects.filter(pk=watched.id, changes=expected).update(**values))

@@ -9,7 +9,7 @@ from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.standing import all_labels, standing
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import AlertFacts, Code, Decision, RouteFacts, SilenceFacts, decide, weight
@@ -225,7 +225,10 @@ def silences(now: datetime) -> list[SilenceFacts]:
 def facts_of(alert: Alert, now: datetime) -> AlertFacts:
     """Return what a decision needs to know of an alert."""
     check = alert.check_ref
-    around = standing(check, now, alert.started_at) if check is not None and alert.ended_at is None else None
+    around = None
+    if check is not None and alert.ended_at is None:
+        since = CheckState.objects.filter(pk=check.pk).values_list("first_bad_at", flat=True).first()
+        around = standing(check, now, since or alert.started_at)
     cover = around.cover if around else None
     return AlertFacts(
         labels=alert.labels,

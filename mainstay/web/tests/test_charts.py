@@ -102,7 +102,14 @@ def test_the_hour_an_autumn_night_repeats_has_one_tick() -> None:
 
 @pytest.mark.parametrize(
     ("span_s", "first"),
-    [(20, "22:00:00"), (600, "22:00"), (7 * 86400, "12 Mar"), (90 * 86400, "13 Apr"), (200 * 86400, "Apr"), (3 * 365 * 86400, "2026")],
+    [
+        (20, "22:00:00"),
+        (600, "22:00"),
+        (7 * 86400, "12 Mar"),
+        (90 * 86400, "13 Apr"),
+        (200 * 86400, "Apr"),
+        (3 * 365 * 86400, "2026"),
+    ],
 )
 def test_the_span_chooses_between_seconds_hours_days_months_and_years(span_s: float, first: str) -> None:
     ticks = scales.time_ticks(START, START + span_s, UTC)
@@ -270,7 +277,8 @@ def test_layers_are_stacked_in_order_and_a_time_without_any_value_is_a_gap() -> 
     assert [band.count("Z") for band in bands] == [2, 2]
     assert "Total: lowest 3" in desc(svg)
     assert f"Last: dns 1{NBSP}ms, connect 2{NBSP}ms" in desc(svg)
-    assert [e.get("data-points") for e in parsed(svg).iter() if e.get("data-points")][1].startswith("0:2 ")
+    readouts = [e.get("data-points") or "" for e in parsed(svg).iter() if e.get("data-points")]
+    assert readouts[1].startswith("0:2 ")
 
 
 def test_the_readout_carries_one_point_per_pixel_at_most() -> None:

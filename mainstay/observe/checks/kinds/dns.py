@@ -15,7 +15,7 @@ import dns.resolver
 from pydantic import Field, field_validator
 
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text
-from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, Steps, SteppedSettings
+from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context

@@ -33,7 +33,8 @@ class HeartbeatSettings(KindSettings):
     )
 
     key: UUID | None = Field(
-        default=None, description="The uuid of the ping address /ping/<uuid>, where it must be known in advance; else made."
+        default=None,
+        description="The uuid of the ping address /ping/<uuid>, where it must be known in advance; else made.",
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.observe.checks.kinds.base import Host, IPVersion
-from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, Steps, SteppedSettings
+from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.duration import Duration
@@ -22,6 +22,7 @@ from mainstay.observe.checks.probe.outcome import ProbeError
 _REQUEST_V4, _REPLY_V4, _REQUEST_V6, _REPLY_V6 = 8, 0, 128, 129
 _TOKEN_BYTES = 16
 _LONGEST_REPLY_BYTES = 2048
+_MARGIN_S = 0.05
 
 
 class IcmpExpect(LatencyExpect):
@@ -65,6 +66,7 @@ class Icmp(SteppedKind[IcmpSettings]):
         return settings.host
 
     async def run(self, settings: IcmpSettings, context: Context, steps: Steps) -> None:
+        began = time.perf_counter()
         judged = await judged_addresses(context, settings.host, settings.ip_version)
         steps.dns_s = judged.dns_s
         address = judged.addresses[0]
@@ -72,7 +74,7 @@ class Icmp(SteppedKind[IcmpSettings]):
         steps.now = "waiting for replies"
         sock, raw = _ping_socket(v6=":" in address)
         try:
-            round_trips = await _ping(sock, address, settings, raw=raw)
+            round_trips = await _ping(sock, address, settings, raw=raw, until=began + context.timeout_s - _MARGIN_S)
         finally:
             sock.close()
         lost = 100 * (settings.count - len(round_trips)) / settings.count
@@ -128,7 +130,7 @@ class _Replies:
     round_trips: dict[int, float] = field(default_factory=dict)
 
 
-async def _ping(sock: socket.socket, address: str, settings: IcmpSettings, *, raw: bool) -> list[float]:
+async def _ping(sock: socket.socket, address: str, settings: IcmpSettings, *, raw: bool, until: float) -> list[float]:
     """Round-trip times in seconds of the pings that were answered."""
     replies = _Replies(secrets.token_bytes(_TOKEN_BYTES))
     identifier = int.from_bytes(os.urandom(2))
@@ -139,6 +141,10 @@ async def _ping(sock: socket.socket, address: str, settings: IcmpSettings, *, ra
             replies.sent_at[sequence] = time.perf_counter()
             sock.sendto(_request(identifier, sequence, replies.token, v6=v6), (address, 0))
             pause = settings.interval if sequence < settings.count else settings.wait
+            # What was answered by the timeout counts; a ping never sent by then counts as lost.
+            pause = min(pause, until - time.perf_counter())
+            if pause <= 0:
+                break
             await asyncio.wait({listener}, timeout=pause)
             if listener.done() and sequence == settings.count:
                 listener.result()
@@ -160,7 +166,7 @@ async def _listen(sock: socket.socket, replies: _Replies, count: int, *, v6: boo
         # token is what tells ours.
         if packet[8 : 8 + _TOKEN_BYTES] != replies.token:
             continue
-        sequence = struct.unpack_from("!H", packet, 6)[0]
+        sequence = int.from_bytes(packet[6:8])
         if sequence in replies.sent_at and sequence not in replies.round_trips:
             replies.round_trips[sequence] = now - replies.sent_at[sequence]
 
@@ -175,7 +181,7 @@ def _request(identifier: int, sequence: int, token: bytes, *, v6: bool) -> bytes
 
 def _checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
-from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, Steps, SteppedSettings
+from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import STREAM_LIMIT_BYTES, open_stream, tls_context
 from mainstay.observe.checks.probe.context import Context

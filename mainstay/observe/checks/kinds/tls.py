@@ -9,7 +9,7 @@ from cryptography import x509
 from pydantic import Field
 
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
-from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, Steps, SteppedSettings
+from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import Stream, open_stream, tls_context
 from mainstay.observe.checks.probe.context import Context
@@ -81,11 +81,11 @@ class Tls(SteppedKind[TlsSettings]):
         if left_s < 0:
             steps.wrong = f"the certificate ended {-days:.1f} days ago"
         elif days < settings.expect.certificate_days_left:
-            steps.wrong = f"the certificate ends in {days:.1f} days; at least {settings.expect.certificate_days_left:g} are required"
+            required = settings.expect.certificate_days_left
+            steps.wrong = f"the certificate ends in {days:.1f} days; at least {required:g} are required"
         elif days < settings.warn.certificate_days_left:
-            steps.warning = (
-                f"the certificate ends in {days:.1f} days; fewer than {settings.warn.certificate_days_left:g} are left"
-            )
+            wanted = settings.warn.certificate_days_left
+            steps.warning = f"the certificate ends in {days:.1f} days; fewer than {wanted:g} is too few"
 
     async def _open(self, settings: TlsSettings, context: Context, *, verify: bool) -> Stream:
         tls = tls_context(verify=verify, ca=settings.ca, check_name=settings.verify_name)

@@ -100,7 +100,7 @@ class AsyncRunner:
 async def run_to_deadline(
     kind: AnyKind, settings: BaseModel, context: Context, abandoned: set[asyncio.Task[Outcome]]
 ) -> Outcome | None:
-    """Probe, but never longer than `context.timeout_s` and `GUARD_S`, whatever the probe does. None when it was cancelled.
+    """Probe, but never longer than `context.timeout_s` and `GUARD_S`, whatever the probe does; None when cancelled.
 
     The probe is cancelled at the deadline and not waited for: one that swallows the cancellation or is stuck in a
     thread delays nobody. `abandoned` keeps such tasks referenced until they end.
@@ -126,6 +126,29 @@ async def run_to_deadline(
         )
         return Outcome(Health.DOWN, started_at, time.perf_counter() - started, one_sentence(message))
     return task.result()
+
+
+def probe_once(
+    kind: AnyKind,
+    settings: BaseModel,
+    *,
+    policy: AddressPolicy,
+    timeout_s: float,
+    resolver: Resolver | None = None,
+    commands_allowed: bool = False,
+) -> Outcome:
+    """Probe a check once, without a schedule: what a "try it" button does. Blocks up to `timeout_s`.
+
+    Not for a thread that runs an event loop already; use `run_to_deadline` there.
+    """
+    threads = ThreadPoolExecutor(2, thread_name_prefix="probe-once")
+    context = Context(timeout_s, policy, resolver or Resolver(), threads, commands_allowed)
+    try:
+        outcome = asyncio.run(run_to_deadline(kind, settings, context, set()))
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    assert outcome is not None, "nobody cancels the only probe"
+    return outcome
 
 
 def _seen(task: asyncio.Task[Outcome]) -> None:

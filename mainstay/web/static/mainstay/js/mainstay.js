@@ -83,6 +83,14 @@
     else $(":is(.dialog-body, form) :is(input:not([type=hidden]), select, textarea, button.primary)", dialog)?.focus();
   };
   on("close-dialog", () => $$("dialog[open]").forEach((dialog) => dialog.close())); // HX-Trigger: close-dialog
+  // A link or button that a swap replaces keeps the focus: its like in the new fragment gets it.
+  let focused = "";
+  const address = (element) => element?.id ? `#${CSS.escape(element.id)}` : element?.matches?.("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : "";
+  on("htmx:beforeSwap", (event) => { focused = event.detail.target.contains(document.activeElement) ? address(document.activeElement) : ""; });
+  on("htmx:afterSettle", () => {
+    if (focused && document.activeElement === document.body) $(`main ${focused}`)?.focus({ preventScroll: true });
+    focused = "";
+  });
   on("htmx:afterSwap", (event) => {
     showTimes();
     if (event.detail.target.id === "dialog" && event.detail.target.childElementCount) open("dialog");
@@ -255,7 +263,7 @@
       rows = series.map((s) => line(s.label, `${writeNumber(nearest(s.points, at)[1] / chart.dataset.divisor)} ${chart.dataset.unit}`));
       if ("stacked" in chart.dataset) rows.reverse(); // as the layers lie
     }
-    hush(chart);
+    for (const shown of $$(".readout")) hush(shown.parentElement);
     const readout = document.createElement("div"), title = document.createElement("b");
     readout.className = "readout";
     title.textContent = head;

@@ -1,0 +1,154 @@
+"""What is configured now, read from the records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from pydantic import ValidationError
+
+from mainstay.config import canonical
+from mainstay.config.canonical import Written
+from mainstay.config.specs import MaintenanceSpec, TeamSpec
+from mainstay.foundation.accounts.models import Team, User
+from mainstay.foundation.catalog.actions import spec_of as application_spec
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.secrets import LostKey, keep_masked
+from mainstay.observe.checks.actions import spec_of as check_spec
+from mainstay.observe.checks.models import Check, Maintenance
+from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.routes import spec_of as route_spec
+from mainstay.respond.delivery.actions import spec_of as channel_spec
+from mainstay.respond.delivery.models import Channel
+
+Key = tuple[str, str]
+"""Kind and name: ("check", "shop/storefront")."""
+
+
+class Unreadable(ValueError):
+    """What is stored does not fit its own rules (another key, or a version that knew more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One configured thing."""
+
+    kind: str
+    name: str
+    document: Written
+    managed_by: str
+    pk: int
+    ends_at: datetime | None = None  # of a single maintenance window
+
+
+@dataclass(slots=True)
+class State:
+    """All that is configured. Each dict is in a stable order; routes in theirs."""
+
+    things: dict[Key, Thing] = field(default_factory=dict)
+    people: frozenset[str] = frozenset()
+    owners: dict[str, str] = field(default_factory=dict)  # application → team
+    doubles: tuple[str, ...] = ()  # maintenance windows whose name an older one has
+
+    def of(self, kind: str) -> Iterator[Thing]:
+        """Return the things of one kind."""
+        return (thing for thing in self.things.values() if thing.kind == kind)
+
+
+def state() -> State:
+    """Read everything.
+
+    Raises:
+        Unreadable: the message names what, and how to mend it.
+    """
+    found = State(people=frozenset(User.objects.values_list("email", flat=True)))
+    for team in Team.objects.order_by("name").prefetch_related("members"):
+        spec = TeamSpec.model_construct(
+            name=team.name, email=team.email or None, members=[user.email for user in team.members.all()]
+        )
+        _add(found, "team", team.name, canonical.team(spec), team)
+    for application in Application.objects.order_by("name").select_related("owner"):
+        document = canonical.application(application_spec(application))
+        _add(found, "application", application.name, document, application)
+        if application.owner is not None:
+            found.owners[application.name] = application.owner.name
+    checks = Check.objects.select_related("application", "environment", "component")
+    for check in checks.order_by("application__name", "name"):
+        with _readable(f"the check {check}"):
+            document = canonical.check(check_spec(check), check.application.name)
+        _add(found, "check", str(check), document, check)
+    for channel in Channel.objects.order_by("name"):
+        with _readable(f"the channel {channel.name}"):
+            document = canonical.channel(channel_spec(channel))
+        _add(found, "channel", channel.name, document, channel)
+    for route in Route.objects.order_by("position", "id"):
+        with _readable(f"the route {route.name}"):
+            document = canonical.route(route_spec(route))
+        _add(found, "route", route.name, document, route)
+    _maintenance(found)
+    return found
+
+
+def _maintenance(found: State) -> None:
+    doubles = []
+    for row in Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id"):
+        if ("maintenance", row.name) in found.things:
+            doubles.append(row.name)
+            continue
+        spec = MaintenanceSpec.model_construct(
+            name=row.name,
+            application=row.application.name if row.application else None,
+            match=row.match,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            cron=row.cron or None,
+            duration=row.duration_s,
+            timezone=row.time_zone,
+        )
+        _add(found, "maintenance", row.name, canonical.maintenance(spec), row, row.ends_at)
+    found.doubles = tuple(doubles)
+
+
+def _add(found: State, kind: str, name: str, document: Written, row: Any, ends_at: datetime | None = None) -> None:
+    found.things[kind, name] = Thing(kind, name, document, row.managed_by, row.pk, ends_at)
+
+
+class _readable:  # noqa: N801  # reads as a phrase: with _readable("the check x")
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, LostKey):
+            raise Unreadable(f"{self.what}: {error}") from None
+        if isinstance(error, ValidationError | KeyError):
+            mend = "edit or remove it in the pages or through the API, then try again"
+            raise Unreadable(f"{self.what}: what is stored cannot be read by this version; {mend}") from None
+
+
+def stored_secrets() -> "StoredSecrets":
+    """Return what puts stored secrets in place of masks."""
+    configs: dict[tuple[str, str, str], Any] = {}
+    for application, name, kind, config in Check.objects.values_list("application__name", "name", "kind", "config"):
+        configs["check", f"{application}/{name}", kind] = config
+    for name, kind, config in Channel.objects.values_list("name", "kind", "config"):
+        configs["channel", name, kind] = config
+    return StoredSecrets(configs)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecrets:
+    """The stored settings, secrets sealed."""
+
+    configs: dict[tuple[str, str, str], Any]
+
+    def keep(self, what: str, name: str, kind: str, given: Any) -> Any:
+        """Return `given` with its masks replaced by the secrets stored at the same place.
+
+        Raises:
+            LostKey: they were stored with another key.
+        """
+        return keep_masked(given, self.configs.get((what, name, kind)), settings.SECRET_KEY)

@@ -1,0 +1,200 @@
+"""The list of checks: filtered and sorted by URL, a thousand rows at once, in a fixed number of queries.
+
+Rows are read as plain values past the ORM's objects; what people see of a check (`decide.shown`) is computed from them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from mainstay.observe.checks import decide
+from mainstay.observe.checks.decide import Health, Shown, Status
+from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.standing import windows
+from mainstay.observe.checks.windows import Cover, Window, covering, open_until
+
+PAGE = 1_000
+COLUMNS = (
+    "id", "name", "application_id", "application__name", "environment__name", "component__name", "kind", "target",
+    "severity", "labels", "paused", "managed_by", "every_s", "timeout_s", "created_at", "state__health", "state__since",
+    "state__message", "state__first_at", "state__last_at", "state__last_duration_s", "state__blocked_by__name",
+    "state__blocked_by__application__name",
+)  # fmt: skip
+SORTS = {
+    "name": ("application__name", "name"),
+    "state": ("rank", "application__name", "name"),
+    "latency": ("state__last_duration_s", "application__name", "name"),
+    "checked": ("state__last_at", "application__name", "name"),
+    "severity": ("gravity", "application__name", "name"),
+}
+SORTED_HERE = {"uptime"}
+_RANKS = {Health.DOWN: 0, Health.DEGRADED: 1, Health.UNKNOWN: 2, Health.UP: 4}
+_GRAVITY = {"critical": 0, "major": 1, "minor": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One check as the list needs it, in the order of `COLUMNS`."""
+
+    id: int
+    name: str
+    application_id: int
+    application: str
+    environment: str | None
+    component: str | None
+    kind: str
+    target: str
+    severity: str
+    labels: dict[str, str]
+    paused: bool
+    managed_by: str
+    every_s: float
+    timeout_s: float
+    created_at: datetime
+    health: str | None
+    since: datetime | None
+    message: str | None
+    first_at: datetime | None
+    last_at: datetime | None
+    last_duration_s: float | None
+    blocker: str | None
+    blocker_application: str | None
+
+    @property
+    def matched(self) -> Mapping[str, str]:
+        """The labels as matchers see them (`standing.all_labels`)."""
+        return {
+            **self.labels,
+            "application": self.application,
+            "check": self.name,
+            "kind": self.kind,
+            "severity": self.severity,
+            **({"environment": self.environment} if self.environment else {}),
+            **({"component": self.component} if self.component else {}),
+        }
+
+    def shown(self, open_now: Sequence[Window], now: datetime) -> Shown:
+        """Return the status people see. `open_now`: the windows that are open (`open_windows`)."""
+        cover: Cover | None = None
+        if open_now:
+            cover = covering(open_now, self.application_id, self.matched, now)
+        passive = self.kind == "heartbeat"
+        late = not passive and decide.overdue(self.last_at, self.created_at, self.every_s, self.timeout_s, now)
+        return decide.shown(
+            Health(self.health or "unknown"),
+            self.message or "",
+            paused=self.paused,
+            maintenance=cover.window.name if cover else None,
+            blocked_by=f"{self.blocker_application}/{self.blocker}" if self.blocker else None,
+            late=late,
+        )
+
+
+def open_windows(now: datetime, among: Iterable[Window] | None = None) -> list[Window]:
+    """Return the maintenance windows that are open at `now`."""
+    return [window for window in (windows() if among is None else among) if open_until(window, now) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list is narrowed to; empty means all. `label` is `name` or `name=value`."""
+
+    application: str = ""
+    status: str = ""
+    kind: str = ""
+    severity: str = ""
+    label: str = ""
+    text: str = ""
+
+    def query(self) -> QuerySet[Check]:
+        """Return the checks that match everything but the status, which depends on the time."""
+        found = Check.objects.all()
+        if self.application:
+            found = found.filter(application__name=self.application)
+        if self.kind:
+            found = found.filter(kind=self.kind)
+        if self.severity:
+            found = found.filter(severity=self.severity)
+        if self.label:
+            name, equals, value = self.label.partition("=")
+            found = found.annotate(label=KeyTextTransform(name.strip(), "labels"))
+            found = found.filter(label=value.strip()) if equals else found.filter(label__isnull=False)
+        for word in self.text.split()[:5]:
+            found = found.annotate(label_text=Cast("labels", TextField())).filter(
+                Q(name__icontains=word)
+                | Q(target__icontains=word)
+                | Q(application__name__icontains=word)
+                | Q(label_text__icontains=word)
+            )
+        return found
+
+    def candidates(self, found: QuerySet[Check]) -> QuerySet[Check]:
+        """Narrow `found` to a superset of those whose status is `status`, as far as the database can tell."""
+        match self.status:
+            case "paused":
+                return found.filter(paused=True)
+            case "up" | "degraded":
+                return found.filter(paused=False, state__health=self.status)
+            case "down" | "unreachable":
+                return found.filter(paused=False, state__health="down")
+            case _:
+                return found.filter(paused=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of the list: rows with their status, how many match in all, and whether some follow."""
+
+    rows: list[tuple[Row, Shown]]
+    total: int
+    page: int
+    more: bool
+
+
+def read(found: QuerySet[Check], sort: str = "name") -> list[Row]:
+    """Return the rows of `found`, sorted by a key of `SORTS` (`-key`: the other way round)."""
+    return [Row(*values) for values in _ordered(found, sort).values_list(*COLUMNS)]
+
+
+def page(filters: Filters, now: datetime, *, sort: str = "name", number: int = 1, size: int = PAGE) -> Listed:
+    """Return one page of the checks that match."""
+    open_now = open_windows(now)
+    found = filters.query()
+    begin = (number - 1) * size
+    if filters.status:
+        rows = [(row, row.shown(open_now, now)) for row in read(filters.candidates(found), sort)]
+        matching = [(row, shown) for row, shown in rows if shown.status == filters.status]
+        return Listed(matching[begin : begin + size], len(matching), number, len(matching) > begin + size)
+    total = found.count()
+    some = _ordered(found, sort)[begin : begin + size]
+    listed = [Row(*values) for values in some.values_list(*COLUMNS)]
+    return Listed([(row, row.shown(open_now, now)) for row in listed], total, number, total > begin + size)
+
+
+def everything(filters: Filters, now: datetime, *, sort: str = "name") -> list[tuple[Row, Shown]]:
+    """Return all that match, for exports and for what is sorted past the database."""
+    open_now = open_windows(now)
+    found = filters.query()
+    rows = read(filters.candidates(found) if filters.status else found, sort)
+    seen = [(row, row.shown(open_now, now)) for row in rows]
+    return [(row, shown) for row, shown in seen if not filters.status or shown.status == filters.status]
+
+
+def _ordered(found: QuerySet[Check], sort: str) -> QuerySet[Check]:
+    key = sort.removeprefix("-")
+    columns = SORTS.get(key, SORTS["name"])
+    if columns[0] == "rank":
+        cases = [When(paused=True, then=Value(3)), *(When(state__health=h, then=Value(r)) for h, r in _RANKS.items())]
+        found = found.annotate(rank=Case(*cases, default=Value(5), output_field=IntegerField()))
+    elif columns[0] == "gravity":
+        levels = [When(severity=name, then=Value(rank)) for name, rank in _GRAVITY.items()]
+        found = found.annotate(gravity=Case(*levels, default=Value(3), output_field=IntegerField()))
+    first = f"-{columns[0]}" if sort.startswith("-") else columns[0]
+    return found.order_by(first, *columns[1:])
+
+
+STATUSES = tuple(status.value for status in Status)

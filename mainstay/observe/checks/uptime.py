@@ -1,0 +1,215 @@
+"""Uptime: what the stretches of downtime leave of the time in which a check was watched. Pure; docs/uptime.md.
+
+Times are unix seconds. A `Span` is half-open, `[start, end)`. Three answers exist for every second: up, not up, and
+not known (before the first result, paused, in maintenance, nobody watching). What is not known counts neither way.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+Span = tuple[float, float]
+Spans = tuple[Span, ...]
+
+
+def merged(spans: Iterable[Span]) -> Spans:
+    """Return the union of `spans`: sorted, apart from each other, none empty."""
+    out: list[Span] = []
+    for start, end in sorted(span for span in spans if span[1] > span[0]):
+        if out and start <= out[-1][1]:
+            if end > out[-1][1]:
+                out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return tuple(out)
+
+
+def overlap(some: Spans, others: Spans) -> Spans:
+    """Return what lies in both; both must be merged."""
+    out: list[Span] = []
+    i = j = 0
+    while i < len(some) and j < len(others):
+        start, end = max(some[i][0], others[j][0]), min(some[i][1], others[j][1])
+        if end > start:
+            out.append((start, end))
+        if some[i][1] < others[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(out)
+
+
+def without(some: Spans, others: Spans) -> Spans:
+    """Return what lies in `some` but not in `others`; both must be merged."""
+    if not others:
+        return some
+    out: list[Span] = []
+    j = 0
+    for start, end in some:
+        while j < len(others) and others[j][1] <= start:
+            j += 1
+        k = j
+        while k < len(others) and others[k][0] < end:
+            if others[k][0] > start:
+                out.append((start, others[k][0]))
+            start = max(start, others[k][1])
+            k += 1
+        if end > start:
+            out.append((start, end))
+    return tuple(out)
+
+
+def seconds_between(spans: Spans, edges: Sequence[float]) -> list[float]:
+    """Return how many seconds of `spans` (merged) lie in each of the stretches that ascending `edges` bound."""
+    out = [0.0] * (len(edges) - 1)
+    for start, end in spans:
+        i = max(bisect_right(edges, start) - 1, 0)
+        while i < len(out) and edges[i] < end:
+            out[i] += max(0.0, min(end, edges[i + 1]) - max(start, edges[i]))
+            i += 1
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a check, or an application, fared: merged spans; `down` and `degraded` lie within `known`, apart."""
+
+    known: Spans = ()
+    down: Spans = ()
+    degraded: Spans = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a course amounts to over a stretch of time; seconds."""
+
+    known_s: float
+    down_s: float
+    degraded_s: float
+
+    @property
+    def uptime(self) -> float | None:
+        """From 0 to 1; None where nothing is known. Degraded counts as up."""
+        return max(0.0, 1 - self.down_s / self.known_s) if self.known_s > 0 else None
+
+
+def course(
+    first_at: float | None,
+    now: float,
+    *,
+    down: Iterable[Span] = (),
+    degraded: Iterable[Span] = (),
+    excluded: Iterable[Span] = (),
+) -> Course:
+    """Return the course of a check.
+
+    Args:
+        first_at: when its first result came; before it nothing is known. None: none has come.
+        now: nothing is known after it; a downtime that lasts may end there or later.
+        excluded: pauses, maintenance, stretches in which nobody watched.
+    """
+    if first_at is None or first_at >= now:
+        return Course()
+    whole: Spans = ((first_at, now),)
+    known = without(whole, merged(excluded))
+    gone = overlap(merged(down), known)
+    return Course(known, gone, without(overlap(merged(degraded), known), gone))
+
+
+def share(of: Course, start: float, end: float) -> Share:
+    """Return what `of` amounts to from `start` to `end`."""
+    edges = (start, max(end, start))
+    return Share(*(seconds_between(spans, edges)[0] for spans in (of.known, of.down, of.degraded)))
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Calendar days of a zone, oldest first, and the unix seconds that bound them (one more than days)."""
+
+    days: tuple[date, ...]
+    edges: tuple[float, ...]
+
+
+def calendar(now: datetime, days: int, zone: tzinfo) -> Calendar:
+    """Return the last `days` calendar days of `zone`; the newest is today, and its end is the coming midnight.
+
+    One with a clock change has 23 or 25 hours; no second is lost or counted twice.
+    """
+    today = now.astimezone(zone).date()
+    dates = tuple(today + timedelta(days=i) for i in range(1 - days, 2))
+    edges = tuple(datetime.combine(day, time(), tzinfo=zone).astimezone(UTC).timestamp() for day in dates)
+    return Calendar(dates[:-1], edges)
+
+
+def by_day(of: Course, days: Calendar) -> list[Share]:
+    """Return what `of` amounts to on each of `days`."""
+    columns = (seconds_between(spans, days.edges) for spans in (of.known, of.down, of.degraded))
+    return [Share(*row) for row in zip(*columns, strict=True)]
+
+
+def uptimes(of: Course, days: Calendar) -> tuple[float | None, ...]:
+    """Return the uptime of each of `days`, None where nothing is known; quick for a course without trouble."""
+    if not of.down and len(of.known) == 1 and of.known[0][1] > days.edges[-2]:
+        first = max(bisect_right(days.edges, of.known[0][0]) - 1, 0)
+        return (None,) * first + (1.0,) * (len(days.days) - first)
+    return tuple(one.uptime for one in by_day(of, days))
+
+
+def pauses(
+    events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float
+) -> Spans:
+    """Return when a check was paused between `start` and `now`.
+
+    Args:
+        events: (time, whether it was paused or resumed then), oldest first, from `start` on.
+        paused_now: tells what held throughout when there is no event.
+    """
+    out: list[Span] = []
+    since: float | None = None
+    seen = False
+    for at, begins in events:
+        if not seen and not begins:
+            since = start  # resumed first: it was paused from before
+        seen = True
+        if begins:
+            since = at if since is None else since
+        elif since is not None:
+            out.append((since, at))
+            since = None
+    if not seen and paused_now:
+        since = start
+    if since is not None:
+        out.append((since, now))
+    return merged(out)
+
+
+def silent_stretches(watched_hours: Iterable[float], last_at: float | None, now: float) -> Spans:
+    """Return when nobody watched: whole hours without any result, and the time since the last result.
+
+    Args:
+        watched_hours: starts of the hours that have results, of checks whose rhythm is well below an hour.
+        last_at: when the newest result came. Up to an hour later is still counted as watched.
+    """
+    hours = sorted(watched_hours)
+    out = [(a + 3600, b) for a, b in zip(hours, hours[1:], strict=False) if b - a > 3600]
+    # Hourly figures are made a little later than results come, so what follows the last of them is told by `last_at`.
+    if last_at is not None and now - last_at > 3600:
+        out.append((last_at, now))
+    return merged(out)
+
+
+def united(courses: Iterable[Course], others: Iterable[Course] = ()) -> Course:
+    """Return the course of an application.
+
+    It is known while any deciding check is known, down while any of them is down. It is degraded while it is not down
+    and a deciding check is degraded or one of the `others` is degraded or down.
+    """
+    deciding, minor = list(courses), list(others)
+    known = merged(span for one in deciding for span in one.known)
+    down = merged(span for one in deciding for span in one.down)
+    impaired = merged(
+        [span for one in deciding for span in one.degraded]
+        + [span for one in minor for spans in (one.degraded, one.down) for span in spans]
+    )
+    return Course(known, down, without(overlap(impaired, known), down))

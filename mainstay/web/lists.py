@@ -1,0 +1,159 @@
+"""What every list does: pages by cursor, and exports of the same rows as CSV, JSON or JSON lines."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import chain, islice
+from typing import Any, Generic, TypeVar
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.http import urlencode
+
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+
+PAGE_ROWS = 50
+CHUNK_ROWS = 500
+FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
+_LARGEST_ID = 2**63 - 1
+# A spreadsheet runs a cell that begins so as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows, newest first, and the query strings of the pages beside them (empty: there is none)."""
+
+    rows: list[T]
+    newer: str
+    older: str
+
+
+def cursor(request: HttpRequest) -> tuple[int | None, int | None]:
+    """Return the ids in `?before=` and `?after=`; what is no id counts as absent."""
+
+    def number(name: str) -> int | None:
+        text = request.GET.get(name, "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LARGEST_ID else None
+
+    return number("before"), number("after")
+
+
+def page_of(request: HttpRequest, rows: QuerySet[M], size: int = PAGE_ROWS) -> Page[M]:
+    """Return one page of `rows` by id, newest first. No row is counted, so a long list costs what a short one does."""
+    before, after = cursor(request)
+    if after is not None:
+        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
+        more, shown = len(found) > size, found[:size][::-1]
+        return page_between(request, shown, newer=more, older=bool(shown))
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows.order_by("-pk")[: size + 1])
+    return page_between(request, found[:size], newer=before is not None and bool(found), older=len(found) > size)
+
+
+def page_between(request: HttpRequest, rows: list[M], *, newer: bool, older: bool) -> Page[M]:
+    """Return `rows` as a page, with links to its neighbours where there are some."""
+    return Page(
+        rows,
+        with_query(request, after=rows[0].pk, before=None) if newer and rows else "",
+        with_query(request, before=rows[-1].pk, after=None) if older and rows else "",
+    )
+
+
+def with_query(request: HttpRequest, **changes: object) -> str:
+    """Return the request's query string with some values changed; None removes one."""
+    given: dict[str, Any] = dict(request.GET.lists())
+    for name, value in changes.items():
+        given.pop(name, None)
+        if value is not None:
+            given[name] = str(value)
+    return "?" + urlencode(given, doseq=True)
+
+
+def by_key(rows: QuerySet[M], size: int = CHUNK_ROWS) -> Iterator[M]:
+    """Yield all of `rows`, newest first, in many short queries: one long one would hold back SQLite's clean-up."""
+    rows = rows.order_by("-pk")
+    found = list(rows[:size])
+    while found:
+        yield from found
+        found = list(rows.filter(pk__lt=found[-1].pk)[:size]) if len(found) == size else []
+
+
+def export(
+    request: HttpRequest, name: str, columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]
+) -> StreamingHttpResponse | None:
+    """Return `rows` as a file when the request asks for one by `?format=csv|json|jsonl`, else None.
+
+    Args:
+        name: of the file, without its ending.
+        columns: heading → what stands under it for one row.
+    """
+    kind = request.GET.get("format", "")
+    if kind not in FORMATS:
+        return None
+    write = {"csv": _csv, "json": _json, "jsonl": _jsonl}[kind]
+    pieces = write(columns, rows)
+    return StreamingHttpResponse(
+        # Under ASGI a plain iterator would be read to its end before the first byte leaves.
+        _in_thread(pieces) if isinstance(request, ASGIRequest) else pieces,
+        content_type=FORMATS[kind],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'},
+    )
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    take = sync_to_async(lambda: next(pieces, b""))
+    while piece := await take():
+        yield piece
+
+
+def _csv(columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]) -> Iterator[bytes]:
+    lines: Iterator[list[Any]] = chain([list(columns)], ([_cell(of(row)) for of in columns.values()] for row in rows))
+    while chunk := list(islice(lines, CHUNK_ROWS)):
+        out = io.StringIO()
+        csv.writer(out).writerows(chunk)
+        yield out.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(str(item) for item in value)
+    elif isinstance(value, dict):
+        value = orjson.dumps(value).decode()
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _objects(columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]) -> Iterator[bytes]:
+    for row in rows:
+        yield orjson.dumps({name: of(row) for name, of in columns.items()}, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _jsonl(columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]) -> Iterator[bytes]:
+    lines = _objects(columns, rows)
+    while chunk := list(islice(lines, CHUNK_ROWS)):
+        yield b"\n".join(chunk) + b"\n"
+
+
+def _json(columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]) -> Iterator[bytes]:
+    lines, begin = _objects(columns, rows), b"[\n"
+    while chunk := list(islice(lines, CHUNK_ROWS)):
+        yield begin + b",\n".join(chunk)
+        begin = b",\n"
+    yield b"[]\n" if begin == b"[\n" else b"\n]\n"
