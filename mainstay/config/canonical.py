@@ -148,7 +148,9 @@ def _hide(value: Any, dumped: Any) -> Any:
     if isinstance(value, SecretStr):
         return Hidden(value.get_secret_value())
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
-        names = {(info.serialization_alias or info.alias or name): name for name, info in type(value).model_fields.items()}
+        names = {
+            (info.serialization_alias or info.alias or name): name for name, info in type(value).model_fields.items()
+        }
         return {shown: _hide(getattr(value, names[shown]), item) for shown, item in dumped.items()}
     if isinstance(value, Mapping) and isinstance(dumped, dict):
         return {name: _hide(value.get(name), item) for name, item in dumped.items()}

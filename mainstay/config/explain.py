@@ -1,7 +1,8 @@
 """Pydantic's errors as sentences at the line and column of what they are about, with the nearest known key."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence as Items
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -10,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from mainstay.config.problems import Problems
-from mainstay.config.read import Mapping as MappingNode, Node, Scalar, Sequence, step
+from mainstay.config.read import Mapping as MappingNode
+from mainstay.config.read import Node, Scalar, Sequence, step
 from mainstay.observe.checks.probe.duration import format_duration
 
 LISTED_KEYS = 14

@@ -1,20 +1,18 @@
 """The difference between what is configured and what a file asks for: pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
 from mainstay.config import canonical
 from mainstay.config.canonical import Written
-from mainstay.config.explain import Place
 from mainstay.config.present import Key, State, Thing
 from mainstay.config.problems import Problems
-from mainstay.config.read import Mapping as MappingNode
-from mainstay.config.schema import Document, Item
-from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.config.references import Wanted, check_cycles, check_references
+from mainstay.config.schema import Document
 
 
 class Verb(StrEnum):
@@ -58,7 +56,13 @@ class Change:
     def document(self) -> dict[str, Any]:
         """Return it for programs."""
         fields = [field.document() for field in self.fields]
-        return {"verb": self.verb.value, "kind": self.kind, "name": self.name, "fields": fields, "adopted": self.adopted}
+        return {
+            "verb": self.verb.value,
+            "kind": self.kind,
+            "name": self.name,
+            "fields": fields,
+            "adopted": self.adopted,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +85,37 @@ class Plan:
         return not any(change.matters for change in self.changes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    kind: str
-    item: Item[Any]
-    document: Written
-
-
 def plan(state: State, wanted: Document, managed_as: str, problems: Problems) -> Plan:
     """Return what would change. What cannot be (another file's thing, an unknown name, a cycle) goes to `problems`."""
     asked = {(one.kind, one.item.name): one for one in _asked(wanted)}
-    leaving = [thing for key, thing in state.things.items() if thing.managed_by == managed_as and key not in asked]
+    there = asked.keys() | wanted.failed
+    leaving = [thing for key, thing in state.things.items() if thing.managed_by == managed_as and key not in there]
     gone = {(thing.kind, thing.name) for thing in leaving}
-    removals = [*_removals(leaving, state, asked, gone, problems)]
+    removals = list(_removals(leaving, state, there, gone, problems))
     gone |= {(change.kind, change.name) for change in removals}
-    _references(state, asked, gone, problems)
-    _cycles(state, asked, gone, problems)
+    check_references(state, asked, gone, wanted.failed, problems)
+    check_cycles(state, asked, gone, problems)
     moved, order = _order(state, wanted, gone)
     changes = [_change(one, state.things.get(key), managed_as, moved, problems) for key, one in asked.items()]
     return Plan(managed_as, (*changes, *removals), order)
 
 
-def _asked(wanted: Document) -> Iterable[_Wanted]:
+def _asked(wanted: Document) -> Iterable[Wanted]:
     for team in wanted.teams:
-        yield _Wanted("team", team, canonical.team(team.spec))
+        yield Wanted("team", team, canonical.team(team.spec))
     for application in wanted.applications:
-        yield _Wanted("application", application, canonical.application(application.spec))
+        yield Wanted("application", application, canonical.application(application.spec))
         for check in wanted.checks.get(application.name, ()):
-            yield _Wanted("check", check, canonical.check(check.spec, application.name))
+            yield Wanted("check", check, canonical.check(check.spec, application.name))
     for channel in wanted.channels:
-        yield _Wanted("channel", channel, canonical.channel(channel.spec))
+        yield Wanted("channel", channel, canonical.channel(channel.spec))
     for route in wanted.routes:
-        yield _Wanted("route", route, canonical.route(route.spec))
+        yield Wanted("route", route, canonical.route(route.spec))
     for window in wanted.maintenance:
-        yield _Wanted("maintenance", window, canonical.maintenance(window.spec))
+        yield Wanted("maintenance", window, canonical.maintenance(window.spec))
 
 
-def _change(one: _Wanted, thing: Thing | None, managed_as: str, moved: frozenset[str], problems: Problems) -> Change:
+def _change(one: Wanted, thing: Thing | None, managed_as: str, moved: frozenset[str], problems: Problems) -> Change:
     name = one.item.name
     if thing is None:
         return Change(Verb.ADD, one.kind, name, differences({}, one.document))
@@ -145,7 +143,7 @@ def differences(before: Written, after: Written) -> tuple[FieldChange, ...]:
 
 
 def _removals(
-    leaving: Iterable[Thing], state: State, asked: Mapping[Key, _Wanted], gone: set[Key], problems: Problems
+    leaving: Iterable[Thing], state: State, asked: AbstractSet[Key], gone: AbstractSet[Key], problems: Problems
 ) -> Iterable[Change]:
     for thing in leaving:
         yield Change(Verb.REMOVE, thing.kind, thing.name)
@@ -157,7 +155,11 @@ def _removals(
                         problems.add(0, 0, f"applications[{thing.name}]", detail)
                     yield Change(Verb.REMOVE, "check", check.name, note="with its application")
         if thing.kind == "team":
-            kept = [name for name, owner in state.owners.items() if owner == thing.name and ("application", name) not in gone]
+            kept = [
+                name
+                for name, owner in state.owners.items()
+                if owner == thing.name and ("application", name) not in gone
+            ]
             owned = [name for name in kept if ("application", name) not in asked]
             if owned:
                 detail = f"cannot be removed: it still owns {', '.join(owned)}; give these another owner first"
@@ -166,94 +168,12 @@ def _removals(
             users = [
                 route.name
                 for route in state.of("route")
-                if ("route", route.name) not in gone | asked.keys()
+                if ("route", route.name) not in gone | asked
                 and thing.name in [*route.document.get("notify", ()), *route.document.get("fallback", ())]
             ]
             if users:
                 detail = f"cannot be removed: the route {users[0]} notifies it; change that route first"
                 problems.add(0, 0, f"channels[{thing.name}]", detail)
-
-
-def _references(state: State, asked: Mapping[Key, _Wanted], gone: set[Key], problems: Problems) -> None:
-    """Every name that a thing of the file uses must exist, here or already."""
-    names: dict[str, set[str]] = {}
-    for kind, name in {*state.things, *asked} - gone:
-        names.setdefault(kind, set()).add(name)
-    parts = set(_components(state, asked, gone))
-
-    def need(place: Place, kind: str, name: str, known: set[str], mend: str) -> None:
-        if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.7)
-            hint = f"Did you mean {near[0]}?" if near else mend
-            problems.add(place.line, place.column, place.path, f"no {kind} named {name} exists; {hint}")
-
-    for (kind, name), one in asked.items():
-        item, spec = one.item, one.item.spec
-        if kind == "team":
-            for number, member in enumerate(spec.members):
-                need(item.place("members", number), "person", member, set(state.people), f"add them first: mainstay user create {member} --role support")
-        elif kind == "application":
-            if spec.owner is not None:
-                need(item.place("owner"), "team", spec.owner, names.get("team", set()), "add it under teams")
-            for number, component in enumerate(spec.components):
-                for place, needed in enumerate(component.needs):
-                    full = needed if "/" in needed else f"{name}/{needed}"
-                    need(item.place("components", number, "needs", place), "component", full, parts, "add it under components")
-        elif kind == "check":
-            for number, needed in enumerate(spec.needs):
-                full = needed if "/" in needed else f"{name.rpartition('/')[0]}/{needed}"
-                need(item.place("needs", number), "check", full, names.get("check", set()), "add it under checks")
-        elif kind == "route":
-            for key in ("notify", "fallback"):
-                for number, channel in enumerate(getattr(spec, key)):
-                    need(item.place(key, number), "channel", channel, names.get("channel", set()), "add it under channels")
-        elif kind == "maintenance" and spec.application is not None:
-            need(item.place("application"), "application", spec.application, names.get("application", set()), "add it under applications")
-
-
-def _components(state: State, asked: Mapping[Key, _Wanted], gone: set[Key]) -> dict[str, list[str]]:
-    """Return every component that will be there → the components it needs, all as application/name."""
-    found: dict[str, list[str]] = {}
-    wanted = {key: one.document for key, one in asked.items()}
-    present = {key: thing.document for key, thing in state.things.items() if key not in gone}
-    for (kind, application), document in (present | wanted).items():
-        if kind == "application":
-            for part in document.get("components", ()):
-                found[f"{application}/{part['name']}"] = [_full(name, application) for name in part.get("needs", ())]
-    return found
-
-
-def _full(name: str, application: str) -> str:
-    return name if "/" in name else f"{application}/{name}"
-
-
-def _cycles(state: State, asked: Mapping[Key, _Wanted], gone: set[Key], problems: Problems) -> None:
-    checks: dict[str, list[str]] = {}
-    present = {key: thing.document for key, thing in state.things.items() if key not in gone}
-    for (kind, name), document in (present | {key: one.document for key, one in asked.items()}).items():
-        if kind == "check":
-            checks[name] = [_full(needed, name.rpartition("/")[0]) for needed in document.get("needs", ())]
-    for kind, edges in (("component", _components(state, asked, gone)), ("check", checks)):
-        cycle = find_cycle(edges)
-        if not cycle:
-            continue
-        place = next((found for node in cycle if (found := _place_of(kind, node, asked)) is not None), None)
-        detail = f"the dependencies form a cycle: {' → '.join(cycle)}; remove one of them"
-        problems.add(place.line if place else 0, place.column if place else 0, place.path if place else "", detail)
-
-
-def _place_of(kind: str, node: str, asked: Mapping[Key, _Wanted]) -> Place | None:
-    application, _, name = node.partition("/")
-    one = asked.get(("check", node) if kind == "check" else ("application", application))
-    if one is None:
-        return None
-    if kind == "check":
-        return one.item.place("needs")
-    for number, part in enumerate(one.item.spec.components):
-        if part.name == name:
-            place: Place = one.item.place("components", number, "needs")
-            return place
-    return None
 
 
 def _order(state: State, wanted: Document, gone: set[Key]) -> tuple[frozenset[str], tuple[str, ...] | None]:
@@ -262,7 +182,7 @@ def _order(state: State, wanted: Document, gone: set[Key]) -> tuple[frozenset[st
     The file's routes take the places that they have among all routes now, in the file's order; new ones follow the
     last of these (or come at the end). Routes that are not the file's keep their order.
     """
-    mine = [item.name for item in wanted.routes]
+    mine = list(dict.fromkeys(item.name for item in wanted.routes))
     now = [thing.name for thing in state.of("route") if ("route", thing.name) not in gone]
     places = [number for number, name in enumerate(now) if name in mine]
     order = list(now)
@@ -274,6 +194,3 @@ def _order(state: State, wanted: Document, gone: set[Key]) -> tuple[frozenset[st
     kept = [name for name in order if name in old]
     moved = frozenset(name for name, other in zip(old, kept, strict=True) if name != other)
     return moved, tuple(order) if order != now else None
-
-
-__all__ = ["Change", "FieldChange", "MappingNode", "Plan", "Verb", "differences", "plan"]

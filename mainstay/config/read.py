@@ -6,7 +6,8 @@ The tree is built from parser events, one by one, so that depth, size and what a
 
 import math
 import re
-from collections.abc import Iterator, Mapping as Environ
+from collections.abc import Iterator
+from collections.abc import Mapping as Environ
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +134,9 @@ def step(path: str, node: Node, part: str | int) -> str:
 def _text(given: str | bytes) -> str:
     size = len(given) if isinstance(given, bytes) else len(given.encode("utf-8", "surrogatepass"))
     if size > MOST_BYTES:
-        message = f"the file is larger than {MOST_BYTES // 1_000_000} MB; split it and give each part a managed_as of its own"
+        message = (
+            f"the file is larger than {MOST_BYTES // 1_000_000} MB; split it and give each part a managed_as of its own"
+        )
         raise BadFile([Problem(1, 1, "", message)])
     if isinstance(given, bytes):
         try:
@@ -146,7 +149,7 @@ def _text(given: str | bytes) -> str:
         text = given.removeprefix("\ufeff")
     if found := _UNPRINTABLE.search(text):
         line, column = _place(text, found.start())
-        message = f"a control character (U+{ord(found[0]):04X}) may not stand here; remove it, or write it as an escape in double quotes"
+        message = f"a control character (U+{ord(found[0]):04X}) may not stand here; remove it"
         raise BadFile([Problem(line, column, "", message)])
     return text
 
@@ -307,7 +310,9 @@ class _Reader:
         for merged in node.merged:
             for source in merged.items if isinstance(merged, Sequence) else [merged]:
                 if not isinstance(source, Mapping):
-                    problem = Problem(source.line, source.column, "<<", "takes a mapping, or a list of mappings: <<: *name")
+                    problem = Problem(
+                        source.line, source.column, "<<", "takes a mapping, or a list of mappings: <<: *name"
+                    )
                     raise BadFile([problem])
                 for key, entry in source.entries.items():
                     node.entries.setdefault(key, entry)
@@ -318,12 +323,16 @@ class _Reader:
                 return "$"
             inside = _VARIABLE_INSIDE.fullmatch(found[1]) if found[1] is not None else None
             if inside is None:
-                node.problem = "has a ${ that names no variable; write ${NAME} or ${NAME:-default}, and $$ for a plain $"
+                node.problem = (
+                    "has a ${ that names no variable; write ${NAME} or ${NAME:-default}, and $$ for a plain $"
+                )
                 return ""
             name, default = inside[1], inside[2]
             value = self.environ.get(name) or ""
             if not value and default is None:
-                node.problem = f"needs the environment variable {name}, which is not set; set it, or write ${{{name}:-default}}"
+                node.problem = (
+                    f"needs the environment variable {name}, which is not set; set it, or write ${{{name}:-default}}"
+                )
             if value:
                 self.problems.secrets[value] = f"${{{name}}}"
             return value or default or ""
@@ -356,7 +365,9 @@ def _tell(root: Mapping, problems: Problems) -> None:
         elif isinstance(node, Mapping):
             for key, entry in node.repeated:
                 first = node.entries[key].line
-                problems.add(entry.line, entry.column, step(path, node, key), f"given twice, first on line {first}; keep one")
+                problems.add(
+                    entry.line, entry.column, step(path, node, key), f"given twice, first on line {first}; keep one"
+                )
 
 
 def _walk(root: Mapping) -> Iterator[tuple[str, Node]]:

@@ -13,11 +13,13 @@ from mainstay.config.specs import MaintenanceSpec, TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.secrets import MASK, LostKey
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.spec import CheckSpec, Common as CheckFields
+from mainstay.observe.checks.spec import CheckSpec
+from mainstay.observe.checks.spec import Common as CheckFields
 from mainstay.respond.alerts.routes import default_name
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS
-from mainstay.respond.delivery.spec import ChannelSpec, Common as ChannelFields
+from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.respond.delivery.spec import Common as ChannelFields
 
 SECTIONS = ("teams", "applications", "channels", "routes", "maintenance")
 MANAGED_AS = "managed_as"
@@ -55,6 +57,7 @@ class Document:
     channels: list[Item[ChannelFields]] = field(default_factory=list)
     routes: list[Item[RouteSpec]] = field(default_factory=list)
     maintenance: list[Item[MaintenanceSpec]] = field(default_factory=list)
+    failed: set[tuple[str, str]] = field(default_factory=set)  # kind and name of what is there, but wrong
 
 
 def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
@@ -65,15 +68,16 @@ def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
             place = key_place(root, "", key)
             problems.add(place.line, place.column, place.path, unknown_key(key, (*SECTIONS, MANAGED_AS)))
     for node, path in _items(root, "teams", "", problems):
-        wanted.teams += _item(node, path, TeamSpec, problems)
+        wanted.teams += _item(node, path, TeamSpec, problems) or _failed(wanted, "team", node)
     for node, path in _items(root, "applications", "", problems):
         _application(node, path, wanted, keep, problems)
     for node, path in _items(root, "channels", "", problems):
-        wanted.channels += _item(node, path, ChannelSpec, problems, ("channel", tuple(CHANNELS), keep))
+        found = _item(node, path, ChannelSpec, problems, ("channel", tuple(CHANNELS), keep))
+        wanted.channels += found or _failed(wanted, "channel", node)
     for node, path in _items(root, "routes", "", problems):
-        wanted.routes += _item(node, path, RouteSpec, problems)
+        wanted.routes += _item(node, path, RouteSpec, problems) or _failed(wanted, "route", node)
     for node, path in _items(root, "maintenance", "", problems):
-        wanted.maintenance += _item(node, path, MaintenanceSpec, problems)
+        wanted.maintenance += _item(node, path, MaintenanceSpec, problems) or _failed(wanted, "maintenance", node)
     _unique(wanted.teams, problems)
     _unique(wanted.applications, problems)
     _unique(wanted.channels, problems)
@@ -106,24 +110,33 @@ def _items(holder: Mapping, key: str, path: str, problems: Problems) -> Iterator
         if isinstance(node, Mapping):
             yield node, item_path
         else:
-            problems.add(node.line, node.column, item_path, "must be a mapping: lines of key: value, beginning with name:")
+            problems.add(
+                node.line, node.column, item_path, "must be a mapping: lines of key: value, beginning with name:"
+            )
 
 
 def _application(node: Mapping, path: str, wanted: Document, keep: KeepSecrets, problems: Problems) -> None:
     own = Mapping(node.line, node.column, {key: entry for key, entry in node.entries.items() if key != "checks"})
     found = _item(own, path, ApplicationSpec, problems)
     name = found[0].name if found else node.text("name")
-    wanted.applications += found
+    wanted.applications += found or _failed(wanted, "application", node)
     for item in found:
         for key in ("environments", "components"):
             _unique_parts(item, key, problems)
     checks: list[Item[CheckFields]] = []
     for check, check_path in _items(node, "checks", path, problems):
-        checks += _item(check, check_path, CheckSpec, problems, ("check", tuple(KINDS), keep), of=name)
+        read = _item(check, check_path, CheckSpec, problems, ("check", tuple(KINDS), keep), of=name)
+        checks += read or _failed(wanted, "check", check, name)
     _unique(checks, problems)
     wanted.checks.setdefault(name, []).extend(checks)
     if found:
         _parts_exist(found[0].spec, checks, problems)
+
+
+def _failed(wanted: Document, kind: str, node: Mapping, of: str = "") -> list[Any]:
+    name = node.text("name")
+    wanted.failed.add((kind, f"{of}/{name}" if of else name))
+    return []
 
 
 def _item(
@@ -225,4 +238,4 @@ def _parts_exist(spec: ApplicationSpec, checks: list[Item[CheckFields]], problem
                 problems.add(place.line, place.column, place.path, f"{spec.name} has no {key} named {name}; {there}")
 
 
-__all__ = ["CheckFields", "ChannelFields", "Document", "Item", "KeepSecrets", "Node", "document"]
+__all__ = ["ChannelFields", "CheckFields", "Document", "Item", "KeepSecrets", "Node", "document"]

@@ -12,7 +12,9 @@ from mainstay.observe.checks.spec import Labels
 from mainstay.observe.checks.windows import BadWindow, Window, validate
 from mainstay.respond.alerts.spec import Zone
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$")]
 
 
@@ -47,9 +49,9 @@ class MaintenanceSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")] = Field(
-        description="Unique within the file."
-    )
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    ] = Field(description="Unique within the file.")
     application: Name | None = Field(default=None, description="Only checks of this application; without it, of all.")
     match: Labels = Field(default_factory=dict, description="Labels a check must have; empty: all checks.")
     starts_at: Time | None = Field(
@@ -93,4 +95,3 @@ class MaintenanceSpec(BaseModel):
             duration=timedelta(seconds=self.duration or 0),
             zone=self.timezone,
         )
-

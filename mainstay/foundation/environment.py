@@ -33,10 +33,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_PORT", "8000", "Port of the web process: pages, API, pings."),
     Variable("MAINSTAY_MONITOR_PORT", "8001", "Port of the monitor process."),
     Variable("MAINSTAY_BASE_URL", "", "Address that people use, for links in pages and mail. Empty: http://HOST:PORT."),
-    Variable("MAINSTAY_SECRET_KEY", "", "Key that signs sessions and encrypts stored secrets. Empty: made at first start.", secret=True),
+    Variable(
+        "MAINSTAY_SECRET_KEY",
+        "",
+        "Key that signs sessions and encrypts stored secrets. Empty: made at first start.",
+        secret=True,
+    ),
     Variable("MAINSTAY_SECRET_KEY_FILE", "", "File that holds that key. Empty: HOME/keys/secret.key."),
     Variable("MAINSTAY_ADMIN_EMAIL", "admin@localhost", "Address of the administrator that the first start creates."),
-    Variable("MAINSTAY_TARGETS", "private-allowed", "Where probes and channels may connect: private-allowed or public-only."),
+    Variable(
+        "MAINSTAY_TARGETS", "private-allowed", "Where probes and channels may connect: private-allowed or public-only."
+    ),
     Variable("MAINSTAY_TARGETS_ALLOW", "", "Comma-separated networks or hosts allowed on top of that."),
     Variable("MAINSTAY_TARGETS_DENY", "", "Comma-separated networks or hosts refused whatever else allows them."),
     Variable("MAINSTAY_COMMANDS", "off", "Whether checks of kind command may run programs: on or off."),
@@ -47,7 +54,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_WEBAUTHN", "off", "Whether people may sign in with passkeys (needs https): on or off."),
     Variable("DATABASE_URL", "", "postgresql://… or sqlite:///PATH. Empty: SQLite in HOME.", secret=True),
     Variable("METRICS_URL", "", "Prometheus-compatible server for metrics. Empty: the embedded store.", secret=True),
-    Variable("SMTP_URL", "", "smtp://USER:PASSWORD@HOST:PORT for sign-in mail and as default of e-mail channels.", secret=True),
+    Variable(
+        "SMTP_URL",
+        "",
+        "smtp://USER:PASSWORD@HOST:PORT for sign-in mail and as default of e-mail channels.",
+        secret=True,
+    ),
 )
 _NAMES = {variable.name for variable in VARIABLES}
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}

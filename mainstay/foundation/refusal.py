@@ -1,4 +1,4 @@
-"""What an action raises when what is asked cannot be: the faces turn it into a form error, a problem document, a line."""
+"""What an action raises when what is asked cannot be; faces make it a form error, a problem document, a line."""
 
 
 class Refused(ValueError):
@@ -15,7 +15,9 @@ class Managed(Refused):
     """The thing is described by a file and is edited there."""
 
     def __init__(self, what: str, file: str) -> None:
-        super().__init__(f"{what} is managed by the file {file}. Edit it there, then run: mainstay apply {file}", conflict=True)
+        super().__init__(
+            f"{what} is managed by the file {file}. Edit it there, then run: mainstay apply {file}", conflict=True
+        )
 
 
 def need_unmanaged(what: str, managed_by: str, by_file: str) -> None:

@@ -132,7 +132,9 @@ def _seal_in(value: Any, data: Any, key: str) -> Any:
         return seal(value.get_secret_value(), key)
     if isinstance(value, BaseModel) and isinstance(data, dict):
         fields = type(value).model_fields
-        names = {(fields[name].serialization_alias or fields[name].alias or name): name for name in value.model_fields_set}
+        names = {
+            (fields[name].serialization_alias or fields[name].alias or name): name for name in value.model_fields_set
+        }
         return {
             shown: _seal_in(getattr(value, names[shown]), item, key) if shown in names else item
             for shown, item in data.items()

@@ -17,7 +17,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["type"] == "http" and scope["path"].startswith("/ping/"):
         await intake(scope, receive, send)
     elif scope["type"] == "http":
-        await _django(scope, receive, send)  # type: ignore[arg-type]  # asgiref types scopes per protocol
+        await _django(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

@@ -6,5 +6,6 @@ from mainstay.web import health
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
+    path("", include("mainstay.web.api")),
     path("account/", include("allauth.urls")),
 ]

@@ -1,7 +1,7 @@
 """Every page declares the permission it needs; `SignInRequired` (web/security.py) refuses one that declares nothing.
 
-    @needs(Permission.CHECKS_EDIT)
-    def edit(request): …
+@needs(Permission.CHECKS_EDIT)
+def edit(request): …
 """
 
 from collections.abc import Callable

@@ -46,7 +46,15 @@ def create_user(email: str, role: Role, name: str, actor: Actor, at: datetime, *
 
 
 @transaction.atomic
-def edit_user(user: User, actor: Actor, at: datetime, *, role: Role | None = None, name: str | None = None, time_zone: str | None = None) -> None:
+def edit_user(
+    user: User,
+    actor: Actor,
+    at: datetime,
+    *,
+    role: Role | None = None,
+    name: str | None = None,
+    time_zone: str | None = None,
+) -> None:
     """Change a person's role, name or time zone.
 
     Raises:
@@ -125,7 +133,9 @@ def use_sign_in_link(token: str, at: datetime) -> User | None:
 
 
 @transaction.atomic
-def create_token(name: str, role: Role, actor: Actor, at: datetime, *, expires_at: datetime | None = None) -> tuple[Token, str]:
+def create_token(
+    name: str, role: Role, actor: Actor, at: datetime, *, expires_at: datetime | None = None
+) -> tuple[Token, str]:
     """Create an API token; return its row and the token itself, which is not stored.
 
     Raises:
@@ -164,7 +174,16 @@ def revoke_token(token: Token, actor: Actor, at: datetime) -> None:
 
 
 @transaction.atomic
-def put_team(name: str, email: str, members: list[User], actor: Actor, at: datetime, *, existing: Team | None = None, by_file: str = "") -> Team:
+def put_team(
+    name: str,
+    email: str,
+    members: list[User],
+    actor: Actor,
+    at: datetime,
+    *,
+    existing: Team | None = None,
+    by_file: str = "",
+) -> Team:
     """Create a team, or change one.
 
     Raises:

@@ -34,7 +34,9 @@ def _address(text: str) -> str:
     return text
 
 
-Address = Annotated[str, StringConstraints(max_length=254), AfterValidator(_address), Field(examples=["lee@example.com"])]
+Address = Annotated[
+    str, StringConstraints(max_length=254), AfterValidator(_address), Field(examples=["lee@example.com"])
+]
 PersonName = Annotated[str, StringConstraints(max_length=200)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 

@@ -12,5 +12,7 @@ SESSION_REVOKED = declare("session.revoked", "A session of {subject} was revoked
 TEAM_CREATED = declare("team.created", "Team {subject} was added")
 TEAM_EDITED = declare("team.edited", "Team {subject} was edited: {fields}", fields=list)
 TEAM_REMOVED = declare("team.removed", "Team {subject} was removed")
-TOKEN_CREATED = declare("token.created", "Token {subject} was created as {role}, expires {expires}", role=str, expires=str)
+TOKEN_CREATED = declare(
+    "token.created", "Token {subject} was created as {role}, expires {expires}", role=str, expires=str
+)
 TOKEN_REVOKED = declare("token.revoked", "Token {subject} was revoked")

@@ -1,8 +1,8 @@
 """Bodies that are validated by hand: those in which a mask may stand for a secret that is stored already.
 
-    @router.put("/checks/{check_id}")
-    def replace_check(request, check_id: Id, body: Annotated[Document, Described(CheckSpec)]):
-        spec = read(CheckSpec, with_stored_secrets(body, …))
+@router.put("/checks/{check_id}")
+def replace_check(request, check_id: Id, body: Annotated[Document, Described(CheckSpec)]):
+    spec = read(CheckSpec, with_stored_secrets(body, …))
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,14 @@
 """The OpenAPI document: what ninja derives from signatures, completed by what holds for every operation."""
 
 import inspect
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
+from pydantic import BaseModel
 
 from mainstay.foundation.accounts.permissions import PERMISSIONS
 from mainstay.foundation.api.access import Needs
@@ -18,7 +22,6 @@ MEANINGS = {
     401: "No token and no session, or a token that is not known, has expired or was revoked.",
     403: "The caller's role lacks the permission, or a browser session sent no CSRF token.",
     404: "There is no such thing.",
-    405: "Not a method of this address.",
     409: "Something stands in the way: a name that is taken, a thing that a file manages, a request under way.",
     413: "The body is larger than 1 MB.",
     415: "The body is not of a media type that this operation takes.",
@@ -41,38 +44,45 @@ SECURITY = [{"token": []}, {"session": []}]
 
 def describe(api: "Api", document: OpenAPISchema) -> OpenAPISchema:
     """Complete `document`: summaries, permissions, problems, Idempotency-Key, the ways to sign in."""
-    for route, method, operation in api.operations():
-        address = next(known for known in document["paths"] if _bare(known) == _bare(f"/api/v1/{route}"))
-        _complete(document["paths"][address][method.lower()], method, operation, address)
     schemas = document["components"]["schemas"]
-    problem = ProblemDocument.model_json_schema(ref_template=REF_TEMPLATE)
-    schemas |= problem.pop("$defs")
-    schemas["ProblemDocument"] = problem
-    document["components"]["securitySchemes"] = {
-        "token": {"type": "http", "scheme": "bearer", "description": "`mainstay token create --role ROLE --name NAME`"},
-        "session": {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": "sessionid",
-            "description": "A signed-in browser, which sends its CSRF token in X-CSRFToken with every change.",
+    _add(schemas, ProblemDocument)
+    for route, method, operation in api.operations():
+        for model in getattr(operation.view_func, "models", ()):
+            _add(schemas, model)
+        address = f"/api/v1/{route}"
+        _complete(document["paths"][address][method.lower()], method, operation, address)
+    document["components"] = {
+        "schemas": _used(document["paths"], schemas),
+        "securitySchemes": {
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "`mainstay token create --role ROLE --name NAME` prints one.",
+            },
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": settings.SESSION_COOKIE_NAME,
+                "description": "A signed-in browser, which sends its CSRF token in X-CSRFToken with every change.",
+            },
         },
     }
     return document
 
 
 def _complete(entry: dict[str, Any], method: str, operation: Operation, address: str) -> None:
-    sentence, _, rest = inspect.cleandoc(operation.view_func.__doc__ or "").partition("\n")
+    told = inspect.cleandoc(operation.view_func.__doc__ or "")
+    first, _, more = told.partition("\n")
+    summary, _, rest = first.partition(". ")
     guard = next(one for one in operation.auth_callbacks if isinstance(one, Needs))
     roles = ", ".join(sorted(role.value for role in PERMISSIONS[guard.permission]))
-    entry["summary"] = sentence.rstrip(".")
-    entry["description"] = f"{rest.strip()}\n\nNeeds `{guard.permission.value}`, which {roles} have.".strip()
+    needs = f"Needs `{guard.permission.value}`, which {roles} have."
+    entry["summary"] = summary.rstrip(".")
+    entry["description"] = "\n\n".join(part for part in (rest, more.strip(), needs) if part)
     entry["x-permission"] = guard.permission.value
     entry["security"] = SECURITY
     entry["tags"] = [address.split("/")[3]]
-    for name, value in list(entry.items()):
-        if value is None:
-            del entry[name]
-    wrong = {401, 403, 405, 422, 503}
+    wrong = {401, 403, 422, 503, *getattr(operation.view_func, "problems", ())}
     if "{" in address:
         wrong.add(404)
     if method != "GET":
@@ -81,7 +91,6 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
         wrong |= {400, 415}
     if method == "POST":
         entry["parameters"] = [*entry.get("parameters", []), IDEMPOTENCY_KEY]
-    wrong |= set(getattr(operation.view_func, "problems", ()))
     for status in sorted(wrong):
         entry["responses"].setdefault(
             status,
@@ -91,14 +100,27 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
             },
         )
     entry["responses"] = {str(status): answer for status, answer in entry["responses"].items()}
-    for parameter in entry.get("parameters", []):
-        _tidy(parameter.get("schema", {}))
+    for parameter in entry["parameters"]:
+        parameter["schema"].pop("title", None)  # made of the name, it says nothing
 
 
-def _bare(address: str) -> str:
-    return address.strip("/")
+def _add(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(ref_template=REF_TEMPLATE)
+    schemas |= schema.pop("$defs", {})
+    schemas[model.__name__] = schema
 
 
-def _tidy(schema: dict[str, Any]) -> None:
-    """Titles that pydantic makes of names say nothing."""
-    schema.pop("title", None)
+def _used(paths: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas that the paths refer to, directly or through others, by name."""
+    found: set[str] = set()
+    work = _references(paths)
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            work |= _references(schemas[name])
+    return {name: schemas[name] for name in sorted(found)}
+
+
+def _references(part: Any) -> set[str]:
+    return set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(part)))

@@ -15,6 +15,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation, PathView
 from ninja.renderers import BaseRenderer
+from ninja.router import BoundRouter
 from ninja.utils import normalize_path, replace_path_param_notation
 
 from mainstay.foundation.api import idempotency
@@ -53,6 +54,14 @@ class Api(NinjaAPI):
         self.add_exception_handler(Exception, answer_to)
         for known in [kind for kind in self._exception_handlers if kind is not Exception]:
             del self._exception_handlers[known]  # ninja's own answers are no problem documents
+
+    def _get_bound_routers(self) -> list[BoundRouter]:
+        routers = super()._get_bound_routers()
+        for router in routers:
+            for view in router.path_operations.values():
+                for operation in view.operations:
+                    operation.by_alias = True  # names as they are written: `from`, not `since`
+        return routers
 
     def views(self) -> Iterator[tuple[str, PathView]]:
         """Yield each address (`checks/{check_id}`) with its operations."""
@@ -134,12 +143,6 @@ def _enter(request: HttpRequest, operations: PathView | None, view: View, kwargs
     return view(request, **kwargs)
 
 
-def slow(function: View) -> View:
-    """Mark an operation that changes nothing and may take seconds: no transaction is held open around it."""
-    function.slow = True  # type: ignore[attr-defined]  # read by `_enter`
-    return function
-
-
 def _given(request: HttpRequest) -> Iterator[tuple[str, str]]:
     for name, values in request.GET.lists():
         yield name[:100].replace("\0", "?"), name
@@ -166,7 +169,9 @@ def _check_query(request: HttpRequest, operation: Operation) -> None:
     unknown = sorted(name for name in request.GET if name not in known)
     if unknown:
         hint = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
-        errors = [{"parameter": name[:100], "detail": f"no parameter of this operation; {hint}"} for name in unknown[:10]]
+        errors = [
+            {"parameter": name[:100], "detail": f"no parameter of this operation; {hint}"} for name in unknown[:10]
+        ]
         raise Problem(422, f"{unknown[0][:100]} is no parameter of this operation; {hint}.", errors)
 
 

@@ -135,7 +135,9 @@ def _stored(row: IdempotentRequest) -> HttpResponse:
     try:
         answer = orjson.loads(unseal(bytes(row.body or b"").decode("ascii"), settings.SECRET_KEY))
     except LostKey:
-        raise _refusal(409, "was used before, and its stored answer cannot be read any more; take a fresh key") from None
+        raise _refusal(
+            409, "was used before, and its stored answer cannot be read any more; take a fresh key"
+        ) from None
     response = HttpResponse(base64.b64decode(answer["body"]), status=row.status, headers=answer["headers"])
     response[REPLAYED] = "true"
     return response

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents, and which exception becomes which."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -42,6 +42,9 @@ class FieldProblem(BaseModel):
     pointer: str | None = Field(default=None, examples=["/http/url"], description="Place in the body (RFC 6901).")
     parameter: str | None = Field(default=None, examples=["limit"], description="Parameter of the address, or header.")
     detail: str
+    line: int | None = Field(default=None, description="In a configuration file.")
+    column: int | None = Field(default=None, description="In a configuration file.")
+    path: str | None = Field(default=None, description="In a configuration file.", examples=["channels[ops].webhook"])
 
 
 class ProblemDocument(BaseModel):
@@ -61,7 +64,7 @@ class Problem(Exception):
         self,
         status: int,
         detail: str,
-        errors: Sequence[dict[str, str]] = (),
+        errors: Sequence[Mapping[str, object]] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -72,7 +75,7 @@ class Problem(Exception):
 
 
 def problem_response(
-    status: int, detail: str, errors: Sequence[dict[str, str]] = (), headers: dict[str, str] | None = None
+    status: int, detail: str, errors: Sequence[Mapping[str, object]] = (), headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """Return an `application/problem+json` response (RFC 9457 §3).
 
@@ -117,7 +120,11 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse:
         case NotAllowed():
             return problem_response(403, str(exception))
         case Refused():
-            errors = [{"pointer": pointer(exception.field.split(".")), "detail": exception.detail}] if exception.field else []
+            errors = (
+                [{"pointer": pointer(exception.field.split(".")), "detail": exception.detail}]
+                if exception.field
+                else []
+            )
             return problem_response(409 if exception.conflict else 422, _sentence(str(exception)), errors)
         case ValidationError():
             return _not_valid(exception.errors)
@@ -148,7 +155,9 @@ def _database(request: HttpRequest, error: DatabaseError) -> HttpResponse:
     if not connection.in_atomic_block:
         connection.close()
     retry = {"Retry-After": str(DATABASE_AWAY_RETRY_S)}
-    return problem_response(503, "The database does not answer or is busy. Nothing was changed; try again.", headers=retry)
+    return problem_response(
+        503, "The database does not answer or is busy. Nothing was changed; try again.", headers=retry
+    )
 
 
 def _not_valid(found: Sequence[dict[str, Any]]) -> HttpResponse:
@@ -164,12 +173,12 @@ def _not_valid(found: Sequence[dict[str, Any]]) -> HttpResponse:
     return invalid_response(errors)
 
 
-def invalid_response(errors: Sequence[dict[str, str]]) -> HttpResponse:
+def invalid_response(errors: Sequence[Mapping[str, object]]) -> HttpResponse:
     """Return 422; the detail tells the first of `errors`."""
     return problem_response(422, first_of(errors), errors)
 
 
-def first_of(errors: Sequence[dict[str, str]]) -> str:
+def first_of(errors: Sequence[Mapping[str, object]]) -> str:
     """Return the first error as a sentence with its place."""
     first = errors[0] if errors else {"detail": "not valid"}
     place = first.get("parameter") or first.get("pointer", "").strip("/").replace("/", ".")

@@ -39,9 +39,7 @@ def _zone(name: str) -> str:
     return name
 
 
-Zone = Annotated[
-    str, StringConstraints(max_length=64), AfterValidator(_zone), Field(examples=["UTC", "Europe/Berlin"])
-]
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone), Field(examples=["UTC", "Europe/Berlin"])]
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
 
 

@@ -92,9 +92,7 @@ def depend(application: Application, components: Iterable[ComponentSpec]) -> Non
     for place, component in enumerate(components):
         for name in component.needs:
             owner, _, part = name.rpartition("/")
-            needed = (
-                Component.objects.filter(application__name=owner, name=part).first() if owner else mine.get(part)
-            )
+            needed = Component.objects.filter(application__name=owner, name=part).first() if owner else mine.get(part)
             field = f"components.{place}.needs"
             if needed is None:
                 raise Refused(f"no component named {name} exists", field)
@@ -177,7 +175,9 @@ def _put_parts(application: Application, spec: ApplicationSpec) -> None:
             raise Refused(f"the name {twice[0]} is given twice", kind)
     application.environments.exclude(name__in=[part.name for part in spec.environments]).delete()
     for environment in spec.environments:
-        Environment.objects.update_or_create(application=application, name=environment.name, defaults={"url": environment.url})
+        Environment.objects.update_or_create(
+            application=application, name=environment.name, defaults={"url": environment.url}
+        )
     application.components.exclude(name__in=[part.name for part in spec.components]).delete()
     for component in spec.components:
         Component.objects.update_or_create(

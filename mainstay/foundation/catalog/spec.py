@@ -43,7 +43,9 @@ class ApplicationSpec(_Spec):
     name: Name = Field(description="Unique; letters, digits, - and _.")
     tier: Literal["critical", "important", "standard"] = "standard"
     description: Text = ""
-    owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(default=None, description="Name of the team that owns it.")
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Name of the team that owns it."
+    )
     repository: Url = ""
     links: Annotated[list[LinkSpec], Field(max_length=50)] = Field(default_factory=list)
     environments: Annotated[list[EnvironmentSpec], Field(max_length=50)] = Field(default_factory=list)

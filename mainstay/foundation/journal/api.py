@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import Name, Paging, Search, Time
@@ -80,7 +81,9 @@ class VerificationResult(BaseModel):
     entries: int
     seals: int
     unsealed: int = Field(description="Entries that the chain does not cover yet.")
-    head: str = Field(description="Digest of the newest seal. Kept elsewhere, it proves later that nothing was rewritten.")
+    head: str = Field(
+        description="Digest of the newest seal. Kept elsewhere, it proves later that nothing was rewritten."
+    )
     problem: str
     entry: int | None = Field(description="The first entry that was altered, is missing or was put in.")
 
@@ -114,7 +117,9 @@ def list_entries(request: HttpRequest, given: Query[EntryFilter]) -> dict[str, A
     if given.kind:
         rows = rows.filter(kind__in=_kinds(given.kind))
     if given.application:
-        rows = rows.filter(application__in=list(Application.objects.filter(name=given.application).values_list("pk", flat=True)))
+        rows = rows.filter(
+            application__in=list(Application.objects.filter(name=given.application).values_list("pk", flat=True))
+        )
     if given.since is not None:
         rows = rows.filter(at__gte=given.since)
     if given.until is not None:
@@ -178,6 +183,7 @@ class Expectation(BaseModel):
 
 
 @router.get("/journal/verify", auth=needs(Permission.OPERATIONS_VIEW), response=VerificationResult)
+@marked(problems=(429,))
 def verify_journal(request: HttpRequest, given: Query[Expectation]) -> dict[str, Any]:
     """Recompute the hash chain over all facts.
 
@@ -198,6 +204,3 @@ def verify_journal(request: HttpRequest, given: Query[Expectation]) -> dict[str,
         "problem": found.problem,
         "entry": found.entry,
     }
-
-
-verify_journal.problems = (429,)  # type: ignore[attr-defined]  # read by `foundation/api/describe.py`

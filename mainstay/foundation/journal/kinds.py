@@ -1,6 +1,6 @@
 """The kinds of facts. Each is declared once, by the wing that writes it, with its fields and its sentence.
 
-    CHECK_CHANGED = declare("check.changed", "{subject} went from {was} to {health}: {message}", was=str, health=str, …)
+CHECK_CHANGED = declare("check.changed", "{subject} went from {was} to {health}: {message}", was=str, health=str, …)
 """
 
 from collections.abc import Mapping

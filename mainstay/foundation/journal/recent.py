@@ -62,5 +62,7 @@ def prove(entry: Entry) -> Proof:
     digest = leaf_digest(tuple(getattr(entry, name) for name in _FIELDS))
     sealed = ""
     if entry.seal is not None:
-        sealed = next((leaf.hex() for number, leaf in _LEAF.iter_unpack(bytes(entry.seal.leaves)) if number == entry.pk), "")
+        sealed = next(
+            (leaf.hex() for number, leaf in _LEAF.iter_unpack(bytes(entry.seal.leaves)) if number == entry.pk), ""
+        )
     return Proof(digest.hex(), sealed)

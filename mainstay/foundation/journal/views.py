@@ -59,7 +59,12 @@ def journal(request: HttpRequest) -> HttpResponseBase:
         "filtered": wanted != search.Search(),
         "filters": [
             {"name": "q", "label": "Text in the sentence", "value": wanted.text},
-            {"name": "kind", "label": "Any kind", "value": wanted.kind, "choices": [(kind, kind) for kind in sorted(KINDS)]},
+            {
+                "name": "kind",
+                "label": "Any kind",
+                "value": wanted.kind,
+                "choices": [(kind, kind) for kind in sorted(KINDS)],
+            },
             {
                 "name": "application",
                 "label": "Any application",

@@ -21,7 +21,7 @@ RETRY_LEAST_S, RETRY_MOST_S = 0.2, 5.0
 
 @dataclass(slots=True)
 class Cycle:
-    """A thing done again and again. `run` gets the time and the id of the process; returns True when more is waiting."""
+    """A thing done again and again. `run` gets the time and the process's id; returns True when more is waiting."""
 
     name: str
     every_s: float

@@ -45,7 +45,9 @@ class Child:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `mainstay up`."""
-    parser.add_argument("--apply", metavar="FILE", action="append", default=[], help="apply this configuration file first")
+    parser.add_argument(
+        "--apply", metavar="FILE", action="append", default=[], help="apply this configuration file first"
+    )
     parser.add_argument(
         "--with", metavar="COMMAND", dest="also", action="append", default=[], help="supervise one more program"
     )
@@ -56,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
     environment = env.read()
     try:
         with lock(environment.home):
-            for name, port in (("MAINSTAY_PORT", environment.port), ("MAINSTAY_MONITOR_PORT", environment.monitor_port)):
+            for name, port in (
+                ("MAINSTAY_PORT", environment.port),
+                ("MAINSTAY_MONITOR_PORT", environment.monitor_port),
+            ):
                 need_port(environment.host, port, name)
             prepare(args.apply)
             commands = {role: [sys.executable, "-m", "mainstay", role] for role in ROLES}
@@ -111,7 +116,7 @@ def need_port(host: str, port: int, variable: str) -> None:
                 return
         if time.monotonic() > give_up:
             raise CannotStart(
-                f"cannot listen on {host}:{port}: {problem}. Stop what listens there, or set {variable} to another port."
+                f"cannot listen on {host}:{port}: {problem}. Stop what listens there, or give {variable} another port."
             )
         time.sleep(0.1)
 

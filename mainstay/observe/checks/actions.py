@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import F
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission
@@ -16,8 +16,9 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.secrets import sealed_config, unseal_all
-from mainstay.observe.checks import facts
+from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.observe.checks import facts, heartbeats
+from mainstay.observe.checks.heartbeats import RhythmSettings
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Maintenance
 from mainstay.observe.checks.spec import CheckSpec, Common
@@ -62,30 +63,34 @@ def put_check(
     if existing is not None:
         need_unmanaged(f"The check {existing}", existing.managed_by, by_file)
     check = existing or Check(application=application, created_at=at)
+    if existing is not None:
+        # A copy: when the change is refused, the caller's must not look as if it had been made.
+        check = Check.objects.select_for_update(of=("self",)).select_related("application").get(pk=existing.pk)
     if Check.objects.filter(application=application, name=spec.name).exclude(pk=check.pk).exists():
         raise Refused(f"{application.name} has a check named {spec.name} already", "name", conflict=True)
-    was = spec_of(check) if existing is not None else None
-    watched = (check.kind, check.target)
+    was = _readable_spec(check) if existing is not None else None
+    watched, was_paused = (check.kind, check.target), check.paused
     _fill(check, application, spec)
     check.managed_by = by_file
-    if was is None:
+    if existing is None:
         check.save(force_insert=True)
-        CheckState.objects.create(check_ref=check)
+        CheckState.objects.create(check_ref=check, due_at=_due_anew(check, at))
         write(facts.CHECK_CREATED, subject(check), actor, at, kind=check.kind, target=check.target)
     else:
-        changed = differences(was, spec)
+        changed = differences(was, spec) if was is not None else [spec.kind]
         check.version = F("version") + 1
         check.save()
         check.refresh_from_db(fields=["version"])
         if changed:
             write(facts.CHECK_EDITED, subject(check), actor, at, fields=changed)
-            if was.paused != spec.paused:
+            if was_paused != spec.paused:
                 write(facts.CHECK_PAUSED if spec.paused else facts.CHECK_RESUMED, subject(check), actor, at)
-            if was.paused != spec.paused:
                 _forget(check, at)
             elif watched != (check.kind, check.target):
                 write(facts.CHECK_RESET, subject(check), actor, at, reason="what it watches was changed")
                 _forget(check, at)
+            elif check.passive:
+                _reschedule(check)
     if needs:
         set_needs(check, spec.needs)
     Revision.bump("checks")
@@ -110,6 +115,7 @@ def set_needs(check: Check, names: Iterable[str]) -> None:
         wanted.append(needed)
     if {needed.pk for needed in wanted} == set(check.needs.values_list("pk", flat=True)):
         return
+    Revision.bump("checks")  # before reading: two who each add half of a circle queue here
     check.needs.set(wanted)
     edges: dict[str, list[str]] = {}
     through = Check.needs.through.objects.values_list(
@@ -120,7 +126,6 @@ def set_needs(check: Check, names: Iterable[str]) -> None:
     cycle = find_cycle(edges)
     if cycle:
         raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "needs")
-    Revision.bump("checks")
 
 
 @transaction.atomic
@@ -132,6 +137,16 @@ def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "")
     """
     actor.need(Permission.CHECKS_EDIT)
     need_unmanaged(f"The check {check}", check.managed_by, by_file)
+    _remove(check, actor, at)
+
+
+def remove_checks_of(application: int, actor: Actor, at: datetime) -> None:
+    """Remove the checks of an application that is being removed, in the same transaction."""
+    for check in Check.objects.filter(application=application).select_related("application"):
+        _remove(check, actor, at)
+
+
+def _remove(check: Check, actor: Actor, at: datetime) -> None:
     write(facts.CHECK_REMOVED, subject(check), actor, at)
     check.results.all().delete()
     check.hours.all().delete()
@@ -155,17 +170,37 @@ def pause(check: Check, actor: Actor, at: datetime, *, paused: bool) -> None:
     Revision.bump("checks")
 
 
+def _reschedule(check: Check) -> None:
+    """A heartbeat's grace or limit was changed: when it is due follows from its last ping and its new settings."""
+    state = CheckState.objects.get(pk=check.pk)
+    since = max(filter(None, (state.pinged_at, state.since, check.created_at)))
+    CheckState.objects.filter(pk=check.pk).update(due_at=_due_anew(check, since, state.started_at))
+
+
+def _due_anew(check: Check, since: datetime, started_at: datetime | None = None) -> datetime | None:
+    if not check.passive:
+        return None
+    try:
+        settings = settings_of(check)
+    except (ValidationError, LostKey):
+        return None  # the monitor says so when it loads the check
+    return heartbeats.due_at(heartbeats.rhythm_of(cast(RhythmSettings, settings)), since, started_at)
+
+
 def _forget(check: Check, at: datetime) -> None:
     """What a check was no longer counts once it is paused, resumed or watches something else."""
     Downtime.objects.filter(check_ref=check, ended_at=None).update(ended_at=at)
     CheckState.objects.filter(pk=check.pk).update(
         health="unknown", since=at, message="", failures=0, answers=0, warnings=0, successes=0, history=0,
-        flapping=False, first_bad_at=None, blocked_by=None, started_at=None, due_at=None, changes=F("changes") + 1,
+        flapping=False, first_bad_at=None, blocked_by=None, started_at=None,
+        due_at=_due_anew(check, at), changes=F("changes") + 1,
     )  # fmt: skip
 
 
 @transaction.atomic
-def announce(window: Window, actor: Actor, at: datetime, *, existing: Maintenance | None = None, by_file: str = "") -> Maintenance:
+def announce(
+    window: Window, actor: Actor, at: datetime, *, existing: Maintenance | None = None, by_file: str = ""
+) -> Maintenance:
     """Announce maintenance, or change what was announced.
 
     Raises:
@@ -204,11 +239,21 @@ def spec_of(check: Check) -> Common:
     return CheckSpec.model_validate(_document(check, unseal_all(check.config, django_settings.SECRET_KEY)))
 
 
+def _readable_spec(check: Check) -> Common | None:
+    """Return the check as people write it, or None when what is stored cannot be used: then only a new one helps."""
+    try:
+        return spec_of(check)
+    except (ValidationError, LostKey):
+        return None
+
+
 def shown_spec(check: Check) -> dict[str, Any]:
     """Return the check as a document for people and programs: secrets masked, defaults left out."""
-    from mainstay.foundation.secrets import mask_all
-
-    return {name: value for name, value in _document(check, mask_all(check.config)).items() if value not in (None, [], {}, "")}
+    return {
+        name: value
+        for name, value in _document(check, mask_all(check.config)).items()
+        if value not in (None, [], {}, "")
+    }
 
 
 def _document(check: Check, config: Any) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def whole(parts: Sequence[Part]) -> Whole:
     if not watched:
         status = next(status for status in _UNWATCHED if any(part.status is status for part in parts))
         word = "in maintenance" if status is Status.MAINTENANCE else "paused"
-        return Whole(status, f"all its checks are {word}" if _all(parts, status) else "its checks are paused or in maintenance")
+        return Whole(
+            status, f"all its checks are {word}" if _all(parts, status) else "its checks are paused or in maintenance"
+        )
     unknown = [part for part in watched if part.status is Status.UNKNOWN]
     if any(part.severity == severity for part in unknown) or len(unknown) == len(watched):
         return Whole(Status.UNKNOWN, _names(unknown, "without a result", "without results"))

@@ -6,4 +6,4 @@ class ChecksConfig(AppConfig):
     label = "checks"
 
     def ready(self) -> None:
-        from mainstay.observe.checks import facts  # noqa: F401  # declares the kinds of facts
+        from mainstay.observe.checks import facts, listen  # noqa: F401  # declares facts, hears of the catalog

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from django.utils.safestring import SafeString, mark_safe
 
-from mainstay.observe.checks.uptime import Calendar, Course, Share, by_day, share, uptimes
+from mainstay.observe.checks.uptime import Calendar, Course, Share, per_day, share, uptimes
 from mainstay.web import charts
 from mainstay.web.rows import write_duration
 
@@ -16,7 +16,7 @@ def days(of: Course, calendar: Calendar) -> list[charts.Day]:
     """Return one strip per day with its words."""
     return [
         charts.Day(f"{day:%a} {day.day} {day:%b}", one.uptime, detail(one))
-        for day, one in zip(calendar.days, by_day(of, calendar), strict=True)
+        for day, one in zip(calendar.days, per_day(of, calendar), strict=True)
     ]
 
 

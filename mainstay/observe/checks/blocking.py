@@ -14,8 +14,13 @@ from mainstay.observe.checks.watch import MONITOR, Watch
 
 def sweep(watch: Watch, parents: Mapping[int, frozenset[int]], now: datetime) -> int:
     """Record for each held check that is down whether something it needs is down; return the number of changes."""
-    held = [(watched, parents[check]) for check, watched in list(watch.checks.items()) if check in parents]
-    if not any(watched.state.health is Health.DOWN or watched.blocked_by for watched, _ in held):
+    held = [
+        (watched, parents.get(check, frozenset()))
+        for check, watched in list(watch.checks.items())
+        # A check that needs nothing any more may still be marked as blocked.
+        if watched.blocked_by is not None or (check in parents and watched.state.health is Health.DOWN)
+    ]
+    if not held:
         return 0
     down = set(CheckState.objects.filter(health=Health.DOWN, check_ref__paused=False).values_list("pk", flat=True))
     changed = 0

@@ -128,7 +128,7 @@ def _judge(state: State, thresholds: Thresholds) -> tuple[Health, str]:
 
 
 def overdue(last_at: datetime | None, created_at: datetime, every_s: float, timeout_s: float, now: datetime) -> bool:
-    """Tell whether a result should have come by now: a monitor that stands still must not look like a check that is up."""
+    """Tell whether a result should have come by now: a monitor that stands still must not look like "up"."""
     allowance = timedelta(seconds=every_s * OVERDUE_INTERVALS + timeout_s)
     return now - (last_at or created_at) > max(allowance, OVERDUE_LEAST)
 
@@ -166,8 +166,3 @@ def shown(
     if health is Health.DOWN and blocked_by is not None:
         return Shown(Status.UNREACHABLE, f"{blocked_by}, which it needs, is down")
     return Shown(Status(health.value), message)
-
-
-def reset(state: State) -> State:
-    """Return the state of a check that is resumed or whose target changed: what it was no longer counts."""
-    return replace(state, health=Health.UNKNOWN, failures=0, answers=0, warnings=0, successes=0, history=0, flapping=False, first_bad_at=None)

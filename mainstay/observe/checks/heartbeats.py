@@ -1,11 +1,13 @@
 """When a heartbeat is due, and what a ping means: pure functions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from mainstay.observe.checks import cron
+
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ def rhythm_of(settings: RhythmSettings) -> Rhythm:
 def expected_at(rhythm: Rhythm, last: datetime) -> datetime:
     """Return when (UTC) the next success is expected after one at `last` (or after creation)."""
     if rhythm.cron:
-        expected: datetime = next(CronSim(rhythm.cron, last.astimezone(ZoneInfo(rhythm.zone))))
-        return expected.astimezone(UTC)
+        # An expression that never comes due is refused at the edge; one in the database must not stop the others.
+        return cron.next_after(rhythm.cron, rhythm.zone, last) or NEVER
     return last + (rhythm.every or timedelta())
 
 
@@ -56,7 +58,35 @@ def due_at(rhythm: Rhythm, last: datetime, started_at: datetime | None) -> datet
     """
     if started_at is not None:
         return started_at + (rhythm.max_runtime or rhythm.grace)
-    return expected_at(rhythm, last) + rhythm.grace
+    expected = expected_at(rhythm, last)
+    return expected + rhythm.grace if expected < NEVER else NEVER
+
+
+def end_of_run(
+    run: str, earlier: Iterable[tuple[str, str, datetime]], open_since: datetime | None
+) -> tuple[datetime | None, datetime | None]:
+    """Return when the run that just ended began, and since when another one is still under way.
+
+    Args:
+        run: id (`?rid=`) that the end carried, or empty. An end without id ends every run.
+        earlier: kind, id and time of the pings before the end, the newest first.
+        open_since: begin of the oldest run that had not ended.
+    """
+    began: datetime | None = None
+    still: datetime | None = None
+    ended = {run}
+    for kind, other, at in earlier:
+        if open_since is None or at < open_since:
+            break
+        if kind != "start":
+            if not other:
+                break
+            ended.add(other)
+        elif other == run:
+            began = began or at
+        elif other and other not in ended:
+            still = at
+    return began or (open_since if not run else None), still if run else None
 
 
 def missing(rhythm: Rhythm, last: datetime | None, created_at: datetime, started_at: datetime | None) -> str:
@@ -83,5 +113,10 @@ def _clock(at: datetime) -> str:
 
 def _span(span: timedelta) -> str:
     seconds = round(span.total_seconds())
-    parts = [(seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s")]
+    parts = [
+        (seconds // 86400, "d"),
+        (seconds % 86400 // 3600, "h"),
+        (seconds % 3600 // 60, "min"),
+        (seconds % 60, "s"),
+    ]
     return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

@@ -12,21 +12,26 @@ HOURS_KEPT = timedelta(days=400)
 PINGS_KEPT = timedelta(days=90)
 AT_ONCE = 20_000  # rows per transaction, so that pages never wait for a clean-up
 ROLLED_AT_ONCE = 48
+COMPLETE_AFTER = timedelta(minutes=2)  # results are committed a moment after their probe began
 
 
 def roll_up(now: datetime) -> int:
     """Make the hourly figures of every full hour that has none yet; return how many hours were made."""
-    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    this_hour = (now - COMPLETE_AFTER).replace(minute=0, second=0, microsecond=0)
     last = Hour.objects.aggregate(last=Max("hour"))["last"]
-    first = Result.objects.aggregate(first=Min("at"))["first"]
-    if first is None:
-        return 0
-    hour = last + timedelta(hours=1) if last is not None else first.replace(minute=0, second=0, microsecond=0)
+    hour = _next_with_results(last + timedelta(hours=1) if last is not None else None)
     made = 0
-    while hour < this_hour and made < ROLLED_AT_ONCE:
+    while hour is not None and hour < this_hour and made < ROLLED_AT_ONCE:
         _roll_up_hour(hour)
-        hour, made = hour + timedelta(hours=1), made + 1
+        hour, made = _next_with_results(hour + timedelta(hours=1)), made + 1
     return made
+
+
+def _next_with_results(begin: datetime | None) -> datetime | None:
+    """Return the next hour with results: after a long stop, the empty ones between must not be gone through again."""
+    results = Result.objects.filter(at__gte=begin) if begin is not None else Result.objects.all()
+    first: datetime | None = results.aggregate(first=Min("at"))["first"]
+    return first.replace(minute=0, second=0, microsecond=0) if first is not None else None
 
 
 @transaction.atomic

@@ -147,11 +147,11 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One page of the list: rows with their status, how many match in all, and whether some follow."""
+    """One page of the list: rows with their status, how many match in all, its number, and whether more follow."""
 
     rows: list[tuple[Row, Shown]]
     total: int
-    page: int
+    number: int
     more: bool
 
 

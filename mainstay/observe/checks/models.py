@@ -62,7 +62,9 @@ class CheckState(models.Model):
     history = models.BigIntegerField(default=0)  # of the last 20 results, a bit each: 1 = bad
     flapping = models.BooleanField(default=False)
     first_bad_at = models.DateTimeField(null=True)  # of the present run of bad results
-    blocked_by = models.ForeignKey(Check, on_delete=models.SET_NULL, null=True, related_name="+")  # down, needed by this
+    blocked_by = models.ForeignKey(
+        Check, on_delete=models.SET_NULL, null=True, related_name="+"
+    )  # down, needed by this
     changes = models.BigIntegerField(default=0)  # counts changes of health; a stale writer's update finds no row
     first_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
@@ -83,7 +85,9 @@ class CheckState(models.Model):
 class Result(models.Model):
     """One result of one check, kept for MAINSTAY_RESULTS_KEPT. Durations in seconds."""
 
-    check_ref = models.ForeignKey(Check, on_delete=models.CASCADE, db_index=False, related_name="results", db_constraint=False)
+    check_ref = models.ForeignKey(
+        Check, on_delete=models.CASCADE, db_index=False, related_name="results", db_constraint=False
+    )
     at = models.DateTimeField()
     health = models.CharField(max_length=8)
     duration_s = models.FloatField()
@@ -105,7 +109,9 @@ class Result(models.Model):
 class Hour(models.Model):
     """One hour of one check's results: counts and durations, kept 400 days."""
 
-    check_ref = models.ForeignKey(Check, on_delete=models.CASCADE, db_index=False, related_name="hours", db_constraint=False)
+    check_ref = models.ForeignKey(
+        Check, on_delete=models.CASCADE, db_index=False, related_name="hours", db_constraint=False
+    )
     hour = models.DateTimeField()
     results = models.PositiveIntegerField(default=0)
     bad = models.PositiveIntegerField(default=0)
@@ -138,7 +144,9 @@ class Downtime(models.Model):
 class Ping(models.Model):
     """One report of a heartbeat, as received."""
 
-    check_ref = models.ForeignKey(Check, on_delete=models.CASCADE, db_index=False, related_name="pings", db_constraint=False)
+    check_ref = models.ForeignKey(
+        Check, on_delete=models.CASCADE, db_index=False, related_name="pings", db_constraint=False
+    )
     at = models.DateTimeField()
     kind = models.CharField(max_length=8)  # start, success, fail, log
     exit_status = models.SmallIntegerField(null=True)
@@ -159,7 +167,9 @@ class Maintenance(models.Model):
     """A window in which what it covers does not page: one-off, or recurring by cron in a zone."""
 
     name = models.CharField(max_length=200)
-    application = models.ForeignKey(Application, on_delete=models.CASCADE, null=True, blank=True, related_name="maintenance")
+    application = models.ForeignKey(
+        Application, on_delete=models.CASCADE, null=True, blank=True, related_name="maintenance"
+    )
     match = models.JSONField(default=dict, blank=True)  # labels a check must have; empty: all checks
     starts_at = models.DateTimeField(null=True)  # one-off
     ends_at = models.DateTimeField(null=True)

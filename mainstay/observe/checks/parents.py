@@ -45,4 +45,18 @@ def parents(
         mine.discard(check)
         if mine:
             found[check] = frozenset(mine)
-    return found
+    return _without_cycles(found)
+
+
+def _without_cycles(found: Mapping[int, frozenset[int]]) -> dict[int, frozenset[int]]:
+    """Return `found` without those that need each other in a circle.
+
+    Named needs and components are each free of cycles, but not together. Were two checks each other's excuse, both
+    could be down and nobody would be paged.
+    """
+    ways = {check: reachable(check, found) for check in set().union(*found.values()) & found.keys()}
+    kept = {
+        check: frozenset(other for other in others if check not in ways.get(other, ()))
+        for check, others in found.items()
+    }
+    return {check: others for check, others in kept.items() if others}

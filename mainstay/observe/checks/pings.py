@@ -23,7 +23,7 @@ from mainstay.foundation.clock import now
 log = logging.getLogger("mainstay.pings")
 
 BODY_KEPT_BYTES = 10_000
-BODY_READ_BYTES = 100_000  # more is refused
+BODY_READ_BYTES = 10_000_000  # a long log is cut to its end; more than this is refused
 BATCH = 500
 KEYS_KEPT_S = 30.0
 METHODS = {"GET", "HEAD", "POST"}
@@ -61,7 +61,7 @@ def parse(path: str) -> tuple[uuid.UUID, str, int | None]:
         raise BadPing("not a ping address: /ping/<uuid> of a heartbeat check") from None
     if len(parts) <= 2 and signal in SIGNALS:
         return key, SIGNALS[signal], None
-    if len(parts) == 2 and signal.isdecimal() and signal.isascii() and int(signal) <= 255:
+    if len(parts) == 2 and signal.isdecimal() and signal.isascii() and len(signal) <= 3 and int(signal) <= 255:
         return key, "fail" if int(signal) else "success", int(signal)
     raise BadPing("after the uuid comes nothing, start, fail, log or an exit status from 0 to 255")
 
@@ -99,7 +99,7 @@ class Intake:
             return
         body = await _body(receive) if scope["method"] == "POST" else b""
         if body is None:
-            await _answer(send, 413, f"the log may have {BODY_READ_BYTES} bytes; {BODY_KEPT_BYTES} are kept")
+            await _answer(send, 413, f"the log may have {BODY_READ_BYTES} bytes; its last {BODY_KEPT_BYTES} are kept")
             return
         loop = asyncio.get_running_loop()
         waiting = _Waiting(
@@ -108,7 +108,7 @@ class Intake:
             exit_status,
             _run_id(scope["query_string"]),
             scope["client"][0] if scope.get("client") else "",
-            body[-BODY_KEPT_BYTES:].decode("utf-8", "replace").replace("\0", "�"),
+            body.decode("utf-8", "replace").replace("\0", "�"),
             now(),
             loop.create_future(),
         )
@@ -146,13 +146,18 @@ class Intake:
                 insert(
                     Ping,
                     ("check_ref_id", "at", "kind", "exit_status", "run", "source", "body", "handled"),
-                    [(found[w.key], moment(w.at), w.kind, w.exit_status, w.run, w.source, w.body, False) for w in known],
+                    [
+                        (found[w.key], moment(w.at), w.kind, w.exit_status, w.run, w.source, w.body, False)
+                        for w in known
+                    ],
                 )
             return [200 if waiting.key in found else 404 for waiting in batch]
         except DatabaseError as error:
             log.error("%d pings refused: the database says: %s", len(batch), error)
             connection.close()
-            return [503] * len(batch)
+        except Exception:  # a defect: were this thread to end, every later ping would wait for ever
+            log.exception("%d pings refused", len(batch))
+        return [503] * len(batch)
 
     def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
         from mainstay.observe.checks.models import Check
@@ -181,18 +186,16 @@ def _run_id(query: bytes) -> str:
 
 
 async def _body(receive: Any) -> bytes | None:
-    parts: list[bytes] = []
-    size = 0
+    """Return the end of the body, or None when it is too long. A job whose connection broke meanwhile did report."""
+    kept, size = b"", 0
     while True:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            return b"".join(parts)
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part: bytes = message.get("body", b"")
+        kept, size = (kept + part)[-BODY_KEPT_BYTES:], size + len(part)
         if size > BODY_READ_BYTES:
             return None
-        if not message.get("more_body"):
-            return b"".join(parts)
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return kept
 
 
 async def _answer(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:

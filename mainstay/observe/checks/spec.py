@@ -1,6 +1,6 @@
 """A check as people write it: the same in a file, in the API and in the form.
 
-    {name: storefront, environment: production, http: {url: …, expect: {…}}, every: 5s, fail_after: 2, severity: critical}
+{name: storefront, environment: production, http: {url: …, expect: {…}}, every: 5s, fail_after: 2, severity: critical}
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -28,8 +28,12 @@ class Common(BaseModel):
     component: Name | None = Field(default=None, description="The part of the application that is watched.")
     every: Duration = Field(default=60.0, ge=EVERY_LEAST_S, le=EVERY_MOST_S, description="Interval, 1s to 1d.")
     timeout: Duration = Field(default=10.0, ge=0.1, le=TIMEOUT_MOST_S, description="Hard limit of one probe, up to 2m.")
-    fail_after: int | None = Field(default=None, ge=1, le=100, description="Failures in a row until down; 3, for heartbeats 1.")
-    recover_after: int | None = Field(default=None, ge=1, le=100, description="Successes in a row until up; 2, for heartbeats 1.")
+    fail_after: int | None = Field(
+        default=None, ge=1, le=100, description="Failures in a row until down; 3, for heartbeats 1."
+    )
+    recover_after: int | None = Field(
+        default=None, ge=1, le=100, description="Successes in a row until up; 2, for heartbeats 1."
+    )
     severity: Severity = Field(default="major", description="Of the alert when it is down.")
     labels: Labels = Field(default_factory=dict, description="For routes, silences, maintenance.")
     runbook: Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")] = Field(
@@ -61,6 +65,7 @@ class Common(BaseModel):
 
 
 _fields: dict[str, Any] = {
-    name: (kind.Settings | None, Field(default=None, description=f"{kind.label} check.")) for name, kind in KINDS.items()
+    name: (kind.Settings | None, Field(default=None, description=f"{kind.label} check."))
+    for name, kind in KINDS.items()
 }
 CheckSpec: type[Common] = create_model("CheckSpec", __base__=Common, __doc__="One check as people write it.", **_fields)

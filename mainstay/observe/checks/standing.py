@@ -15,11 +15,16 @@ from mainstay.observe.checks.windows import Cover, Window, covering
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`cover`: the maintenance window now. `blocked_by`: a down check that it needs. `waits_for`: one whose verdict is out."""
+    """`cover`: the window now. `blocked_by`: a down check that it needs. `waits_for`: one whose verdict is out.
+
+    `back`: a check that it needs came back at `back_at`, and it had no fair chance yet to come back, too.
+    """
 
     cover: Cover | None
     blocked_by: str
     waits_for: str
+    back: str = ""
+    back_at: datetime | None = None
 
 
 def windows() -> list[Window]:
@@ -80,7 +85,28 @@ def standing(check: Check, now: datetime, since: datetime) -> Standing:
     )
     down = next((state for state in states if state.health == decide.Health.DOWN), None)
     open_verdict = next((state for state in states if _verdict_is_out(state, since)), None)
-    return Standing(cover, str(down.check_ref) if down else "", str(open_verdict.check_ref) if open_verdict else "")
+    back = _just_back(check, states, since)
+    return Standing(
+        cover,
+        blocked_by=str(down.check_ref) if down else "",
+        waits_for=str(open_verdict.check_ref) if open_verdict else "",
+        back=str(back.check_ref) if back else "",
+        back_at=back.since if back else None,
+    )
+
+
+def _just_back(check: Check, states: Iterable[CheckState], since: datetime) -> CheckState | None:
+    """The needed check that came back last, after the trouble began, if this one has not failed anew since then."""
+    came = [
+        state
+        for state in states
+        if state.health != decide.Health.DOWN and state.since is not None and state.since > since
+    ]
+    last = max(came, key=lambda state: state.since or since, default=None)
+    if last is None or last.since is None:
+        return None
+    own = CheckState.objects.filter(pk=check.pk, last_at__gt=last.since, failures__gt=0).exists()
+    return None if own else last
 
 
 def _verdict_is_out(state: CheckState, since: datetime) -> bool:
@@ -90,7 +116,9 @@ def _verdict_is_out(state: CheckState, since: datetime) -> bool:
     return state.failures > 0 or state.last_at is None or state.last_at < since
 
 
-def shown(check: Check, state: CheckState, covers: Iterable[Window], now: datetime, labels: dict[str, str]) -> decide.Shown:
+def shown(
+    check: Check, state: CheckState, covers: Iterable[Window], now: datetime, labels: dict[str, str]
+) -> decide.Shown:
     """Return the status people see of a check; `check.application` and `state.blocked_by` should be loaded."""
     cover = covering(covers, check.application_id, labels, now)
     late = not check.passive and decide.overdue(state.last_at, check.created_at, check.every_s, check.timeout_s, now)

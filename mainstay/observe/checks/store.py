@@ -19,14 +19,20 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Seq
         cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608  # names are ours
 
 
-def update(model: type[models.Model], columns: Sequence[str], where: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Update one row per tuple of `rows`: the values of `columns`, then those of `where`."""
+def update(
+    model: type[models.Model], columns: Sequence[str], where: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """Update one row per tuple of `rows`: first the values of `columns`, then of `where`. Return how many exist."""
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
     sets = ", ".join(f"{quote(column)} = %s" for column in columns)
     conditions = " AND ".join(f"{quote(column)} = %s" for column in where)
     with connection.cursor() as cursor:
-        cursor.executemany(f"UPDATE {table} SET {sets} WHERE {conditions}", list(rows))  # noqa: S608  # names are ours
+        given = list(rows)
+        if not given:
+            return 0
+        cursor.executemany(f"UPDATE {table} SET {sets} WHERE {conditions}", given)  # noqa: S608  # names are ours
+        return int(cursor.rowcount)
 
 
 def moment(at: datetime | None) -> Any:

@@ -142,7 +142,21 @@ def calendar(now: datetime, days: int, zone: tzinfo) -> Calendar:
     return Calendar(dates[:-1], edges)
 
 
-def by_day(of: Course, days: Calendar) -> list[Share]:
+@dataclass(frozen=True, slots=True)
+class DayShare:
+    """One calendar day."""
+
+    day: date
+    share: Share
+
+
+def by_day(of: Course, now: datetime, days: int, zone: tzinfo) -> list[DayShare]:
+    """Return the last `days` calendar days of `zone`, oldest first; the newest is today so far."""
+    found = calendar(now, days, zone)
+    return [DayShare(day, one) for day, one in zip(found.days, per_day(of, found), strict=True)]
+
+
+def per_day(of: Course, days: Calendar) -> list[Share]:
     """Return what `of` amounts to on each of `days`."""
     columns = (seconds_between(spans, days.edges) for spans in (of.known, of.down, of.degraded))
     return [Share(*row) for row in zip(*columns, strict=True)]
@@ -153,12 +167,10 @@ def uptimes(of: Course, days: Calendar) -> tuple[float | None, ...]:
     if not of.down and len(of.known) == 1 and of.known[0][1] > days.edges[-2]:
         first = max(bisect_right(days.edges, of.known[0][0]) - 1, 0)
         return (None,) * first + (1.0,) * (len(days.days) - first)
-    return tuple(one.uptime for one in by_day(of, days))
+    return tuple(one.uptime for one in per_day(of, days))
 
 
-def pauses(
-    events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float
-) -> Spans:
+def pauses(events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float) -> Spans:
     """Return when a check was paused between `start` and `now`.
 
     Args:

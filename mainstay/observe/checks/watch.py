@@ -5,17 +5,18 @@ its alert and the pages it owes; what changes nothing waits up to `FLUSH_EVERY_S
 only as far as the database has: when a commit fails, the same content is tried again.
 """
 
+import json
 import logging
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
-from django.db import DatabaseError, transaction
-from django.db.models import F
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, transaction
 
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.journal.write import Subject, write
@@ -28,9 +29,12 @@ log = logging.getLogger("mainstay.monitor")
 MONITOR = program("monitor")
 FLUSH_EVERY_S = 1.0
 FLUSH_ROWS = 2_000
+WAITED_FOR_S = 60.0  # for a thing that is about to come; see `Patience`
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 KEPT_MOST = 200_000  # results waiting for a database that is away; beyond this the oldest that changed nothing go
 RESULT_COLUMNS = (
-    "check_ref_id", "at", "health", "duration_s", "dns_s", "connect_s", "tls_s", "first_byte_s", "transfer_s", "code", "message",
+    "check_ref_id", "at", "health", "duration_s", "dns_s", "connect_s", "tls_s", "first_byte_s", "transfer_s",
+    "code", "message",
 )  # fmt: skip
 STATE_COLUMNS = (
     "failures", "answers", "warnings", "successes", "history", "flapping", "first_bad_at",
@@ -96,32 +100,80 @@ class Observation:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Step:
     """What one observation makes of a check, waiting to be committed."""
 
+    watched: Watched  # the check as it was held then
     seen: Observation
     verdict: Verdict
+    changes: int  # the value of `CheckState.changes` that this builds on: the fence against other writers
+
+    @property
+    def changes_after(self) -> int:
+        return self.changes + self.verdict.changed
+
+    @property
+    def tells(self) -> bool:
+        """Whether the journal hears of it."""
+        return self.verdict.changed or self.verdict.began_flapping or self.verdict.settled
+
+
+@dataclass(slots=True)
+class _Refused:
+    """Checks of which a commit recorded nothing."""
+
+    stale: set[int] = field(default_factory=set)  # another writer was there, or the check is gone
+    broken: set[int] = field(default_factory=set)  # what they brought cannot be recorded: a defect, logged
+
+    @property
+    def all(self) -> set[int]:
+        return self.stale | self.broken
+
+
+class Patience:
+    """Waits for each of several things, but not for ever."""
+
+    def __init__(self, most_s: float) -> None:
+        self.most_s = most_s
+        self._since: dict[int, float] = {}
+
+    def lasts(self, thing: int) -> bool:
+        """Tell whether `thing`, which is waited for since the first call, is still worth it."""
+        return time.monotonic() - self._since.setdefault(thing, time.monotonic()) < self.most_s
+
+    def end(self, thing: int) -> None:
+        """It came."""
+        self._since.pop(thing, None)
 
 
 class Watch:
-    """All checks that this monitor holds. `observe` may be called from one thread at a time per check; it locks."""
+    """All checks that this monitor holds. Any thread may call; only one at a time writes."""
 
     def __init__(self) -> None:
         self.checks: dict[int, Watched] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of memory; never held while the database is asked
+        self._writing = threading.Lock()  # held from reading a state to having committed what follows from it
         self._steps: list[_Step] = []
-        self._ahead: dict[int, State] = {}  # states beyond the committed ones
+        self._ahead: dict[int, _Step] = {}  # the newest step of each check that has some not yet committed
         self._flushed_at = time.monotonic()
         self._urgent = False
         self.stale: set[int] = set()  # checks to be loaded again
         self.lost = 0  # results dropped because the database was away for too long
+        self.unread = Patience(WAITED_FOR_S)  # heartbeats that are late, but whose pings are not understood yet
+        self.unknown = Patience(WAITED_FOR_S)  # checks that have pings and are not loaded yet
 
     def put(self, watched: Watched) -> None:
-        """Hold a check, or its new version."""
+        """Hold a check, or its new version. Results that wait count on, unless its state was reset meanwhile."""
         with self._lock:
+            before = self.checks.get(watched.id)
             self.checks[watched.id] = watched
-            self._ahead.pop(watched.id, None)
+            if self._ahead.pop(watched.id, None) is None:
+                return
+            mine = [step.seen for step in self._steps if step.seen.check == watched.id]
+            self._steps = [step for step in self._steps if step.seen.check != watched.id]
+            if before is not None and before.changes == watched.changes:
+                self.observe(mine)
 
     def drop(self, ids: Iterable[int]) -> None:
         """Let go of checks (removed, or another monitor's now)."""
@@ -137,12 +189,10 @@ class Watch:
                 watched = self.checks.get(one.check)
                 if watched is None or watched.paused:
                     continue
-                state = self._ahead.get(one.check, watched.state)
-                verdict = decide.observe(state, one.health, one.at, watched.thresholds)
-                self._ahead[one.check] = verdict.state
-                self._steps.append(_Step(one, verdict))
-                if verdict.changed or verdict.began_flapping or verdict.settled:
-                    self._urgent = True
+                step = _step(watched, one, self._ahead.get(one.check))
+                self._ahead[one.check] = step
+                self._steps.append(step)
+                self._urgent |= step.tells
             if len(self._steps) > KEPT_MOST:
                 self._shed()
             return self._urgent or len(self._steps) >= FLUSH_ROWS
@@ -150,137 +200,188 @@ class Watch:
     def failing(self) -> list[int]:
         """Return the checks whose present run of results is bad."""
         with self._lock:
-            return [check for check, watched in self.checks.items() if self._ahead.get(check, watched.state).failures]
+            return [
+                check
+                for check, watched in self.checks.items()
+                if (step.verdict.state if (step := self._ahead.get(check)) else watched.state).failures
+            ]
 
     def flush(self, *, force: bool = False) -> int:
         """Commit what has arrived, if anything is urgent or old enough; return the number of results.
 
         Raises:
-            DatabaseError: nothing was committed, and all is kept for the next call.
+            DatabaseError: the database is away; what is not committed is kept for the next call.
         """
-        with self._lock:
-            old = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
-            if not self._steps or not (force or self._urgent or old):
-                return 0
-            steps, self._steps, self._urgent = self._steps, [], False
-        try:
-            stale = self._commit(steps)
-        except BaseException:
+        with self._writing:
             with self._lock:
-                self._steps[:0] = steps
-                self._urgent = True
-            raise
-        self._flushed_at = time.monotonic()
-        self._apply(steps, stale)
-        return len(steps)
+                old = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
+                if not self._steps or not (force or self._urgent or old):
+                    return 0
+                steps, self._steps, self._urgent = self._steps, [], False
+            self._flush(steps)
+            self._flushed_at = time.monotonic()
+            return len(steps)
 
-    def settle(self, seen: Iterable[Observation], also: Callable[[], None]) -> None:
+    def _flush(self, steps: list[_Step]) -> None:
+        batches = [steps]
+        while batches:
+            batch = batches[0]
+            try:
+                refused = self._commit(batch)
+            except BaseException as error:
+                if not _is_of_the_content(error):
+                    with self._lock:
+                        self._steps[:0] = [step for waiting in batches for step in waiting]
+                        self._urgent = True
+                    raise
+                apart = _by_check(batch)
+                if len(apart) > 1:
+                    log.exception("%d results cannot be recorded together; trying check by check", len(batch))
+                    batches = apart
+                    continue
+                log.exception("%s: its results cannot be recorded and are dropped", batch[0].watched.name)
+                refused = _Refused(broken={batch[0].seen.check})
+            self._apply(batch, refused)
+            del batches[0]
+
+    def settle(self, seen: Iterable[Observation], also: Callable[[set[int]], None]) -> set[int]:
         """Commit observations of heartbeats now, in one transaction with `also` (which marks their pings as handled).
+
+        `also` is given the checks whose observations were not taken, since another writer was there; they are
+        returned, too. They are loaded again, and what was seen of them has to be brought again then.
 
         Raises:
             DatabaseError: nothing was committed and nothing is remembered; the pings are still unhandled.
         """
-        steps: list[_Step] = []
-        with self._lock:
-            states: dict[int, State] = {}
-            for one in seen:
-                watched = self.checks.get(one.check)
-                if watched is None or watched.paused:
-                    continue
-                verdict = decide.observe(states.get(one.check, watched.state), one.health, one.at, watched.thresholds)
-                states[one.check] = verdict.state
-                steps.append(_Step(one, verdict))
-        self._apply(steps, self._commit(steps, also))
+        with self._writing:
+            steps: list[_Step] = []
+            with self._lock:
+                newest: dict[int, _Step] = {}
+                for one in seen:
+                    watched = self.checks.get(one.check)
+                    if watched is None or watched.paused:
+                        continue
+                    newest[one.check] = step = _step(watched, one, newest.get(one.check))
+                    steps.append(step)
+            refused = self._commit(steps, also)
+            self._apply(steps, refused)
+            return refused.stale
 
-    def _apply(self, steps: list[_Step], stale: set[int]) -> None:
+    def _apply(self, steps: list[_Step], refused: _Refused) -> None:
+        """Let memory follow what the database has."""
         with self._lock:
             waiting = {step.seen.check for step in self._steps}
             for step in steps:
-                watched = self.checks.get(step.seen.check)
-                if watched is None or watched.id in stale:
+                if step.seen.check not in refused.all:
+                    step.watched.state = step.verdict.state
+                    step.watched.first_at = step.watched.first_at or step.seen.at
+                    step.watched.changes = step.changes_after
+            for check, watched in {step.seen.check: step.watched for step in steps}.items():
+                held = self.checks.get(check)
+                if held is None:
                     continue
-                watched.state = step.verdict.state
-                watched.first_at = watched.first_at or step.seen.at
-                watched.changes += step.verdict.changed
-                if watched.id not in waiting:
-                    self._ahead.pop(watched.id, None)
-            for check in stale:  # another writer was there: what we hold is old, so it is loaded again
-                self.checks.pop(check, None)
-                self._ahead.pop(check, None)
-            self.stale |= stale
+                if (held is watched) == (check in refused.all):
+                    # Refused: what is held is old. Not refused, but loaded again while this was committed: what was
+                    # loaded may lack it.
+                    self.checks.pop(check)
+                    self._ahead.pop(check, None)
+                    self.stale.add(check)
+                elif held is watched and check not in waiting:
+                    self._ahead.pop(check, None)
 
-    def _commit(self, steps: list[_Step], also: Callable[[], None] = lambda: None) -> set[int]:
-        newest = {step.seen.check: step for step in steps}
+    def _commit(self, steps: list[_Step], also: Callable[[set[int]], None] = lambda _stale: None) -> _Refused:
         with transaction.atomic():
-            stale = self._commit_changes(steps)
-            kept = [step for step in steps if step.seen.check not in stale]
+            refused = self._commit_changes(steps)
+            newest = {step.seen.check: step for step in steps if step.seen.check not in refused.all}
+            refused.stale |= _commit_states(newest)
+            kept = [step for step in steps if step.seen.check not in refused.all]
+            _commit_first(kept)
             store.insert(Result, RESULT_COLUMNS, [_result_row(step.seen) for step in kept])
-            store.update(
-                CheckState,
-                STATE_COLUMNS,
-                ("check_ref_id",),
-                [_state_row(step) for check, step in newest.items() if check not in stale],
-            )
-            also()
-        return stale
+            also(refused.stale)
+        return refused
 
-    def _commit_changes(self, steps: list[_Step]) -> set[int]:
-        stale: set[int] = set()
-        moved: dict[int, int] = {}
+    def _commit_changes(self, steps: list[_Step]) -> _Refused:
+        refused = _Refused()
         for step in steps:
-            verdict, check = step.verdict, step.seen.check
-            watched = self.checks.get(check)
-            if watched is None:
-                stale.add(check)  # removed or handed over meanwhile
-                continue
-            if check in stale:
-                continue
-            if watched.first_at is None and check not in moved:
-                CheckState.objects.filter(pk=check, first_at=None).update(first_at=step.seen.at)
-            if not (verdict.changed or verdict.began_flapping or verdict.settled):
+            check = step.seen.check
+            if not step.tells or check in refused.all:
                 continue
             try:
                 with transaction.atomic():
-                    advanced = _advance(watched, step, expected=watched.changes + moved.get(check, 0))
+                    advanced = _advance(step)
                     if advanced:
-                        tell(watched, step)
-            except DatabaseError:
-                raise
-            except Exception:  # noqa: BLE001  # a defect met by one check must not hold up all the others' pages
-                log.exception("%s: its change could not be recorded; its state is read anew", watched.name)
-                advanced = False
-            if not advanced:
-                log.warning("%s: another monitor has taken this check over", watched.name)
-                stale.add(check)
+                        tell(step)
+            except Exception as error:
+                if not _is_of_the_content(error):
+                    raise
+                # A defect met by one check must not hold up all the others' pages.
+                log.exception("%s: its change could not be recorded; its state is read anew", step.watched.name)
+                refused.broken.add(check)
                 continue
-            moved[check] = moved.get(check, 0) + verdict.changed
-        return stale
+            if not advanced:
+                log.warning("%s: its state was changed elsewhere meanwhile; it is read anew", step.watched.name)
+                refused.stale.add(check)
+        return refused
 
     def _shed(self) -> None:
-        quiet = [step for step in self._steps if not step.verdict.changed]
+        quiet = [step for step in self._steps if not step.tells]
         dropped = {id(step) for step in quiet[: len(quiet) // 2]}
         self._steps = [step for step in self._steps if id(step) not in dropped]
         self.lost += len(dropped)
         log.error("the database is away: %d results that changed nothing were dropped", len(dropped))
 
 
-def _advance(watched: Watched, step: _Step, *, expected: int) -> bool:
+def _step(watched: Watched, seen: Observation, before: _Step | None) -> _Step:
+    state, changes = (before.verdict.state, before.changes_after) if before else (watched.state, watched.changes)
+    return _Step(watched, seen, decide.observe(state, seen.health, seen.at, watched.thresholds), changes)
+
+
+def _by_check(steps: Iterable[_Step]) -> list[list[_Step]]:
+    found: dict[int, list[_Step]] = {}
+    for step in steps:
+        found.setdefault(step.seen.check, []).append(step)
+    return list(found.values())
+
+
+def _is_of_the_content(error: BaseException) -> bool:
+    """Whether the same would fail again (a defect of ours); not so for a database that is locked, full or away."""
+    if isinstance(error, DatabaseError):
+        return isinstance(error, DataError | IntegrityError | ProgrammingError)
+    return isinstance(error, Exception) and not isinstance(error, InterfaceError)
+
+
+def _commit_states(newest: Mapping[int, _Step]) -> set[int]:
+    """Write where each check stands now; return those whose row is not as we left it, which stay as they are."""
+    rows = [_state_row(step) for step in newest.values()]
+    if store.update(CheckState, STATE_COLUMNS, ("check_ref_id", "changes"), rows) == len(rows):
+        return set()
+    found = dict(CheckState.objects.filter(pk__in=newest).values_list("pk", "changes"))
+    return {check for check, step in newest.items() if found.get(check) != step.changes_after}
+
+
+def _commit_first(steps: Iterable[_Step]) -> None:
+    first: dict[int, datetime] = {}
+    for step in steps:
+        if step.watched.first_at is None:
+            first.setdefault(step.seen.check, step.seen.at)
+    for check, at in first.items():
+        CheckState.objects.filter(pk=check, first_at=None).update(first_at=at)
+
+
+def _advance(step: _Step) -> bool:
     """Write the change of health; False when the row is not as we left it."""
-    verdict, seen = step.verdict, step.seen
-    values: dict[str, Any] = {"flapping": verdict.state.flapping, "changes": F("changes") + int(verdict.changed)}
+    verdict = step.verdict
+    values: dict[str, Any] = {"flapping": verdict.state.flapping, "changes": step.changes_after}
     if verdict.changed:
-        values |= {"health": verdict.state.health.value, "since": seen.at, "message": _why(step)}
-        values["first_bad_at"] = verdict.state.first_bad_at
-        if verdict.state.health is not Health.DOWN:
-            values["blocked_by"] = None
-    return bool(CheckState.objects.filter(pk=watched.id, changes=expected).update(**values))
+        values |= {"health": verdict.state.health.value, "since": step.seen.at, "message": _why(step)}
+    return bool(CheckState.objects.filter(pk=step.seen.check, changes=step.changes).update(**values))
 
 
-def tell(watched: Watched, step: _Step) -> None:
+def tell(step: _Step) -> None:
     """Write what changed into the journal, and the downtime that follows from it."""
-    verdict, seen = step.verdict, step.seen
+    watched, verdict, seen = step.watched, step.verdict, step.seen
     if verdict.began_flapping:
-        write(facts.CHECK_FLAPPING, watched.subject, MONITOR, seen.at, message=seen.message or verdict.reason)
+        write(facts.CHECK_FLAPPING, watched.subject, MONITOR, seen.at, message=storable(seen.message) or verdict.reason)
     if verdict.changed:
         health, since = verdict.state.health, verdict.state.first_bad_at
         Downtime.objects.filter(check_ref=watched.id, ended_at=None).update(ended_at=seen.at)
@@ -307,7 +408,7 @@ def tell(watched: Watched, step: _Step) -> None:
 
 
 def _why(step: _Step) -> str:
-    return "" if step.verdict.state.health is Health.UP else step.seen.message or step.verdict.reason
+    return "" if step.verdict.state.health is Health.UP else storable(step.seen.message) or step.verdict.reason
 
 
 def _result_row(seen: Observation) -> tuple[Any, ...]:
@@ -317,7 +418,15 @@ def _result_row(seen: Observation) -> tuple[Any, ...]:
         if phases is not None
         else (None, None, None, None, None)
     )
-    return (seen.check, store.moment(seen.at), seen.health.value, seen.duration_s, *durations, seen.code, seen.message)
+    return (
+        seen.check,
+        store.moment(seen.at),
+        seen.health.value,
+        seen.duration_s,
+        *durations,
+        seen.code,
+        storable(seen.message),
+    )
 
 
 def _state_row(step: _Step) -> tuple[Any, ...]:
@@ -332,9 +441,31 @@ def _state_row(step: _Step) -> tuple[Any, ...]:
         store.moment(state.first_bad_at),
         store.moment(seen.at),
         seen.health.value,
-        seen.message,
+        storable(seen.message),
         seen.duration_s,
         seen.code,
-        orjson.dumps(seen.facts).decode(),
+        _storable_json(seen.facts),
         seen.check,
+        step.changes_after,
     )
+
+
+def storable(text: str) -> str:
+    """Return `text` without NUL and halves of surrogate pairs, which PostgreSQL does not store: peers send anything."""
+    return _UNSTORABLE.sub("\ufffd", text) if text else text
+
+
+def _storable_json(value: dict[str, Any]) -> str:
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # half a surrogate pair
+        text = json.dumps(value)
+    return json.dumps(_cleaned(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): _cleaned(item) for name, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list) else value

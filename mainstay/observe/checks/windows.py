@@ -1,11 +1,10 @@
-"""Maintenance windows: which of them cover a check now. Pure; zones and DST as the wall clock of the window has them."""
+"""Maintenance windows: which of them cover a check now. Pure; zones and DST as the window's wall clock has them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from cronsim import CronSim, CronSimError
+from mainstay.observe.checks import cron
 
 
 class BadWindow(ValueError):
@@ -40,10 +39,8 @@ def validate(window: Window) -> None:
             raise BadWindow("cron: give either cron and duration, or starts_at and ends_at, not both")
         if window.duration <= timedelta():
             raise BadWindow("duration: a recurring window needs a duration such as 2h")
-        try:
-            CronSim(window.cron, datetime.now(ZoneInfo(window.zone)))  # only parsed
-        except CronSimError as error:
-            raise BadWindow(f"cron: {window.cron!r} is not a cron expression ({error})") from None
+        if wrong := cron.problem(window.cron, window.zone):
+            raise BadWindow(f"cron: {wrong}")
     elif window.starts_at is None or window.ends_at is None:
         raise BadWindow("starts_at, ends_at: a one-off window needs both (or give cron and duration)")
     elif window.ends_at <= window.starts_at:
@@ -63,18 +60,14 @@ def open_until(window: Window, now: datetime) -> datetime | None:
 
 def last_start(window: Window, now: datetime) -> datetime | None:
     """Return the newest start (UTC) of a recurring window that is not after `now`."""
-    # The search is strictly before its begin, to the minute; one second later admits a start at this very instant.
-    begin = (now.astimezone(UTC) + timedelta(seconds=1)).astimezone(ZoneInfo(window.zone))
-    start = next(CronSim(window.cron, begin, reverse=True), None)
-    return start.astimezone(UTC) if start is not None else None
+    return cron.last_until(window.cron, window.zone, now)
 
 
 def next_start(window: Window, now: datetime) -> datetime | None:
     """Return when (UTC) the window next begins after `now`, or None when it never does again."""
     if not window.cron:
         return window.starts_at if window.starts_at is not None and window.starts_at > now else None
-    start = next(CronSim(window.cron, now.astimezone(ZoneInfo(window.zone))), None)
-    return start.astimezone(UTC) if start is not None else None
+    return cron.next_after(window.cron, window.zone, now)
 
 
 @dataclass(frozen=True, slots=True)

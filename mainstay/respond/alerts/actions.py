@@ -1,9 +1,12 @@
 """What happens to alerts, by people or by the program: change, journal entry and owed pages in one transaction."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import OperationalError, transaction
+from django.db.models import Case, Value, When
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
@@ -12,13 +15,24 @@ from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.standing import all_labels, standing
 from mainstay.respond.alerts import facts
-from mainstay.respond.alerts.decide import AlertFacts, Code, Decision, RouteFacts, SilenceFacts, decide, weight
+from mainstay.respond.alerts.decide import (
+    LOOK_LATER,
+    AlertFacts,
+    Code,
+    Decision,
+    RouteFacts,
+    SilenceFacts,
+    Step,
+    decide,
+    weight,
+)
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.routes import routes
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import owe, waiting
+from mainstay.respond.delivery.outbox import existing, owe, waiting
 
+log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
 SILENCE_MOST = timedelta(days=365)
 _EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Code.REMINDER: Event.REMIND}
@@ -27,7 +41,8 @@ _EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Co
 def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
     """Open an alert for `check`, or raise the severity of the open one; decide at once whether it pages."""
     source = f"check:{check.pk}"
-    alert = Alert.objects.filter(source=source, ended_at=None).first()
+    # Locked: an acknowledgement of this very moment must not be overwritten.
+    alert = Alert.objects.select_for_update().filter(source=source, ended_at=None).first()
     if alert is None:
         alert = Alert.objects.create(
             source=source,
@@ -70,15 +85,11 @@ def resolve(alert: Alert, reason: str, now: datetime) -> None:
 def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None = None) -> Decision:
     """Decide whether `alert` pages now, do it, and keep the decision with its reasons."""
     decision = decide(facts_of(alert, now), routes() if given is None else given, silences(now), now)
+    if decision.page:
+        decision = _by_existing_channels(decision, now)
+    if decision.page and decision.code is Code.REMINDER:
+        decision = _without_late_channels(decision, waiting(thread(alert), decision.channels), now)
     steps = [[step.question, step.passed, step.detail] for step in decision.steps]
-    if decision.page and decision.code is Code.REMINDER and (late := waiting(thread(alert), decision.channels)):
-        decision = Decision(
-            page=False,
-            code=Code.ALREADY_PAGED,
-            reason=f"the page before still waits to be delivered to {', '.join(late)}",
-            steps=decision.steps,
-            look_at=now + timedelta(seconds=30),
-        )
     if decision.page:
         event = _EVENTS[decision.code]
         reason = decision.reason[:1].upper() + decision.reason[1:]
@@ -118,21 +129,76 @@ def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None 
     return decision
 
 
+def _by_existing_channels(decision: Decision, now: datetime) -> Decision:
+    """A route may name a channel that was removed. It is passed over, and a page that would reach nobody stays owed."""
+    known = existing([*decision.channels, *decision.fallback])
+    gone = [name for name in (*decision.channels, *decision.fallback) if name not in known]
+    if not gone:
+        return decision
+    channels = tuple(name for name in decision.channels if name in known)
+    fallback = tuple(name for name in decision.fallback if name in known)
+    told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
+    steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
+    if not channels and not fallback:
+        reason = f"the route's channels are gone: {told}"
+        return Decision(False, Code.NO_CHANNEL, reason, steps, look_at=now + LOOK_LATER)
+    if not channels:
+        channels, fallback = fallback[:1], fallback[1:]
+    return replace(decision, channels=channels, fallback=fallback, steps=steps)
+
+
+def _without_late_channels(decision: Decision, late: Sequence[str], now: datetime) -> Decision:
+    """A reminder would only pile up where the page before still waits; the other channels get theirs."""
+    if not late:
+        return decision
+    reason = f"the page before still waits to be delivered to {', '.join(late)}"
+    channels = tuple(name for name in decision.channels if name not in late)
+    if channels:
+        step = Step("Has the page before arrived?", True, f"{reason}; the others are reminded")
+        return replace(decision, channels=channels, steps=(*decision.steps, step))
+    return Decision(False, Code.ALREADY_PAGED, reason, decision.steps, look_at=now + LOOK_LATER)
+
+
 def consider_due(now: datetime, limit: int = 200) -> int:
     """Decide again on alerts whose time has come (reminders, ends of silences and windows); return how many."""
     due = list(Alert.objects.filter(look_at__lte=now, ended_at=None).order_by("look_at")[:limit])
     given = routes() if due else ()
     for alert in due:
-        with transaction.atomic():
-            locked = Alert.objects.select_for_update().filter(pk=alert.pk, ended_at=None, look_at__lte=now).first()
-            if locked is not None:
-                consider(locked, now, given=given)
+        try:
+            with transaction.atomic():
+                locked = Alert.objects.select_for_update().filter(pk=alert.pk, ended_at=None, look_at__lte=now).first()
+                if locked is not None:
+                    consider(locked, now, given=given)
+        except OperationalError:
+            raise
+        except Exception:  # a defect met by one alert must not keep all the others from paging
+            log.exception("alert %d cannot be decided on", alert.pk)
+            Alert.objects.filter(pk=alert.pk).update(look_at=now + LOOK_LATER)
     return len(due)
+
+
+def look_now(code: Code, now: datetime) -> None:
+    """Let the open alerts that are held by `code` be decided on again: what held them may be over."""
+    Alert.objects.filter(ended_at=None, decision=code.value).update(look_at=now)
+
+
+@transaction.atomic
+def fell_back(number: int, channel: str, now: datetime) -> None:
+    """Note that an alert also paged `channel`, so that its people hear how it goes on, even if that is known already."""
+    alert = Alert.objects.select_for_update().filter(pk=number).first()
+    if alert is None or channel in alert.paged_channels:
+        return
+    alert.paged_channels = sorted({*alert.paged_channels, channel})
+    alert.save(update_fields=["paged_channels"])
+    if alert.ended_at is not None:
+        owe(message(alert, Event.RESOLVE, now), [channel], subject(alert), now)
+    elif alert.acknowledged_at is not None:
+        owe(message(alert, Event.ACKNOWLEDGE, now, actor=alert.acknowledged_by), [channel], subject(alert), now)
 
 
 @transaction.atomic
 def acknowledge(alert: Alert, actor: Actor, now: datetime, note: str = "") -> bool:
-    """Take an alert: reminders stop, those who were paged hear who has it. False when somebody was faster or it is over.
+    """Take an alert: reminders stop, those paged hear who has it. False when somebody was faster or it is over.
 
     Raises:
         NotAllowed.
@@ -158,8 +224,9 @@ def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
         NotAllowed.
     """
     actor.need(Permission.ALERTS_RESPOND)
+    paged_at = Case(When(paged_at__isnull=False, then=Value(now)))  # one that has paged nobody yet still has to
     given_back = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at__isnull=False).update(
-        acknowledged_at=None, acknowledged_by="", note="", paged_at=now
+        acknowledged_at=None, acknowledged_by="", note="", paged_at=paged_at
     )
     alert.refresh_from_db()
     if given_back:
@@ -190,7 +257,15 @@ def silence(
         match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment, created_by=actor.name, created_at=now
     )
     until = f"{ends_at:%Y-%m-%d %H:%M UTC}"
-    write(facts.SILENCE_CREATED, Subject("silence", row.pk, str(row.pk)), actor, now, matchers=str(row), until=until, comment=comment)
+    write(
+        facts.SILENCE_CREATED,
+        Subject("silence", row.pk, str(row.pk)),
+        actor,
+        now,
+        matchers=str(row),
+        until=until,
+        comment=comment,
+    )
     _look_now(match, now)
     return row
 
@@ -242,10 +317,14 @@ def facts_of(alert: Alert, now: datetime) -> AlertFacts:
         maintenance_until=cover.until if cover else None,
         blocked_by=around.blocked_by if around else "",
         waits_for=around.waits_for if around else "",
+        back=around.back if around else "",
+        back_at=around.back_at if around else None,
     )
 
 
 def open_of(checks: Iterable[int]) -> dict[int, Alert]:
     """Return the open alert of each check that has one."""
     sources = [f"check:{check}" for check in checks]
-    return {row.check_ref_id: row for row in Alert.objects.filter(source__in=sources, ended_at=None) if row.check_ref_id}
+    return {
+        row.check_ref_id: row for row in Alert.objects.filter(source__in=sources, ended_at=None) if row.check_ref_id
+    }

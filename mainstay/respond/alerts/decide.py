@@ -50,6 +50,8 @@ class AlertFacts:
     maintenance_until: datetime | None = None
     blocked_by: str = ""  # a down check that it needs
     waits_for: str = ""  # a needed check whose verdict is not in
+    back: str = ""  # a needed check that came back, without this one having failed anew since …
+    back_at: datetime | None = None  # … then
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class SilenceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a route is open: days, from, to, in a zone. `end` before `begin` spans midnight; the day is the beginning's."""
+    """When a route is open, in a zone. `end` before `begin` spans midnight; the day is the beginning's."""
 
     days: tuple[str, ...] = DAYS
     begin: time = time(0)
@@ -118,7 +120,9 @@ class Decision:
     look_at: datetime | None = None
 
 
-def decide(alert: AlertFacts, routes: Sequence[RouteFacts], silences: Iterable[SilenceFacts], now: datetime) -> Decision:
+def decide(
+    alert: AlertFacts, routes: Sequence[RouteFacts], silences: Iterable[SilenceFacts], now: datetime
+) -> Decision:
     """Decide whether `alert` pages at `now`."""
     steps: list[Step] = []
 
@@ -143,14 +147,31 @@ def decide(alert: AlertFacts, routes: Sequence[RouteFacts], silences: Iterable[S
     parent = alert.blocked_by
     detail = f"{parent} is down and has its own alert" if parent else "nothing that it needs is down"
     if not passes("Is what it needs up?", not parent, detail):
-        return held(Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", now + LOOK_AGAIN)
+        return held(Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", now + LOOK_LATER)
+    if alert.back and alert.back_at is not None:
+        patient = now - alert.back_at < SETTLE
+        detail = f"{alert.back} is back; this one {'gets' if patient else 'had'} {SETTLE.seconds} s to follow"
+        if not passes("Had it time to follow what it needs?", not patient, detail):
+            return held(
+                Code.WAITING_FOR_NEEDED, f"{alert.back}, which it needs, is just back: it may follow", now + LOOK_AGAIN
+            )
     if alert.waits_for:
         patient = now - alert.started_at < SETTLE
-        detail = f"{alert.waits_for} is being asked" if patient else f"{alert.waits_for} gave no answer within {SETTLE.seconds} s"
+        detail = (
+            f"{alert.waits_for} is being asked"
+            if patient
+            else f"{alert.waits_for} gave no answer within {SETTLE.seconds} s"
+        )
         if not passes("Is the verdict in on what it needs?", not patient, detail):
-            return held(Code.WAITING_FOR_NEEDED, f"{alert.waits_for}, which it needs, is being asked first", now + LOOK_AGAIN)
+            return held(
+                Code.WAITING_FOR_NEEDED, f"{alert.waits_for}, which it needs, is being asked first", now + LOOK_AGAIN
+            )
     silence = silenced_by(alert.labels, silences, now)
-    detail = f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}" if silence else "no silence matches"
+    detail = (
+        f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}"
+        if silence
+        else "no silence matches"
+    )
     if not passes("Is it not silenced?", silence is None, detail) and silence is not None:
         return held(Code.SILENCED, f"silence {silence.id} covers it: {silence.comment}", silence.ends_at)
     return _route(alert, routes, steps, now)
@@ -183,9 +204,7 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
     names = " and ".join(route.name for route in taken)
     if not channels:
         return Decision(False, Code.NO_CHANNEL, f"route {names} notifies nobody", steps_now, look_at=now + LOOK_LATER)
-    fallback = tuple(
-        dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels)
-    )
+    fallback = tuple(dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels))
     every = min((route.remind_every for route in taken if route.remind_every is not None), default=None)
 
     def paging(code: Code, reason: str) -> Decision:
@@ -194,7 +213,9 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
     if alert.paged_at is None:
         return paging(Code.FIRST_PAGE, f"it fires and route {names} matches")
     if weight(alert.severity) > weight(alert.paged_severity):
-        return paging(Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; route {names}")
+        return paging(
+            Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; route {names}"
+        )
     if every is not None and now >= alert.paged_at + every:
         return paging(Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds")
     look_at = alert.paged_at + every if every is not None else None

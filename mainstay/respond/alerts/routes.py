@@ -124,7 +124,9 @@ def default_name(spec: RouteSpec) -> str:
     """Return a name for a route without one, from what it matches: `severity-critical`."""
     parts = [f"{name}-{'-'.join(value) if isinstance(value, list) else value}" for name, value in spec.match.items()]
     text = "-".join(parts) or "everything"
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in text)[:100]
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in text)[
+        :100
+    ]
 
 
 def shown_match(match: dict[str, Any]) -> str:

@@ -42,12 +42,21 @@ class RouteSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = Field(default=None, description="Unique; without it: made from what the route matches.")
-    match: Annotated[dict[Name, Value | Annotated[list[Value], Field(min_length=1, max_length=50)]], Field(max_length=20)] = Field(
+    match: Annotated[
+        dict[Name, Value | Annotated[list[Value], Field(min_length=1, max_length=50)]], Field(max_length=20)
+    ] = Field(
         default_factory=dict,
-        description="Label and value, or list of values: severity, application, environment, component, check, kind, own labels. Empty: all.",
+        description=(
+            "Label and value, or list of values: severity, application, environment, component, check, kind,"
+            " own labels. Empty: all."
+        ),
     )
     notify: Names = Field(default_factory=list, description="Names of channels; all of them are notified.")
-    fallback: Names = Field(default_factory=list, description="Channels tried one after another while one of `notify` does not answer.")
-    remind_every: Duration | None = Field(default=None, ge=10, le=604_800, description="Page again so often until acknowledged.")
+    fallback: Names = Field(
+        default_factory=list, description="Channels tried one after another while one of `notify` does not answer."
+    )
+    remind_every: Duration | None = Field(
+        default=None, ge=10, le=604_800, description="Page again so often until acknowledged."
+    )
     hours: HoursSpec | None = Field(default=None, description="Only at these times.")
     also: bool = Field(default=False, description="Go on to the next route after this one matched.")

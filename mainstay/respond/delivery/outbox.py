@@ -17,7 +17,9 @@ FALL_BACK_AFTER_ATTEMPTS = 2
 TOLD_AT_ATTEMPTS = {1, 5, 20}  # failures that get a journal entry, and every 100th after those
 
 
-def retry_at(now: datetime, attempts: int, retry_after_s: float | None, *, refused: bool, chance: float | None = None) -> datetime:
+def retry_at(
+    now: datetime, attempts: int, retry_after_s: float | None, *, refused: bool, chance: float | None = None
+) -> datetime:
     """Return when to try again after `attempts` failed ones.
 
     Args:
@@ -30,8 +32,9 @@ def retry_at(now: datetime, attempts: int, retry_after_s: float | None, *, refus
         base = max(base, 60)
     if retry_after_s is not None:
         base = max(base, min(retry_after_s, 3600))
-    spread = (random.random() if chance is None else chance) * 2 - 1  # noqa: S311  # jitter, not a secret
-    return now + timedelta(seconds=base * (1 + JITTER * spread))
+    spread = (random.random() if chance is None else chance) * 2 - 1  # jitter, not a secret
+    # Never before the time that the receiver asked for.
+    return now + timedelta(seconds=max(base * (1 + JITTER * spread), min(retry_after_s or 0.0, 3600.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,12 @@ def owe(
     return Owed(deliveries, tuple(name for name in channels if name not in rows))
 
 
+def existing(channels: Sequence[str]) -> set[str]:
+    """Return those of `channels` that there are."""
+    return set(Channel.objects.filter(name__in=channels).values_list("name", flat=True))
+
+
 def waiting(thread: str, channels: Sequence[str]) -> list[str]:
     """Return those of `channels` that still owe an earlier message of `thread`; a reminder would only pile up there."""
     rows = Delivery.objects.filter(thread=thread, channel_name__in=channels, status__in=("queued", "sending"))
     return sorted(set(rows.values_list("channel_name", flat=True)))
-
-

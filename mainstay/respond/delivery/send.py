@@ -6,11 +6,11 @@ again with the same key. Each channel has few lanes of its own, so a receiver th
 """
 
 import logging
+import queue
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -18,34 +18,23 @@ from django.db import DatabaseError, close_old_connections, connection, transact
 from django.db.models import Exists, OuterRef, Q
 from pydantic import ValidationError
 
-from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.clock import now as clock_now
-from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes import beat
 from mainstay.foundation.secrets import LostKey, unseal_all
-from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.message import Message
-from mainstay.respond.delivery.models import Attempt, Delivery, Thread
-from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, owe, retry_at
+from mainstay.respond.delivery.models import Delivery, Thread
+from mainstay.respond.delivery.record import Sent, record
 
 log = logging.getLogger("mainstay.delivery")
-WORKER = program("worker")
 LANES = 16  # sends at once, in all …
 LANES_PER_CHANNEL = 4  # … and to one channel
 TIMEOUT_S = 20.0
 CLAIM = timedelta(seconds=TIMEOUT_S + 40)  # a claim that is older belongs to a worker that hangs or is gone
 CANDIDATES = 100
-
-
-@dataclass(slots=True)
-class _Sent:
-    delivery: int
-    at: datetime
-    duration_s: float
-    receipt: Receipt
+RECORD_AGAIN_S, RECORD_AGAIN_MOST_S = 0.1, 2.0
 
 
 class Sender:
@@ -54,32 +43,33 @@ class Sender:
     def __init__(self, policy: AddressPolicy) -> None:
         self.policy = policy
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="send")
-        self._busy: Counter[int] = Counter()  # channel → sends under way
-        self._unsaved: list[_Sent] = []  # confirmed or failed, but the database was away
+        self._busy: Counter[int] = Counter()  # channel → sends under way or not yet recorded
         self._lock = threading.Lock()
-        self._freed_at: float = 0.0
+        self._sent: queue.SimpleQueue[Sent] = queue.SimpleQueue()
+        self._channel_of: dict[int, int] = {}
+        self._freed_at = 0.0
+        threading.Thread(target=self._record_sent, name="record", daemon=True).start()
 
     def cycle(self, now: datetime, process: int) -> bool:
-        """Take back what dead workers held, save what could not be saved, send what is due."""
-        self._save_unsaved(process)
+        """Take back what dead workers held, send what is due; return whether more may be waiting."""
         if time.monotonic() - self._freed_at > 1.0:
             free_abandoned(now)
             self._freed_at = time.monotonic()
         started = 0
         for delivery in self._due(now):
+            channel = delivery.channel_id or 0
             with self._lock:
                 if sum(self._busy.values()) >= LANES:
                     break
-                channel = delivery.channel_id or 0
                 if self._busy[channel] >= LANES_PER_CHANNEL:
                     continue
                 self._busy[channel] += 1
+                self._channel_of[delivery.pk] = channel
             if claim(delivery, process, now):
-                self._pool.submit(self._send, delivery, process)
+                self._pool.submit(self._send, delivery)
                 started += 1
             else:
-                with self._lock:
-                    self._busy[channel] -= 1
+                self._free(delivery.pk)
         return started == LANES
 
     def stop(self, timeout_s: float) -> None:
@@ -100,28 +90,62 @@ class Sender:
             .order_by("due_at", "id")[:CANDIDATES]
         )
 
-    def _send(self, delivery: Delivery, process: int) -> None:
+    def _send(self, delivery: Delivery) -> None:
         at, begin = clock_now(), time.monotonic()
         try:
             receipt = self._try(delivery)
-            sent = _Sent(delivery.pk, at, time.monotonic() - begin, receipt)
-            try:
-                finish(sent, process)
-            except DatabaseError as error:
-                log.error("%s to %s: %s, but not yet recorded: %s", delivery.event, delivery.channel_name, receipt.outcome, error)
-                connection.close()
-                with self._lock:
-                    self._unsaved.append(sent)
-        except Exception:  # noqa: BLE001  # in a pool an exception would vanish; the claim runs out and it is sent again
+        except Exception:  # in a pool an exception would vanish; the claim runs out and it is sent again
             log.exception("delivery %d to %s failed", delivery.pk, delivery.channel_name)
+            self._free(delivery.pk)
+        else:
+            self._sent.put(Sent(delivery.pk, at, time.monotonic() - begin, receipt))
         finally:
-            with self._lock:
-                self._busy[delivery.channel_id or 0] -= 1
             close_old_connections()
+
+    def _record_sent(self) -> None:
+        """Record sends that have ended; those that end while a commit runs share the next one.
+
+        What is sent but not yet recorded is sent again when the process is killed: sharing commits keeps that window
+        short even when many end at once.
+        """
+        while True:
+            batch = [self._sent.get()]
+            while len(batch) < LANES and not self._sent.empty():
+                batch.append(self._sent.get())
+            pause_s = RECORD_AGAIN_S
+            while True:
+                try:
+                    with transaction.atomic():
+                        for sent in batch:
+                            record(sent)
+                    break
+                except DatabaseError as error:
+                    log.error("%d sends have ended, but are not yet recorded: %s", len(batch), error)
+                    connection.close()
+                    time.sleep(pause_s)
+                    pause_s = min(pause_s * 2, RECORD_AGAIN_MOST_S)
+                except Exception:  # a defect met by one must not keep the others from being recorded
+                    log.exception("sends could not be recorded together")
+                    self._record_singly(batch)
+                    break
+            for sent in batch:
+                self._free(sent.delivery)
+
+    @staticmethod
+    def _record_singly(batch: list[Sent]) -> None:
+        for sent in batch:
+            try:
+                record(sent)
+            except Exception:  # its claim runs out and it is sent again, with the same key
+                log.exception("delivery %d could not be recorded", sent.delivery)
+
+    def _free(self, delivery: int) -> None:
+        with self._lock:
+            self._busy[self._channel_of.pop(delivery, 0)] -= 1
 
     def _try(self, delivery: Delivery) -> Receipt:
         channel = delivery.channel
-        assert channel is not None  # noqa: S101  # `_due` selects only those that have one
+        assert channel is not None  # `_due` selects only those that have one
         kind = CHANNELS.get(channel.kind)
         if kind is None:
             return Receipt("refused", f"The channel's kind {channel.kind} is not known to this version.")
@@ -139,23 +163,15 @@ class Sender:
             policy=self.policy,
         )
 
-    def _save_unsaved(self, process: int) -> None:
-        with self._lock:
-            waiting, self._unsaved = self._unsaved, []
-        for place, sent in enumerate(waiting):
-            try:
-                finish(sent, process)
-            except DatabaseError:
-                with self._lock:
-                    self._unsaved[:0] = waiting[place:]
-                raise
-
 
 def _earlier_one_waits() -> Exists:
     """A trigger must not be overtaken by its resolution: messages of a thread leave in order, per channel."""
     return Exists(
         Delivery.objects.filter(
-            thread=OuterRef("thread"), channel=OuterRef("channel"), id__lt=OuterRef("id"), status__in=("queued", "sending")
+            thread=OuterRef("thread"),
+            channel=OuterRef("channel"),
+            id__lt=OuterRef("id"),
+            status__in=("queued", "sending"),
         )
     )
 
@@ -173,81 +189,6 @@ def free_abandoned(now: datetime) -> int:
     """Queue again what dead workers had claimed; return how many."""
     working = beat.alive(now, "worker")
     abandoned = Q(claimed_until__lt=now) | ~Q(claimed_by__in=working)
-    return Delivery.objects.filter(abandoned, status="sending").update(status="queued", claimed_by=None, claimed_until=None)
-
-
-@transaction.atomic
-def finish(sent: _Sent, process: int) -> None:
-    """Record one attempt and what follows from it: delivered, tried again later, handed to a fallback as well."""
-    delivery = Delivery.objects.select_related("channel").filter(pk=sent.delivery).first()
-    if delivery is None or delivery.status == "delivered":
-        return
-    receipt, now = sent.receipt, sent.at + timedelta(seconds=sent.duration_s)
-    Attempt.objects.create(
-        delivery=delivery, at=sent.at, duration_s=sent.duration_s, outcome=receipt.outcome, answer=receipt.answer
+    return Delivery.objects.filter(abandoned, status="sending").update(
+        status="queued", claimed_by=None, claimed_until=None
     )
-    if receipt.state and delivery.channel is not None:
-        Thread.objects.update_or_create(
-            channel=delivery.channel, thread=delivery.thread, defaults={"state": dict(receipt.state), "updated_at": now}
-        )
-    delivery.attempts += 1
-    delivery.answer = receipt.answer
-    delivery.claimed_by = delivery.claimed_until = None
-    subject = _subject(delivery)
-    if receipt.outcome == "delivered":
-        delivery.status, delivery.delivered_at = "delivered", now
-        write(
-            facts.PAGE_DELIVERED,
-            subject,
-            WORKER,
-            now,
-            event=delivery.event,
-            channel=delivery.channel_name,
-            seconds=round((now - delivery.created_at).total_seconds(), 3),
-            attempt=delivery.attempts,
-            delivery=delivery.pk,
-        )
-    else:
-        refused = receipt.outcome == "refused"
-        delivery.status = "queued"
-        delivery.due_at = retry_at(now, delivery.attempts, receipt.retry_after_s, refused=refused)
-        if delivery.attempts in TOLD_AT_ATTEMPTS or delivery.attempts % 100 == 0:
-            write(
-                facts.PAGE_FAILING,
-                subject,
-                WORKER,
-                now,
-                event=delivery.event,
-                channel=delivery.channel_name,
-                answer=receipt.answer[:500],
-                attempt=delivery.attempts,
-                delivery=delivery.pk,
-            )
-        if delivery.fallback and (refused or delivery.attempts >= FALL_BACK_AFTER_ATTEMPTS):
-            _fall_back(delivery, now)
-    delivery.save(
-        update_fields=["status", "delivered_at", "due_at", "attempts", "answer", "claimed_by", "claimed_until", "fallback"]
-    )
-
-
-def _fall_back(delivery: Delivery, now: datetime) -> None:
-    """Also send it by the next channel. This one is still tried: it may be the one that is read."""
-    to, *rest = delivery.fallback
-    delivery.fallback = []
-    owed = owe(Message.from_json(delivery.message), [to], _subject(delivery), now, fallback=rest, fallback_of=delivery)
-    if owed.deliveries:
-        write(
-            facts.PAGE_FELL_BACK,
-            _subject(delivery),
-            WORKER,
-            now,
-            event=delivery.event,
-            channel=delivery.channel_name,
-            to=to,
-            delivery=owed.deliveries[0].pk,
-        )
-
-
-def _subject(delivery: Delivery) -> Subject:
-    kind, _, number = delivery.subject.partition(":")
-    return Subject(kind, int(number), delivery.subject_name, delivery.application)

@@ -49,6 +49,9 @@ class Common(BaseModel):
 
 
 _fields: dict[str, Any] = {
-    name: (kind.Settings | None, Field(default=None, description=f"{kind.label} channel.")) for name, kind in CHANNELS.items()
+    name: (kind.Settings | None, Field(default=None, description=f"{kind.label} channel."))
+    for name, kind in CHANNELS.items()
 }
-ChannelSpec: type[Common] = create_model("ChannelSpec", __base__=Common, __doc__="One channel as people write it.", **_fields)
+ChannelSpec: type[Common] = create_model(
+    "ChannelSpec", __base__=Common, __doc__="One channel as people write it.", **_fields
+)

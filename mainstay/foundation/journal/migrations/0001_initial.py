@@ -6,40 +6,62 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Seal',
+            name="Seal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('is_first', models.BooleanField(null=True, unique=True)),
-                ('sealed_at', models.DateTimeField()),
-                ('leaves', models.BinaryField()),
-                ('digest', models.BinaryField(max_length=32)),
-                ('previous', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='following', to='journal.seal')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("is_first", models.BooleanField(null=True, unique=True)),
+                ("sealed_at", models.DateTimeField()),
+                ("leaves", models.BinaryField()),
+                ("digest", models.BinaryField(max_length=32)),
+                (
+                    "previous",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="following",
+                        to="journal.seal",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=mainstay.foundation.clock.now)),
-                ('kind', models.CharField(max_length=60)),
-                ('subject', models.CharField(max_length=80)),
-                ('subject_name', models.CharField(max_length=300)),
-                ('application', models.BigIntegerField(null=True)),
-                ('actor', models.CharField(max_length=100)),
-                ('actor_name', models.CharField(max_length=200)),
-                ('facts', models.JSONField(default=dict)),
-                ('seal', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='journal.seal')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(default=mainstay.foundation.clock.now)),
+                ("kind", models.CharField(max_length=60)),
+                ("subject", models.CharField(max_length=80)),
+                ("subject_name", models.CharField(max_length=300)),
+                ("application", models.BigIntegerField(null=True)),
+                ("actor", models.CharField(max_length=100)),
+                ("actor_name", models.CharField(max_length=200)),
+                ("facts", models.JSONField(default=dict)),
+                (
+                    "seal",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="journal.seal",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['subject', 'id'], name='entry_subject'), models.Index(fields=['application', 'id'], name='entry_application'), models.Index(fields=['kind', 'id'], name='entry_kind'), models.Index(fields=['at'], name='entry_at'), models.Index(condition=models.Q(('seal__isnull', True)), fields=['id'], name='entry_unsealed'), models.Index(fields=['seal'], name='entry_seal')],
+                "indexes": [
+                    models.Index(fields=["subject", "id"], name="entry_subject"),
+                    models.Index(fields=["application", "id"], name="entry_application"),
+                    models.Index(fields=["kind", "id"], name="entry_kind"),
+                    models.Index(fields=["at"], name="entry_at"),
+                    models.Index(condition=models.Q(("seal__isnull", True)), fields=["id"], name="entry_unsealed"),
+                    models.Index(fields=["seal"], name="entry_seal"),
+                ],
             },
         ),
     ]

@@ -35,7 +35,7 @@ def five(kind: EntryKind, me: Actor, noon: datetime, transactional_db: None) -> 
     return ids
 
 
-def tamper(statement: str, *values: object) -> None:
+def tamper(statement: str, *values: str | int | bytes | None) -> None:
     """Do what a person with access to the database file could: change rows past the triggers."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -158,7 +158,9 @@ def test_a_removed_seal_is_noticed(five: list[int]) -> None:
     assert "rewritten or cut" in verify(expected_head=head).problem
 
 
-@pytest.mark.parametrize("statement", ["UPDATE journal_entry SET kind = 'x'", "DELETE FROM journal_entry", "DELETE FROM journal_seal"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE journal_entry SET kind = 'x'", "DELETE FROM journal_entry", "DELETE FROM journal_seal"]
+)
 def test_the_database_itself_refuses_to_change_the_past(five: list[int], statement: str) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)

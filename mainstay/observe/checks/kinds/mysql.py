@@ -105,7 +105,7 @@ def _ask(
     try:
         connection.connect(sock)
         authenticated = time.perf_counter()
-        version = str(connection.server_version)
+        version = str(connection.get_server_info())  # type: ignore[no-untyped-call]  # missing in the stubs
         with_cursor = connection.cursor()
         with_cursor.execute(settings.query)
         # Unbuffered: a query that gives a million rows costs one row here.

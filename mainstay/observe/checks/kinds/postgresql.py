@@ -88,7 +88,7 @@ def _conninfo(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> bytes
         "user": settings.username,
         "sslmode": settings.tls,
         "application_name": "mainstay",
-        "passfile": "/dev/null",
+        "passfile": "/nonexistent",
         "gssencmode": "disable",
         # A query that is still running when we have gone would hold the server's resources.
         "options": "-c statement_timeout=60000",

@@ -73,8 +73,9 @@ class Redis(SteppedKind[RedisSettings]):
 
     async def run(self, settings: RedisSettings, context: Context, steps: Steps) -> None:
         tls = tls_context(verify=settings.verify, ca=settings.ca) if settings.tls else None
-        steps.now = "connecting"
-        stream = await open_stream(context, settings.host, settings.port, ip_version=settings.ip_version, tls=tls)
+        stream = await open_stream(
+            context, settings.host, settings.port, ip_version=settings.ip_version, tls=tls, at=steps.at
+        )
         try:
             steps.took(stream)
             began = time.perf_counter()

@@ -67,13 +67,13 @@ class Smtp(SteppedKind[SmtpSettings]):
 
     async def run(self, settings: SmtpSettings, context: Context, steps: Steps) -> None:
         tls = tls_context(verify=settings.verify, ca=settings.ca) if settings.tls != "none" else None
-        steps.now = "connecting"
         stream = await open_stream(
             context,
             settings.host,
             settings.port,
             ip_version=settings.ip_version,
             tls=tls if settings.tls == "implicit" else None,
+            at=steps.at,
         )
         try:
             steps.took(stream)

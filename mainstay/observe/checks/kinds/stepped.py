@@ -74,6 +74,10 @@ class Steps:
     """What counts as latency when it is not the whole duration (the round-trip time of a ping)."""
     facts: dict[str, Fact] = field(default_factory=dict)
 
+    def at(self, step: str) -> None:
+        """Begin a step."""
+        self.now = step
+
     def took(self, stream: Stream) -> None:
         """Take over what opening a connection told."""
         self.connected = True
@@ -102,8 +106,10 @@ class SteppedKind(Kind[S], Generic[S]):
         try:
             async with asyncio.timeout(context.timeout_s):
                 await self.run(settings, context, steps)
-        except TimeoutError:
-            message = f"it did not finish within {spoken_duration(context.timeout_s)}, stuck at {steps.now}"
+        except TimeoutError as error:
+            # The system's own ETIMEDOUT is a TimeoutError, too.
+            within = f"it did not finish within {spoken_duration(context.timeout_s)}, stuck at {steps.now}"
+            message = f"{reason(error)} while {steps.now}" if error.errno else within
         except ProbeError as error:
             message = str(error)
             steps.code = error.code if error.code is not None else steps.code

@@ -65,9 +65,8 @@ class Tls(SteppedKind[TlsSettings]):
         return host_port(settings.host, settings.port)
 
     async def run(self, settings: TlsSettings, context: Context, steps: Steps) -> None:
-        steps.now = "connecting and shaking hands"
         try:
-            stream = await self._open(settings, context, verify=settings.verify)
+            stream = await self._open(settings, context, steps, verify=settings.verify)
         except ProbeError as error:
             if settings.verify:
                 await self._look_again(settings, context, steps, str(error))
@@ -87,7 +86,7 @@ class Tls(SteppedKind[TlsSettings]):
             wanted = settings.warn.certificate_days_left
             steps.warning = f"the certificate ends in {days:.1f} days; fewer than {wanted:g} is too few"
 
-    async def _open(self, settings: TlsSettings, context: Context, *, verify: bool) -> Stream:
+    async def _open(self, settings: TlsSettings, context: Context, steps: Steps, *, verify: bool) -> Stream:
         tls = tls_context(verify=verify, ca=settings.ca, check_name=settings.verify_name)
         return await open_stream(
             context,
@@ -96,6 +95,7 @@ class Tls(SteppedKind[TlsSettings]):
             ip_version=settings.ip_version,
             tls=tls,
             server_name=settings.server_name,
+            at=steps.at,
         )
 
     async def _look_again(self, settings: TlsSettings, context: Context, steps: Steps, wrong: str) -> None:
@@ -104,7 +104,7 @@ class Tls(SteppedKind[TlsSettings]):
             return
         steps.connected = True
         try:
-            stream = await self._open(settings, context, verify=False)
+            stream = await self._open(settings, context, steps, verify=False)
         except ProbeError:
             return
         try:

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -108,15 +108,20 @@ async def open_stream(
     ip_version: int | None = None,
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
+    at: Callable[[str], None] | None = None,
 ) -> Stream:
-    """Resolve, judge, connect, and shake hands if `tls` is given.
+    """Resolve, judge, connect, and shake hands if `tls` is given; `at` is told each step as it begins.
 
     Raises ProbeError for anything that goes wrong with the name, the policy, the connection or the handshake.
     """
+    tell = at or _nobody_asks
+    tell(f"resolving the name {host}")
     judged = await judged_addresses(context, host, ip_version)
+    tell(f"connecting to {', '.join(judged.addresses)}")
     began = time.perf_counter()
     sock, address = await connected_socket(judged.addresses, port)
     connected = time.perf_counter()
+    tell("shaking hands (TLS)")
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock,
@@ -201,3 +206,7 @@ async def _connect(address: str, port: int) -> socket.socket:
 def _close_result(task: asyncio.Task[socket.socket]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()
+
+
+def _nobody_asks(step: str) -> None:
+    """What is told of the steps when there is no one to tell."""

@@ -2,15 +2,16 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 LONGEST_S = 10 * 366 * 86400.0
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_WHOLE = re.compile(r"(?:\d{1,15}(?:\.\d{1,15})?(?:ms|s|m|h|d|w)){1,6}")
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_WHOLE = re.compile(r"(?:\d{1,15}(?:\.\d{1,30})?(?:ms|s|m|h|d|w)){1,6}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,30})?", re.ASCII)
 
 
 def parse_duration(value: object) -> float:
@@ -32,7 +33,7 @@ def _seconds(value: object) -> float:
             "a duration is a text such as 800ms, 5s, 30m, 2h, 1d, or a number of seconds; not true or false"
         )
     if isinstance(value, int | float):
-        return float(value) if abs(value) <= LONGEST_S else math.copysign(math.inf, value)
+        return float(value) if abs(value) <= LONGEST_S else (math.inf if value > 0 else -math.inf)
     if isinstance(value, str):
         text = value.strip().lower()
         if _NUMBER.fullmatch(text):
@@ -58,7 +59,8 @@ def format_duration(seconds: float) -> str:
     milliseconds = round(seconds * 1000, 9)
     if seconds < 1 and milliseconds == int(milliseconds) and int(milliseconds) * 0.001 == seconds:
         return f"{int(milliseconds)}ms"
-    return f"{seconds:.15f}".rstrip("0") + "s" if seconds < 1e-4 else f"{seconds!r}s"
+    # Never 1e-05: people don't write durations so.
+    return f"{Decimal(repr(seconds)):f}s"
 
 
 def spoken_duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ PACE_S = 0.002
 """Paced probes start this far apart: 1,000 within 2 s; closer when one interval would not hold all checks."""
 _CATCH_UP_S = 0.05
 """A paced queue that fell behind catches up this much at once, and lets the rest of its delay be."""
-STALL_S = 1.0
+STALL_S = 0.25
 """A slot found this late was not delayed by load but by a stall or a clock: it is paced instead of run at once."""
 _FRACTION_OF_GOLDEN_RATIO = 0x9E3779B97F4A7C15  # 2**64 / 1.618…, made odd: consecutive keys land far apart
 _WORD = 1 << 64

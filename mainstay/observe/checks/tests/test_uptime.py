@@ -61,7 +61,7 @@ def test_days_lose_no_second_and_count_none_twice(of: Course, zone: str, days: i
     now = datetime.fromtimestamp(2_000_000, UTC)
     found = calendar(now, days, ZoneInfo(zone))
     whole = share(of, found.edges[0], found.edges[-1])
-    per_day = uptime.by_day(of, found)
+    per_day = uptime.per_day(of, found)
     assert sum(one.known_s for one in per_day) == pytest.approx(whole.known_s)
     assert sum(one.down_s for one in per_day) == pytest.approx(whole.down_s)
     assert uptime.uptimes(of, found) == pytest.approx(tuple(one.uptime for one in per_day))

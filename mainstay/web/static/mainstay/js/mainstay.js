@@ -86,15 +86,16 @@
   // A link or button that a swap replaces keeps the focus: its like in the new fragment gets it.
   let focused = "";
   const address = (element) => element?.id ? `#${CSS.escape(element.id)}` : element?.matches?.("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : "";
-  on("htmx:beforeSwap", (event) => { focused = event.detail.target.contains(document.activeElement) ? address(document.activeElement) : ""; });
+  on("htmx:beforeSwap", (event) => { focused = (event.detail.target ?? event.target).contains(document.activeElement) ? address(document.activeElement) : ""; });
   on("htmx:afterSettle", () => {
     if (focused && document.activeElement === document.body) $(`main ${focused}`)?.focus({ preventScroll: true });
     focused = "";
   });
   on("htmx:afterSwap", (event) => {
     showTimes();
-    if (event.detail.target.id === "dialog" && event.detail.target.childElementCount) open("dialog");
-    if (event.detail.target.id === "find-results") choose(0);
+    const target = event.detail.target ?? event.target;
+    if (target.id === "dialog" && target.childElementCount) open("dialog");
+    if (target.id === "find-results") choose(0);
   });
 
   // --- polling rests while nobody looks ------------------------------------------------------------------------------

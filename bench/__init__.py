@@ -1,0 +1,1 @@
+"""What Mainstay costs and how fast it is, measured on the whole program: `python -m bench` (docs/benchmarks.md)."""

@@ -1,0 +1,166 @@
+"""The present state as a file: what `mainstay export` prints."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from mainstay.config import canonical
+from mainstay.config.present import State, Thing, state
+from mainstay.config.read import INTEGER, REAL
+from mainstay.foundation.secrets import MASK
+
+WIDTH = 110
+FLOW_CHARACTERS = 90  # a mapping that fits is written on one line
+_SECTIONS = {
+    "team": "teams",
+    "application": "applications",
+    "channel": "channels",
+    "route": "routes",
+    "maintenance": "maintenance",
+}
+
+
+class Block(dict[str, Any]):
+    """A mapping that is written on several lines, however short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A document, and what to know about it."""
+
+    document: dict[str, Any]
+    comments: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return it as YAML."""
+        heading = "".join(f"# {line}\n" for line in self.comments)
+        return heading + dump(_escaped(Block(self.document)))
+
+
+def export(now: datetime, *, managed_by: str | None = None) -> Export:
+    """Return what is configured, secrets masked, in a stable order and without defaults.
+
+    Args:
+        now: single maintenance windows that have ended by then, and that no file manages, are left out.
+        managed_by: only what the file of this name manages.
+
+    Raises:
+        Unreadable: something that is stored cannot be read.
+    """
+    present = state()
+    things = [thing for thing in present.things.values() if _exported(thing, now, managed_by)]
+    managers = sorted({thing.managed_by for thing in things} - {""})
+    document: dict[str, Any] = {"managed_as": managers[0]} if len(managers) == 1 else {}
+    document |= {section: [] for section in _SECTIONS.values()}
+    for thing in _in_order(things):
+        shown = canonical.masked(thing.document)
+        if thing.kind == "check":
+            continue
+        if thing.kind == "application":
+            checks = [one for one in things if one.kind == "check" and one.name.startswith(f"{thing.name}/")]
+            if checks:
+                shown = shown | {"checks": [Block(canonical.masked(check.document)) for check in _in_order(checks)]}
+        document[_SECTIONS[thing.kind]].append(Block(shown))
+    # With nothing at all, one empty section keeps the file readable as one.
+    kept = {name: value for name, value in document.items() if value != []} or {"applications": []}
+    return Export(kept, tuple(_comments(managers, present, kept)))
+
+
+def _exported(thing: Thing, now: datetime, managed_by: str | None) -> bool:
+    if managed_by is not None and thing.managed_by != managed_by:
+        return False
+    return bool(thing.managed_by) or thing.ends_at is None or thing.ends_at > now
+
+
+def _in_order(things: Iterable[Thing]) -> list[Thing]:
+    """Sort by name, in the program, since databases differ in how they sort; routes keep their order, which counts."""
+    ordered = list(things)
+    routes = [thing for thing in ordered if thing.kind == "route"]
+    return [*sorted((thing for thing in ordered if thing.kind != "route"), key=lambda thing: thing.name), *routes]
+
+
+def _comments(managers: list[str], present: State, document: dict[str, Any]) -> Iterable[str]:
+    yield "The configuration of this Mainstay. Its reference is docs/config-file.md."
+    yield "See what a change would do: mainstay plan FILE; do it: mainstay apply FILE"
+    if MASK in str(document):
+        yield f'"{MASK}" stands for a stored secret: applied to this Mainstay, it keeps that secret.'
+        yield "To use the file elsewhere, put the secret in its place, or ${NAME} of an environment variable."
+    if len(managers) > 1:
+        yield f"Parts are managed by {', '.join(managers)}; this file cannot be applied while they are."
+        yield "Export each on its own: mainstay export --managed-by NAME"
+    if present.doubles:
+        yield f"Not here, since an older window has the same name: {', '.join(present.doubles)}"
+
+
+def _escaped(value: Any) -> Any:
+    """Double the dollars where reading would take them for a variable."""
+    if isinstance(value, str):
+        return value.replace("$", "$$") if "${" in value or "$$" in value else value
+    if isinstance(value, dict):
+        return type(value)((key, _escaped(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value
+
+
+def dump(document: Any) -> str:
+    """Return YAML that `read.read` reads back as the same data."""
+    return yaml.dump(
+        document,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=WIDTH,
+        default_flow_style=False,
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short mappings of single values on one line, and nothing left plain that our reader takes for a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # PyYAML's
+        super().increase_indent(flow, False)
+
+
+def _mapping(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=_fits(data) or None)
+
+
+def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=_fits(data) or None)
+
+
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+def _fits(data: Any) -> bool:
+    """Tell whether this is a short mapping or list of single values (or of one level of such)."""
+    inner = list(data.values()) if isinstance(data, dict) else data
+    if isinstance(data, Block) or (isinstance(data, list) and any(isinstance(item, dict) for item in data)):
+        return False
+    if len(str(data)) > FLOW_CHARACTERS or "\\n" in repr(data):
+        return False
+    return not any(isinstance(value, dict | list) and (len(value) > 3 or not _flat(value)) for value in inner)
+
+
+def _flat(data: Any) -> bool:
+    inner = data.values() if isinstance(data, dict) else data
+    return not any(isinstance(value, dict | list) for value in inner)
+
+
+_Dumper.add_representer(dict, _mapping)
+_Dumper.add_representer(Block, _mapping)
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _text)
+for _tag, _pattern in (("int", INTEGER), ("float", REAL)):
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern.pattern})$"), list("-+.0123456789")
+    )

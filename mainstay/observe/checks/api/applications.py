@@ -1,0 +1,162 @@
+"""The state and the uptime of applications, as their checks tell them."""
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from ninja import Path, Query, Router
+from pydantic import BaseModel, Field
+
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.lookup import find
+from mainstay.foundation.api.pagination import Page, cut, decode, encode
+from mainstay.foundation.api.types import Name, Paging, Seconds
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.clock import now
+from mainstay.observe.checks import listing, uptime
+from mainstay.observe.checks.applications import Part, deciding, whole
+from mainstay.observe.checks.courses import LONGEST, courses
+from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.spec import Severity
+
+router = Router()
+DAYS_MOST = LONGEST.days
+ApplicationName = Annotated[Name, Path(description="The application's name.", examples=["shop"])]
+
+
+class ApplicationStatus(BaseModel):
+    """How an application stands."""
+
+    application: str
+    tier: str
+    status: Status
+    reason: str
+    checks: dict[str, int] = Field(description="How many of its checks stand so.", examples=[{"up": 5, "down": 1}])
+
+
+class ShareRow(BaseModel):
+    """What is known of a stretch of time. Pauses, maintenance and time that nobody watched are not known."""
+
+    uptime: float | None = Field(description="From 0 to 1, of the time that is known; null when nothing is.")
+    known_s: Seconds
+    down_s: Seconds
+    degraded_s: Seconds
+
+
+class DayRow(ShareRow):
+    """One calendar day, UTC."""
+
+    day: date
+
+
+class CheckShare(ShareRow):
+    """One check."""
+
+    check: str
+    severity: Severity
+
+
+class Uptime(ShareRow):
+    """The uptime of an application."""
+
+    application: str
+    days: int
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    decided_by: str = Field(description="Severity of the checks that decide; empty without checks.")
+    by_day: list[DayRow] = Field(description="Oldest first; the last is today so far.")
+    checks: list[CheckShare]
+
+
+class UptimeRange(BaseModel):
+    """How far back."""
+
+    days: int = Field(default=30, ge=1, le=DAYS_MOST, description="Calendar days in UTC, today included.")
+
+
+@router.get("/status", auth=needs(Permission.STATUS_VIEW), response=Page[ApplicationStatus])
+def list_statuses(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
+    """List how every application stands now."""
+    applications = Application.objects.order_by("pk")
+    if given.cursor:
+        applications = applications.filter(pk__gt=decode(given.cursor))
+    found = list(applications[: given.limit + 1])
+    states = _states([row.pk for row in found])
+    return cut(found, lambda row: _status(row, states), given.limit, lambda row: encode(row.pk))
+
+
+@router.get("/applications/{name}/status", auth=needs(Permission.STATUS_VIEW), response=ApplicationStatus)
+def get_status(request: HttpRequest, name: ApplicationName) -> dict[str, Any]:
+    """Tell how an application stands now, and why."""
+    application = find(Application.objects.all(), "application", name=name)
+    return _status(application, _states([application.pk]))
+
+
+@router.get("/applications/{name}/uptime", auth=needs(Permission.STATUS_VIEW), response=Uptime)
+def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeRange]) -> dict[str, Any]:
+    """Tell an application's uptime, measured from the journal.
+
+    The checks of the highest severity that it has decide: it is down while one of them is.
+    """
+    application = find(Application.objects.all(), "application", name=name)
+    at = now()
+    since = datetime.combine(at.date() - timedelta(days=given.days - 1), datetime.min.time(), UTC)
+    rows = listing.read(Check.objects.filter(application=application))
+    each = courses(rows, since, at)
+    severity = deciding(row.severity for row in rows)
+    total = uptime.united(
+        (each[row.id] for row in rows if row.severity == severity),
+        (each[row.id] for row in rows if row.severity != severity),
+    )
+    start, end = since.timestamp(), at.timestamp()
+    return _share(uptime.share(total, start, end)) | {
+        "application": application.name,
+        "days": given.days,
+        "since": since,
+        "until": at,
+        "decided_by": severity,
+        "by_day": [
+            {"day": one.day, **_share(one.share)} for one in uptime.by_day(total, at, given.days, UTC)
+        ],
+        "checks": [
+            {"check": row.name, "severity": row.severity, **_share(uptime.share(each[row.id], start, end))}
+            for row in rows
+        ],
+    }
+
+
+States = dict[int, list[Part]]
+
+
+def _states(applications: list[int]) -> States:
+    at = now()
+    open_now = listing.open_windows(at)
+    found: States = {}
+    for row in listing.read(Check.objects.filter(application__in=applications)):
+        part = Part(row.name, row.severity, row.shown(open_now, at).status)
+        found.setdefault(row.application_id, []).append(part)
+    return found
+
+
+def _status(application: Application, states: States) -> dict[str, Any]:
+    parts = states.get(application.pk, [])
+    found = whole(parts)
+    return {
+        "application": application.name,
+        "tier": application.tier,
+        "status": found.status,
+        "reason": found.reason,
+        "checks": dict(Counter(part.status.value for part in parts)),
+    }
+
+
+def _share(share: uptime.Share) -> dict[str, Any]:
+    return {
+        "uptime": share.uptime,
+        "known_s": share.known_s,
+        "down_s": share.down_s,
+        "degraded_s": share.degraded_s,
+    }

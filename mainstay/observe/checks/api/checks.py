@@ -1,0 +1,224 @@
+"""Operations on checks."""
+
+from typing import Annotated, Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from ninja import Body, Query, Router
+from pydantic import Field, StringConstraints, create_model
+
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.api.access import actor_of, needs
+from mainstay.foundation.api.body import Described, Document, read, with_stored_secrets
+from mainstay.foundation.api.lookup import find
+from mainstay.foundation.api.marks import marked
+from mainstay.foundation.api.pagination import Page, cut, decode, encode, page, page_by_time
+from mainstay.foundation.api.problems import not_found
+from mainstay.foundation.api.types import Id, Name, Paging, Search, Time
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.clock import now
+from mainstay.foundation.refusal import Refused
+from mainstay.observe.checks import actions, listing
+from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, PingRow, ResultRow, TryResult, check_row
+from mainstay.observe.checks.api.trying import try_once
+from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.models import Check, Ping, Result
+from mainstay.observe.checks.spec import CheckSpec, Severity
+
+router = Router()
+
+NewCheck = create_model(
+    "NewCheck",
+    __base__=CheckSpec,
+    __doc__="A check as people write it, and the application that it belongs to.",
+    application=(Name, Field(description="Name of the application.", examples=["shop"])),
+)
+
+
+class CheckFilter(Paging):
+    """Which checks."""
+
+    application: Search = Field(default="", description="Name of an application.")
+    status: Status | None = Field(default=None, description="How they stand now.")
+    kind: Search = Field(default="", description="http, heartbeat, tcp, …")
+    severity: Severity | None = None
+    label: Annotated[str, StringConstraints(max_length=301, pattern=r"^([a-zA-Z0-9_-]{1,100}(=[^\x00]*)?)?$")] = Field(
+        default="", description="A label they have (team), or have with this value (team=payments)."
+    )
+    q: Search = Field(default="", description="Words that occur in name, target, application or labels.")
+
+
+class ResultFilter(Paging):
+    """Which results."""
+
+    since: Time | None = Field(default=None, alias="from", description="At this time or later.")
+    until: Time | None = Field(default=None, alias="to", description="Before this time.")
+
+
+@router.get("/checks", auth=needs(Permission.OPERATIONS_VIEW), response=Page[CheckRow])
+def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, Any]:
+    """List checks and how they stand now."""
+    at = now()
+    filters = listing.Filters(
+        application=given.application,
+        status=given.status.value if given.status else "",
+        kind=given.kind,
+        severity=given.severity or "",
+        label=given.label,
+        text=given.q,
+    )
+    found = filters.query()
+    if given.status:
+        found = filters.candidates(found)
+    if given.cursor:
+        found = found.filter(pk__gt=decode(given.cursor))
+    open_now = listing.open_windows(at)
+    some = found.order_by("pk").values_list(*listing.COLUMNS)
+    rows: list[tuple[listing.Row, Any]] = []
+    # A status follows from the time, so the database cannot count it out: rows are looked at until the page is full.
+    for values in some.iterator() if given.status else some[: given.limit + 1]:
+        row = listing.Row(*values)
+        shown = row.shown(open_now, at)
+        if given.status is None or shown.status is given.status:
+            rows.append((row, shown))
+            if len(rows) > given.limit:
+                break
+    return cut(rows, lambda pair: check_row(*pair), given.limit, lambda pair: encode(pair[0].id))
+
+
+@router.post("/checks", auth=needs(Permission.CHECKS_EDIT), response={201: CheckDetail})
+def create_check(
+    request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(NewCheck)]]
+) -> dict[str, Any]:
+    """Create a check. The monitor begins to probe it within a second."""
+    read(NewCheck, body)
+    spec = read(CheckSpec, {name: value for name, value in body.items() if name != "application"})
+    application = Application.objects.filter(name=body["application"]).first()
+    if application is None:
+        raise Refused(f"there is no application {body['application']}", "application")
+    check = actions.put_check(application, spec, actor_of(request), now())
+    response["Location"] = f"/api/v1/checks/{check.pk}"
+    return _detail(check)
+
+
+@router.post("/checks/try", auth=needs(Permission.CHECKS_EDIT), response=TryResult)
+@marked(slow=True, problems=(429,))
+def try_check(request: HttpRequest, body: Body[Annotated[Document, Described(CheckSpec)]]) -> dict[str, Any]:
+    """Probe once, now, and tell what it saw. Nothing is stored.
+
+    The probe is held to the check's `timeout`, to 30 seconds at most. It runs where the API runs, which may see
+    another network than the monitor does.
+    """
+    return try_once(read(CheckSpec, body), settings.ENVIRONMENT)
+
+
+@router.get("/checks/{check_id}", auth=needs(Permission.OPERATIONS_VIEW), response=CheckDetail)
+def get_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
+    """Show a check."""
+    return _detail(_check(check_id))
+
+
+@router.put("/checks/{check_id}", auth=needs(Permission.CHECKS_EDIT), response=CheckDetail)
+def replace_check(request: HttpRequest, check_id: Id, body: Body[Annotated[Document, Described(CheckSpec)]]) -> dict[str, Any]:
+    """Make a check what the body says.
+
+    Send what `spec` of the check shows, changed. A mask (`********`) keeps the secret that is stored at its place. When
+    kind or target change, the check starts anew: an alert of it is resolved, and its state is unknown.
+    """
+    check = _check(check_id)
+    given = dict(body)
+    owner = given.pop("application", check.application.name)
+    if owner != check.application.name:
+        raise Refused(f"the check belongs to {check.application.name} and stays there; create another one", "application")
+    spec = read(CheckSpec, with_stored_secrets(given, check.kind, check.config, settings.SECRET_KEY))
+    return _detail(actions.put_check(check.application, spec, actor_of(request), now(), existing=check))
+
+
+@router.delete("/checks/{check_id}", auth=needs(Permission.CHECKS_EDIT), response={204: None})
+def remove_check(request: HttpRequest, check_id: Id) -> None:
+    """Remove a check and its results. The journal keeps its facts; its alert is resolved."""
+    actions.remove_check(_check(check_id), actor_of(request), now())
+
+
+@router.post("/checks/{check_id}/pause", auth=needs(Permission.MAINTENANCE_EDIT), response=CheckDetail)
+def pause_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
+    """Stop probing and paging. Possible for a check that a file manages, too."""
+    actions.pause(_check(check_id), actor_of(request), now(), paused=True)
+    return _detail(_check(check_id))
+
+
+@router.post("/checks/{check_id}/resume", auth=needs(Permission.MAINTENANCE_EDIT), response=CheckDetail)
+def resume_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
+    """Probe and page again. The check starts anew: what it was before no longer counts."""
+    actions.pause(_check(check_id), actor_of(request), now(), paused=False)
+    return _detail(_check(check_id))
+
+
+@router.get("/checks/{check_id}/results", auth=needs(Permission.OPERATIONS_VIEW), response=Page[ResultRow])
+def list_results(request: HttpRequest, check_id: Id, given: Query[ResultFilter]) -> dict[str, Any]:
+    """List a check's results, the newest first.
+
+    They are kept for `MAINSTAY_RESULTS_KEPT` (48 h); uptime and hourly figures go back further.
+    """
+    _exists(check_id)
+    rows = Result.objects.filter(check_ref=check_id)
+    if given.since is not None:
+        rows = rows.filter(at__gte=given.since)
+    if given.until is not None:
+        rows = rows.filter(at__lt=given.until)
+    return page_by_time(rows, "at", _result, cursor=given.cursor, limit=given.limit)
+
+
+@router.get("/checks/{check_id}/pings", auth=needs(Permission.OPERATIONS_VIEW), response=Page[PingRow])
+def list_pings(request: HttpRequest, check_id: Id, given: Query[Paging]) -> dict[str, Any]:
+    """List a heartbeat's pings, the newest first. They are kept for 90 days."""
+    _exists(check_id)
+    rows = Ping.objects.filter(check_ref=check_id)
+    return page(rows, _ping, cursor=given.cursor, limit=given.limit, newest_first=True)
+
+
+def _check(check_id: int) -> Check:
+    rows = Check.objects.select_related("application", "environment", "component", "state")
+    return find(rows, "check", pk=check_id)
+
+
+def _exists(check_id: int) -> None:
+    if not Check.objects.filter(pk=check_id).exists():
+        raise not_found("check", check_id)
+
+
+def _detail(check: Check) -> dict[str, Any]:
+    at = now()
+    (row,) = listing.read(Check.objects.filter(pk=check.pk))
+    check = _check(check.pk)
+    state = check.state
+    last = None
+    if state.last_at is not None:
+        last = {
+            "at": state.last_at,
+            "health": state.last_health,
+            "duration_s": state.last_duration_s,
+            "code": state.last_code,
+            "message": state.last_message,
+            "facts": state.last_facts,
+        }
+    return check_row(row, row.shown(listing.open_windows(at), at)) | {
+        "fail_after": check.fail_after,
+        "recover_after": check.recover_after,
+        "flapping": state.flapping,
+        "last": last,
+        "ping_url": f"{settings.BASE_URL}/ping/{check.ping_key}" if check.passive else None,
+        "pinged_at": state.pinged_at,
+        "due_at": state.due_at,
+        "spec": actions.shown_spec(check),
+    }
+
+
+def _result(row: Result) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ResultRow.model_fields}
+
+
+def _ping(row: Ping) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in PingRow.model_fields}
+
+

@@ -1,0 +1,320 @@
+"""Forms of alerts: silences, routes, and the question who would be paged."""
+
+import zoneinfo
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from pydantic import ValidationError
+
+from mainstay.foundation.refusal import Refused
+from mainstay.respond.alerts import matchers
+from mainstay.respond.alerts.decide import DAYS, SEVERITIES
+from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.wording import span
+
+DURATIONS = (
+    (1800, "30 minutes"),
+    (3600, "1 hour"),
+    (14_400, "4 hours"),
+    (43_200, "12 hours"),
+    (86_400, "1 day"),
+    (604_800, "1 week"),
+    (2_592_000, "30 days"),
+)
+_DAY_NAMES = dict(zip(DAYS, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), strict=True))
+
+
+def refuse(form: forms.Form, error: Refused, fields: dict[str, str] | None = None) -> None:
+    """Show why an action refused, beside the field it names (`fields` translates names) or above the form."""
+    name = (fields or {}).get(error.field, error.field)
+    if name in form.fields:
+        form.add_error(name, error.detail[:1].upper() + error.detail[1:] + ".")
+    else:
+        form.add_error(None, str(error)[:1].upper() + str(error)[1:] + ".")
+
+
+class SilenceForm(forms.Form):
+    """What is silenced (ticked labels, or labels as text), how long, and why."""
+
+    matchers = forms.CharField(
+        label="Labels",
+        required=False,
+        max_length=2000,
+        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "application=shop, check=storefront"}),
+        help_text="Alerts that have all of these. Names as on an alert’s page, separated by commas.",
+    )
+    starts = forms.DateTimeField(
+        label="From",
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        help_text="Empty: now. In your time zone.",
+    )
+    duration = forms.TypedChoiceField(label="For", coerce=int, choices=DURATIONS, initial=3600)
+    comment = forms.CharField(
+        label="Reason",
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="For whoever wonders at night.",
+    )
+
+    def __init__(self, data: Any = None, *, ticked: Iterable[str] = (), **given: Any) -> None:
+        super().__init__(data, **given)
+        self.ticked = list(ticked)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        try:
+            text = [values.get("matchers", ""), *self.ticked]
+            values["match"] = matchers.read("\n".join(part for part in text if part))
+        except Refused as error:
+            refuse(self, error)
+            return values
+        if not values["match"]:
+            self.add_error("matchers", "Name at least one label: a silence without any would hide everything.")
+        return values
+
+
+class RouteForm(forms.Form):
+    """A route as `RouteSpec` has it."""
+
+    name = forms.CharField(
+        required=False, max_length=100, help_text="Letters, digits, - and _. Empty: made from what it matches."
+    )
+    severity = forms.MultipleChoiceField(
+        required=False,
+        label="Severity is",
+        choices=[(name, name) for name in reversed(SEVERITIES)],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None ticked: any.",
+    )
+    match = forms.CharField(
+        required=False,
+        label="And labels are",
+        widget=forms.Textarea(
+            attrs={"rows": 3, "class": "mono", "placeholder": "application = shop | billing\nenvironment = production"}
+        ),
+        help_text="One label per line; several accepted values separated by |. Empty: every alert.",
+    )
+    notify = forms.MultipleChoiceField(
+        required=False, label="Notify", widget=forms.CheckboxSelectMultiple, help_text="All of them are told."
+    )
+    fallback = forms.CharField(
+        required=False,
+        help_text="Names of channels, in order. Each is tried when the one before does not answer.",
+        widget=forms.TextInput(attrs={"placeholder": "sms, phone"}),
+    )
+    remind_every = forms.CharField(
+        required=False,
+        label="Remind every",
+        max_length=20,
+        widget=forms.TextInput(attrs={"placeholder": "15m"}),
+        help_text="Page again so often until somebody acknowledges: 30s, 15m, 2h. Empty: page once.",
+    )
+    also = forms.BooleanField(
+        required=False,
+        label="Go on to the next route after this one",
+        help_text="Else the first route that matches decides alone.",
+    )
+    days = forms.MultipleChoiceField(
+        required=False,
+        label="Only on",
+        choices=list(_DAY_NAMES.items()),
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None ticked and no hours: always.",
+    )
+    begin = forms.TimeField(
+        required=False, label="from", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+    )
+    end = forms.TimeField(required=False, label="to", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
+    timezone = forms.CharField(
+        required=False, label="in the time zone", max_length=64, widget=forms.TextInput(attrs={"list": "zones"})
+    )
+
+    def __init__(self, data: Any = None, *, channels: Iterable[tuple[str, str]] = (), **given: Any) -> None:
+        super().__init__(data, **given)
+        choices = [(name, f"{name} ({target})" if target else name) for name, target in channels]
+        notify = self.fields["notify"]
+        assert isinstance(notify, forms.MultipleChoiceField)
+        notify.choices = choices
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if self.errors:
+            return values
+        try:
+            values["spec"] = RouteSpec.model_validate(self._document(values))
+        except Refused as error:
+            refuse(self, error)
+        except ValidationError as error:
+            for found in error.errors(include_url=False):
+                where = str(found["loc"][0]) if found["loc"] else ""
+                where = {"hours": str(found["loc"][1]) if len(found["loc"]) > 1 else "days"}.get(where, where)
+                where = {"from": "begin", "to": "end"}.get(where, where)
+                self.add_error(where if where in self.fields else None, _plain(found["msg"]))
+        return values
+
+    def _document(self, values: dict[str, Any]) -> dict[str, Any]:
+        match = _match(values["match"])
+        if values["severity"]:
+            if "severity" in match:
+                raise Refused("severity is ticked above already", "match")
+            match = {"severity": values["severity"] if len(values["severity"]) > 1 else values["severity"][0], **match}
+        document: dict[str, Any] = {
+            "match": match,
+            "notify": values["notify"],
+            "fallback": [name for name in values["fallback"].replace(",", " ").split() if name],
+            "also": values["also"],
+        }
+        if values["name"]:
+            document["name"] = values["name"]
+        if values["remind_every"]:
+            document["remind_every"] = values["remind_every"]
+        if values["days"] or values["begin"] or values["end"]:
+            document["hours"] = {
+                "from": f"{values['begin']:%H:%M}" if values["begin"] else "00:00",
+                "to": f"{values['end']:%H:%M}" if values["end"] else "00:00",
+                "timezone": values["timezone"] or "UTC",
+            } | ({"days": values["days"]} if values["days"] else {})
+        return document
+
+
+def _plain(message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _match(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        name, is_pair, value = line.partition("=")
+        values = [part.strip() for part in value.split("|") if part.strip()]
+        if not is_pair or not values:
+            raise Refused(f"{line.strip()!r} is not name = value", "match")
+        if name.strip() in found:
+            raise Refused(f"{name.strip()} is given twice; separate its values by |", "match")
+        found[name.strip()] = values if len(values) > 1 else values[0]
+    return found
+
+
+def route_initial(row: Route) -> dict[str, Any]:
+    """Return what the form shows of a stored route."""
+    match = dict(row.match)
+    severity = match.get("severity", [])
+    severity = [severity] if isinstance(severity, str) else list(severity)
+    if all(value in SEVERITIES for value in severity):
+        match.pop("severity", None)
+    else:
+        severity = []
+    times = row.times or {}
+    return {
+        "name": row.name,
+        "severity": severity,
+        "match": "\n".join(
+            f"{name} = {value if isinstance(value, str) else ' | '.join(value)}" for name, value in match.items()
+        ),
+        "notify": row.notify,
+        "fallback": ", ".join(row.fallback),
+        "remind_every": short(row.remind_every_s) if row.remind_every_s else "",
+        "also": row.also,
+        "days": times.get("days", []),
+        "begin": times.get("from", ""),
+        "end": times.get("to", ""),
+        "timezone": times.get("timezone", ""),
+    }
+
+
+def short(seconds: float) -> str:
+    """Return a duration as people type it: 90s, 15m, 2h."""
+    for unit_s, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= unit_s and seconds % unit_s == 0:
+            return f"{int(seconds // unit_s)}{unit}"
+    return f"{seconds:g}s"
+
+
+def shown_hours(times: dict[str, Any]) -> str:
+    """Return a route's hours in words: "Mon–Fri 08:00–18:00 Europe/Berlin"; empty when it is always open."""
+    if not times:
+        return ""
+    days = [day for day in DAYS if day in times["days"]]
+    places = [DAYS.index(day) for day in days]
+    together = len(days) > 2 and places == list(range(places[0], places[-1] + 1))
+    words = (
+        "daily"
+        if len(days) == 7
+        else f"{_DAY_NAMES[days[0]]}–{_DAY_NAMES[days[-1]]}"
+        if together
+        else ", ".join(_DAY_NAMES[d] for d in days)
+    )
+    clock = "all day" if times["from"] == times["to"] else f"{times['from']}–{times['to']}"
+    return f"{words} {clock} {times['timezone']}"
+
+
+def shown_reminder(seconds: float | None) -> str:
+    """Return how often a route reminds, in words; empty when it does not."""
+    return span(seconds) if seconds else ""
+
+
+class TesterForm(forms.Form):
+    """Labels of an alert that might be, and when."""
+
+    severity = forms.ChoiceField(choices=[(name, name) for name in reversed(SEVERITIES)], required=False)
+    application = forms.ChoiceField(required=False)
+    environment = forms.CharField(
+        required=False, max_length=100, widget=forms.TextInput(attrs={"placeholder": "production"})
+    )
+    check_name = forms.CharField(
+        required=False, label="Check", max_length=100, widget=forms.TextInput(attrs={"placeholder": "storefront"})
+    )
+    labels = forms.CharField(
+        required=False,
+        label="Further labels",
+        max_length=2000,
+        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "team=payments"}),
+    )
+    at = forms.DateTimeField(
+        required=False,
+        label="At",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="Empty: now.",
+    )
+
+    def __init__(self, data: Any = None, *, applications: Iterable[str] = (), **given: Any) -> None:
+        super().__init__(data, **given)
+        application = self.fields["application"]
+        assert isinstance(application, forms.ChoiceField)
+        application.choices = [("", "any"), *((name, name) for name in applications)]
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        try:
+            found = matchers.read(values.get("labels", ""), "labels")
+        except Refused as error:
+            refuse(self, error)
+            return values
+        given = {"severity": values.get("severity") or SEVERITIES[-1], "application": values.get("application")}
+        given |= {"environment": values.get("environment"), "check": values.get("check_name")}
+        values["all"] = {**found, **{name: value for name, value in given.items() if value}}
+        return values
+
+
+def moment(value: datetime | None, now: datetime) -> datetime:
+    """Return a time from a form, or `now`; both aware."""
+    if value is None:
+        return now
+    return value if value.tzinfo else timezone.make_aware(value)
+
+
+def zones() -> list[str]:
+    """Return the names of all time zones."""
+    return sorted(zoneinfo.available_timezones())
+
+
+def until(starts: datetime, seconds: int) -> datetime:
+    """Return when a silence of `seconds` ends."""
+    return starts + timedelta(seconds=seconds)

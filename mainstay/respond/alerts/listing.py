@@ -1,0 +1,135 @@
+"""The list of alerts: filtered by URL, open ones first, fast whatever has gathered."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.http import QueryDict
+from django.urls import reverse
+
+from mainstay.respond.alerts.actions import silences
+from mainstay.respond.alerts.decide import SEVERITIES, SilenceFacts, silenced_by
+from mainstay.respond.alerts.models import Alert
+from mainstay.web import rows
+from mainstay.web.scales import NBSP
+
+STATES = ("firing", "acknowledged", "silenced", "resolved")
+OPEN_SHOWN = 200
+_WEIGHT = Case(
+    *(When(severity=name, then=Value(weight)) for weight, name in enumerate(SEVERITIES, 1)),
+    default=Value(0),
+    output_field=IntegerField(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What the list is narrowed to; empty means any."""
+
+    state: str = ""
+    severity: str = ""
+    application: str = ""
+    q: str = ""
+
+    @classmethod
+    def of(cls, given: QueryDict) -> "Filter":
+        """Read a query string; an unknown state or severity counts as none."""
+        values = {field.name: given.get(field.name, "").replace("\0", "").strip()[:100] for field in fields(cls)}
+        values["state"] = values["state"] if values["state"] in {*STATES, "open"} else ""
+        values["severity"] = values["severity"] if values["severity"] in SEVERITIES else ""
+        return cls(**values)
+
+
+def matching(wanted: Filter, active: Iterable[SilenceFacts], now: datetime) -> QuerySet[Alert]:
+    """Return the alerts that `wanted` describes, unordered."""
+    found = Alert.objects.select_related("application")
+    if wanted.state == "resolved":
+        found = found.filter(ended_at__isnull=False)
+    elif wanted.state:
+        found = found.filter(ended_at=None)
+    if wanted.state == "acknowledged":
+        found = found.filter(acknowledged_at__isnull=False)
+    elif wanted.state in {"firing", "silenced"}:
+        found = found.filter(acknowledged_at=None)
+        covered = silenced_ids(active, now)
+        found = found.filter(pk__in=covered) if wanted.state == "silenced" else found.exclude(pk__in=covered)
+    if wanted.severity:
+        found = found.filter(severity=wanted.severity)
+    if wanted.application:
+        found = found.filter(application__name=wanted.application)
+    for word in wanted.q.split()[:6]:
+        found = found.filter(Q(name__icontains=word) | Q(summary__icontains=word))
+    return found
+
+
+def silenced_ids(active: Iterable[SilenceFacts], now: datetime) -> list[int]:
+    """Return the open alerts that a silence covers. Without silences nothing is read."""
+    active = list(active)
+    if not active:
+        return []
+    labels = Alert.objects.filter(ended_at=None, acknowledged_at=None).values_list("pk", "labels")
+    return [number for number, found in labels if silenced_by(found, active, now)]
+
+
+def open_first(found: QuerySet[Alert]) -> list[Alert]:
+    """Return the open alerts of `found`, the gravest and newest first, at most `OPEN_SHOWN` + 1."""
+    return list(found.filter(ended_at=None).order_by(_WEIGHT.desc(), "-pk")[: OPEN_SHOWN + 1])
+
+
+def shown_state(alert: Alert, active: Iterable[SilenceFacts], now: datetime) -> str:
+    """Return firing, acknowledged, silenced or resolved."""
+    state = alert.state
+    return "silenced" if state == "firing" and silenced_by(alert.labels, active, now) else state
+
+
+def table(alerts: Iterable[Alert], active: Iterable[SilenceFacts], now: datetime) -> str:
+    """Return table rows as HTML."""
+    active = list(active)
+    return rows.join(_row(alert, shown_state(alert, active, now), now) for alert in alerts)
+
+
+def _row(alert: Alert, state: str, now: datetime) -> str:
+    summary = alert.summary.replace("\n", " ")
+    if alert.ended_at is not None:
+        lasted = rows.write_duration((alert.ended_at - alert.started_at).total_seconds())
+        summary = f"lasted {lasted}{NBSP}· {summary}" if summary else f"lasted {lasted}"
+    return rows.alert_row(
+        href=reverse("alert", args=[alert.pk]),
+        name=alert.name,
+        state=state,
+        now=now,
+        severity=alert.severity,
+        summary=summary,
+        application=alert.application.name if alert.application else alert.labels.get("application", ""),
+        environment=alert.environment,
+        since=alert.started_at,
+        owner=alert.acknowledged_by,
+        routes=", ".join(alert.paged_channels),
+    )
+
+
+def headline(now: datetime, active: Iterable[SilenceFacts]) -> tuple[str, str]:
+    """Return what the page answers: is anything wrong, and does somebody have it?"""
+    counts = {
+        row["severity"]: (row["all"], row["free"])
+        for row in Alert.objects.filter(ended_at=None)
+        .values("severity")
+        .annotate(all=Count("pk"), free=Count("pk", filter=Q(acknowledged_at=None)))
+    }
+    total = sum(every for every, _ in counts.values())
+    if not total:
+        return "Nothing is firing.", ""
+    quiet = len(silenced_ids(active, now))
+    free = sum(unowned for _, unowned in counts.values()) - quiet
+    parts = [f"{counts[name][0]} {name}" for name in reversed(SEVERITIES) if name in counts]
+    if quiet:
+        parts.append(f"{quiet} silenced")
+    if free <= 0:
+        have = "somebody has it" if total == 1 else "each is in somebody's hands"
+        have = have if not quiet else "none waits for anybody"
+    elif total == 1:
+        have = "nobody has it"
+    else:
+        have = "nobody has any" if free == total else f"nobody has {free} of them"
+    return f"{total} alert{' is' if total == 1 else 's are'} open, {have}.", " · ".join(parts)

@@ -1,0 +1,102 @@
+"""What the page of channels says of each: does it reach anybody, and if not, what does the receiver answer?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Min, OuterRef, Q, Subquery
+
+from mainstay.respond.delivery.models import Channel, Delivery
+
+WAITING = ("queued", "sending")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One channel and how it does.
+
+    `state`: paused, failing, sending, delivered, or unknown (nothing was ever sent). `since`: of the oldest message
+    that fails. `answer`: the receiver's last.
+    """
+
+    channel: Channel
+    state: str
+    word: str
+    waiting: int
+    since: datetime | None
+    answer: str
+    delivered_at: datetime | None
+    kind: str
+
+
+def standings(kinds: dict[str, str]) -> list[Standing]:
+    """Return all channels by name, in a fixed number of queries.
+
+    Args:
+        kinds: name of a kind → what people call it.
+    """
+    mine = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-pk")
+    channels = Channel.objects.annotate(
+        delivered_at=Subquery(mine.filter(status="delivered").values("delivered_at")[:1]),
+        last_answer=Subquery(mine.filter(status="delivered").values("answer")[:1]),
+    ).order_by("name")
+    waiting = {
+        row["channel"]: row
+        for row in Delivery.objects.filter(status__in=WAITING, channel__isnull=False)
+        .values("channel")
+        .annotate(
+            count=Count("pk"),
+            failing=Count("pk", filter=Q(attempts__gt=0)),
+            since=Min("created_at", filter=Q(attempts__gt=0)),
+            oldest=Min("pk", filter=Q(attempts__gt=0)),
+        )
+    }
+    answers = dict(
+        Delivery.objects.filter(pk__in=[row["oldest"] for row in waiting.values() if row["oldest"]]).values_list(
+            "pk", "answer"
+        )
+    )
+    return [_standing(channel, waiting.get(channel.pk, {}), answers, kinds) for channel in channels]
+
+
+def _standing(channel: Channel, row: dict[str, object], answers: dict[int, str], kinds: dict[str, str]) -> Standing:
+    count = row.get("count", 0)
+    assert isinstance(count, int)
+    delivered_at: datetime | None = getattr(channel, "delivered_at", None)
+    answer: str = getattr(channel, "last_answer", None) or ""
+    since, oldest = row.get("since"), row.get("oldest")
+    if row.get("failing"):
+        state, word = "failed", "failing"
+        answer = answers.get(oldest, "") if isinstance(oldest, int) else ""
+    elif count:
+        state, word = "sending", "sending"
+    elif delivered_at is not None:
+        state, word = "delivered", "delivers"
+    else:
+        state, word = "unknown", "never used"
+    if channel.paused:
+        state, word = "paused", "paused"
+    shown_since = since if isinstance(since, datetime) else None
+    kind = kinds.get(channel.kind, channel.kind)
+    return Standing(channel, state, word, count, shown_since, answer, delivered_at, kind)
+
+
+def headline(found: Sequence[Standing], routes: int) -> str:
+    """Return what the page answers: would a page reach anybody now?"""
+    if not found:
+        return "Nobody can be paged yet: there is no channel."
+    failing = [row for row in found if row.state == "failed"]
+    paused = [row for row in found if row.state == "paused"]
+    if failing:
+        names = ", ".join(row.channel.name for row in failing[:3])
+        return f"{names} {'does' if len(failing) == 1 else 'do'} not reach anybody." if len(failing) < 4 else f"{len(failing)} of {len(found)} channels reach nobody."
+    if not routes:
+        return "Nobody is paged yet: no route leads to a channel."
+    if len(paused) == len(found):
+        return "Every channel is paused: pages wait."
+    proven = [row for row in found if row.state in {"delivered", "sending"}]
+    if not proven:
+        return "No channel has delivered anything yet: send a test."
+    if len(proven) == len(found):
+        return "The channel delivers." if len(found) == 1 else f"All {len(found)} channels deliver."
+    return f"{len(proven)} of {len(found)} channels deliver."

@@ -1,0 +1,112 @@
+"""Recording what became of a send: the attempt, and what follows from it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mainstay.foundation.accounts.actor import program
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.respond.delivery import facts
+from mainstay.respond.delivery.kinds.base import Receipt
+from mainstay.respond.delivery.message import Message
+from mainstay.respond.delivery.models import Attempt, Delivery, Thread
+from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, owe, retry_at
+
+WORKER = program("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One send that has ended: of which delivery, when it began, how long it took, what the receiver said."""
+
+    delivery: int
+    at: datetime
+    duration_s: float
+    receipt: Receipt
+
+
+@transaction.atomic
+def record(sent: Sent) -> None:
+    """Record one attempt and what follows from it: delivered, tried again later, handed to a fallback as well."""
+    delivery = Delivery.objects.select_related("channel").filter(pk=sent.delivery).first()
+    if delivery is None or delivery.status == "delivered":
+        return
+    receipt, now = sent.receipt, sent.at + timedelta(seconds=sent.duration_s)
+    Attempt.objects.create(
+        delivery=delivery, at=sent.at, duration_s=sent.duration_s, outcome=receipt.outcome, answer=receipt.answer
+    )
+    if receipt.state and delivery.channel is not None:
+        Thread.objects.update_or_create(
+            channel=delivery.channel, thread=delivery.thread, defaults={"state": dict(receipt.state), "updated_at": now}
+        )
+    delivery.attempts += 1
+    delivery.answer = receipt.answer
+    delivery.claimed_by = delivery.claimed_until = None
+    subject = _subject(delivery)
+    if receipt.outcome == "delivered":
+        delivery.status, delivery.delivered_at = "delivered", now
+        write(
+            facts.PAGE_DELIVERED,
+            subject,
+            WORKER,
+            now,
+            event=delivery.event,
+            channel=delivery.channel_name,
+            seconds=round((now - delivery.created_at).total_seconds(), 3),
+            attempt=delivery.attempts,
+            delivery=delivery.pk,
+        )
+    else:
+        refused = receipt.outcome == "refused"
+        delivery.status = "queued"
+        delivery.due_at = retry_at(now, delivery.attempts, receipt.retry_after_s, refused=refused)
+        if delivery.attempts in TOLD_AT_ATTEMPTS or delivery.attempts % 100 == 0:
+            write(
+                facts.PAGE_FAILING,
+                subject,
+                WORKER,
+                now,
+                event=delivery.event,
+                channel=delivery.channel_name,
+                answer=receipt.answer[:500],
+                attempt=delivery.attempts,
+                delivery=delivery.pk,
+            )
+        if delivery.fallback and (refused or delivery.attempts >= FALL_BACK_AFTER_ATTEMPTS):
+            _fall_back(delivery, now)
+    delivery.save(
+        update_fields=[
+            "status",
+            "delivered_at",
+            "due_at",
+            "attempts",
+            "answer",
+            "claimed_by",
+            "claimed_until",
+            "fallback",
+        ]
+    )
+
+
+def _fall_back(delivery: Delivery, now: datetime) -> None:
+    """Also send it by the next channel. This one is still tried: it may be the one that is read."""
+    to, *rest = delivery.fallback
+    delivery.fallback = []
+    owed = owe(Message.from_json(delivery.message), [to], _subject(delivery), now, fallback=rest, fallback_of=delivery)
+    if owed.deliveries:
+        write(
+            facts.PAGE_FELL_BACK,
+            _subject(delivery),
+            WORKER,
+            now,
+            event=delivery.event,
+            channel=delivery.channel_name,
+            to=to,
+            delivery=owed.deliveries[0].pk,
+        )
+
+
+def _subject(delivery: Delivery) -> Subject:
+    kind, _, number = delivery.subject.partition(":")
+    return Subject(kind, int(number), delivery.subject_name, delivery.application)

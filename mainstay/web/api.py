@@ -1,0 +1,44 @@
+"""`/api/v1/`: the operations of all wings, composed; and Mainstay's own metrics."""
+
+from django.http import HttpResponse
+from django.urls import path, re_path
+
+from mainstay import __version__
+from mainstay.config.api import router as config
+from mainstay.foundation.accounts.api import router as people
+from mainstay.foundation.api.door import Api, nothing_here
+from mainstay.foundation.api.problems import answers, problem_response
+from mainstay.foundation.catalog.api import router as catalog
+from mainstay.foundation.journal.api import router as journal
+from mainstay.observe.checks.api import router as checks
+from mainstay.observe.checks.windows import BadWindow
+from mainstay.respond.alerts.api import router as alerts
+from mainstay.respond.delivery.api import router as delivery
+from mainstay.web.selfmetrics import metrics
+
+DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this document is its reference.
+
+- Sign in with `Authorization: Bearer <token>`.
+- Lists are pages: `{"items": […], "next": "…"}`; pass `next` as `cursor` until it is null.
+- Errors are problem documents (RFC 9457).
+- `Idempotency-Key` on POST makes a repetition harmless.
+- Times are RFC 3339 in UTC, durations in seconds (or, in what people write, `800ms`, `5s`, `2h`).
+"""
+
+api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
+for router in (catalog, checks, alerts, delivery, journal, people, config):
+    api.add_router("", router)
+
+
+def _bad_window(error: Exception) -> HttpResponse:
+    field, _, detail = str(error).partition(": ")
+    return problem_response(422, f"{error}.", [{"pointer": f"/{field.split(',')[0]}", "detail": detail}])
+
+
+answers(BadWindow, _bad_window)
+
+urlpatterns = [
+    path("metrics", metrics, name="metrics"),
+    path("api/v1/", api.urls),
+    re_path(r"^api(/|$)", nothing_here),
+]

@@ -1,0 +1,223 @@
+"""The whole program in trouble: the disk full, the database locked, the port taken, processes killed; nothing is lost."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.parts import Receiver, Target
+from tests.program import ROOT, Program, until
+
+pytestmark = pytest.mark.slow
+PING = "7d1f4c52-1b0f-4a6e-9d0c-5f3f2f6f1a11"
+
+
+def configuration(target: Target, receiver: Receiver) -> str:
+    """Return a file with one check, one heartbeat, one channel."""
+    return yaml.safe_dump(
+        {
+            "applications": [
+                {
+                    "name": "shop",
+                    "checks": [
+                        {
+                            "name": "page",
+                            "http": {"url": f"http://127.0.0.1:{target.port}/page"},
+                            "every": "1s",
+                            "fail_after": 2,
+                            "recover_after": 2,
+                            "severity": "critical",
+                        },
+                        {"name": "job", "heartbeat": {"every": "1d", "grace": "1m", "key": PING}},
+                    ],
+                }
+            ],
+            "channels": [{"name": "ops", "webhook": {"url": f"http://127.0.0.1:{receiver.port}/hook"}}],
+            "routes": [{"match": {"severity": "critical"}, "notify": ["ops"]}],
+        }
+    )
+
+
+@pytest.fixture
+def parts() -> Iterator[tuple[Target, Receiver]]:
+    """A target to watch and a receiver of pages."""
+    target, receiver = Target(), Receiver()
+    target.start()
+    receiver.start()
+    yield target, receiver
+    target.stop()
+    receiver.stop()
+
+
+def ping(program: Program, signal_: str = "", timeout_s: float = 30) -> int:
+    """Report to the heartbeat; return the status of the answer."""
+    try:
+        with urllib.request.urlopen(f"{program.url}/ping/{PING}{signal_}", timeout=timeout_s) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def health_of(program: Program, name: str) -> str:
+    """Return what the database says of a check."""
+    file = program.home / "var" / "mainstay.sqlite3"
+    with sqlite3.connect(file, timeout=20) as database:
+        row = database.execute(
+            "SELECT s.health FROM checks_check c JOIN checks_checkstate s ON s.check_ref_id = c.id WHERE c.name = ?",
+            (name,),
+        ).fetchone()
+    database.close()
+    return str(row[0]) if row else ""
+
+
+def statuses(receiver: Receiver) -> list[str]:
+    """Return what the receiver heard, in order."""
+    return [page.status for page in list(receiver.pages)]
+
+
+def test_a_locked_database_delays_but_loses_nothing(tmp_path: Path, parts: tuple[Target, Receiver]) -> None:
+    target, receiver = parts
+    program = Program(tmp_path / "program")
+    file = tmp_path / "file.yaml"
+    file.write_text(configuration(target, receiver))
+    try:
+        program.start("--apply", str(file))
+        until(lambda: health_of(program, "page") == "up", "the check is up")
+        lock = sqlite3.connect(tmp_path / "program" / "var" / "mainstay.sqlite3", timeout=20, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        target.down = {"page"}
+        time.sleep(6)  # two failures and more pass while nobody can write
+        assert not receiver.pages
+        lock.execute("ROLLBACK")
+        lock.close()
+        until(lambda: statuses(receiver) == ["firing"], "the page that was owed")
+        assert ping(program) == 200
+        until(program.healthy, "healthy again")
+        program.command("journal", "verify")
+    finally:
+        program.stop()
+
+
+def test_a_full_disk_is_told_and_once_there_is_room_everything_goes_on(
+    tmp_path: Path, parts: tuple[Target, Receiver]
+) -> None:
+    target, receiver = parts
+    home = tmp_path / "small"
+    home.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(home)], check=False).returncode
+    ):
+        pytest.skip("needs the right to mount a small file system")
+    program = Program(tmp_path / "program", extra={"MAINSTAY_HOME": str(home / "var")})
+    file = tmp_path / "file.yaml"
+    file.write_text(configuration(target, receiver))
+
+    def health() -> str:
+        with sqlite3.connect(f"file:{home}/var/mainstay.sqlite3?mode=ro", uri=True, timeout=20) as database:
+            row = database.execute("SELECT health FROM checks_checkstate ORDER BY check_ref_id").fetchone()
+        database.close()
+        return str(row[0])
+
+    try:
+        program.start("--apply", str(file))
+        until(lambda: health() == "up", "the check is up")
+        filler = home / "filler"
+        with filler.open("wb", buffering=0) as file_handle:
+            try:
+                while True:
+                    file_handle.write(b"\0" * 4096)
+            except OSError:
+                pass
+        # What space the log of the database still has is used up by pings; then they are refused, not swallowed.
+        until(lambda: ping(program) == 503, "pings are refused", within_s=60, every_s=0.01)
+        target.down = {"page"}
+        until(lambda: not program.healthy(), "healthz says so", within_s=30)
+        assert "the database refuses" in program.log or "database says" in program.log
+        assert not receiver.pages
+        filler.unlink()
+        until(lambda: statuses(receiver) == ["firing"], "the page that was owed", within_s=60)
+        until(lambda: ping(program) == 200, "pings are taken again")
+        until(program.healthy, "healthy again")
+        program.command("journal", "verify")
+    finally:
+        program.stop()
+        subprocess.run(["umount", str(home)], check=False)
+
+
+def test_a_clean_stop_takes_less_than_five_seconds_and_leaves_nothing_running(
+    tmp_path: Path, parts: tuple[Target, Receiver]
+) -> None:
+    program = Program(tmp_path / "program")
+    program.start()
+    children = program.children()
+    assert set(children) == {"web", "monitor", "worker"}
+    assert program.stop() < 5
+    assert program.process is not None
+    assert program.process.returncode == 0
+    assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_second_instance_is_refused_with_a_clear_message(tmp_path: Path) -> None:
+    program = Program(tmp_path / "program")
+    try:
+        program.start()
+        second = subprocess.run(
+            [sys.executable, "-m", "mainstay", "up"],
+            env=program.environ(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert "is in use by process" in second.stderr
+        other = program.environ() | {"MAINSTAY_HOME": str(tmp_path / "other")}
+        third = subprocess.run(
+            [sys.executable, "-m", "mainstay", "up"], env=other, cwd=ROOT, capture_output=True, text=True, timeout=30
+        )
+        assert third.returncode == 1
+        assert f"cannot listen on 127.0.0.1:{program.port}" in third.stderr
+        assert "MAINSTAY_PORT" in third.stderr
+    finally:
+        program.stop()
+
+
+def test_what_is_killed_comes_back_and_the_supervisors_death_ends_all(tmp_path: Path) -> None:
+    program = Program(tmp_path / "program")
+    try:
+        program.start()
+        before = program.children()
+        for role in before:
+            assert program.kill(role)
+        until(
+            lambda: (
+                set(program.children()) == set(before) and not set(program.children().values()) & set(before.values())
+            ),
+            "all are back",
+        )
+        until(program.healthy, "healthy again")
+        children = program.children()
+        assert program.process is not None
+        os.kill(program.process.pid, signal.SIGKILL)
+        program.process.wait(5)
+        until(lambda: not [pid for pid in children.values() if _runs(pid)], "the children have ended", within_s=10)
+        program.start()
+    finally:
+        program.stop()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
