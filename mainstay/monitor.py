@@ -21,13 +21,13 @@ from mainstay.foundation.secrets import LostKey
 from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
-from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.figures import serve
+from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.models import Check, CheckState, Ping
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.checks.standing import graph
 from mainstay.observe.checks.targets import policy
-from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.watch import Observation, Watch, Watched
 
 log = logging.getLogger("mainstay.monitor")
@@ -47,8 +47,10 @@ def run(_args: argparse.Namespace) -> int:
     runner.stop_on_signals()
     runner.start()
     monitor.prober.start()
+    server = serve(environment.host, environment.monitor_port, monitor.prober.figures)
     log.info("watching")
     runner.wait()
+    server.shutdown()
     monitor.prober.stop(2.0)
     monitor.finish(runner.process_id)
     runner.goodbye()
@@ -215,5 +217,5 @@ def _watched(check: Check, settings: BaseModel) -> Watched:
         started_at=state.started_at,
         blocked_by=state.blocked_by_id,
     )
-    watched.due_at = state.due_at or arrivals.first_due(watched)
+    watched.due_at = arrivals.due_on_loading(watched, state.due_at, now())
     return watched

@@ -138,7 +138,10 @@ def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 
 
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+    style = "|" if "\n" in data else None
+    if any(end in data for end in "\x85\u2028\u2029"):  # line ends to YAML 1.1: only escapes keep them
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
 def _fits(data: Any) -> bool:

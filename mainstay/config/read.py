@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from mainstay.config.problems import BadFile, Problem, Problems
+from mainstay.foundation.secrets import MASK
 
 MOST_BYTES = 5_000_000
 MOST_DEPTH = 40
@@ -172,11 +173,21 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mend = "check quotes, brackets, colons and indentation here and just before"
     if any("{" in lines[n] and "${" in lines[n] for n in (line, line - 1) if 0 <= n < len(lines)):
         mend = 'inside { } and [ ] put ${NAME} in quotes: "${NAME}"'
+    if 0 <= line < len(lines) and MASK in lines[line]:
+        mend = f'put the mask in quotes: "{MASK}"'
     return Problem(line + 1, column + 1, "", f"not YAML: {detail}; {mend}")
 
 
 def _indented_by_tab(line: str) -> bool:
     return "\t" in line[: len(line) - len(line.lstrip())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+    line: int
+    column: int
+    merges: bool  # a plain `<<`
 
 
 @dataclass(slots=True)
@@ -189,7 +200,7 @@ class _Reader:
     open: list[Node] = field(default_factory=list)
     anchors: dict[str, Node] = field(default_factory=dict)
     names: list[str | None] = field(default_factory=list)  # anchors of the open nodes
-    keys: list[tuple[str, int, int] | None] = field(default_factory=list)  # of the open mappings
+    keys: list["_Key | None"] = field(default_factory=list)  # of the open mappings
 
     def take(self, event: Any) -> None:
         match event:
@@ -219,7 +230,7 @@ class _Reader:
     def _scalar(self, event: Any) -> None:
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if self._wants_key():
-            self._key(event, event.value, line, column)
+            self._key(event, event.value, line, column, plain=bool(event.implicit[0]))
             return
         self._count(event, 1)
         if event.tag not in (None, "!", _STRING_TAG):
@@ -277,11 +288,11 @@ class _Reader:
     def _wants_key(self) -> bool:
         return bool(self.open) and isinstance(self.open[-1], Mapping) and self.keys[-1] is None
 
-    def _key(self, event: Any, key: str, line: int, column: int) -> None:
+    def _key(self, event: Any, key: str, line: int, column: int, *, plain: bool = True) -> None:
         self._count(event, 1)
         if not key or "\0" in key:
             self._refuse(event, "a key is missing before the colon")
-        self.keys[-1] = (key, line, column)
+        self.keys[-1] = _Key(key, line, column, merges=plain and key == "<<")
 
     def _put(self, event: Any, node: Node) -> None:
         if not self.open:
@@ -297,13 +308,13 @@ class _Reader:
             self.keys[-1] = None
             if key is None:
                 return
-            name, line, column = key
-            if name == "<<":
+            entry = Entry(key.line, key.column, node)
+            if key.merges:
                 holder.merged.append(node)
-            elif name in holder.entries:
-                holder.repeated.append((name, Entry(line, column, node)))
+            elif key.name in holder.entries:
+                holder.repeated.append((key.name, entry))
             else:
-                holder.entries[name] = Entry(line, column, node)
+                holder.entries[key.name] = entry
 
     def _merge(self, node: Mapping) -> None:
         """What `<<` brings is overridden by what stands in the mapping itself (https://yaml.org/type/merge.html)."""

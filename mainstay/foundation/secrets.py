@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, SecretStr
 
-from mainstay.foundation.environment import Environment
+from mainstay.foundation.environment import BadEnvironment, Environment
 
 SEALED_PREFIX = "sealed:v1:"
 MASK = "********"
@@ -36,7 +36,10 @@ def secret_key(environment: Environment) -> str:
     path = environment.secret_key_file
     if not path.exists():
         make_key(path)
-    return path.read_text(encoding="ascii").strip()
+    key = path.read_text(encoding="ascii").strip()
+    if not key:
+        raise BadEnvironment(f"MAINSTAY_SECRET_KEY_FILE: {path} is empty. Restore it, or remove it to get a new key.")
+    return key
 
 
 def make_key(path: Path) -> None:
@@ -143,7 +146,8 @@ def _seal_in(value: Any, data: Any, key: str) -> Any:
         return {name: _seal_in(value.get(name), item, key) for name, item in data.items()}
     if isinstance(value, list | tuple) and isinstance(data, list):
         return [_seal_in(one, item, key) for one, item in zip(value, data, strict=True)]
-    return data
+    # Plain text that looks like a sealed one would not be opened as what it is.
+    return seal(data, key) if is_sealed(data) else data
 
 
 def keep_masked(given: Any, stored: Any, key: str) -> Any:

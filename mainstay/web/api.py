@@ -40,5 +40,5 @@ answers(BadWindow, _bad_window)
 urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("api/v1/", api.urls),
-    re_path(r"^api(/|$)", nothing_here),
+    re_path(r"^api(?:/|$)", nothing_here),
 ]

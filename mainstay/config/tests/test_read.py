@@ -83,10 +83,13 @@ def test_plain_values_are_those_of_yaml_1_2(text: str, meant: object) -> None:
         ("a: [1, 2\nb: 3\n", "f.yaml:2:2: not YAML: did not find expected ',' or ']', while parsing a flow sequence"),
         ('a: "x\n', "f.yaml:"),
         ("a: b: c\n", "f.yaml:1:5: not YAML: mapping values are not allowed in this context"),
-        ("a: {b: ${X}}\n", 'f.yaml:1:9: not YAML: did not find expected \',\' or \'}\''),
+        ("a: {b: ${X}}\n", "f.yaml:1:9: not YAML: did not find expected ',' or '}'"),
         ("a: *nowhere\n", "f.yaml:1:4: no anchor &nowhere stands before this alias"),
         ("a: &x {b: *x}\n", "f.yaml:1:11: the anchor &x contains itself here"),
-        ("a: !!python/name:os.system x\n", "f.yaml:1:4: the tag tag:yaml.org,2002:python/name:os.system is not read here"),
+        (
+            "a: !!python/name:os.system x\n",
+            "f.yaml:1:4: the tag tag:yaml.org,2002:python/name:os.system is not read here",
+        ),
         ("a: !secret {b: 1}\n", "f.yaml:1:4: the tag !secret is not read here"),
         ("? [a]\n: b\n", "f.yaml:1:3: a key must be a single word"),
         ("a: &x [1]\n? *x\n: 1\n", "f.yaml:2:3: a key must be a single word"),
@@ -103,6 +106,10 @@ def test_what_cannot_be_read_is_refused_at_its_place(text: str | bytes, said: st
 
 def test_a_hint_tells_to_quote_a_variable_inside_braces() -> None:
     assert 'put ${NAME} in quotes: "${NAME}"' in refusal("a: {b: ${X}}\n")
+
+
+def test_a_hint_tells_to_quote_the_mask() -> None:
+    assert 'put the mask in quotes: "********"' in refusal("a: ********\n")
 
 
 def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:

@@ -6,4 +6,5 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from mainstay.foundation.accounts import facts  # noqa: F401  # declares the kinds of facts
+        # Declares the kinds of facts; hears of signing in.
+        from mainstay.foundation.accounts import facts, signals  # noqa: F401

@@ -18,6 +18,7 @@ from ninja.renderers import BaseRenderer
 from ninja.router import BoundRouter
 from ninja.utils import normalize_path, replace_path_param_notation
 
+from mainstay.foundation.accounts.access import public
 from mainstay.foundation.api import idempotency
 from mainstay.foundation.api.access import Needs
 from mainstay.foundation.api.describe import describe
@@ -110,9 +111,11 @@ def door(operations: PathView | None, view: View) -> View:
     return enter
 
 
+@public
 def nothing_here(request: HttpRequest, **_kwargs: Any) -> HttpResponse:
     """Answer 404 for addresses under /api/ that are none."""
-    return problem_response(404, f"There is nothing at {request.path[:200]}. See /api/v1/openapi.json.")
+    hint = "Addresses have no slash at the end." if request.path.endswith("/") else "See /api/v1/openapi.json."
+    return problem_response(404, f"There is nothing at {request.path[:200]}. {hint}")
 
 
 nothing_here.csrf_exempt = True  # type: ignore[attr-defined]  # it changes nothing, and its answer is a problem document

@@ -102,6 +102,7 @@ def depend(application: Application, components: Iterable[ComponentSpec]) -> Non
     present = set(Dependency.objects.filter(component__application=application).values_list("component_id", "needs_id"))
     if wanted == present:
         return
+    Revision.bump("checks")  # before reading: two who each add half of a circle queue here
     for one, other in present - wanted:
         Dependency.objects.filter(component=one, needs=other).delete()
     Dependency.objects.bulk_create(Dependency(component_id=one, needs_id=other) for one, other in wanted - present)
@@ -111,7 +112,6 @@ def depend(application: Application, components: Iterable[ComponentSpec]) -> Non
     cycle = find_cycle(edges)
     if cycle:
         raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "components")
-    Revision.bump("checks")
 
 
 @transaction.atomic

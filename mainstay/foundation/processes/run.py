@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import FrameType
 
 from django.db import DatabaseError, connection
 
@@ -32,8 +33,9 @@ class Cycle:
 
     def lag_s(self, monotonic: float) -> float:
         """How late the cycle is: overdue and not begun, or begun long ago and not ended."""
-        if self.running_since is not None:
-            return max(0.0, monotonic - self.running_since - self.every_s)
+        since = self.running_since  # read once: the cycle's own thread sets it to None
+        if since is not None:
+            return max(0.0, monotonic - since - self.every_s)
         return max(0.0, monotonic - self.due_at)
 
 
@@ -46,6 +48,7 @@ class Runner:
     extra_lag: Callable[[], float] = lambda: 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
+    asked_to_stop: bool = False
 
     def start(self) -> None:
         """Register the process, then start a thread per cycle and one that beats."""
@@ -58,7 +61,11 @@ class Runner:
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the process; to be called from the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, self._asked_to_stop)
+
+    def _asked_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        # Only a flag: the signal may have interrupted the main thread inside a lock that `stop` needs.
+        self.asked_to_stop = True
 
     def stop(self) -> None:
         """Ask every cycle to end after its present round."""
@@ -68,8 +75,9 @@ class Runner:
 
     def wait(self) -> None:
         """Block until `stop`."""
-        while not self.stopping.wait(0.5):  # a wait without limit would keep signals from being handled at once
-            pass
+        while not (self.asked_to_stop or self.stopping.is_set()):
+            time.sleep(0.05)
+        self.stop()
 
     def goodbye(self) -> None:
         """Take the row out, so that others take over at once."""
@@ -86,14 +94,15 @@ class Runner:
             except DatabaseError as error:
                 log.error("the database refuses: %s; trying again", error)
                 connection.close()
-                if self.stopping.wait(1.0):
+                if self.stopping.wait(1.0) or self.asked_to_stop:
                     raise
 
     def _repeat(self, cycle: Cycle) -> None:
         retry_s = RETRY_LEAST_S
         while not self.stopping.is_set():
             cycle.wake.clear()
-            cycle.running_since = time.monotonic()
+            # Kept through failing rounds: otherwise a cycle that always fails at once would look as if on time.
+            cycle.running_since = cycle.running_since or time.monotonic()
             try:
                 more = bool(cycle.run(now(), self.process_id))
                 retry_s = RETRY_LEAST_S

@@ -4,6 +4,8 @@ Imports no Django: the supervisor is a small process that has little to go wrong
 """
 
 import argparse
+import contextlib
+import ctypes
 import fcntl
 import os
 import shlex
@@ -12,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -76,12 +79,18 @@ class lock:  # noqa: N801  # reads as a verb: with lock(home)
     """Holds the data directory; the kernel lets go of it however this process ends."""
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = home / "mainstay.lock"
         self.file: IO[str] | None = None
 
     def __enter__(self) -> None:
-        self.file = self.path.open("a+", encoding="ascii")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.file = self.path.open("a+", encoding="ascii")
+        except OSError as error:
+            raise CannotStart(
+                f"the data directory {self.path.parent} cannot be written to: {error.strerror}."
+                " Mend that, or set MAINSTAY_HOME to another directory."
+            ) from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -134,6 +143,7 @@ class Supervisor:
     def __init__(self, children: list[Child]) -> None:
         self.children = children
         self.stopping = False
+        self._end_with_supervisor = _ending_with_this_process()
 
     def run(self) -> int:
         """Start all, restart what ends, and return 0 after a clean stop."""
@@ -169,7 +179,9 @@ class Supervisor:
     def _start(self, child: Child, now: float) -> None:
         try:
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
-            child.process = subprocess.Popen(child.command, start_new_session=True, stdin=subprocess.DEVNULL)
+            child.process = subprocess.Popen(
+                child.command, start_new_session=True, stdin=subprocess.DEVNULL, preexec_fn=self._end_with_supervisor
+            )
         except OSError as error:
             _say(f"{child.name} cannot be started: {error}")
             child.start_at, child.backoff_s = now + child.backoff_s, min(child.backoff_s * 2, BACKOFF_MOST_S)
@@ -185,8 +197,28 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                process.kill()
+                # With the programs that it started: its session is its own.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _ending_with_this_process() -> Callable[[], None] | None:
+    """Return what a child calls before it becomes its program: the kernel then ends it when the supervisor dies.
+
+    Even by SIGKILL, and from its first instant on. Linux only; elsewhere None.
+    """
+    if sys.platform != "linux":
+        return None
+    set_death_signal = ctypes.CDLL(None).prctl  # looked up here: a child between fork and exec must do little
+    pr_set_pdeathsig, supervisor = 1, os.getpid()
+
+    def before_exec() -> None:
+        set_death_signal(pr_set_pdeathsig, signal.SIGTERM)
+        if os.getppid() != supervisor:  # it died before the line above
+            os._exit(1)
+
+    return before_exec
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
@@ -35,6 +35,9 @@ class _Course:
             rows = earlier.values_list("kind", "run", "at")[:EARLIER_MOST]
             began, self.started_at = heartbeats.end_of_run(ping.run, rows, self.started_at)
         return max(0.0, (ping.at - began).total_seconds()) if began is not None else None
+
+
+SECOND_CHANCE = timedelta(minutes=5)
 
 
 def take(watch: Watch, pings: Iterable[Ping]) -> None:
@@ -152,9 +155,16 @@ def _late(watch: Watch, now: datetime) -> list[Watched]:
     ]
 
 
-def first_due(watched: Watched) -> datetime | None:
-    """Return when a heartbeat that is just loaded is due."""
-    return _due(watched, watched.pinged_at, watched.started_at) if watched.rhythm is not None else None
+def due_on_loading(watched: Watched, stored: datetime | None, now: datetime) -> datetime | None:
+    """Return when a heartbeat that is just loaded is due.
+
+    One that fell due while no monitor ran gets its grace again, five minutes at most: while Mainstay was down the job
+    could not report either, and a restart must not page for every job of the night.
+    """
+    if watched.rhythm is None:
+        return None
+    due = stored or _due(watched, watched.pinged_at, watched.started_at)
+    return due if due > now else now + min(watched.rhythm.grace, SECOND_CHANCE)
 
 
 def _due(watched: Watched, pinged_at: datetime | None, started_at: datetime | None) -> datetime:

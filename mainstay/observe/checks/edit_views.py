@@ -81,7 +81,9 @@ def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
         return render(request, "checks/edit.html", context | {"lost_kind": kind}, status=409)
     bound = request.method == "POST"
     managed = bool(check.managed_by)
-    form = CheckForm(kind, check.application, request.POST if bound else None, check=check, managed=managed and not bound)
+    form = CheckForm(
+        kind, check.application, request.POST if bound else None, check=check, managed=managed and not bound
+    )
     if bound and form.is_valid():
         saved = _put(request, form)
         if saved is not None:
@@ -91,7 +93,9 @@ def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
 
 def _form_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     form: CheckForm = context["form"]
-    context["timing"] = [form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields]
+    context["timing"] = [
+        form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields
+    ]
     context["tries"] = not context["passive"]
     return render(request, "checks/edit.html", context, status=422 if form.errors else 200)
 
@@ -138,7 +142,9 @@ def probe(request: HttpRequest, check_id: int) -> HttpResponseBase:
     try:
         spec = actions.spec_of(check)
     except (LostKey, ValueError) as error:
-        return render(request, "checks/tried.html", {"problems": [f"Its settings cannot be used: {error}"], "dialog": check})
+        return render(
+            request, "checks/tried.html", {"problems": [f"Its settings cannot be used: {error}"], "dialog": check}
+        )
     return _tried(request, spec, dialog=check)
 
 
@@ -147,9 +153,11 @@ def _tried(request: HttpRequest, spec: Common, *, dialog: Check | None = None) -
         seen = try_once(spec, settings.ENVIRONMENT)
     except (Refused, Problem) as refused:
         return render(request, "checks/tried.html", {"problems": [str(refused)], "dialog": dialog})
-    phases = [
-        (label, seen["phases"][name] or 0.0) for label, name in zip(PHASE_LABELS, PHASES, strict=True)
-    ] if seen["phases"] else []
+    phases = (
+        [(label, seen["phases"][name] or 0.0) for label, name in zip(PHASE_LABELS, PHASES, strict=True)]
+        if seen["phases"]
+        else []
+    )
     context = {
         "now": clock.now(),
         "seen": seen,

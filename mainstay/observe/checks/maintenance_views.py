@@ -46,7 +46,9 @@ class Announced:
 
 def announced(now: datetime) -> list[Announced]:
     """Return what is open, then what comes, soonest first."""
-    rows = Maintenance.objects.filter(Q(ends_at__gt=now) | Q(ends_at=None), cancelled_at=None).select_related("application")
+    rows = Maintenance.objects.filter(Q(ends_at__gt=now) | Q(ends_at=None), cancelled_at=None).select_related(
+        "application"
+    )
     found = []
     for row in rows.order_by("id")[:SHOWN_MOST]:
         window = window_of(row)
@@ -69,7 +71,8 @@ def maintenance(request: HttpRequest) -> HttpResponseBase:
     found = announced(now)
     past = Maintenance.objects.filter(Q(ends_at__lte=now) | Q(cancelled_at__isnull=False)).select_related("application")
     over = [
-        Announced(row, "ended", row.starts_at, row.cancelled_at or row.ends_at) for row in past.order_by("-id")[:OVER_SHOWN]
+        Announced(row, "ended", row.starts_at, row.cancelled_at or row.ends_at)
+        for row in past.order_by("-id")[:OVER_SHOWN]
     ]
     file = export(request, "maintenance", COLUMNS, [*found, *over])
     if file is not None:

@@ -52,7 +52,7 @@ def fire(check: Check, severity: str, name: str, summary: str, now: datetime) ->
             name=name[:300],
             severity=severity,
             summary=summary,
-            labels={**all_labels(check), "severity": severity},
+            labels={**all_labels(check), "alertname": str(check), "severity": severity},
             runbook=check.runbook,
             started_at=now,
         )
@@ -184,7 +184,7 @@ def look_now(code: Code, now: datetime) -> None:
 
 @transaction.atomic
 def fell_back(number: int, channel: str, now: datetime) -> None:
-    """Note that an alert also paged `channel`, so that its people hear how it goes on, even if that is known already."""
+    """Note that an alert also paged `channel`, and tell its people at once what is known already."""
     alert = Alert.objects.select_for_update().filter(pk=number).first()
     if alert is None or channel in alert.paged_channels:
         return

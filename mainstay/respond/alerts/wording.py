@@ -25,7 +25,7 @@ def message(alert: Alert, event: Event, now: datetime, *, reason: str = "", acto
     annotations = {"summary": alert.summary} | ({"runbook": alert.runbook} if alert.runbook else {})
     return Message(
         event=event,
-        title=_title(alert, event),
+        title=alert.name,
         text=_text(alert, event, now),
         severity=alert.severity,
         application=alert.labels.get("application", ""),
@@ -54,14 +54,6 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{hours // 24} d {hours % 24} h"
-
-
-def _title(alert: Alert, event: Event) -> str:
-    if event is Event.RESOLVE:
-        return f"{alert.name}: resolved"
-    if event is Event.ACKNOWLEDGE:
-        return f"{alert.name}: acknowledged by {alert.acknowledged_by}"
-    return alert.name
 
 
 def _text(alert: Alert, event: Event, now: datetime) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mainstay.foundation.journal.write import Subject
-from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.message import Message
+from mainstay.respond.delivery.models import Channel, Delivery
 
 BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …
 BACKOFF_LAST_S = 300
@@ -32,7 +32,7 @@ def retry_at(
         base = max(base, 60)
     if retry_after_s is not None:
         base = max(base, min(retry_after_s, 3600))
-    spread = (random.random() if chance is None else chance) * 2 - 1  # jitter, not a secret
+    spread = (random.random() if chance is None else chance) * 2 - 1  # noqa: S311  # jitter, not a secret
     # Never before the time that the receiver asked for.
     return now + timedelta(seconds=max(base * (1 + JITTER * spread), min(retry_after_s or 0.0, 3600.0)))
 

@@ -11,7 +11,7 @@ from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Attempt, Delivery, Thread
-from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, owe, retry_at
+from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, existing, owe, retry_at
 
 WORKER = program("worker")
 
@@ -24,12 +24,14 @@ class Sent:
     at: datetime
     duration_s: float
     receipt: Receipt
+    process: int = 0  # that had claimed it
 
 
 @transaction.atomic
 def record(sent: Sent) -> None:
     """Record one attempt and what follows from it: delivered, tried again later, handed to a fallback as well."""
-    delivery = Delivery.objects.select_related("channel").filter(pk=sent.delivery).first()
+    rows = Delivery.objects.select_for_update(of=("self",)).select_related("channel")
+    delivery = rows.filter(pk=sent.delivery).first()
     if delivery is None or delivery.status == "delivered":
         return
     receipt, now = sent.receipt, sent.at + timedelta(seconds=sent.duration_s)
@@ -41,6 +43,10 @@ def record(sent: Sent) -> None:
             channel=delivery.channel, thread=delivery.thread, defaults={"state": dict(receipt.state), "updated_at": now}
         )
     delivery.attempts += 1
+    if receipt.outcome != "delivered" and (delivery.status, delivery.claimed_by) != ("sending", sent.process):
+        # Withdrawn, or taken over by another worker: what becomes of it is not for this attempt to say.
+        delivery.save(update_fields=["attempts"])
+        return
     delivery.answer = receipt.answer
     delivery.claimed_by = delivery.claimed_until = None
     subject = _subject(delivery)
@@ -90,21 +96,28 @@ def record(sent: Sent) -> None:
 
 
 def _fall_back(delivery: Delivery, now: datetime) -> None:
-    """Also send it by the next channel. This one is still tried: it may be the one that is read."""
-    to, *rest = delivery.fallback
+    """Also send it by the next channel that exists. This one is still tried: it may be the one that is read."""
+    known = existing(delivery.fallback)
+    waiting = [name for name in delivery.fallback if name in known]
     delivery.fallback = []
+    if not waiting:
+        return
+    to, *rest = waiting
+    # Several channels of one page may fail; what takes their place gets it once.
+    siblings = Delivery.objects.filter(thread=delivery.thread, event=delivery.event, created_at=delivery.created_at)
+    if Delivery.objects.filter(channel_name=to, fallback_of__in=siblings).exists():
+        return
     owed = owe(Message.from_json(delivery.message), [to], _subject(delivery), now, fallback=rest, fallback_of=delivery)
-    if owed.deliveries:
-        write(
-            facts.PAGE_FELL_BACK,
-            _subject(delivery),
-            WORKER,
-            now,
-            event=delivery.event,
-            channel=delivery.channel_name,
-            to=to,
-            delivery=owed.deliveries[0].pk,
-        )
+    write(
+        facts.PAGE_FELL_BACK,
+        _subject(delivery),
+        WORKER,
+        now,
+        event=delivery.event,
+        channel=delivery.channel_name,
+        to=to,
+        delivery=owed.deliveries[0].pk,
+    )
 
 
 def _subject(delivery: Delivery) -> Subject:

@@ -10,11 +10,13 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from pydantic import ValidationError
 
@@ -29,11 +31,10 @@ from mainstay.respond.delivery.models import Delivery, Thread
 from mainstay.respond.delivery.record import Sent, record
 
 log = logging.getLogger("mainstay.delivery")
-LANES = 16  # sends at once, in all …
-LANES_PER_CHANNEL = 4  # … and to one channel
+LANES = 32  # sends at once, in all …
+LANES_PER_CHANNEL = 2  # … and to one channel: what is sent, but not recorded when killed, is sent twice
 TIMEOUT_S = 20.0
 CLAIM = timedelta(seconds=TIMEOUT_S + 40)  # a claim that is older belongs to a worker that hangs or is gone
-CANDIDATES = 100
 RECORD_AGAIN_S, RECORD_AGAIN_MOST_S = 0.1, 2.0
 
 
@@ -48,59 +49,76 @@ class Sender:
         self._sent: queue.SimpleQueue[Sent] = queue.SimpleQueue()
         self._channel_of: dict[int, int] = {}
         self._freed_at = 0.0
+        self._stopping = False
         threading.Thread(target=self._record_sent, name="record", daemon=True).start()
 
     def cycle(self, now: datetime, process: int) -> bool:
         """Take back what dead workers held, send what is due; return whether more may be waiting."""
         if time.monotonic() - self._freed_at > 1.0:
-            free_abandoned(now)
+            with self._lock:
+                held = list(self._channel_of)
+            free_abandoned(now, held)
             self._freed_at = time.monotonic()
         started = 0
         for delivery in self._due(now):
-            channel = delivery.channel_id or 0
-            with self._lock:
-                if sum(self._busy.values()) >= LANES:
-                    break
-                if self._busy[channel] >= LANES_PER_CHANNEL:
-                    continue
-                self._busy[channel] += 1
-                self._channel_of[delivery.pk] = channel
-            if claim(delivery, process, now):
-                self._pool.submit(self._send, delivery)
-                started += 1
-            else:
-                self._free(delivery.pk)
+            if self._stopping or not self._take_lane(delivery):
+                continue
+            submitted = False
+            try:
+                if claim(delivery, process, now):
+                    self._pool.submit(self._send, delivery, process)
+                    submitted = True
+                    started += 1
+            finally:
+                if not submitted:
+                    self._free(delivery.pk)
         return started == LANES
 
     def stop(self, timeout_s: float) -> None:
         """Wait a little for sends under way; what does not end in time is sent again by the next worker."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stopping = True
         give_up = time.monotonic() + timeout_s
         while sum(self._busy.values()) and time.monotonic() < give_up:
             time.sleep(0.02)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _take_lane(self, delivery: Delivery) -> bool:
+        """Take a lane; False when there is none, or an attempt of this very delivery is not recorded yet."""
+        channel = delivery.channel_id or 0
+        with self._lock:
+            full = sum(self._busy.values()) >= LANES or self._busy[channel] >= LANES_PER_CHANNEL
+            if full or delivery.pk in self._channel_of:
+                return False
+            self._busy[channel] += 1
+            self._channel_of[delivery.pk] = channel
+            return True
 
     def _due(self, now: datetime) -> list[Delivery]:
         with self._lock:
             full = [channel for channel, count in self._busy.items() if count >= LANES_PER_CHANNEL]
-        return list(
+        due = (
             Delivery.objects.filter(status="queued", due_at__lte=now, channel__isnull=False, channel__paused=False)
             .exclude(channel__in=full)
             .exclude(_earlier_one_waits())
-            .select_related("channel")
-            .order_by("due_at", "id")[:CANDIDATES]
         )
+        # Each channel has its own share: a thousand messages for one must not hide the one for another.
+        found: list[Delivery] = []
+        for channel in list(due.order_by().values_list("channel_id", flat=True).distinct()):
+            mine = due.filter(channel=channel).select_related("channel").order_by("due_at", "id")
+            found += mine[:LANES_PER_CHANNEL]
+        return sorted(found, key=lambda delivery: (delivery.due_at, delivery.pk))
 
-    def _send(self, delivery: Delivery) -> None:
+    def _send(self, delivery: Delivery, process: int) -> None:
         at, begin = clock_now(), time.monotonic()
         try:
             receipt = self._try(delivery)
-        except Exception:  # in a pool an exception would vanish; the claim runs out and it is sent again
+        except (
+            Exception
+        ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
             log.exception("delivery %d to %s failed", delivery.pk, delivery.channel_name)
-            self._free(delivery.pk)
-        else:
-            self._sent.put(Sent(delivery.pk, at, time.monotonic() - begin, receipt))
-        finally:
-            close_old_connections()
+            receipt = Receipt("unknown", f"Mainstay failed while sending ({type(error).__name__}); see its log.")
+        self._sent.put(Sent(delivery.pk, at, time.monotonic() - begin, receipt, process))
+        close_old_connections()
 
     def _record_sent(self) -> None:
         """Record sends that have ended; those that end while a commit runs share the next one.
@@ -119,6 +137,10 @@ class Sender:
                         for sent in batch:
                             record(sent)
                     break
+                except (DataError, IntegrityError):
+                    log.exception("sends could not be recorded together")
+                    self._record_singly(batch)
+                    break
                 except DatabaseError as error:
                     log.error("%d sends have ended, but are not yet recorded: %s", len(batch), error)
                     connection.close()
@@ -136,6 +158,9 @@ class Sender:
         for sent in batch:
             try:
                 record(sent)
+            except (DataError, IntegrityError):
+                log.exception("delivery %d: the receiver's answer cannot be stored", sent.delivery)
+                record(replace(sent, receipt=Receipt(sent.receipt.outcome, "The answer cannot be stored.")))
             except Exception:  # its claim runs out and it is sent again, with the same key
                 log.exception("delivery %d could not be recorded", sent.delivery)
 
@@ -185,10 +210,13 @@ def claim(delivery: Delivery, process: int, now: datetime) -> bool:
     )
 
 
-def free_abandoned(now: datetime) -> int:
-    """Queue again what dead workers had claimed; return how many."""
+def free_abandoned(now: datetime, held: Collection[int] = ()) -> int:
+    """Queue again what dead workers had claimed; return how many.
+
+    Args:
+        held: deliveries that this process has under way. After the database was away, its own beat may be missing.
+    """
     working = beat.alive(now, "worker")
     abandoned = Q(claimed_until__lt=now) | ~Q(claimed_by__in=working)
-    return Delivery.objects.filter(abandoned, status="sending").update(
-        status="queued", claimed_by=None, claimed_until=None
-    )
+    rows = Delivery.objects.filter(abandoned, status="sending").exclude(pk__in=held)
+    return rows.update(status="queued", claimed_by=None, claimed_until=None)

@@ -6,7 +6,7 @@ from mainstay.respond.delivery import log_views, views
 
 urlpatterns = [
     path("channels/", views.channels, name="channels"),
-    path("channels/new/<slug:kind>", views.create, name="channel_new"),
+    path("new-channel/<slug:kind>", views.create, name="channel_new"),
     path("channels/<slug:name>/", views.edit, name="channel_edit"),
     path("channels/<slug:name>/test", views.test, name="channel_test"),
     path("channels/<slug:name>/pause", views.pause, name="channel_pause"),

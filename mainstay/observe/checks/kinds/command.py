@@ -4,6 +4,7 @@ Runs whatever it is told, as the user Mainstay runs as: off unless the administr
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import ClassVar
@@ -20,6 +21,7 @@ from mainstay.observe.checks.probe.secret import Secret
 
 LARGEST_OUTPUT_BYTES = 64 * 1024
 _HEALTH = {0: Health.UP, 1: Health.DEGRADED}
+_LAST_WORDS_S = 0.1
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -72,8 +74,10 @@ class Command(Kind[CommandSettings]):
                 Health.DOWN,
                 f"{target} was not run: checks of type command are switched off; an administrator can allow them.",
             )
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, program = await loop.subprocess_exec(
+                _Program,
                 *settings.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -86,30 +90,44 @@ class Command(Kind[CommandSettings]):
             return watch.outcome(Health.DOWN, f"{target} could not be started: {error.strerror or error}.")
         except ValueError as error:
             return watch.outcome(Health.DOWN, f"{target} could not be started: {error}.")
-        output = bytearray()
         try:
             async with asyncio.timeout(context.timeout_s - watch.elapsed_s):
-                await _read(process, output)
-                await process.wait()
+                await program.ended.wait()
+                # What a child left behind still writes is waited for only briefly: it may hold the pipe for ever.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS_S):
+                        await program.said_all.wait()
         except TimeoutError:
             text = f"{target} did not end within {spoken_duration(context.timeout_s)} and was ended."
-            return watch.outcome(Health.DOWN, text, facts={"output": _shown(output)})
+            return watch.outcome(Health.DOWN, text, facts={"output": _shown(program.output)})
         finally:
-            _end_group(process)
-        return _judged(settings, target, watch, process.returncode or 0, bytes(output))
+            _end_group(transport.get_pid())
+            transport.close()
+        return _judged(settings, target, watch, transport.get_returncode() or 0, bytes(program.output))
 
 
-async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:
-    """Read to the end, keep the first 64 KiB: a program that floods is neither blocked nor believed to hang."""
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(LARGEST_OUTPUT_BYTES):
-        output += chunk[: LARGEST_OUTPUT_BYTES - len(output)]
+class _Program(asyncio.SubprocessProtocol):
+    """Keeps the first 64 KiB of output and takes the rest: a program that floods is not blocked."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.ended = asyncio.Event()
+        self.said_all = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data[: LARGEST_OUTPUT_BYTES - len(self.output)]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self.said_all.set()
+
+    def process_exited(self) -> None:
+        self.ended.set()
 
 
-def _end_group(process: asyncio.subprocess.Process) -> None:
+def _end_group(group: int) -> None:
     """End the program and whatever it left behind in its process group."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
 

@@ -41,7 +41,7 @@ class HeartbeatSettings(KindSettings):
     def _one_rhythm(self) -> Self:
         if (self.every is None) == (self.cron is None):
             raise ValueError("give either `every` or `cron`")
-        if self.every is not None and "timezone" in self.model_fields_set:
+        if self.every is not None and self.timezone != "UTC":
             raise ValueError("`timezone` goes with `cron`, not with `every`")
         zone = self._zone()
         if self.cron is not None:

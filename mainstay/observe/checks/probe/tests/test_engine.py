@@ -219,8 +219,8 @@ def test_a_probe_is_never_started_twice_and_passed_slots_are_told(prober: Make, 
         most[0] = max(most[0], at_once[0])
         read_request(connection)
         time.sleep(0.7)
-        connection.sendall(answer())
         at_once[0] -= 1
+        connection.sendall(answer())
 
     with serving(script) as server:
         engine.update([planned(1, "http", {"url": server.url}, every_s=0.2, timeout_s=2.0)])
