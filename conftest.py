@@ -25,6 +25,10 @@ def django_db_setup(django_db_setup: None) -> None:
 
     def sql_flush(style: object, tables: list[str], **options: bool) -> list[str]:
         statements = flush(style, tables, **options)
+        if connection.vendor == "postgresql" and statements:
+            # TRUNCATE makes new files for fifty tables and their indexes, a second and more each time.
+            emptied = (f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables)
+            return ["SET session_replication_role = replica", *emptied, "SET session_replication_role = DEFAULT"]
         if connection.vendor != "sqlite" or not statements:
             return statements
         from importlib import import_module

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     signal.signal(signal.SIGTERM, _interrupt)
-    print(f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}{', quick' if options.quick else ''}")
+    print(
+        f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}{', quick' if options.quick else ''}"
+    )
     document: dict[str, Any] = {"at": time.time(), "cores": cores(), "quick": options.quick, "sections": {}}
     status = 0
     for name in options.sections or SECTIONS:

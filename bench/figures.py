@@ -100,26 +100,27 @@ def text(value: float, unit: str) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Return the lines as a table of plain text."""
-    rows = [("figure", "ours", "peer", "ratio", "aim", "met")]
+    """Return the lines as a table of plain text; columns that nothing fills are left out."""
+    rows = [("figure", "ours", "peer", "ratio", "aim", "met", "")]
+    skipped = []
     for line in lines:
         if isinstance(line, Skipped):
-            rows.append((line.name, f"not measured: {line.why}", "", "", "", "-"))
+            skipped.append(f"{line.name}: not measured: {line.why}")
             continue
         aim = f"{'<' if line.aim.most else '>'} {text(line.aim.bound, line.unit)}" if line.aim else ""
         met = {None: "", True: "yes", False: "NO"}[line.met]
-        first = (line.name, text(line.value, line.unit))
+        first, last = (line.name, text(line.value, line.unit)), (aim, met, line.note)
         for peer in line.peers or (None,):
-            rows.append((*first, *_peer(line, peer), aim, met))
-            first, aim, met = ("", ""), "", ""
-    widths = [max(len(row[column]) for row in rows if not row[1].startswith("not measured")) for column in range(6)]
-    out = []
-    for number, row in enumerate(rows):
-        out.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        if number == 0:
-            out.append("  ".join("-" * width for width in widths))
-    out += [f"  {line.name}: {line.note}" for line in lines if isinstance(line, Figure) and line.note]
-    return "\n".join(out)
+            rows.append((*first, *_peer(line, peer), *last))
+            first, last = ("", ""), ("", "", "")
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    empty = {column for column in range(len(widths)) if not any(row[column] for row in rows[1:])}
+    rows.insert(1, tuple("-" * width if name else "" for name, width in zip(rows[0], widths, strict=True)))  # type: ignore[arg-type]  # of the same length
+    out = [
+        "  ".join(cell.ljust(widths[column]) for column, cell in enumerate(row) if column not in empty).rstrip()
+        for row in (rows if len(rows) > 2 else [])
+    ]
+    return "\n".join([*out, *skipped])
 
 
 def _peer(figure: Figure, peer: Peer | None) -> tuple[str, str]:

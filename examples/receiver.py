@@ -27,7 +27,7 @@ BODY_MAX_BYTES = 1_000_000
 PAGES_IN_MEMORY = 10_000
 CLIENT_TIMEOUT_S = 15.0
 HANG_MAX_S = 600.0
-_KEPT_HEADERS = ("content-type", "user-agent", "idempotency-key")
+_KEPT_HEADERS = ("content-type", "user-agent", "idempotency-key", "x-mainstay-event")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -60,6 +60,7 @@ class Page:
     def line(self) -> str:
         """Time, event, title, status and severity, as far as the page tells."""
         event, title, status, severity = summary(self.body)
+        event = self.headers.get("x-mainstay-event", event)
         words = [self.received_at[11:19], event.ljust(9), title]
         words += [f"[{part}]" for part in (status, severity) if part]
         if self.again:

@@ -73,7 +73,7 @@ def follow(program: Program, target: Target, receiver: Receiver) -> None:
     alert = until(open_alerts, "an alert is open", within_s=15)[0]
     until(lambda: receiver.pages, "the receiver has the page", within_s=3)
     assert (alert["severity"], receiver.pages[0].status, receiver.pages[0].event) == ("critical", "firing", "trigger")
-    assert "500" in receiver.pages[0].body["alerts"][0]["annotations"]["summary"]
+    assert "500" in receiver.pages[0].body["alerts"][0]["annotations"]["description"]
     told = program.api("GET", f"/alerts/{alert['id']}")
     assert "severity-critical" in str(told), "why it paged"
     program.api("POST", f"/alerts/{alert['id']}/acknowledge", {"note": "on it"})
@@ -83,7 +83,14 @@ def follow(program: Program, target: Target, receiver: Receiver) -> None:
     until(lambda: receiver.pages[-1].status == "resolved", "the resolution is sent")
     assert len({page.body["alerts"][0]["fingerprint"] for page in receiver.pages}) == 1
     story = [entry["kind"] for entry in program.api("GET", "/journal?limit=200")["items"]]
-    for kind in ("check.changed", "alert.fired", "alert.paged", "page.delivered", "alert.acknowledged", "alert.resolved"):
+    for kind in (
+        "check.changed",
+        "alert.fired",
+        "alert.paged",
+        "page.delivered",
+        "alert.acknowledged",
+        "alert.resolved",
+    ):
         assert kind in story
     program.command("journal", "verify")
 

@@ -78,7 +78,12 @@ def _steady(program: Program, size: Size) -> Measured:
     late: list[float] = []
     slots: dict[int, set[int]] = {}
     results = not_up = 0
-    found = rows(program, "SELECT check_ref_id, at, health FROM checks_result WHERE at >= ? AND at < ?", stored(begin - 1), stored(end + 1))
+    found = rows(
+        program,
+        "SELECT check_ref_id, at, health FROM checks_result WHERE at >= ? AND at < ?",
+        stored(begin - 1),
+        stored(end + 1),
+    )
     for check, at_text, health in found:
         at = unix(at_text) + ROUNDING_S
         slot, behind = divmod(at - offset_for(check, size.every_s), size.every_s)

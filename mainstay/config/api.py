@@ -82,7 +82,7 @@ _BODY = {
     }
 }
 _YAML_ANSWER = {
-    "responses": {200: {"description": "The file.", "content": {"application/yaml": {"schema": {"type": "string"}}}}}
+    "responses": {200: {"description": "The file.", "content": {"application/yaml": {}}}}
 }
 Do = Callable[[str | bytes, str, Actor, datetime], Any]
 

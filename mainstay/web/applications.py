@@ -29,6 +29,7 @@ from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import Calendar, Course, calendar, united
+from mainstay.respond.alerts.listing import open_first
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
 from mainstay.web.lists import export
@@ -212,18 +213,18 @@ def _sub(found: Sequence[Overview]) -> str:
     return " · ".join(parts) if found else ""
 
 
-def application_row(one: Overview, bar: SafeString, percent: float | None, *, why: bool = True) -> str:
-    """Build one row: status, name, tier, bar, uptime; everything is escaped by `rows`."""
-    name = one.application.name
-    reason = f'<span class="under"><small>{escape(one.whole.reason)}</small></span>' if why else ""
-    under_phone = f'<span class="under only-phone">{rows.status(one.state)}</span>'
+def application_row(one: Overview, bar: SafeString, percent: float | None, *, tier: bool = True) -> str:
+    """Build one row as HTML, everything in it escaped; without `tier` the tier has no column of its own."""
+    name, words = one.application.name, TIERS.get(one.application.tier, one.application.tier)
+    reason = one.whole.reason if tier or one.whole.status is not Status.UP else f"{words}, {one.whole.reason}"
     return (
         f'<tr data-row><td class="state hide-phone">{rows.status(one.state)}</td>'
         f'<td class="name"><a href="/applications/{escape(name)}/">{escape(name)}</a>'
-        f"{rows.managed_by(one.application.managed_by)}{reason}{under_phone}</td>"
-        f'<td class="hide-narrow">{escape(TIERS.get(one.application.tier, one.application.tier))}</td>'
-        f'<td class="hide-phone bar wide">{bar}</td>'
-        f'<td class="num">{rows.quantity(percent, "%")}</td></tr>'
+        f"{rows.managed_by(one.application.managed_by)}"
+        f'<span class="under"><span class="only-phone">{rows.status(one.state)}</span>'
+        f"<small>{escape(reason)}</small></span></td>"
+        + (f'<td class="hide-narrow">{escape(words)}</td>' if tier else "")
+        + f'<td class="hide-phone bar wide">{bar}</td><td class="num">{rows.quantity(percent, "%")}</td></tr>'
     )
 
 
@@ -278,15 +279,16 @@ def application(request: HttpRequest, name: str) -> HttpResponseBase:
             "respond": actor.may(Permission.ALERTS_RESPOND),
             "announce": actor.may(Permission.MAINTENANCE_EDIT),
         },
-        "windows_open": [
-            window for window in announced(now) if window.row.application_id in (None, one.pk)
-        ][:5],
+        "windows_open": [window for window in announced(now) if window.row.application_id in (None, one.pk)][:5],
         "crumbs": [{"href": reverse("applications"), "label": "Applications"}],
         "place": "applications",
     }
+    if inside and is_fragment(request, "recent"):
+        return live(request, "applications/one.html", context | _recent(one), part="recent")
     if inside:
         context |= _inside(found, now)
     if not is_fragment(request):
+        context |= _recent(one) if inside else {}
         context |= {"environments": list(one.environments.order_by("id")), "graph": graph(one, found.checks)}
     return live(request, "applications/one.html", context)
 
@@ -305,7 +307,6 @@ def _inside(found: Overview, now: datetime) -> dict[str, Any]:
     listed = sorted(found.checks, key=lambda pair: (order[pair[1].status], pair[0].name))
     days = calendar(now, LIST_DAYS, timezone.get_current_timezone())
     fared = courses([row for row, _ in listed[:CHECKS_SHOWN]], datetime.fromtimestamp(days.edges[0], UTC), now)
-    entries = Entry.objects.filter(application=one.pk).order_by("-id")[:ENTRIES_SHOWN]
     return {
         "check_rows": rows.join(
             rows.check_row(
@@ -328,9 +329,13 @@ def _inside(found: Overview, now: datetime) -> dict[str, Any]:
             for row, shown in listed[:CHECKS_SHOWN]
         ),
         "checks_left_out": max(0, len(listed) - CHECKS_SHOWN),
-        "alerts": list(Alert.objects.filter(application=one, ended_at=None).order_by("started_at")[:ALERTS_SHOWN]),
-        "entries": [line(entry) for entry in entries],
+        "alerts": open_first(Alert.objects.filter(application=one))[:ALERTS_SHOWN],
     }
+
+
+def _recent(one: Application) -> dict[str, Any]:
+    entries = Entry.objects.filter(application=one.pk).order_by("-id")[:ENTRIES_SHOWN]
+    return {"entries": [line(entry) for entry in entries]}
 
 
 def graph(application: Application, checks: Sequence[tuple[Row, Shown]]) -> SafeString:
@@ -361,9 +366,13 @@ def graph(application: Application, checks: Sequence[tuple[Row, Shown]]) -> Safe
         for one in mine
     ]
     nodes += [
-        Node(str(one.pk), str(one), href=f"/applications/{one.application.name}/", foreign=True, words="of another application")
+        Node(
+            str(one.pk),
+            str(one),
+            href=f"/applications/{one.application.name}/",
+            foreign=True,
+            words="of another application",
+        )
         for one in foreign.values()
     ]
     return mark_safe(draw(nodes, edges, f"Components of {application.name}"))  # noqa: S308 - drawing escapes
-
-

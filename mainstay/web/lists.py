@@ -40,7 +40,9 @@ def cursor(request: HttpRequest) -> tuple[int | None, int | None]:
 
     def number(name: str) -> int | None:
         text = request.GET.get(name, "")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LARGEST_ID else None
+        return (
+            int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LARGEST_ID else None
+        )
 
     return number("before"), number("after")
 

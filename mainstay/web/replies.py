@@ -27,4 +27,3 @@ def next_of(request: HttpRequest) -> str:
     given = request.POST.get("next") or request.GET.get("next") or ""
     allowed = url_has_allowed_host_and_scheme(given, {request.get_host()}, require_https=request.is_secure())
     return given if allowed else ""
-

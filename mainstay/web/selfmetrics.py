@@ -125,7 +125,9 @@ def _checks(now: datetime) -> Metric:
 
 
 def _alerts() -> Metric:
-    found = GaugeMetricFamily("mainstay_alerts_open", "Alerts that have not ended.", labels=["severity", "acknowledged"])
+    found = GaugeMetricFamily(
+        "mainstay_alerts_open", "Alerts that have not ended.", labels=["severity", "acknowledged"]
+    )
     rows = Alert.objects.filter(ended_at=None).values_list("severity", "acknowledged_at")
     counts = Counter((severity, at is not None) for severity, at in rows)
     for severity in SEVERITIES:

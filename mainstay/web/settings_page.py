@@ -63,7 +63,9 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 def _title(failing: list[str]) -> str:
     if not failing:
         return "All three processes run on time."
-    return f"The {' and '.join(failing)} process{'' if len(failing) == 1 else 'es'} {'is' if len(failing) == 1 else 'are'} not running on time."
+    if len(failing) == 1:
+        return f"The {failing[0]} process is not running on time."
+    return f"The {', '.join(failing[:-1])} and {failing[-1]} processes are not running on time."
 
 
 def variables(environ: Any) -> list[dict[str, str]]:
@@ -99,14 +101,20 @@ def _database() -> dict[str, Any]:
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
                 cursor.execute("SELECT sqlite_version()")
-                known |= {"kind": "SQLite", "version": cursor.fetchone()[0], "place": str(connection.settings_dict["NAME"])}
+                known |= {
+                    "kind": "SQLite",
+                    "version": cursor.fetchone()[0],
+                    "place": str(connection.settings_dict["NAME"]),
+                }
                 files = [Path(f"{known['place']}{end}") for end in ("", "-wal")]
                 known["bytes"] = sum(file.stat().st_size for file in files if file.exists())
             elif connection.vendor == "postgresql":
                 cursor.execute("SELECT current_setting('server_version'), pg_database_size(current_database())")
                 version, size = cursor.fetchone()
                 given = connection.settings_dict
-                place = f"{given['HOST'] or 'local socket'}{':' if given['PORT'] else ''}{given['PORT']}/{given['NAME']}"
+                place = (
+                    f"{given['HOST'] or 'local socket'}{':' if given['PORT'] else ''}{given['PORT']}/{given['NAME']}"
+                )
                 known |= {"kind": "PostgreSQL", "version": version, "place": place, "bytes": size}
     except (DatabaseError, OSError):
         known["version"] = "does not say"

@@ -2,10 +2,25 @@
 
 from django.urls import include, path
 
-from mainstay.web import health
+from mainstay.web import applications, health, settings_page
+from mainstay.web.find import find
+from mainstay.web.now import now_page
+from mainstay.web.patterns import patterns
 
 urlpatterns = [
+    path("", now_page, name="now"),
+    path("find", find, name="find"),
+    path("applications/", applications.applications, name="applications"),
+    path("applications/<slug:name>/", applications.application, name="application"),
+    path("", include("mainstay.foundation.catalog.urls")),
+    path("", include("mainstay.observe.checks.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", include("mainstay.web.api")),
     path("account/", include("allauth.urls")),
+    path("", include("mainstay.foundation.accounts.urls")),
+    path("", include("mainstay.foundation.journal.urls")),
+    path("", include("mainstay.respond.delivery.urls")),
+    path("", include("mainstay.respond.alerts.urls")),
+    path("settings/", settings_page.settings_page, name="settings"),
+    path("patterns", patterns, name="patterns"),
 ]

@@ -62,7 +62,11 @@ applications:
     environments: [{name: staging}, {name: production}]
     components: [{name: web, needs: [database, shop/cache, pay/api]}, {name: database}, {name: cache}]
     checks:
-      - {name: a, needs: [pay/p, c, b], component: web, environment: staging, http: {url: "http://127.0.0.1/", method: GET}}
+      - name: a
+        needs: [pay/p, c, b]
+        component: web
+        environment: staging
+        http: {url: "http://127.0.0.1/", method: GET}
       - {name: b, tcp: {host: 127.0.0.1, port: 5432}, fail_after: 3, recover_after: 2, every: 60s}
       - {name: c, heartbeat: {every: 1d}, fail_after: 1}
   - name: pay
@@ -76,7 +80,7 @@ routes:
   - {match: {severity: critical}, notify: [ops], fallback: [boss], remind_every: 15m, also: true}
   - {notify: [boss]}
 maintenance:
-  - {name: backup, application: shop, match: {component: database}, cron: "0 3 * * *", duration: 1h, timezone: Europe/Berlin}
+  - {name: backup, application: shop, match: {kind: tcp}, cron: "0 3 * * *", duration: 1h, timezone: Europe/Berlin}
   - {name: move, starts_at: 2026-08-01T22:00, ends_at: "2026-08-02T04:00:00+02:00", timezone: Europe/Berlin}
 """
 
@@ -174,7 +178,7 @@ def test_the_journal_tells_only_the_fields_that_changed(me: Actor, noon: datetim
         ("shop", ["environments"]),
         ("shop/a", ["http"]),
     ]
-    applied(moved.replace("needs: [b, c, pay/p], ", ""), me, noon)
+    applied(moved.replace("        needs: [b, c, pay/p]\n", ""), me, noon)
     assert Check.objects.get(name="a").needs.count() == 0
     entry = Entry.objects.filter(kind="check.edited").latest("id")
     assert entry.facts["fields"] == ["needs"]

@@ -77,7 +77,8 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
         (
             "        environment: production",
             "        severity: crtical",
-            "f:7:19: applications[shop].checks[storefront].severity: must be critical, major or minor. Did you mean critical?",
+            "f:7:19: applications[shop].checks[storefront].severity"
+            ": must be critical, major or minor. Did you mean critical?",
         ),
         (
             "        environment: production",
@@ -199,7 +200,8 @@ def test_what_is_named_twice_is_refused_with_both_lines(me: Actor, noon: datetim
         "channels:\n", "      - name: storefront\n        heartbeat: {every: 1d}\n  - name: shop\nchannels:\n"
     )
     assert check(text, me, noon) == [
-        "f:9:15: applications[shop].checks[storefront].name: the name storefront is given twice, first on line 6; rename one of them",
+        "f:9:15: applications[shop].checks[storefront].name: the name storefront is given twice, first on line 6;"
+        " rename one of them",
         "f:11:11: applications[shop].name: the name shop is given twice, first on line 2; rename one of them",
         "f:18:5: routes[1]: matches the same as the route on line 16; give one of them a name of its own",
         "f:21:12: maintenance[night].name: the name night is given twice, first on line 20; rename one of them",

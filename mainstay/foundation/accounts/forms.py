@@ -4,7 +4,7 @@ import zoneinfo
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.password_validation import validate_password
 
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -41,7 +41,9 @@ class InviteForm(forms.Form):
 
     email = forms.EmailField(label="E-mail address", help_text="They sign in with it.")
     name = forms.CharField(max_length=200, required=False, help_text="As others see it; empty: the address.")
-    role = forms.ChoiceField(choices=ROLES, initial=Role.SUPPORT.value, help_text="What each role may do stands under Permissions.")
+    role = forms.ChoiceField(
+        choices=ROLES, initial=Role.SUPPORT.value, help_text="What each role may do stands under Permissions."
+    )
     time_zone = ZoneField(label="Time zone", initial="UTC")
 
 
@@ -64,7 +66,9 @@ class TeamForm(forms.Form):
     """A team and who is in it."""
 
     name = forms.CharField(max_length=100)
-    email = forms.EmailField(label="E-mail address", required=False, help_text="A shared mailbox, for whoever looks for the owner.")
+    email = forms.EmailField(
+        label="E-mail address", required=False, help_text="A shared mailbox, for whoever looks for the owner."
+    )
     members = forms.ModelMultipleChoiceField(
         queryset=User.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
@@ -84,5 +88,28 @@ class TokenForm(forms.Form):
     expires = forms.TypedChoiceField(label="Expires after", coerce=int, choices=EXPIRIES, initial=90)
 
 
-class FirstPasswordForm(SetPasswordForm[User]):
-    """A new password, asked twice."""
+class FirstPasswordForm(forms.Form):
+    """A new password, asked twice, judged by the rules of the settings."""
+
+    new_password1 = forms.CharField(
+        label="New password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+    new_password2 = forms.CharField(
+        label="The same once more", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+
+    def __init__(self, user: User, data: Any = None) -> None:
+        self.user = user
+        super().__init__(data)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        first, second = values.get("new_password1"), values.get("new_password2")
+        if first and second and first != second:
+            self.add_error("new_password2", "The two are not the same.")
+        elif first and second:
+            try:
+                validate_password(first, self.user)
+            except forms.ValidationError as error:
+                self.add_error("new_password1", error)
+        return values

@@ -111,7 +111,6 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
 
 def _unseen(response: HttpResponse) -> HttpResponse:
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 

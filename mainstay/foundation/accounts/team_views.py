@@ -67,7 +67,12 @@ def _edit(request: HttpRequest, team: Team | None) -> HttpResponse:
         given = form.cleaned_data
         try:
             row = actions.put_team(
-                given["name"].strip(), given["email"], list(given["members"]), actor_of(request), clock.now(), existing=team
+                given["name"].strip(),
+                given["email"],
+                list(given["members"]),
+                actor_of(request),
+                clock.now(),
+                existing=team,
             )
         except Refused as error:
             if team is not None:

@@ -65,7 +65,9 @@ def create(request: HttpRequest) -> HttpResponse:
         given, now = form.cleaned_data, clock.now()
         expires = now + timedelta(days=given["expires"]) if given["expires"] else None
         try:
-            row, secret = actions.create_token(given["name"], Role(given["role"]), actor_of(request), now, expires_at=expires)
+            row, secret = actions.create_token(
+                given["name"], Role(given["role"]), actor_of(request), now, expires_at=expires
+            )
         except Refused as error:
             refuse(form, error)
         else:

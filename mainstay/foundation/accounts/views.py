@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions, own
 from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.browsers import browser_of
 from mainstay.foundation.accounts.forms import InviteForm, PersonForm, refuse
 from mainstay.foundation.accounts.models import SignInLink, User
 from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
@@ -100,7 +101,12 @@ def people(request: HttpRequest) -> HttpResponseBase:
         "tabs": tabs("people"),
         "filters": [
             {"name": "q", "label": "Name or address", "value": q},
-            {"name": "role", "label": "Any role", "value": role, "choices": [(each.value, each.label) for each in Role]},
+            {
+                "name": "role",
+                "label": "Any role",
+                "value": role,
+                "choices": [(each.value, each.label) for each in Role],
+            },
         ],
         "roles": {each.value: each.label for each in Role},
         "place": "people",
@@ -204,10 +210,21 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
     return render(request, "accounts/person.html", context, status=422 if form.is_bound else 200)
 
 
-def sessions_of(user: User, now: datetime) -> list[UserSession]:
-    """Return a person's sessions that are not over, newest first."""
+def sessions_of(user: User, now: datetime) -> list[dict[str, Any]]:
+    """Return a person's sessions that are not over, newest first: id, key, browser, ip, created_at, user_agent."""
     live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=now)
-    return list(UserSession.objects.filter(Exists(live), user=user).order_by("-created_at")[:100])
+    rows = UserSession.objects.filter(Exists(live), user=user).order_by("-created_at")[:100]
+    return [
+        {
+            "id": row.pk,
+            "key": row.session_key,
+            "browser": browser_of(row.user_agent),
+            "user_agent": row.user_agent,
+            "ip": row.ip,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
 
 
 @needs(Permission.PEOPLE_EDIT)

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 WIDTH, HEIGHT = 148, 32
 GAP_X, GAP_Y, MARGIN = 56, 12, 8
 CHARACTERS = 18  # that fit into a node
-SWEEPS = 4
+SWEEPS = 6
+STAND_IN_HEIGHT = 4
+_STAND_IN = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,45 @@ class Node:
     foreign: bool = False  # of another application
 
 
-def layers(keys: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return `keys` in layers: each lies left of all that it needs; nodes without ties come last, in one layer's rows.
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Keys by layer, left to right; `routes` leads each tie through the stand-ins that hold its place between layers."""
 
-    `needs` is free of cycles (the catalog refuses them); edges to unknown keys are ignored.
+    layers: list[list[str]]
+    routes: dict[tuple[str, str], list[str]]
+
+
+def lay(keys: Sequence[str], needs: Mapping[str, Sequence[str]]) -> Laid:
+    """Lay `keys` in layers so that each lies left of all that it needs.
+
+    `needs` is free of cycles (the catalog refuses them); ties to unknown keys are ignored. Where a tie spans layers,
+    a stand-in keeps room for its line, so that it does not run behind other components.
     """
+    depth = _depths(keys, needs)
+    deepest = max(depth.values(), default=0)
+    found: list[list[str]] = [[] for _ in range(deepest + 1)]
+    for key in keys:
+        found[deepest - depth[key]].append(key)
+    routes: dict[tuple[str, str], list[str]] = {}
+    neighbours: dict[str, list[str]] = {}
+    for one in keys:
+        for other in needs.get(one, ()):
+            if other not in depth:
+                continue
+            between = [f"{_STAND_IN}{one}>{other}@{level}" for level in range(depth[one] - 1, depth[other], -1)]
+            for level, key in zip(range(depth[one] - 1, depth[other], -1), between, strict=True):
+                found[deepest - level].append(key)
+            route = [one, *between, other]
+            routes[one, other] = route
+            for left, right in pairwise(route):
+                neighbours.setdefault(left, []).append(right)
+                neighbours.setdefault(right, []).append(left)
+    _untangle(found, neighbours)
+    return Laid(found, routes)
+
+
+def _depths(keys: Sequence[str], needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return the length of the longest chain of needs below each key. Iterative: a long chain exhausts no stack."""
     known = set(keys)
     depth: dict[str, int] = {}
     for root in keys:
@@ -38,71 +75,73 @@ def layers(keys: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[list
             elif node not in depth:
                 work.append((node, True))
                 work.extend((other, False) for other in needs.get(node, ()) if other in known and other not in depth)
-    deepest = max(depth.values(), default=0)
-    out: list[list[str]] = [[] for _ in range(deepest + 1)]
-    for key in keys:
-        out[deepest - depth[key]].append(key)
-    return _untangled(out, needs)
+    return depth
 
 
-def _untangled(given: list[list[str]], needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Order each layer by the mean place of its neighbours, which untangles most crossings."""
-    neighbours: dict[str, list[str]] = {}
-    for one, others in needs.items():
-        for other in others:
-            neighbours.setdefault(one, []).append(other)
-            neighbours.setdefault(other, []).append(one)
+def _untangle(found: list[list[str]], neighbours: Mapping[str, Sequence[str]]) -> None:
+    """Order each layer by the mean place of its neighbours, which undoes most crossings."""
+
+    def mean(key: str, place: Mapping[str, float]) -> float:
+        around = [place[other] for other in neighbours.get(key, ())]
+        return sum(around) / len(around) if around else place[key]
+
     for sweep in range(SWEEPS):
-        order = given if sweep % 2 == 0 else given[::-1]
-        place = {key: i for layer in given for i, key in enumerate(layer)}
-        for layer in order:
-            def mean(key: str) -> float:
-                around = [place[other] for other in neighbours.get(key, ()) if other in place]
-                return sum(around) / len(around) if around else place[key]
-
-            layer.sort(key=mean)
-            place.update({key: i for i, key in enumerate(layer)})
-    return given
+        place = {key: i - len(layer) / 2 for layer in found for i, key in enumerate(layer)}
+        for layer in found if sweep % 2 == 0 else found[::-1]:
+            means = {key: mean(key, place) for key in layer}
+            layer.sort(key=means.__getitem__)
+            place.update({key: i - len(layer) / 2 for i, key in enumerate(layer)})
 
 
 def draw(nodes: Sequence[Node], needs: Mapping[str, Sequence[str]], title: str) -> str:
     """Return the graph as SVG; coloured by the classes of `pages-watch.css`."""
     by_key = {node.key: node for node in nodes}
-    laid = layers([node.key for node in nodes], needs)
-    tallest = max((len(layer) for layer in laid), default=1)
-    height = tallest * HEIGHT + (tallest - 1) * GAP_Y + 2 * MARGIN
-    width = len(laid) * WIDTH + (len(laid) - 1) * GAP_X + 2 * MARGIN
-    at: dict[str, tuple[float, float]] = {}
-    for i, layer in enumerate(laid):
-        free = height - 2 * MARGIN - len(layer) * HEIGHT - (len(layer) - 1) * GAP_Y
-        for j, key in enumerate(layer):
-            at[key] = (MARGIN + i * (WIDTH + GAP_X), MARGIN + free / 2 + j * (HEIGHT + GAP_Y))
-    edges = "".join(
-        _edge(at[one], at[other]) for one, others in needs.items() for other in others if one in at and other in at
-    )
-    boxes = "".join(_box(by_key[key], *at[key]) for key in at)
+    laid = lay([node.key for node in nodes], needs)
+    heights = [sum(_height(key) for key in layer) + (len(layer) - 1) * GAP_Y for layer in laid.layers]
+    height, width = max(heights) + 2 * MARGIN, len(heights) * WIDTH + (len(heights) - 1) * GAP_X + 2 * MARGIN
+    at: dict[str, tuple[float, float]] = {}  # left, middle
+    for i, layer in enumerate(laid.layers):
+        y = (height - heights[i]) / 2
+        for key in layer:
+            at[key] = (MARGIN + i * (WIDTH + GAP_X), y + _height(key) / 2)
+            y += _height(key) + GAP_Y
+    lines = "".join(_line([at[key] for key in route]) for route in laid.routes.values())
+    boxes = "".join(_box(by_key[key], *at[key]) for key in at if key in by_key)
     said = "; ".join(
         f"{by_key[one].label} needs {', '.join(by_key[other].label for other in others if other in by_key)}"
         for one, others in needs.items()
         if one in by_key and others
     )
+    label = f"{escape(title)}: {escape(said or 'no dependencies')}"
     return (
         f'<div class="graph" tabindex="0" role="group" aria-label="{escape(title)}">'
-        f'<svg width="{width}" height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" role="img" '
-        f'aria-label="{escape(title)}: {escape(said or "no dependencies")}"><defs><marker id="needs" viewBox="0 0 8 8" refX="7" refY="4" '
-        f'markerWidth="8" markerHeight="8" orient="auto"><path d="M0 1 7 4 0 7z"/></marker></defs>'
-        f"{edges}{boxes}</svg></div>"
+        f'<svg width="{width}" height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" aria-label="{label}" role="group">'
+        f"<desc>{label}</desc>"
+        '<defs><marker id="needs" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        f'<path d="M0 1 7 4 0 7z"/></marker></defs>{lines}{boxes}</svg></div>'
     )
 
 
-def _edge(one: tuple[float, float], other: tuple[float, float]) -> str:
-    x1, y1 = one[0] + WIDTH, one[1] + HEIGHT / 2
-    x2, y2 = other[0], other[1] + HEIGHT / 2
-    bend = max(24.0, (x2 - x1) / 2)
-    return f'<path d="M{x1:.0f} {y1:.1f}C{x1 + bend:.0f} {y1:.1f} {x2 - bend:.0f} {y2:.1f} {x2:.0f} {y2:.1f}" marker-end="url(#needs)"/>'
+def _height(key: str) -> int:
+    return STAND_IN_HEIGHT if key.startswith(_STAND_IN) else HEIGHT
 
 
-def _box(node: Node, x: float, y: float) -> str:
+def _line(points: Sequence[tuple[float, float]]) -> str:
+    """Draw a tie from the right edge of the first through the stand-ins to the left edge of the last."""
+    x, y = points[0][0] + WIDTH, points[0][1]
+    path = f"M{x:.0f} {y:.1f}"
+    for left, middle in points[1:]:
+        bend = (left - x) / 2
+        path += f"C{x + bend:.0f} {y:.1f} {left - bend:.0f} {middle:.1f} {left:.0f} {middle:.1f}"
+        x, y = left, middle
+        if (left, middle) != points[-1]:
+            x += WIDTH
+            path += f"H{x:.0f}"
+    return f'<path d="{path}" marker-end="url(#needs)"/>'
+
+
+def _box(node: Node, x: float, middle: float) -> str:
+    y = middle - HEIGHT / 2
     label = node.label if len(node.label) <= CHARACTERS else f"{node.label[: CHARACTERS - 1]}…"
     classes = " ".join(["node", *(["foreign"] if node.foreign else []), *([f"tone-{node.tone}"] if node.tone else [])])
     dot = f'<circle cx="{x + 14:.0f}" cy="{y + HEIGHT / 2:.1f}" r="4"/>' if node.tone else ""

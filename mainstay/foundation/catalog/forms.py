@@ -49,7 +49,10 @@ class ApplicationForm(forms.Form):
     name = forms.CharField(max_length=100, help_text="Unique; letters, digits, - and _. It stands in addresses.")
     tier = forms.ChoiceField(choices=list(TIERS.items()), initial="standard", help_text="How much hangs on it.")
     owner = forms.ModelChoiceField(
-        Team.objects.order_by("name"), required=False, empty_label="no team", to_field_name="name",
+        Team.objects.order_by("name"),
+        required=False,
+        empty_label="no team",
+        to_field_name="name",
         help_text="The team that looks after it.",
     )
     repository = forms.CharField(required=False, max_length=500, help_text="Address of its source.")
@@ -104,7 +107,10 @@ class ApplicationForm(forms.Form):
             "description": given["description"],
             "environments": [row.cleaned_data for row in self._filled["environments"]],
             "components": [
-                {**row.cleaned_data, "needs": [one.strip() for one in row.cleaned_data["needs"].split(",") if one.strip()]}
+                {
+                    **row.cleaned_data,
+                    "needs": [one.strip() for one in row.cleaned_data["needs"].split(",") if one.strip()],
+                }
                 for row in self._filled["components"]
             ],
             "links": [row.cleaned_data for row in self._filled["links"]],
@@ -135,7 +141,10 @@ class ApplicationForm(forms.Form):
     def tables(self) -> list[dict[str, Any]]:
         """The rows by part, with what a page says of them."""
         words = {
-            "environments": ("Environments", "Where it runs. A check names one of them; emptying a row removes it from its checks."),
+            "environments": (
+                "Environments",
+                "Where it runs. A check names one of them; emptying a row removes it from its checks.",
+            ),
             "components": (
                 "Components",
                 "Its parts, and what each cannot work without: names, separated by commas, of others as application/name. "
@@ -144,7 +153,13 @@ class ApplicationForm(forms.Form):
             "links": ("Links", "Shown on its page: dashboards, runbooks, contracts."),
         }
         return [
-            {"part": part, "title": title, "help": help_text, "rows": self.rows[part], "head": [bound.label for bound in _ROWS[part][0]()]}
+            {
+                "part": part,
+                "title": title,
+                "help": help_text,
+                "rows": self.rows[part],
+                "head": [bound.label for bound in _ROWS[part][0]()],
+            }
             for part, (title, help_text) in words.items()
         ]
 
@@ -152,5 +167,9 @@ class ApplicationForm(forms.Form):
 def _sentence(kind: str, message: str) -> str:
     text = message.removeprefix("Value error, ")
     if kind == "string_pattern_mismatch":
-        return "Letters, digits, - and _ only; an address begins with http:// or https://." if "http" in text else "Letters, digits, - and _ only."
+        return (
+            "Letters, digits, - and _ only; an address begins with http:// or https://."
+            if "http" in text
+            else "Letters, digits, - and _ only."
+        )
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -44,7 +44,9 @@ def _form_page(request: HttpRequest, form: ApplicationForm, application: Applica
             return done(request, f"{saved.name} was saved.", reverse("application", args=[saved.name]))
     crumbs = [{"href": reverse("applications"), "label": "Applications"}]
     if application is not None:
-        kept = Application.objects.get(pk=application.pk)  # the action may have changed the one in memory before refusing
+        kept = Application.objects.get(
+            pk=application.pk
+        )  # the action may have changed the one in memory before refusing
         application = kept
         crumbs.append({"href": reverse("application", args=[kept.name]), "label": kept.name})
     context: dict[str, Any] = {

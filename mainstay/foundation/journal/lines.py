@@ -34,6 +34,14 @@ TONES = {
 }
 _HEALTH_TONES = {"up": "ok", "degraded": "warn", "down": "bad"}
 _NOWHERE = "\x00"
+_PHRASES = (
+    "Does not page",
+    "Was acknowledged",
+    "Was added",
+    "Was edited",
+    "Was deactivated",
+    "Is no longer acknowledged",
+)
 
 
 def subject_url(subject: str, name: str) -> str:
@@ -75,7 +83,9 @@ def line(entry: Entry, *, about: bool = False) -> dict[str, Any]:
         "id": entry.pk,
         "at": entry.at,
         "text": text,
-        "verb": text.split(" ", 1)[0].rstrip(":") if about else "",
+        "verb": next((phrase for phrase in _PHRASES if text.startswith(phrase)), text.split(" ", 1)[0].rstrip(":"))
+        if about
+        else "",
         "subject": "" if about else entry.subject_name,
         "href": "" if about else subject_url(entry.subject, entry.subject_name),
         "actor": "" if entry.actor.startswith("program:") else entry.actor_name,

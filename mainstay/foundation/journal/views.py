@@ -115,7 +115,10 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
         "line": line(row),
         "subject_href": subject_url(row.subject, row.subject_name),
         "facts": orjson.dumps(row.facts, option=orjson.OPT_INDENT_2).decode(),
-        "steps": row.facts.get("steps") if isinstance(row.facts, dict) else None,
+        "terms": [(name.replace("_", " "), _shown(value)) for name, value in row.facts.items() if name != "steps"],
+        "steps": [
+            dict(zip(("question", "passed", "detail"), step, strict=False)) for step in row.facts.get("steps") or []
+        ],
         "proof": proof,
         "seal_digest": bytes(row.seal.digest).hex() if row.seal else "",
         "application": Application.objects.filter(pk=row.application).first() if row.application else None,
@@ -133,6 +136,14 @@ def verify_newest(request: HttpRequest) -> HttpResponseBase:
     """Recompute the newest seals (as many as take a moment) and say what was found."""
     found = recent.verify_newest()
     return render(request, "journal/verified.html", {"now": clock.now(), "found": found, "place": "journal"})
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
 
 
 def _zone() -> ZoneInfo:

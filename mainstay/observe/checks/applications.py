@@ -45,9 +45,9 @@ def whole(parts: Sequence[Part]) -> Whole:
     down = [part for part in parts if part.status in _NOT_UP]
     decisive = [part for part in down if part.severity == severity]
     if decisive:
-        return Whole(Status.DOWN, _names(decisive, "down"))
+        return Whole(Status.DOWN, _names(decisive, _word(decisive)))
     if down:
-        return Whole(Status.DEGRADED, f"{_names(down, 'down')}, of lesser severity than {severity}")
+        return Whole(Status.DEGRADED, f"{_names(down, _word(down))}, of lesser severity than {severity}")
     degraded = [part for part in parts if part.status is Status.DEGRADED]
     if degraded:
         return Whole(Status.DEGRADED, _names(degraded, "degraded"))
@@ -67,6 +67,10 @@ def whole(parts: Sequence[Part]) -> Whole:
 
 def _all(parts: Sequence[Part], status: Status) -> bool:
     return all(part.status is status for part in parts)
+
+
+def _word(parts: Sequence[Part]) -> str:
+    return "unreachable" if all(part.status is Status.UNREACHABLE for part in parts) else "down"
 
 
 def _names(parts: Sequence[Part], state: str, states: str = "") -> str:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from django.utils.safestring import SafeString, mark_safe
 
-from mainstay.observe.checks.uptime import Calendar, Course, Share, per_day, share, uptimes
+from mainstay.observe.checks.uptime import Calendar, Course, Share, fraction, per_day, share, uptimes
 from mainstay.web import charts
 from mainstay.web.rows import write_duration
 
@@ -25,7 +25,7 @@ def detail(of: Share) -> str:
     parts = [
         f"{write_duration(seconds)} {word}"
         for seconds, word in ((of.down_s, "down"), (of.degraded_s, "degraded"))
-        if seconds > 0
+        if seconds >= 1
     ]
     return ", ".join(parts)
 
@@ -43,7 +43,7 @@ def _drawn(shares: tuple[float | None, ...]) -> SafeString:
 
 def percent(of: Course, start: float, end: float) -> float | None:
     """Return the uptime in per cent, or None."""
-    found = share(of, start, end).uptime
+    found = fraction(of, start, end)
     return None if found is None else found * 100
 
 

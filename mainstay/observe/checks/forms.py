@@ -60,8 +60,8 @@ class CheckForm(forms.Form):
     component = forms.ChoiceField(
         required=False, help_text="The part that is watched. While what it needs is down, this check does not page."
     )
-    every = forms.CharField(required=False, help_text="How often: 1s to 1d.")
-    timeout = forms.CharField(required=False, help_text="Hard limit of one probe, up to 2m.")
+    every = forms.CharField(help_text="How often: 1s to 1d.")
+    timeout = forms.CharField(help_text="Hard limit of one probe, up to 2m.")
     fail_after = forms.IntegerField(
         required=False, min_value=1, max_value=100, help_text="Failures in a row until it is down."
     )
@@ -114,8 +114,12 @@ class CheckForm(forms.Form):
         if KINDS[kind].passive:
             for name in _PROBED_ONLY:
                 del self.fields[name]
+        for name, number in (("fail_after", 3), ("recover_after", 2)):
+            self.fields[name].widget.attrs["placeholder"] = "1" if KINDS[kind].passive else str(number)
         for one in self.kind_fields:
-            self.fields[one.name] = one.form_field()
+            field = self.fields[one.name] = one.form_field()
+            if data is not None and data.get("from_yaml"):
+                field.required = False
         if managed:
             for field in self.fields.values():
                 field.disabled = True

@@ -51,10 +51,15 @@ class KindField:
 
     def form_field(self) -> forms.Field:
         """Return the field of the form."""
-        common: dict[str, Any] = {"label": self.label, "help_text": self.help, "required": False}
+        common: dict[str, Any] = {
+            "label": self.label,
+            "help_text": self.help,
+            "required": self.required,
+            "error_messages": {"required": "Give a value."},
+        }
         match self.sort:
             case "switch":
-                return forms.BooleanField(**common)
+                return forms.BooleanField(**common | {"required": False})
             case "choice":
                 blank = [] if self.default is not None else [("", "–")]
                 return forms.ChoiceField(choices=blank + [(one, one) for one in self.choices], **common)
@@ -64,7 +69,7 @@ class KindField:
                 )
             case "long":
                 return forms.CharField(
-                    widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "spellcheck": "false"}),
+                    widget=forms.Textarea(attrs={"rows": 1, "class": "mono short", "spellcheck": "false"}),
                     strip=False,
                     **common,
                 )

@@ -21,7 +21,7 @@ DEFAULT_RANGE = "6h"
 HOURLY_FROM = timedelta(days=7)
 RAW_MOST = 4_000  # more results than this are read by the minute
 PHASES = ("dns_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
-PHASE_LABELS = ("name", "connect", "TLS", "first byte", "transfer")
+PHASE_LABELS = ("DNS", "connect", "TLS", "first byte", "transfer")
 
 
 class Minute(Func):

@@ -30,7 +30,7 @@ from mainstay.web.lists import export, with_query
 from mainstay.web.live import is_fragment, live
 
 LIST_DAYS, DAYS = 30, 90
-RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 30, 15, 8, 12
+RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
 EXPORTED_MOST = 50_000
 _LARGEST_ID = 2**63 - 1
 _ORDER = (
@@ -284,7 +284,11 @@ def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
         return live(request, "checks/check.html", {"now": now, **_latest(one)}, part="latest")
     context = {"now": now, "fragment": is_fragment(request), **_standing(request, one, now)}
     if not is_fragment(request):
-        context |= _course(request, one, now) | _latest(one) | _surroundings(request, one)
+        context |= _course(request, one, now) | _latest(one) | {"place": "checks"}
+        context["crumbs"] = [
+            {"href": reverse("checks"), "label": "Checks"},
+            {"href": reverse("application", args=[one.application.name]), "label": one.application.name},
+        ]
     return live(request, "checks/check.html", context)
 
 
@@ -317,7 +321,6 @@ def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]
         "state": state,
         "shown": shown,
         "headline": _headline(one, shown),
-        "kind": KINDS[one.kind].label if one.kind in KINDS else one.kind,
         "open_alerts_of_it": list(one.alerts.filter(ended_at=None)),
         "may": {
             "edit": actor.may(Permission.CHECKS_EDIT),
@@ -328,7 +331,8 @@ def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]
 
 
 def _latest(one: Check) -> dict[str, Any]:
-    """What each result adds to."""
+    """What each result adds to, and what stands beside it."""
+    url = f"{settings.BASE_URL}/ping/{one.ping_key}"
     entries = Entry.objects.filter(subject=f"check:{one.pk}").order_by("-id")[:ENTRIES_SHOWN]
     return {
         "check": one,
@@ -338,6 +342,11 @@ def _latest(one: Check) -> dict[str, Any]:
         "pings": list(Ping.objects.filter(check_ref=one).order_by("-id")[:PINGS_SHOWN]) if one.passive else [],
         "alerts": list(one.alerts.order_by("-id")[:ALERTS_SHOWN]),
         "entries": [line(entry, about=True) for entry in entries],
+        "kind": KINDS[one.kind].label if one.kind in KINDS else one.kind,
+        "needed": list(one.needs.select_related("application").order_by("application__name", "name")),
+        "needed_by": list(one.needed_by.select_related("application").order_by("application__name", "name")[:50]),
+        "ping_url": url,
+        "ping_lines": _ping_lines(one, url) if one.passive else [],
     }
 
 
@@ -380,22 +389,6 @@ def _course(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:
         ],
         "days": bars.days(of, days),
         "windows": bars.windows(of, now),
-    }
-
-
-def _surroundings(request: HttpRequest, one: Check) -> dict[str, Any]:
-    """What only an edit changes."""
-    url = f"{settings.BASE_URL}/ping/{one.ping_key}"
-    return {
-        "crumbs": [
-            {"href": reverse("checks"), "label": "Checks"},
-            {"href": reverse("application", args=[one.application.name]), "label": one.application.name},
-        ],
-        "needed": list(one.needs.select_related("application").order_by("application__name", "name")),
-        "needed_by": list(one.needed_by.select_related("application").order_by("application__name", "name")[:50]),
-        "place": "checks",
-        "ping_url": url,
-        "ping_lines": _ping_lines(one, url) if one.passive else [],
     }
 
 

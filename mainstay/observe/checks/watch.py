@@ -140,7 +140,8 @@ class Patience:
 
     def lasts(self, thing: int) -> bool:
         """Tell whether `thing`, which is waited for since the first call, is still worth it."""
-        return time.monotonic() - self._since.setdefault(thing, time.monotonic()) < self.most_s
+        at = time.monotonic()
+        return at - self._since.setdefault(thing, at) < self.most_s
 
     def end(self, thing: int) -> None:
         """It came."""

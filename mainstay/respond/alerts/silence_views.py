@@ -67,7 +67,8 @@ def _holds(active: list[Silence]) -> dict[int, int]:
         return {}
     labels = list(Alert.objects.filter(ended_at=None).values_list("labels", flat=True)[:OPEN_READ])
     return {
-        row.pk: sum(all(found.get(name) == value for name, value in row.match.items()) for found in labels) for row in active
+        row.pk: sum(all(found.get(name) == value for name, value in row.match.items()) for found in labels)
+        for row in active
     }
 
 

@@ -90,8 +90,18 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
             {"name": "q", "label": "Name or summary", "value": wanted.q},
-            {"name": "state", "label": "Any state", "value": wanted.state, "choices": [("open", "open"), *((s, s) for s in listing.STATES)]},
-            {"name": "severity", "label": "Any severity", "value": wanted.severity, "choices": [(s, s) for s in reversed(SEVERITIES)]},
+            {
+                "name": "state",
+                "label": "Any state",
+                "value": wanted.state,
+                "choices": [("open", "open"), *((s, s) for s in listing.STATES)],
+            },
+            {
+                "name": "severity",
+                "label": "Any severity",
+                "value": wanted.severity,
+                "choices": [(s, s) for s in reversed(SEVERITIES)],
+            },
             {
                 "name": "application",
                 "label": "Any application",

@@ -30,7 +30,11 @@ class ChannelForm(forms.Form):
         self.settings = CHANNELS[kind].Settings.model_fields
         shown = mask_all(self.stored)
         initial: dict[str, Any] = {"name": channel.name} if channel is not None else {}
-        initial |= {f"{_PREFIX}{_key(name, info)}": _shown(shown[_key(name, info)]) for name, info in self.settings.items() if _key(name, info) in shown}
+        initial |= {
+            f"{_PREFIX}{_key(name, info)}": _shown(shown[_key(name, info)])
+            for name, info in self.settings.items()
+            if _key(name, info) in shown
+        }
         super().__init__(data, initial=initial, **given)
         if channel is not None:
             self.fields["name"].disabled = True
@@ -39,12 +43,17 @@ class ChannelForm(forms.Form):
             key_ = _key(name, info)
             self.fields[f"{_PREFIX}{key_}"] = _field(key_, info, has_stored=key_ in self.stored)
             if key_ in self.stored and _is_secret(info.annotation) and not info.is_required():
-                self.fields[f"{_CLEAR}{key_}"] = forms.BooleanField(required=False, label=f"Remove the stored {_label(key_).lower()}")
+                self.fields[f"{_CLEAR}{key_}"] = forms.BooleanField(
+                    required=False, label=f"Remove the stored {_label(key_).lower()}"
+                )
 
     def rows(self) -> list[tuple[forms.BoundField, bool]]:
         """Return the fields in order, each with whether a secret is stored for it."""
         return [
-            (bound, bound.name.removeprefix(_PREFIX) in self.stored and isinstance(bound.field.widget, forms.PasswordInput))
+            (
+                bound,
+                bound.name.removeprefix(_PREFIX) in self.stored and isinstance(bound.field.widget, forms.PasswordInput),
+            )
             for bound in self.visible_fields()
         ]
 
@@ -106,7 +115,13 @@ def _key(name: str, info: FieldInfo) -> str:
 
 def _label(key: str) -> str:
     words = key.replace("_", " ")
-    words = {"url": "URL", "webhook url": "Webhook URL", "api url": "API URL", "ca file": "CA file", "starttls": "STARTTLS"}.get(words, words)
+    words = {
+        "url": "URL",
+        "webhook url": "Webhook URL",
+        "api url": "API URL",
+        "ca file": "CA file",
+        "starttls": "STARTTLS",
+    }.get(words, words)
     return words[:1].upper() + words[1:]
 
 
@@ -144,16 +159,20 @@ def _field(key: str, info: FieldInfo, *, has_stored: bool) -> forms.Field:
     common: dict[str, Any] = {"label": _label(key), "required": required, "help_text": _help(info)}
     plain = _plain(info.annotation)
     if _is_secret(info.annotation):
-        attrs = {"autocomplete": "off", "spellcheck": "false"} | ({"placeholder": _default(info)} if _default(info) else {})
+        attrs = {"autocomplete": "off", "spellcheck": "false"} | (
+            {"placeholder": _default(info)} if _default(info) else {}
+        )
         return forms.CharField(max_length=_TEXT_MOST, strip=True, widget=forms.PasswordInput(attrs=attrs), **common)
     if _is_mapping(info.annotation):
         hint = {"rows": 2, "class": "mono", "placeholder": "Authorization: Bearer …"}
         return forms.CharField(max_length=_TEXT_MOST, widget=forms.Textarea(attrs=hint), **common)
     if _is_sequence(info.annotation):
-        return forms.CharField(max_length=_TEXT_MOST, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "one per line"}), **common)
+        return forms.CharField(
+            max_length=_TEXT_MOST, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "one per line"}), **common
+        )
     if get_origin(plain) is Literal:
         choices = [(str(value), str(value)) for value in get_args(plain)]
-        return forms.ChoiceField(choices=choices, initial=_default(info), **common)
+        return forms.ChoiceField(choices=choices, initial=_default(info), **{**common, "required": True})
     if plain is bool:
         return forms.BooleanField(**{**common, "required": False}, initial=bool(info.default))
     if plain in {int, float}:

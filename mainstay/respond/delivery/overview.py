@@ -89,7 +89,11 @@ def headline(found: Sequence[Standing], routes: int) -> str:
     paused = [row for row in found if row.state == "paused"]
     if failing:
         names = ", ".join(row.channel.name for row in failing[:3])
-        return f"{names} {'does' if len(failing) == 1 else 'do'} not reach anybody." if len(failing) < 4 else f"{len(failing)} of {len(found)} channels reach nobody."
+        return (
+            f"{names} {'does' if len(failing) == 1 else 'do'} not reach anybody."
+            if len(failing) < 4
+            else f"{len(failing)} of {len(found)} channels reach nobody."
+        )
     if not routes:
         return "Nobody is paged yet: no route leads to a channel."
     if len(paused) == len(found):
@@ -99,4 +103,4 @@ def headline(found: Sequence[Standing], routes: int) -> str:
         return "No channel has delivered anything yet: send a test."
     if len(proven) == len(found):
         return "The channel delivers." if len(found) == 1 else f"All {len(found)} channels deliver."
-    return f"{len(proven)} of {len(found)} channels deliver."
+    return f"{len(proven)} of {len(found)} channels deliver{'s' if len(proven) == 1 else ''}."

@@ -141,7 +141,9 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
     row = get_object_or_404(Channel, name=name)
     delivery = actions.send_test(row, actor_of(request), clock.now())
     if request.headers.get("HX-Request") == "true":
-        return render(request, "delivery/test.html", {"delivery": delivery, "tries": [], "now": clock.now(), "channel": row})
+        return render(
+            request, "delivery/test.html", {"delivery": delivery, "tries": [], "now": clock.now(), "channel": row}
+        )
     return redirect("delivery", delivery.pk)
 
 
@@ -153,7 +155,9 @@ def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
         raise Http404
     row = get_object_or_404(Delivery.objects.select_related("channel"), pk=delivery_id, event="test")
     tries = list(row.tries.order_by("-pk")[:3])
-    return render(request, "delivery/test.html", {"delivery": row, "tries": tries, "now": clock.now(), "channel": row.channel})
+    return render(
+        request, "delivery/test.html", {"delivery": row, "tries": tries, "now": clock.now(), "channel": row.channel}
+    )
 
 
 @needs(Permission.DELIVERY_EDIT)
@@ -194,7 +198,10 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
         "oldest": waiting.order_by("pk").first(),
         "routes": naming,
         "left_alone": [route for route in naming if [*route.notify] == [row.name]],
-        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}, {"href": _page(row), "label": row.name}],
+        "crumbs": [
+            {"href": reverse("channels"), "label": "Channels and routes"},
+            {"href": _page(row), "label": row.name},
+        ],
         "place": "channels",
     }
     return render(request, "delivery/channel_delete.html", context, status=409 if problem else 200)

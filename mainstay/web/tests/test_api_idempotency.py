@@ -149,7 +149,9 @@ def test_what_a_killed_process_had_begun_can_be_done_after_a_while() -> None:
     IdempotentRequest.objects.all().delete()
     once(call, "k")
     Application.objects.all().delete()
-    IdempotentRequest.objects.update(status=None, body=None, created_at=now() - idempotency.CLAIM - timedelta(seconds=1))
+    IdempotentRequest.objects.update(
+        status=None, body=None, created_at=now() - idempotency.CLAIM - timedelta(seconds=1)
+    )
     assert once(call, "k").status_code == 201
     assert once(call, "k")["Idempotency-Replayed"] == "true"
 

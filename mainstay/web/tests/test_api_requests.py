@@ -49,13 +49,20 @@ def test_head_is_answered_as_get() -> None:
     assert caller()("HEAD", "/me").status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"{", b"nonsense", b'{"name": NaN}', b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"{", b"nonsense", b'{"name": NaN}', b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 100_000]
+)
 def test_what_is_no_json_is_a_400(body: bytes) -> None:
     problem(caller()("POST", "/applications", body), 400)
 
 
 def test_a_body_in_another_media_type_is_a_415() -> None:
-    for given in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"):
+    for given in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+    ):
         problem(caller()("POST", "/applications", b"name=shop", content_type=given), 415)
 
 
@@ -168,7 +175,9 @@ def test_what_an_action_refuses_names_the_field_and_a_taken_name_is_a_conflict()
     body = CHECK | {"application": "shop", "name": "x", "environment": "moon"}
     assert problem(call("POST", "/checks", body), 422)["errors"][0]["pointer"] == "/environment"
     assert "storefront" in problem(call("POST", "/checks", CHECK | {"application": "shop"}), 409)["detail"]
-    assert problem(call("POST", "/checks", CHECK | {"application": "gone"}), 422)["errors"][0]["pointer"] == "/application"
+    assert (
+        problem(call("POST", "/checks", CHECK | {"application": "gone"}), 422)["errors"][0]["pointer"] == "/application"
+    )
     window = {"name": "x", "starts_at": "2026-01-02T00:00:00Z", "ends_at": "2026-01-01T00:00:00Z"}
     assert problem(call("POST", "/maintenance", window), 422)["errors"][0]["pointer"] == "/ends_at"
 

@@ -150,7 +150,10 @@ def test_a_mask_where_no_secret_is_stored_is_refused() -> None:
     assert call.expect(422, "POST", "/checks", body)["errors"][0]["pointer"] == "/http/bearer"
     spec = call.get(f"/checks/{found.check.pk}")["spec"]
     spec["http"]["secret_headers"] = {"X-Key": MASK}
-    assert call.expect(422, "PUT", f"/checks/{found.check.pk}", spec)["errors"][0]["pointer"] == "/http/secret_headers/X-Key"
+    assert (
+        call.expect(422, "PUT", f"/checks/{found.check.pk}", spec)["errors"][0]["pointer"]
+        == "/http/secret_headers/X-Key"
+    )
     body = {"name": "x", "http": {"url": "http://127.0.0.1/", "bearer": MASK}}
     assert call.expect(422, "POST", "/checks/try", body)
 
@@ -448,7 +451,11 @@ def test_a_token_is_shown_once_works_and_can_be_revoked() -> None:
     assert call.post(f"/tokens/{made['id']}/revoke")["state"] == "revoked"
     assert fresh("GET", "/me").status_code == 401
     assert Token.objects.count() == 2
-    for wrong in ({"name": "", "role": "support"}, {"name": "x", "role": "root"}, {"name": "x", "role": "support", "expires_at": "2020-01-01T00:00:00Z"}):
+    for wrong in (
+        {"name": "", "role": "support"},
+        {"name": "x", "role": "root"},
+        {"name": "x", "role": "support", "expires_at": "2020-01-01T00:00:00Z"},
+    ):
         call.post("/tokens", wrong, 422)
 
 

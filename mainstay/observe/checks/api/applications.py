@@ -118,9 +118,7 @@ def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeR
         "since": since,
         "until": at,
         "decided_by": severity,
-        "by_day": [
-            {"day": one.day, **_share(one.share)} for one in uptime.by_day(total, at, given.days, UTC)
-        ],
+        "by_day": [{"day": one.day, **_share(one.share)} for one in uptime.by_day(total, at, given.days, UTC)],
         "checks": [
             {"check": row.name, "severity": row.severity, **_share(uptime.share(each[row.id], start, end))}
             for row in rows

@@ -119,7 +119,9 @@ def get_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
 
 
 @router.put("/checks/{check_id}", auth=needs(Permission.CHECKS_EDIT), response=CheckDetail)
-def replace_check(request: HttpRequest, check_id: Id, body: Body[Annotated[Document, Described(CheckSpec)]]) -> dict[str, Any]:
+def replace_check(
+    request: HttpRequest, check_id: Id, body: Body[Annotated[Document, Described(CheckSpec)]]
+) -> dict[str, Any]:
     """Make a check what the body says.
 
     Send what `spec` of the check shows, changed. A mask (`********`) keeps the secret that is stored at its place. When
@@ -129,7 +131,9 @@ def replace_check(request: HttpRequest, check_id: Id, body: Body[Annotated[Docum
     given = dict(body)
     owner = given.pop("application", check.application.name)
     if owner != check.application.name:
-        raise Refused(f"the check belongs to {check.application.name} and stays there; create another one", "application")
+        raise Refused(
+            f"the check belongs to {check.application.name} and stays there; create another one", "application"
+        )
     spec = read(CheckSpec, with_stored_secrets(given, check.kind, check.config, settings.SECRET_KEY))
     return _detail(actions.put_check(check.application, spec, actor_of(request), now(), existing=check))
 
@@ -220,5 +224,3 @@ def _result(row: Result) -> dict[str, Any]:
 
 def _ping(row: Ping) -> dict[str, Any]:
     return {name: getattr(row, name) for name in PingRow.model_fields}
-
-

@@ -54,7 +54,9 @@ class NewMaintenance(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")] = Field(examples=["Deploy 2.4"])
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")] = Field(
+        examples=["Deploy 2.4"]
+    )
     application: Name | None = Field(default=None, description="Only checks of this application; without it, of all.")
     match: Labels = Field(default_factory=dict, description="Labels a check must have; empty: all checks.")
     starts_at: Time | None = Field(default=None, description="Begin of a single window.")
@@ -71,7 +73,9 @@ class NewMaintenance(BaseModel):
 class MaintenanceFilter(Paging):
     """Which windows."""
 
-    application: Search = Field(default="", description="Name of an application; windows for all of them are shown, too.")
+    application: Search = Field(
+        default="", description="Name of an application; windows for all of them are shown, too."
+    )
     current: bool | None = Field(default=None, description="Neither over nor cancelled (or, if false, one of the two).")
 
 

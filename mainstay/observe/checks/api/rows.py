@@ -26,7 +26,9 @@ class CheckRow(BaseModel):
     paused: bool
     every_s: Seconds
     timeout_s: Seconds
-    status: Status = Field(description="What people see: health, unless paused, in maintenance, overdue or unreachable.")
+    status: Status = Field(
+        description="What people see: health, unless paused, in maintenance, overdue or unreachable."
+    )
     reason: str = Field(description="Why, as a sentence; empty while up.")
     health: Health = Field(description="What the results add up to.")
     since: datetime | None = Field(description="Of this health.")

@@ -30,6 +30,11 @@ def _valid_host(host: str) -> str:
         raise ValueError(
             f"{host!r} is no host: give a name such as db.example.com or an address, without scheme, port or path"
         )
+    try:
+        stripped.encode("idna")
+    except UnicodeError:
+        if literal_address(stripped) is None:
+            raise ValueError(f"{host!r} is no internet name") from None
     if ":" in stripped and literal_address(stripped) is None:
         raise ValueError(f"{host!r} is no host: give the port in `port`")
     return stripped

@@ -102,6 +102,10 @@ class Command(Kind[CommandSettings]):
             return watch.outcome(Health.DOWN, text, facts={"output": _shown(program.output)})
         finally:
             _end_group(transport.get_pid())
+            with contextlib.suppress(TimeoutError):
+                # Ended, and then seen to have ended: otherwise it stays behind as a zombie.
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await program.ended.wait()
             transport.close()
         return _judged(settings, target, watch, transport.get_returncode() or 0, bytes(program.output))
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import ClassVar, Literal
 
+import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn
@@ -17,6 +18,8 @@ from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 from mainstay.observe.checks.probe.secret import Secret
+
+_CANCEL_S = 0.15
 
 
 class PostgresqlSettings(SteppedSettings):
@@ -65,16 +68,23 @@ class Postgresql(SteppedKind[PostgresqlSettings]):
         steps.dns_s = judged.dns_s
         steps.ip = judged.addresses[0]
         connection = pq.PGconn.connect_start(_conninfo(settings, judged.addresses))
+        querying = False
         try:
             connected_at = await _connect(connection, steps)
             authenticated_at = time.perf_counter()
             steps.facts["server_version"] = connection.server_version
             steps.now = "waiting for the query's result"
+            querying = True
             value = await _first_value(connection, settings.query)
+            querying = False
             take_phases(steps, authenticated_at - connected_at, time.perf_counter() - authenticated_at)
             take_value(steps, value, settings.expect.value, "the query")
         finally:
-            connection.finish()
+            try:
+                if querying:
+                    await _cancel(connection)
+            finally:
+                connection.finish()
 
 
 def _conninfo(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> bytes:
@@ -90,8 +100,6 @@ def _conninfo(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> bytes
         "application_name": "mainstay",
         "passfile": "/nonexistent",
         "gssencmode": "disable",
-        # A query that is still running when we have gone would hold the server's resources.
-        "options": "-c statement_timeout=60000",
     }
     if settings.password is not None:
         options["password"] = settings.password.get_secret_value()
@@ -147,6 +155,26 @@ async def _first_value(connection: PGconn, query: str) -> str | None:
         return None
     value = result.get_value(0, 0)
     return None if value is None else value.decode("utf-8", "replace")
+
+
+async def _cancel(connection: PGconn) -> None:
+    """Tell the server to end the query: PostgreSQL does not notice by itself that nobody waits any more.
+
+    Not done by `statement_timeout`: as a startup option pgbouncer refuses it, and as SET it would leak to others.
+    """
+    if pq.version() < 170000 or connection.status != pq.ConnStatus.OK:
+        return
+    try:
+        async with asyncio.timeout(_CANCEL_S):
+            canceller = connection.cancel_conn()
+            try:
+                canceller.start()
+                while (state := canceller.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+                    await _ready(canceller.socket, write=state == pq.PollingStatus.WRITING)
+            finally:
+                canceller.finish()
+    except (TimeoutError, psycopg.Error):
+        return
 
 
 async def _ready(descriptor: int, *, write: bool) -> None:

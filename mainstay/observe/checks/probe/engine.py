@@ -41,8 +41,8 @@ from mainstay.observe.checks.probe.schedule import Schedule, check_rhythm
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_IN_FLIGHT = 2000
-BATCH_WAIT_S = 0.02
-"""A result waits this long for company, so that the receiver is called 50 times a second at most."""
+BATCH_WAIT_S = 0.05
+"""A result waits this long for company, so that the receiver is called 20 times a second at most."""
 BATCH_SIZE = 512
 CLOCK_JUMP_S = 0.5
 """A wall clock that moved this much against the monotonic one since the last turn was set, or the machine slept."""
@@ -252,6 +252,7 @@ class Prober:
             for due in self._schedule.due(wall):
                 self._due(self._checks[due.key], due.due_at, due.skipped)
         self._start_ready()
+        self._curl.kick()
         if now >= self._next_sweep:
             self._next_sweep = now + _LONGEST_TURN_S
             self._curl.cut_off(now)
@@ -361,29 +362,41 @@ class Prober:
 
     def _next_hop(self, run: _Run, transfer: Transfer) -> None:
         """Resolve if need be, then begin; ends the run when the transfer says so."""
-        wanted = transfer.resolve_next()
-        if wanted is not None:
-            self._watch(run, transfer.deadline)
-            run_id = run.run_id
-            self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
+        try:
+            wanted = transfer.resolve_next()
+        except Exception as defect:  # noqa: BLE001  # one check's defect must not stop all the others
+            self._end(run, self._broken(run, transfer, defect))
             return
-        if transfer.outcome is not None or not self._curl.begin(transfer, time.perf_counter()):
-            self._end(run, transfer.judge())
+        if wanted is None:
+            self._begin(run, transfer)
+            return
+        self._watch(run, transfer.deadline)
+        run_id = run.run_id
+        self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
 
     def _resolved(self, run_id: int, resolution: Resolution) -> None:
         run = self._runs.get(run_id)
         if run is None or run.transfer is None:
             return  # its time was over before the name server answered
-        transfer = run.transfer
-        transfer.resolved(resolution)
-        if transfer.outcome is not None or not self._curl.begin(transfer, time.perf_counter()):
-            self._end(run, transfer.judge())
+        run.transfer.resolved(resolution)
+        self._begin(run, run.transfer)
 
-    def _hop_done(self, transfer: Transfer, again: bool) -> None:
+    def _begin(self, run: _Run, transfer: Transfer) -> None:
+        try:
+            if transfer.outcome is None and self._curl.begin(transfer, time.perf_counter()):
+                return
+            outcome = transfer.judge()
+        except Exception as defect:  # noqa: BLE001  # one check's defect must not stop all the others
+            outcome = self._broken(run, transfer, defect)
+        self._end(run, outcome)
+
+    def _hop_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
         run = self._runs.get(transfer.run_id)
         if run is None:
             return
-        if again:
+        if defect is not None:
+            self._end(run, self._broken(run, transfer, defect))
+        elif again:
             self._next_hop(run, transfer)
         elif transfer.belongs_aside():
             self._watch(run, transfer.deadline)
@@ -392,8 +405,8 @@ class Prober:
         else:
             try:
                 outcome = transfer.judge()
-            except Exception as defect:  # noqa: BLE001  # one check's defect must not stop all the others
-                outcome = self._broken(run, transfer, defect)
+            except Exception as error:  # noqa: BLE001  # as above
+                outcome = self._broken(run, transfer, error)
             self._end(run, outcome)
 
     def _judged(self, run: _Run, transfer: Transfer, judging: Future[Outcome]) -> None:
@@ -403,7 +416,7 @@ class Prober:
         self._end(run, judging.result() if defect is None else self._broken(run, transfer, defect))
 
     def _broken(self, run: _Run, transfer: Transfer, defect: BaseException) -> Outcome:
-        log.error("judging the answer of check %d failed", run.check.planned.key, exc_info=defect)
+        log.error("probing check %d failed by a defect of ours", run.check.planned.key, exc_info=defect)
         transfer.broke(f"a defect in the check type http ({type(defect).__name__})")
         return transfer.judge()
 

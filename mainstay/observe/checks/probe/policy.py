@@ -81,11 +81,28 @@ class AddressPolicy:
     that name's DNS must not gain those.
     """
 
-    __slots__ = ("_allow_names", "_allow_networks", "_deny_names", "_deny_networks", "_judged", "allow", "deny", "mode")
+    __slots__ = (
+        "_allow_names",
+        "_allow_networks",
+        "_called",
+        "_deny_names",
+        "_deny_networks",
+        "_judged",
+        "allow",
+        "deny",
+        "mode",
+    )
 
     def __init__(
-        self, mode: Mode | str = Mode.PRIVATE_ALLOWED, allow: Iterable[str] = (), deny: Iterable[str] = ()
+        self,
+        mode: Mode | str = Mode.PRIVATE_ALLOWED,
+        allow: Iterable[str] = (),
+        deny: Iterable[str] = (),
+        *,
+        called: tuple[str, str, str] = ("mode", "allow", "deny"),
     ) -> None:
+        """`called` is what the three settings are called where people make them, for messages."""
+        self._called = called
         self.mode = Mode(mode)
         self.allow = tuple(allow)
         self.deny = tuple(deny)
@@ -105,10 +122,14 @@ class AddressPolicy:
         denied = _matching(name, self._deny_names)
         if denied is not None:
             return Refusal(
-                host, f"the name matches {denied!r} of the deny list", f"remove {denied!r} from `deny` to allow it"
+                host,
+                f"the name matches {denied!r} of the deny list",
+                f"remove {denied!r} from `{self._called[2]}` to allow it",
             )
         if name in _METADATA_NAMES and _matching(name, self._allow_names) is None:
-            return Refusal(host, "names of cloud metadata services are refused", f"add {name!r} to `allow` to allow it")
+            return Refusal(
+                host, "names of cloud metadata services are refused", f"add {name!r} to `{self._called[1]}` to allow it"
+            )
         return None
 
     def check_address(self, address: str, *, host: str = "") -> Refusal | None:
@@ -140,12 +161,14 @@ class AddressPolicy:
             denied = _containing(face, self._deny_networks)
             if denied is not None:
                 return Refusal(
-                    shown, f"it lies in {denied} of the deny list", f"remove {denied} from `deny` to allow it"
+                    shown,
+                    f"it lies in {denied} of the deny list",
+                    f"remove {denied} from `{self._called[2]}` to allow it",
                 )
         allowed = [_containing(face, self._allow_networks) is not None for face in faces]
         if allowed[0] or (len(faces) > 1 and all(allowed[1:])):
             return None
-        remedy = f"add {faces[-1]} to `allow` to allow it"
+        remedy = f"add {faces[-1]} to `{self._called[1]}` to allow it"
         for face in faces:
             for network, rule in _NEVER:
                 if face.version == network.version and face in network:
@@ -154,8 +177,8 @@ class AddressPolicy:
         if self.mode is Mode.PUBLIC_ONLY and not by_allowed_name and not all(face.is_global for face in faces):
             return Refusal(
                 shown,
-                "the mode `public-only` refuses addresses that are not public",
-                f"{remedy}, or set the mode to `private-allowed`",
+                f"`{self._called[0]}: public-only` refuses addresses that are not public",
+                f"{remedy}, or set `{self._called[0]}` to `private-allowed`",
             )
         return None
 

@@ -98,7 +98,9 @@ def test_sentences_say_what_was_expected_and_what_came() -> None:
         "No ping by 2026-03-02 13:00:00 UTC and 1 h 30 min of grace; the last came at 2026-03-02 12:00:00 UTC."
     )
     assert missing(rhythm, None, NOON, None).endswith("none has ever come.")
-    assert missing(rhythm, NOON, NOON, NOON) == "The run that started at 2026-03-02 12:00:00 UTC did not end within 2 d."
+    assert (
+        missing(rhythm, NOON, NOON, NOON) == "The run that started at 2026-03-02 12:00:00 UTC did not end within 2 d."
+    )
     assert failed(7, "one\n\n disk full \n") == "The job reported a failure with exit status 7: disk full"
     assert failed(None, "") == "The job reported a failure by /fail."
     assert len(failed(1, "x" * 9_999)) < 300

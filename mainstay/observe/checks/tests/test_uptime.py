@@ -17,7 +17,9 @@ courses = st.builds(
     lambda first, now, down, degraded, out: course(first, now, down=down, degraded=degraded, excluded=out),
     st.none() | moments, moments, spans, spans, spans,
 )  # fmt: skip
-zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo"])
+zones = st.sampled_from(
+    ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo"]
+)
 
 
 def seconds(of: uptime.Spans) -> set[int]:
@@ -25,7 +27,9 @@ def seconds(of: uptime.Spans) -> set[int]:
     return {second for start, end in of for second in range(int(start), int(end))}
 
 
-small = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda p: (float(min(p)), float(max(p)))), max_size=8)
+small = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda p: (float(min(p)), float(max(p)))), max_size=8
+)
 
 
 @given(small, small)
@@ -45,6 +49,7 @@ def test_uptime_lies_between_none_and_all(of: Course, start: float, end: float) 
     assert found.uptime is None or 0 <= found.uptime <= 1
     assert 0 <= found.down_s + found.degraded_s <= found.known_s + 1e-6
     assert (found.uptime is None) == (found.known_s == 0)
+    assert uptime.fraction(of, start, end) == pytest.approx(found.uptime)
 
 
 @given(courses, st.lists(moments, min_size=2, max_size=8))

@@ -5,74 +5,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('catalog', '0001_initial'),
-        ('checks', '0001_initial'),
+        ("catalog", "0001_initial"),
+        ("checks", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField(default=0)),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('match', models.JSONField(default=dict)),
-                ('notify', models.JSONField(default=list)),
-                ('fallback', models.JSONField(default=list)),
-                ('remind_every_s', models.FloatField(null=True)),
-                ('times', models.JSONField(default=dict)),
-                ('also', models.BooleanField(default=False)),
-                ('managed_by', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveIntegerField(default=0)),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("match", models.JSONField(default=dict)),
+                ("notify", models.JSONField(default=list)),
+                ("fallback", models.JSONField(default=list)),
+                ("remind_every_s", models.FloatField(null=True)),
+                ("times", models.JSONField(default=dict)),
+                ("also", models.BooleanField(default=False)),
+                ("managed_by", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['position', 'id'],
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Silence',
+            name="Silence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('match', models.JSONField()),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField(db_index=True)),
-                ('comment', models.TextField()),
-                ('created_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("match", models.JSONField()),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField(db_index=True)),
+                ("comment", models.TextField()),
+                ("created_by", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(max_length=80)),
-                ('environment', models.CharField(blank=True, max_length=100)),
-                ('name', models.CharField(max_length=300)),
-                ('severity', models.CharField(max_length=20)),
-                ('summary', models.TextField(blank=True)),
-                ('labels', models.JSONField(default=dict)),
-                ('runbook', models.CharField(blank=True, max_length=500)),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('acknowledged_at', models.DateTimeField(null=True)),
-                ('acknowledged_by', models.CharField(blank=True, max_length=200)),
-                ('note', models.TextField(blank=True)),
-                ('paged_at', models.DateTimeField(null=True)),
-                ('paged_severity', models.CharField(blank=True, max_length=20)),
-                ('paged_channels', models.JSONField(default=list)),
-                ('decision', models.CharField(blank=True, max_length=40)),
-                ('reason', models.TextField(blank=True)),
-                ('look_at', models.DateTimeField(null=True)),
-                ('application', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='catalog.application')),
-                ('check_ref', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to='checks.check')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("source", models.CharField(max_length=80)),
+                ("environment", models.CharField(blank=True, max_length=100)),
+                ("name", models.CharField(max_length=300)),
+                ("severity", models.CharField(max_length=20)),
+                ("summary", models.TextField(blank=True)),
+                ("labels", models.JSONField(default=dict)),
+                ("runbook", models.CharField(blank=True, max_length=500)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                ("acknowledged_by", models.CharField(blank=True, max_length=200)),
+                ("note", models.TextField(blank=True)),
+                ("paged_at", models.DateTimeField(null=True)),
+                ("paged_severity", models.CharField(blank=True, max_length=20)),
+                ("paged_channels", models.JSONField(default=list)),
+                ("decision", models.CharField(blank=True, max_length=40)),
+                ("reason", models.TextField(blank=True)),
+                ("look_at", models.DateTimeField(null=True)),
+                (
+                    "application",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="alerts",
+                        to="catalog.application",
+                    ),
+                ),
+                (
+                    "check_ref",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="alerts",
+                        to="checks.check",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('look_at__isnull', False)), fields=['look_at'], name='alert_look'), models.Index(fields=['application', 'id'], name='alert_application'), models.Index(fields=['-started_at', '-id'], name='alert_started'), models.Index(condition=models.Q(('ended_at', None)), fields=['severity', '-id'], name='alert_open')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('source',), name='alert_open_once')],
+                "indexes": [
+                    models.Index(condition=models.Q(("look_at__isnull", False)), fields=["look_at"], name="alert_look"),
+                    models.Index(fields=["application", "id"], name="alert_application"),
+                    models.Index(fields=["-started_at", "-id"], name="alert_started"),
+                    models.Index(condition=models.Q(("ended_at", None)), fields=["severity", "-id"], name="alert_open"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)), fields=("source",), name="alert_open_once"
+                    )
+                ],
             },
         ),
     ]

@@ -5,94 +5,115 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=100, unique=True)),
-                ('kind', models.CharField(max_length=30)),
-                ('config', models.JSONField(default=dict)),
-                ('target', models.CharField(blank=True, max_length=500)),
-                ('paused', models.BooleanField(default=False)),
-                ('managed_by', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=100, unique=True)),
+                ("kind", models.CharField(max_length=30)),
+                ("config", models.JSONField(default=dict)),
+                ("target", models.CharField(blank=True, max_length=500)),
+                ("paused", models.BooleanField(default=False)),
+                ("managed_by", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel_name', models.CharField(max_length=100)),
-                ('event', models.CharField(max_length=12)),
-                ('thread', models.CharField(max_length=100)),
-                ('key', models.CharField(max_length=120, unique=True)),
-                ('message', models.TextField()),
-                ('subject', models.CharField(max_length=80)),
-                ('subject_name', models.CharField(max_length=300)),
-                ('application', models.BigIntegerField(null=True)),
-                ('fallback', models.JSONField(default=list)),
-                ('status', models.CharField(default='queued', max_length=12)),
-                ('created_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField()),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('claimed_by', models.BigIntegerField(null=True)),
-                ('claimed_until', models.DateTimeField(null=True)),
-                ('delivered_at', models.DateTimeField(null=True)),
-                ('answer', models.TextField(blank=True)),
-                ('channel', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='delivery.channel')),
-                ('fallback_of', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='fallbacks', to='delivery.delivery')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("channel_name", models.CharField(max_length=100)),
+                ("event", models.CharField(max_length=12)),
+                ("thread", models.CharField(max_length=100)),
+                ("key", models.CharField(max_length=120, unique=True)),
+                ("message", models.TextField()),
+                ("subject", models.CharField(max_length=80)),
+                ("subject_name", models.CharField(max_length=300)),
+                ("application", models.BigIntegerField(null=True)),
+                ("fallback", models.JSONField(default=list)),
+                ("status", models.CharField(default="queued", max_length=12)),
+                ("created_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField()),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("claimed_by", models.BigIntegerField(null=True)),
+                ("claimed_until", models.DateTimeField(null=True)),
+                ("delivered_at", models.DateTimeField(null=True)),
+                ("answer", models.TextField(blank=True)),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="deliveries",
+                        to="delivery.channel",
+                    ),
+                ),
+                (
+                    "fallback_of",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="fallbacks",
+                        to="delivery.delivery",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('duration_s', models.FloatField()),
-                ('outcome', models.CharField(max_length=12)),
-                ('answer', models.TextField(blank=True)),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='delivery.delivery')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("duration_s", models.FloatField()),
+                ("outcome", models.CharField(max_length=12)),
+                ("answer", models.TextField(blank=True)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tries", to="delivery.delivery"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Thread',
+            name="Thread",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('thread', models.CharField(max_length=100)),
-                ('state', models.JSONField(default=dict)),
-                ('updated_at', models.DateTimeField()),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='delivery.channel')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("thread", models.CharField(max_length=100)),
+                ("state", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField()),
+                ("channel", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="delivery.channel")),
             ],
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['due_at'], name='delivery_due'),
+            model_name="delivery",
+            index=models.Index(condition=models.Q(("status", "queued")), fields=["due_at"], name="delivery_due"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'sending')), fields=['claimed_until'], name='delivery_claimed'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("status", "sending")), fields=["claimed_until"], name="delivery_claimed"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['thread', 'channel', 'id'], name='delivery_by_thread'),
+            model_name="delivery",
+            index=models.Index(fields=["thread", "channel", "id"], name="delivery_by_thread"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['subject', 'id'], name='delivery_by_subject'),
+            model_name="delivery",
+            index=models.Index(fields=["subject", "id"], name="delivery_by_subject"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['channel', 'id'], name='delivery_by_channel'),
+            model_name="delivery",
+            index=models.Index(fields=["channel", "id"], name="delivery_by_channel"),
         ),
         migrations.AddConstraint(
-            model_name='thread',
-            constraint=models.UniqueConstraint(fields=('channel', 'thread'), name='thread_once'),
+            model_name="thread",
+            constraint=models.UniqueConstraint(fields=("channel", "thread"), name="thread_once"),
         ),
     ]

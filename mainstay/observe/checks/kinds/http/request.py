@@ -96,7 +96,16 @@ def request_options(settings: HttpSettings, *, own_origin: bool, with_body: bool
         if settings.proxy_username is not None:
             secret = settings.proxy_password.get_secret_value() if settings.proxy_password is not None else ""
             options += [(pycurl.PROXYUSERNAME, settings.proxy_username), (pycurl.PROXYPASSWORD, secret)]
-    return tuple(options)
+    return tuple((option, _on_the_wire(value)) for option, value in options)
+
+
+def _on_the_wire(value: object) -> object:
+    """Text as UTF-8: pycurl itself takes only ASCII."""
+    if isinstance(value, Pem):
+        return value
+    if isinstance(value, list):
+        return [_on_the_wire(each) for each in value]
+    return value.encode() if isinstance(value, str) else value
 
 
 def _tls_options(settings: HttpSettings) -> list[tuple[int, object]]:

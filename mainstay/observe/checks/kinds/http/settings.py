@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -20,6 +20,7 @@ DEFAULT_BODY_BYTES = 1 << 20
 LARGEST_BODY_BYTES = 16 << 20
 LONGEST_URL = 4096
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_KEPT = "!#$%&'()*+,/:;=?@[]~"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -41,15 +42,37 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
+def punycode(host: str) -> str:
+    """The host name in ASCII (RFC 5891); raises ValueError for what is no name."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise ValueError(f"the host {host!r} is no internet name: {error}") from None
+
+
+def wire_url(url: str) -> str:
+    """The URL in ASCII, as it goes over the wire: the host in punycode, other letters as percent-encoded UTF-8,
+    without fragment. Raises ValueError for a host that can't be."""
+    parts = split_url(url)
+    if url.isascii():
+        return url.partition("#")[0]
+    name = punycode(parts.hostname or "")
+    name = f"[{name}]" if ":" in name else name
+    port = f":{parts.port}" if parts.port is not None else ""
+    path, query = quote(parts.path, safe=_KEPT), quote(parts.query, safe=_KEPT)
+    return f"{parts.scheme}://{name}{port}{path}{'?' + query if query else ''}"
+
+
 def _valid_url(url: str) -> str:
     stripped = url.strip()
+    wire_url(stripped)
     if "@" in split_url(stripped).netloc:
         raise ValueError("the URL holds a user name or password: give them as `username` and `password`")
     return stripped
 
 
 def _valid_proxy(url: str) -> str:
-    stripped = url.strip()
+    stripped = wire_url(url.strip())
     if "@" in split_url(stripped).netloc:
         raise ValueError(
             "the proxy's URL holds a user name or password: give them as `proxy_username` and `proxy_password`"

@@ -21,7 +21,7 @@ import pycurl
 from mainstay.observe.checks.kinds.base import expects_no_connection, host_port, one_sentence
 from mainstay.observe.checks.kinds.http.judge import Answer, Judge, Verdict, shown_url
 from mainstay.observe.checks.kinds.http.request import ALWAYS, Pem, read_pem, request_options
-from mainstay.observe.checks.kinds.http.settings import HttpSettings, split_url
+from mainstay.observe.checks.kinds.http.settings import HttpSettings, punycode, split_url, wire_url
 from mainstay.observe.checks.probe.conditions import Observation
 from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases
@@ -60,14 +60,14 @@ class Hop:
     __slots__ = ("at_once", "host", "port", "secure", "url")
 
     def __init__(self, url: str, settings: HttpSettings) -> None:
-        self.url = url
-        parts = split_url(settings.proxy or url)
-        host = parts.hostname
-        assert host is not None
-        self.host = host if host.isascii() else host.encode("idna").decode()
+        self.url = wire_url(url)
+        parts = split_url(settings.proxy or self.url)
+        assert parts.hostname is not None
+        self.host = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         if settings.proxy is None:
-            self.host = settings.resolve.get(self.host, self.host)
+            overrides = {punycode(name).lower(): address for name, address in settings.resolve.items()}
+            self.host = overrides.get(self.host, self.host)
         self.secure = url[:6].lower() == "https:"
         self.at_once = literal(self.host, _FAMILIES[settings.ip_version])
         """The resolution of a host that is an address: then there is nothing to look up."""

@@ -19,6 +19,7 @@ from mainstay.observe.checks.kinds.tests.servers import (
     Server,
     answer,
     answering,
+    new_authority,
     read_request,
     server_context,
     serving,
@@ -435,6 +436,46 @@ def test_a_regex_bomb_ends_quickly(probe: Probe) -> None:
     assert outcome.health is Health.DOWN
 
 
+def test_letters_beyond_ascii_are_sent_as_utf8(probe: Probe) -> None:
+    seen: list[bytes] = []
+    with serving(answering(seen=seen)) as server:
+        settings = {
+            "url": f"http://bücher.test:{server.port}/größe?q=ä#ö",
+            "headers": {"X-Name": "Jürgen"},
+            "user_agent": "Wächter",
+        }
+        outcome = probe("http", settings, names={"xn--bcher-kva.test": ["127.0.0.1"]})
+    assert outcome.health is Health.UP, outcome.message
+    assert b"GET /gr%C3%B6%C3%9Fe?q=%C3%A4 HTTP/1.1" in seen[0]
+    assert b"Host: xn--bcher-kva.test:" in seen[0]
+    assert "X-Name: Jürgen".encode() in seen[0]
+    assert "User-Agent: Wächter".encode() in seen[0]
+
+
+@pytest.mark.parametrize("letter", ["ä".encode(), "ä".encode("latin-1"), b"\xff\xfe", b"a b", b"%zz"])
+def test_a_redirect_with_strange_bytes_is_harmless(probe: Probe, letter: bytes) -> None:
+    def script(connection: socket.socket) -> None:
+        request = read_request(connection)
+        if request.startswith(b"GET / "):
+            connection.sendall(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\nLocation: /x" + letter + b"\r\n\r\n")
+        else:
+            connection.sendall(answer())
+
+    with serving(script) as server:
+        outcome = probe("http", {"url": server.url + "/"})
+    assert outcome.health is Health.UP or "not well formed" in outcome.message or "white space" in outcome.message
+
+
+def test_a_certificate_with_letters_beyond_ascii(probe: Probe, tmp_path: Path) -> None:
+    authority = new_authority("Zertifizierungsstelle Köln")
+    with serving(answering(), authority.server(tmp_path)) as server:
+        outcome = probe("http", {"url": server.url, "ca": authority.pem})
+        unknown = probe("http", {"url": server.url})
+    assert outcome.health is Health.UP, outcome.message
+    assert outcome.facts["certificate_days_left"] == pytest.approx(90, abs=0.1)
+    assert "the certificate is not accepted" in unknown.message
+
+
 # --- TLS --------------------------------------------------------------------------------------------------------
 
 
@@ -509,7 +550,7 @@ def test_the_resolve_override_keeps_host_and_name_of_the_certificate(
         settings = {
             "url": f"https://shop.test:{server.port}/",
             "ca": authority.pem,
-            "resolve": {"shop.test": "127.0.0.1"},
+            "resolve": {"Shop.test": "127.0.0.1"},
         }
         outcome = probe("http", settings)
     assert outcome.health is Health.UP, outcome.message
@@ -562,7 +603,7 @@ def test_public_only_refuses_loopback(probe: Probe) -> None:
     with serving(answering()) as server:
         outcome = probe("http", {"url": server.url}, policy=AddressPolicy("public-only"))
         assert server.connections == 0
-    assert "`public-only` refuses addresses that are not public" in outcome.message
+    assert "`mode: public-only` refuses addresses that are not public" in outcome.message
 
 
 # --- settings ---------------------------------------------------------------------------------------------------

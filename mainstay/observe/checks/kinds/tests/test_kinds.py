@@ -1,14 +1,19 @@
 """What holds for every kind, and that the list, the folder and the documentation agree."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from mainstay.observe.checks import kinds
 from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.kinds.http.comparison import Comparison
+from mainstay.observe.checks.probe.conditions import Placeholder, parse
 from mainstay.observe.checks.probe.secret import MASK, REVEAL, reveal
 
 FOLDER = Path(kinds.__file__).parent
@@ -85,12 +90,47 @@ def test_no_secret_shows_in_targets_dumps_or_errors(name: str) -> None:
     assert "s3cret" not in str(refused.value)
 
 
+def _documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(path, description) of every setting; comparisons have a page of their own."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        parts = [part for part in (field.annotation, *get_args(field.annotation)) if isinstance(part, type)]
+        inner = [part for part in parts if issubclass(part, BaseModel) and part is not Comparison]
+        if inner:
+            yield from _documented(inner[0], f"{path}.")
+        else:
+            yield path, field.description or ""
+
+
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_has_a_page_that_names_every_setting(name: str) -> None:
+def test_every_kind_has_a_page_that_describes_every_setting(name: str) -> None:
     page = (DOCS / f"{name}.md").read_text()
-    for model in _models(KINDS[name].Settings):
-        for field_name, field in model.model_fields.items():
-            assert f"`{field.alias or field_name}`" in page, f"docs/checks/{name}.md lacks {field_name}"
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]*\| (.*) \|$", page, re.MULTILINE))
+    assert rows == dict(_documented(KINDS[name].Settings))
+    assert f"({name}.md)" in (DOCS / "README.md").read_text()
+
+
+def test_the_page_of_comparisons_describes_every_field() -> None:
+    page = (DOCS / "comparisons.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    assert rows == {name: field.description for name, field in Comparison.model_fields.items()}
+
+
+def test_the_page_of_conditions_names_every_placeholder_and_its_examples_hold_water() -> None:
+    page = (DOCS / "conditions.md").read_text()
+    for placeholder in Placeholder:
+        assert f"`[{placeholder.value}]" in page
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    for condition in yaml.safe_load(block)["conditions"]:
+        parse(condition)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_examples_on_the_pages_are_valid(name: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / f"{name}.md").read_text(), re.DOTALL)
+    assert blocks
+    for check in (check for block in blocks for check in yaml.safe_load(block)):
+        KINDS[name].Settings.model_validate(check[name])
 
 
 @pytest.mark.parametrize(

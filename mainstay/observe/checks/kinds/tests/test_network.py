@@ -15,7 +15,7 @@ import pytest
 from mainstay.observe.checks.kinds import KINDS, icmp
 from mainstay.observe.checks.kinds.tests.conftest import Probe
 from mainstay.observe.checks.kinds.tests.servers import Authority, serving, unused_port
-from mainstay.observe.checks.probe.outcome import Health
+from mainstay.observe.checks.probe.outcome import Health, ProbeError
 from mainstay.observe.checks.probe.policy import AddressPolicy
 
 
@@ -243,7 +243,11 @@ def name_server() -> Iterator[NameServer]:
     [
         ({"name": "shop.test"}, Health.UP, ""),
         ({"name": "shop.test", "expect": {"values": ["10.0.0.1", "10.0.0.2"]}}, Health.UP, ""),
-        ({"name": "shop.test", "expect": {"values": ["10.0.0.1"]}}, Health.DOWN, "the answer is 10.0.0.1, 10.0.0.2; expected 10.0.0.1"),
+        (
+            {"name": "shop.test", "expect": {"values": ["10.0.0.1"]}},
+            Health.DOWN,
+            "the answer is 10.0.0.1, 10.0.0.2; expected 10.0.0.1",
+        ),
         ({"name": "shop.test", "expect": {"contains": ["10.0.0.2"]}}, Health.UP, ""),
         ({"name": "shop.test", "expect": {"contains": ["10.9.9.9"]}}, Health.DOWN, "it lacks 10.9.9.9"),
         ({"name": "www.shop.test", "expect": {"contains": ["10.0.0.1"]}}, Health.UP, ""),
@@ -255,7 +259,11 @@ def name_server() -> Iterator[NameServer]:
         ({"name": "none.test", "expect": {"rcode": "NXDOMAIN"}}, Health.UP, ""),
         ({"name": "none.test", "conditions": ["[DNS_RCODE] == NXDOMAIN"]}, Health.UP, ""),
         ({"name": "shop.test", "conditions": ["[BODY] == pat(*10.0.0.2*)"]}, Health.UP, ""),
-        ({"name": "shop.test", "conditions": ["[DNS_RCODE] == SERVFAIL"]}, Health.DOWN, "[DNS_RCODE] (NOERROR) == SERVFAIL"),
+        (
+            {"name": "shop.test", "conditions": ["[DNS_RCODE] == SERVFAIL"]},
+            Health.DOWN,
+            "[DNS_RCODE] (NOERROR) == SERVFAIL",
+        ),
         ({"name": "shop.test", "transport": "tcp"}, Health.UP, ""),
         ({"name": "big.test", "record": "TXT"}, Health.UP, ""),
     ],
@@ -294,7 +302,7 @@ def test_what_is_no_domain_name_is_refused(name: str) -> None:
 def _may_ping() -> bool:
     try:
         sock, _ = icmp._ping_socket(v6=False)
-    except icmp.ProbeError:
+    except ProbeError:
         return False
     sock.close()
     return True
@@ -345,12 +353,12 @@ def test_no_answer_is_down(probe: Probe) -> None:
     assert outcome.health is Health.DOWN
 
 
-def test_without_permission_the_message_tells_how_to_mend_it(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission_the_message_tells_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(icmp.socket, "socket", refused)
-    with pytest.raises(icmp.ProbeError, match=r"ping_group_range.*CAP_NET_RAW"):
+    monkeypatch.setattr(socket, "socket", refused)
+    with pytest.raises(ProbeError, match=r"ping_group_range.*CAP_NET_RAW"):
         icmp._ping_socket(v6=False)
 
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.tests.conftest import Probe
-from mainstay.observe.checks.kinds.tests.servers import Authority, Server, serving, server_context, unused_port
+from mainstay.observe.checks.kinds.tests.servers import Authority, Server, server_context, serving, unused_port
 from mainstay.observe.checks.probe.outcome import Health
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------
@@ -34,22 +35,32 @@ def _port_of_postgresql(folder: Path) -> Iterator[int]:
     initdb = binaries / "initdb"
     if not initdb.exists():
         pytest.skip(f"no initdb in {binaries}")
-    folder.chmod(0o755)
     data = folder / "data"
     (folder / "password").write_text("s3cret")
     run: dict[str, Any] = {"check": True, "capture_output": True}
     if os.geteuid() == 0:
         # PostgreSQL refuses to run as root.
-        for each in (folder, *folder.parents):
-            if each.owner() == "root" and each.stat().st_mode & 0o005 != 0o005 and len(each.parts) > 2:
-                each.chmod(each.stat().st_mode | 0o055)
         shutil.chown(folder, "nobody")
         shutil.chown(folder / "password", "nobody")
         run["user"] = "nobody"
     port = unused_port()
     try:
         subprocess.run(
-            [initdb, "-D", data, "-U", "watch", "-A", "scram-sha-256", "--pwfile", folder / "password", "-E", "UTF8"], **run
+            [
+                initdb,
+                "-D",
+                data,
+                "-U",
+                "watch",
+                "-A",
+                "scram-sha-256",
+                "--pwfile",
+                folder / "password",
+                "-E",
+                "UTF8",
+                "-N",
+            ],
+            **run,
         )
     except (subprocess.CalledProcessError, PermissionError) as error:
         pytest.skip(f"PostgreSQL can't be set up here: {error}")
@@ -65,8 +76,10 @@ def _port_of_postgresql(folder: Path) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    yield from _port_of_postgresql(tmp_path_factory.mktemp("postgresql"))
+def postgresql() -> Iterator[int]:
+    # Not in pytest's folder: that one is closed to other users, again and again by every run beside this one.
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _port_of_postgresql(Path(folder))
 
 
 @pytest.mark.parametrize(
@@ -89,9 +102,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         ({"tls": "require"}, Health.DOWN, "SSL"),
     ],
 )
-def test_postgresql(
-    probe: Probe, postgresql: int, settings: dict[str, object], health: Health, words: str
-) -> None:
+def test_postgresql(probe: Probe, postgresql: int, settings: dict[str, object], health: Health, words: str) -> None:
     here = {"host": "127.0.0.1", "port": postgresql, "username": "watch", "password": "s3cret"}
     outcome = probe("postgresql", {**here, **settings}, timeout_s=1.5)
     assert outcome.health is health, outcome.message
@@ -104,7 +115,8 @@ def test_postgresql(
 
 def test_a_probe_leaves_no_session_behind(probe: Probe, postgresql: int) -> None:
     here = {"host": "127.0.0.1", "port": postgresql, "username": "watch", "password": "s3cret"}
-    probe("postgresql", {**here, "query": "SELECT pg_sleep(0.1)"})
+    probe("postgresql", {**here, "query": "SELECT pg_sleep(30)"}, timeout_s=0.5)
+    probe("postgresql", {**here, "query": "SELECT 1"})
     count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mainstay'"
     with psycopg.connect(host="127.0.0.1", port=postgresql, user="watch", password="s3cret", dbname="postgres") as link:
         deadline = time.perf_counter() + 3
@@ -124,18 +136,33 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("mysql")
     port = unused_port()
     subprocess.run(
-        [installer, "--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal"]
-        + ["--skip-test-db", f"--user={Path.home().owner()}"],
+        [
+            installer,
+            "--no-defaults",
+            f"--datadir={folder}/data",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            f"--user={Path.home().owner()}",
+        ],
         check=True,
         capture_output=True,
     )
     (folder / "init.sql").write_text(
-        "CREATE USER watch@localhost IDENTIFIED BY 's3cret'; GRANT SELECT ON mysql.* TO watch@localhost;"
+        "CREATE USER watch@localhost IDENTIFIED BY 's3cret';\nGRANT SELECT ON mysql.* TO watch@localhost;\n"
     )
     process = subprocess.Popen(
-        [server, "--no-defaults", f"--datadir={folder}/data", f"--socket={folder}/s", f"--port={port}"]
-        + ["--bind-address=127.0.0.1", f"--init-file={folder}/init.sql", f"--user={Path.home().owner()}"]
-        + ["--innodb-buffer-pool-size=8M", "--skip-log-bin"],
+        [
+            server,
+            "--no-defaults",
+            f"--datadir={folder}/data",
+            f"--socket={folder}/s",
+            f"--port={port}",
+            "--bind-address=127.0.0.1",
+            f"--init-file={folder}/init.sql",
+            f"--user={Path.home().owner()}",
+            "--innodb-buffer-pool-size=8M",
+            "--skip-log-bin",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -191,8 +218,27 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         pytest.skip("redis-server is not on PATH")
     port, folder = unused_port(), tmp_path_factory.mktemp("redis")
     process = subprocess.Popen(
-        [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--requirepass", "s3cret"]
-        + ["--user", "watch", "on", ">w4tch", "~*", "+@read", "+ping", "+select"],
+        [
+            server,
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+            "--requirepass",
+            "s3cret",
+            "--user",
+            "watch",
+            "on",
+            ">w4tch",
+            "~*",
+            "+@read",
+            "+ping",
+            "+select",
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -229,8 +275,19 @@ def test_redis(probe: Probe, redis: int, settings: dict[str, object], health: He
 
 @pytest.mark.parametrize(
     "reply",
-    [b"", b"hello\r\n", b"$99999999\r\n", b"*99999999\r\n", b"$x\r\n", b"*1\r\n" * 20, b":x\r\n", b"+" + b"x" * 200_000]
-    + [b"$5\r\nab", b"$-5\r\n" * 2, b"\xff\xfe\r\n"],
+    [
+        b"",
+        b"hello\r\n",
+        b"$99999999\r\n",
+        b"*99999999\r\n",
+        b"$x\r\n",
+        b"*1\r\n" * 20,
+        b":x\r\n",
+        b"+" + b"x" * 200000,
+        b"$5\r\nab",
+        b"$-5\r\n" * 2,
+        b"\xff\xfe\r\n",
+    ],
 )
 def test_what_is_no_redis_is_down_or_harmless(probe: Probe, reply: bytes) -> None:
     def script(connection: socket.socket) -> None:
@@ -246,7 +303,14 @@ def test_what_is_no_redis_is_down_or_harmless(probe: Probe, reply: bytes) -> Non
 
 # --- hostile servers, for all that speak first ------------------------------------------------------------------
 
-GREETINGS = [b"\0" * 500, b"\xff" * 70_000, b"220 hi\r\n" * 200, b"220-x\r\n" * 500, b"HTTP/1.1 400 Bad\r\n\r\n", b"E\0\0\0\x08ab"]
+GREETINGS = [
+    b"\0" * 500,
+    b"\xff" * 70_000,
+    b"220 hi\r\n" * 200,
+    b"220-x\r\n" * 500,
+    b"HTTP/1.1 400 Bad\r\n\r\n",
+    b"E\0\0\0\x08ab",
+]
 
 
 @pytest.mark.parametrize("greeting", GREETINGS)
@@ -254,7 +318,9 @@ GREETINGS = [b"\0" * 500, b"\xff" * 70_000, b"220 hi\r\n" * 200, b"220-x\r\n" * 
     ("kind", "more"),
     [("postgresql", {}), ("mysql", {"username": "u"}), ("redis", {"expect": {"value": 1}}), ("smtp", {}), ("tls", {})],
 )
-def test_garbage_is_down_with_a_clean_message(probe: Probe, kind: str, more: dict[str, object], greeting: bytes) -> None:
+def test_garbage_is_down_with_a_clean_message(
+    probe: Probe, kind: str, more: dict[str, object], greeting: bytes
+) -> None:
     with serving(lambda connection: connection.sendall(greeting)) as server:
         outcome = probe(kind, {"host": "127.0.0.1", "port": server.port, **more}, timeout_s=1)
     assert outcome.health is Health.DOWN
@@ -266,7 +332,7 @@ def test_garbage_is_down_with_a_clean_message(probe: Probe, kind: str, more: dic
 # --- SMTP -------------------------------------------------------------------------------------------------------
 
 
-class Mail(Controller):
+class Mail(Controller):  # type: ignore[misc]  # aiosmtpd has no types
     """aiosmtpd with STARTTLS and AUTH."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -278,9 +344,11 @@ class Mail(Controller):
         def authenticate(*arguments: Any) -> AuthResult:
             given = arguments[-1]
             assert isinstance(given, LoginPassword)
-            return AuthResult(success=given.login == b"me" and given.password == b"s3cret")
+            return AuthResult(success=given.login == b"me" and given.password == b"s3cret", handled=False)
 
-        return SMTP(object(), hostname="mail.test", ident="Ready", tls_context=self._own_tls, authenticator=authenticate)
+        return SMTP(
+            object(), hostname="mail.test", ident="Ready", tls_context=self._own_tls, authenticator=authenticate
+        )
 
 
 @pytest.fixture
@@ -328,7 +396,13 @@ def test_starttls_that_is_not_offered_is_down(probe: Probe) -> None:
 def test_implicit_tls(probe: Probe, authority: Authority, tmp_path: Path) -> None:
     def script(connection: socket.socket) -> None:
         connection.sendall(b"220 ready\r\n")
-        for reply in (b"250-hi\r\n250 AUTH LOGIN\r\n", b"334 VXNlcg\r\n", b"334 UGFzcw\r\n", b"235 ok\r\n", b"221 bye\r\n"):
+        for reply in (
+            b"250-hi\r\n250 AUTH LOGIN\r\n",
+            b"334 VXNlcg\r\n",
+            b"334 UGFzcw\r\n",
+            b"235 ok\r\n",
+            b"221 bye\r\n",
+        ):
             connection.recv(1000)
             connection.sendall(reply)
 
@@ -391,7 +465,7 @@ class Echo:
 
 @pytest.fixture
 def echo() -> Iterator[Echo]:
-    server = Echo(subprotocols=["chat"])
+    server = Echo()
     yield server
     server.close()
 
@@ -401,14 +475,23 @@ def test_a_websocket_is_up(probe: Probe, echo: Echo) -> None:
     up = probe("websocket", {"url": url, "secret_headers": {"X-Key": "k"}, "origin": "http://a.test"})
     talked = probe("websocket", {"url": url, "send": "ping 7", "expect": {"contains": "ping", "matches": "[0-9]$"}})
     silent = probe("websocket", {"url": url, "expect": {"contains": "never"}}, timeout_s=0.5)
-    chosen = probe("websocket", {"url": url, "subprotocol": "chat", "conditions": ["[BODY] == welcome"]})
+    asked = probe("websocket", {"url": url, "conditions": ["[BODY] == welcome"]})
+    refused = probe("websocket", {"url": url, "subprotocol": "chat"})
     assert (up.health, up.code) == (Health.UP, 101), up.message
     assert echo.headers[0]["x-key"] == "k"
     assert echo.headers[0]["origin"] == "http://a.test"
     assert talked.health is Health.UP, talked.message
     assert "stuck at waiting for the expected message" in silent.message
     assert "token" not in silent.message
-    assert chosen.health is Health.UP, chosen.message
+    assert asked.health is Health.UP, asked.message
+    assert "chose the subprotocol None, expected chat" in refused.message
+
+
+def test_the_subprotocol_must_be_chosen(probe: Probe) -> None:
+    server = Echo(subprotocols=["chat"])
+    outcome = probe("websocket", {"url": f"ws://127.0.0.1:{server.port}/", "subprotocol": "chat"})
+    server.close()
+    assert outcome.health is Health.UP, outcome.message
 
 
 def test_a_websocket_over_tls(probe: Probe, authority: Authority, tmp_path: Path) -> None:
@@ -428,7 +511,10 @@ def test_a_websocket_over_tls(probe: Probe, authority: Authority, tmp_path: Path
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "answered with status 200"),
         (b"HTTP/1.1 302 F\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n", ""),
         (b"HTTP/1.1 302 F\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", ""),
-        (b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n", "handshake failed"),
+        (
+            b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+            "handshake failed",
+        ),
         (b"\0\xff" * 9000, "handshake failed"),
         (b"", "handshake failed"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.kinds.tests.servers import (
     Server,
     answer,
@@ -280,6 +281,30 @@ def test_results_survive_a_receiver_that_fails(
         receiver.wait(lambda r: len(r.of(1)) == 1)
     assert "offered again" in caplog.text
     assert engine.figures().alive
+
+
+@pytest.mark.parametrize("step", ["resolve_next", "begin", "finish", "judge"])
+def test_a_defect_in_one_probe_does_not_stop_the_others(
+    prober: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    """Faults injected where no known input leads to one."""
+    sound = getattr(Transfer, step)
+
+    def broken(transfer: Transfer, *arguments: object) -> object:
+        if transfer.plan.settings.url.endswith("/broken") and transfer.outcome is None:
+            raise RuntimeError("a defect")
+        return sound(transfer, *arguments)
+
+    monkeypatch.setattr(Transfer, step, broken)
+    engine = prober()
+    with serving(answering()) as server:
+        engine.update([planned(1, "http", {"url": f"{server.url}/broken"}, every_s=0.3)])
+        engine.update([planned(2, "http", {"url": server.url}, every_s=0.3)])
+        receiver.wait(lambda r: len(r.of(1)) >= 3 and len(r.of(2)) >= 3)
+    assert {result.outcome.health for result in receiver.of(2)} == {Health.UP}
+    assert all("a defect in the check type http (RuntimeError)" in result.outcome.message for result in receiver.of(1))
+    assert "RuntimeError: a defect" in caplog.text
+    assert engine.figures().in_flight <= 2
 
 
 class Clock:

@@ -83,6 +83,15 @@ def test_an_allowed_network_does_not_lift_what_hides_behind_another_face() -> No
     assert AddressPolicy(allow=["10.0.0.0/8"]).check_address(str(teredo)) is not None
 
 
+def test_messages_name_the_settings_as_people_know_them() -> None:
+    policy = AddressPolicy("public-only", deny=["8.8.8.8"], called=("TARGETS", "TARGETS_ALLOW", "TARGETS_DENY"))
+    private, denied = policy.check_address("10.0.0.1"), policy.check_address("8.8.8.8")
+    assert private is not None
+    assert denied is not None
+    assert "add 10.0.0.1 to `TARGETS_ALLOW` to allow it, or set `TARGETS` to `private-allowed`" in private.message
+    assert "remove 8.8.8.8/32 from `TARGETS_DENY`" in denied.message
+
+
 def test_names_can_be_denied_and_allowed() -> None:
     policy = AddressPolicy("public-only", allow=["*.intern.test"], deny=["secret.intern.test"])
     assert policy.check_host("secret.intern.test") is not None

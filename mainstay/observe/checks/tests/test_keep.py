@@ -1,0 +1,92 @@
+"""How long results are kept, and the hourly figures that outlive them."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from mainstay.observe.checks import keep
+from mainstay.observe.checks.models import Hour, Ping, Result
+from mainstay.observe.checks.tests.parts import NOON, after, check
+
+pytestmark = pytest.mark.django_db
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def result(at: datetime, health: str = "up", duration_s: float = 0.1, number: int = 1) -> None:
+    Result.objects.create(check_ref_id=number, at=at, health=health, duration_s=duration_s)
+
+
+def test_an_hour_sums_its_results_up() -> None:
+    row = check()
+    for at, health, duration_s in ((0, "up", 0.1), (1800, "down", 0.5), (3599, "degraded", 0.2), (3600, "up", 9.0)):
+        result(after(at), health, duration_s, row.pk)
+    assert keep.roll_up(NOON + 2 * HOUR - timedelta(seconds=1)) == 1
+    hour = Hour.objects.get()
+    assert (hour.hour, hour.results, hour.bad) == (NOON, 3, 2)
+    assert (hour.duration_sum_s, hour.duration_max_s) == (pytest.approx(0.8), 0.5)
+
+
+def test_an_hour_is_made_once_and_only_when_its_results_are_in() -> None:
+    result(NOON)
+    assert keep.roll_up(NOON + HOUR) == 0  # the last seconds of it may not be committed yet
+    assert keep.roll_up(NOON + HOUR + keep.COMPLETE_AFTER) == 1
+    assert keep.roll_up(NOON + HOUR + keep.COMPLETE_AFTER) == 0
+    assert Hour.objects.count() == 1
+
+
+def test_a_long_stop_does_not_stop_the_figures_for_ever() -> None:
+    result(NOON)
+    keep.roll_up(NOON + 2 * HOUR)
+    result(NOON + 90 * DAY)
+    assert keep.roll_up(NOON + 90 * DAY + 2 * HOUR) == 1
+    assert Hour.objects.filter(hour=NOON + 90 * DAY).exists()
+
+
+def test_many_hours_are_made_in_several_rounds() -> None:
+    for hour in range(60):
+        result(NOON + hour * HOUR)
+    now = NOON + 61 * HOUR
+    assert [keep.roll_up(now) for _ in range(3)] == [48, 12, 0]
+    assert Hour.objects.count() == 60
+
+
+def test_each_check_has_its_own_hour() -> None:
+    for number in (1, 2):
+        result(NOON, number=number)
+    keep.roll_up(NOON + 2 * HOUR)
+    assert Hour.objects.count() == 2
+
+
+def test_without_results_there_is_nothing_to_make() -> None:
+    assert keep.roll_up(NOON) == 0
+
+
+def test_what_is_old_goes_and_what_is_not_stays() -> None:
+    now = NOON + 1000 * DAY
+    row = check()
+    for age in (timedelta(hours=47), timedelta(hours=49)):
+        result(now - age)
+    for age in (89 * DAY, 91 * DAY):
+        Ping.objects.create(check_ref=row, at=now - age, kind="success")
+    for age in (399 * DAY, 401 * DAY):
+        Hour.objects.create(check_ref=row, hour=now - age)
+    assert keep.trim(now, 48 * 3600) is False
+    assert Result.objects.get().at == now - timedelta(hours=47)
+    assert Ping.objects.get().at == now - 89 * DAY
+    assert Hour.objects.get().hour == now - 399 * DAY
+
+
+def test_a_clean_up_goes_in_steps_and_says_whether_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "AT_ONCE", 10)
+    for number in range(25):
+        result(NOON + timedelta(seconds=number))
+    assert [keep.trim(NOON + 9 * DAY, 3600) for _ in range(3)] == [True, True, False]
+    assert not Result.objects.exists()
+
+
+def test_a_whole_step_fits_into_one_statement() -> None:
+    Result.objects.bulk_create(
+        [Result(check_ref_id=1, at=NOON, health="up", duration_s=0.1) for _ in range(keep.AT_ONCE)], batch_size=5_000
+    )
+    assert keep.trim(NOON + 9 * DAY, 3600) is True
+    assert not Result.objects.exists()

@@ -1,0 +1,319 @@
+"""Intake of pings, driven as an ASGI server drives it: answered only when committed, and never lost."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.observe.checks import actions
+from mainstay.observe.checks.models import Check, Ping
+from mainstay.observe.checks.pings import BODY_KEPT_BYTES, BODY_READ_BYTES, BadPing, Intake, parse
+from mainstay.observe.checks.tests.parts import after, check, heartbeat
+from tests.database import away
+
+KEY = uuid.UUID("5b9f1e8a-0c1d-4c1e-9a53-000000000001")
+database = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        (f"/ping/{KEY}", "success", None),
+        (f"/ping/{KEY}/", "success", None),
+        (f"/ping/{KEY}/start", "start", None),
+        (f"/ping/{KEY}/fail", "fail", None),
+        (f"/ping/{KEY}/log", "log", None),
+        (f"/ping/{KEY}/0", "success", 0),
+        (f"/ping/{KEY}/1", "fail", 1),
+        (f"/ping/{KEY}/255", "fail", 255),
+        (f"/ping/{KEY.hex}", "success", None),
+        (f"/ping/{str(KEY).upper()}", "success", None),
+    ],
+)
+def test_an_address_says_what_the_ping_means(path: str, kind: str, status: int | None) -> None:
+    assert parse(path) == (KEY, kind, status)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ping/",
+        "/ping/x",
+        "/ping//start",
+        f"/ping/{KEY}/256",
+        f"/ping/{KEY}/-1",
+        f"/ping/{KEY}/1.0",
+        f"/ping/{KEY}/٣",
+        f"/ping/{KEY}/" + "9" * 5_000,
+        f"/ping/{KEY}/stop",
+        f"/ping/{KEY}/start/1",
+        f"/ping/{KEY}x",
+        f"/ping/{KEY}/\0",
+    ],
+)
+def test_another_address_is_refused_with_what_would_be_one(path: str) -> None:
+    with pytest.raises(BadPing, match="uuid"):
+        parse(path)
+
+
+async def ask(
+    intake: Intake,
+    path: str,
+    method: str = "GET",
+    body: Iterable[bytes] = (b"",),
+    query: bytes = b"",
+    *,
+    disconnect: bool = False,
+) -> tuple[int, str, dict[bytes, bytes]]:
+    """One request; status, text and headers of its answer."""
+    parts = list(body)
+    incoming: list[dict[str, Any]] = [
+        {"type": "http.request", "body": part, "more_body": disconnect or place < len(parts) - 1}
+        for place, part in enumerate(parts)
+    ]
+    if disconnect:
+        incoming.append({"type": "http.disconnect"})
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "client": ("192.0.2.7", 5)}
+    await asyncio.wait_for(intake(scope, receive, send), 10)
+    return sent[0]["status"], sent[1]["body"].decode(), dict(sent[0]["headers"])
+
+
+def drive(*requests: Any, together: bool = False) -> list[tuple[int, str, dict[bytes, bytes]]]:
+    """Send requests (arguments of `ask`) one after the other, or all at once."""
+
+    async def run() -> list[tuple[int, str, dict[bytes, bytes]]]:
+        intake = Intake()
+        intake.start()
+        try:
+            calls = [ask(intake, *args, **kwargs) for args, kwargs in requests]
+            return list(await asyncio.gather(*calls)) if together else [await call for call in calls]
+        finally:
+            intake.stop()
+
+    return asyncio.run(run())
+
+
+def request(*args: Any, **kwargs: Any) -> Any:
+    return args, kwargs
+
+
+def address(row: Check, signal: str = "") -> str:
+    return f"/ping/{row.ping_key}{signal}"
+
+
+@database
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_ping_is_answered_when_it_is_in_the_table(method: str) -> None:
+    row = heartbeat()
+    [(status, text, headers)] = drive(request(address(row, "/3"), method))
+    assert (status, text, headers[b"cache-control"]) == (200, "OK", b"no-store")
+    ping = Ping.objects.get()
+    assert (ping.check_ref_id, ping.kind, ping.exit_status, ping.source) == (row.pk, "fail", 3, "192.0.2.7")
+    assert not ping.handled
+
+
+@database
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods_are_refused(method: str) -> None:
+    [(status, _, headers)] = drive(request(address(heartbeat()), method))
+    assert (status, headers[b"allow"]) == (405, b"GET, HEAD, POST")
+    assert not Ping.objects.exists()
+
+
+@database
+def test_an_unknown_address_is_404_and_a_malformed_one_400() -> None:
+    probed = check()
+    found = drive(
+        request(f"/ping/{uuid.uuid4()}"), request("/ping/x"), request("/ping/"), request(address(probed)),
+    )  # fmt: skip
+    assert [status for status, _, _ in found] == [404, 400, 400, 404]
+    assert not Ping.objects.exists()
+
+
+@database
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ([b"disk ", b"full"], "disk full"),
+        ([b"\xff\xfe\x80"], "\ufffd\ufffd\ufffd"),
+        ([b"a\0b"], "a\ufffdb"),
+        ([b"x" * BODY_KEPT_BYTES, b"the end"], "x" * (BODY_KEPT_BYTES - 7) + "the end"),
+        ([b""], ""),
+    ],
+)
+def test_the_end_of_the_log_is_kept(sent: list[bytes], kept: str) -> None:
+    row = heartbeat()
+    assert drive(request(address(row, "/fail"), "POST", sent))[0][0] == 200
+    assert Ping.objects.get().body == kept
+
+
+@database
+def test_a_long_log_is_cut_and_the_ping_counts() -> None:
+    row = heartbeat()
+    assert drive(request(address(row), "POST", [b"x" * 65_536] * 30 + [b"done"]))[0][0] == 200
+    assert Ping.objects.get().body.endswith("done")
+
+
+@database
+def test_a_body_without_end_is_refused() -> None:
+    row = heartbeat()
+    status, text, _ = drive(request(address(row), "POST", [b"x" * 1_000_000] * (BODY_READ_BYTES // 1_000_000 + 1)))[0]
+    assert status == 413
+    assert str(BODY_KEPT_BYTES) in text
+    assert not Ping.objects.exists()
+
+
+@database
+def test_a_job_whose_connection_breaks_while_it_sends_its_log_has_reported() -> None:
+    row = heartbeat()
+    drive(request(address(row, "/fail"), "POST", [b"half a l"], disconnect=True))
+    assert Ping.objects.get().body == "half a l"
+
+
+@database
+@pytest.mark.parametrize(
+    ("query", "run"),
+    [
+        (b"", ""),
+        (b"rid=abc", "abc"),
+        (b"rid=" + b"a" * 99, "a" * 36),
+        (b"other=1", ""),
+        (b"rid=a%00b", "ab"),
+        (b"rid=%ff%fe", "\ufffd\ufffd"),
+        (b"rid=\xff", "ÿ"),
+        (b"rid=%ed%a0%80", "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_the_id_of_the_run_is_kept(query: bytes, run: str) -> None:
+    row = heartbeat()
+    assert drive(request(address(row), query=query))[0][0] == 200
+    assert Ping.objects.get().run == run
+
+
+@database
+def test_pings_that_arrive_together_share_commits_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [heartbeat(f"job-{number}") for number in range(3)]
+    commits = []
+    commit = Intake._commit
+    monkeypatch.setattr(Intake, "_commit", lambda self, batch: commits.append(len(batch)) or commit(self, batch))
+    asked = [request(address(rows[number % 3], f"/{number % 256}")) for number in range(300)]
+    found = drive(*asked, request(f"/ping/{uuid.uuid4()}"), together=True)
+    assert [status for status, _, _ in found] == [200] * 300 + [404]
+    assert Ping.objects.count() == 300
+    assert sum(commits) == 301
+    assert len(commits) < 100
+
+
+@database
+def test_a_ping_that_the_database_refuses_is_answered_503_and_the_next_one_is_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    row = heartbeat()
+
+    class Failing(Intake):
+        refused = 0
+
+        def _commit(self, batch: Any) -> list[int]:
+            if self.refused:
+                return super()._commit(batch)
+            self.refused = 1
+            with connection.cursor() as cursor:  # this thread's own connection is opened, then made to fail
+                cursor.execute("SELECT 1")
+            with away():
+                return super()._commit(batch)
+
+    async def run() -> list[int]:
+        intake = Failing()
+        intake.start()
+        try:
+            return [(await ask(intake, address(row)))[0] for _ in range(2)]
+        finally:
+            intake.stop()
+
+    with caplog.at_level(logging.CRITICAL):
+        assert asyncio.run(run()) == [503, 200]
+    assert Ping.objects.count() == 1
+
+
+@database
+def test_a_defect_ends_a_ping_not_the_intake(caplog: pytest.LogCaptureFixture) -> None:
+    row = heartbeat()
+
+    class Broken(Intake):
+        broken = True
+
+        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+            if self.broken:
+                self.broken = False
+                raise ZeroDivisionError
+            return super()._find(keys)
+
+    async def run() -> list[int]:
+        intake = Broken()
+        intake.start()
+        try:
+            return [(await ask(intake, address(row)))[0] for _ in range(2)]
+        finally:
+            intake.stop()
+
+    with caplog.at_level(logging.CRITICAL):
+        assert asyncio.run(run()) == [503, 200]
+
+
+@database
+def test_stopping_commits_what_has_arrived() -> None:
+    row = heartbeat()
+
+    async def run() -> list[int]:
+        intake = Intake()
+        calls = [asyncio.create_task(ask(intake, address(row))) for _ in range(20)]
+        while intake._queue.qsize() < 20:  # all wait, and nothing commits yet
+            await asyncio.sleep(0)
+        intake.start()
+        intake.stop()
+        return [status for status, _, _ in await asyncio.gather(*calls)]
+
+    assert asyncio.run(run()) == [200] * 20
+    assert Ping.objects.count() == 20
+
+
+@database
+def test_the_address_of_a_removed_check_is_404_for_a_fresh_process(me: Actor) -> None:
+    row = heartbeat()
+    actions.remove_check(row, me, after(1))
+    assert drive(request(f"/ping/{row.ping_key}"))[0][0] == 404
+
+
+@database
+def test_a_refused_batch_leaves_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    row = heartbeat()
+    on_exit = transaction.Atomic.__exit__
+
+    def fail_at_commit(self: transaction.Atomic, *args: Any) -> None:
+        if connection.in_atomic_block and len(connection.savepoint_ids) == 0 and args[0] is None:
+            on_exit(self, DatabaseError, DatabaseError("disk full"), None)
+            raise DatabaseError("disk full")
+        on_exit(self, *args)
+
+    intake = Intake()
+    monkeypatch.setattr(transaction.Atomic, "__exit__", fail_at_commit)
+    with caplog.at_level(logging.CRITICAL):
+        from mainstay.observe.checks.pings import _Waiting
+
+        waiting = _Waiting(row.ping_key, "success", None, "", "", "", after(0), None)  # type: ignore[arg-type]
+        assert intake._commit([waiting]) == [503]
+    monkeypatch.undo()
+    assert not Ping.objects.exists()

@@ -1,0 +1,144 @@
+"""What stands around a check: windows, and checks that it needs being down; and marking it as blocked."""
+
+from datetime import timedelta
+
+import pytest
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.catalog.models import Component, Dependency, Environment
+from mainstay.foundation.journal.models import Entry
+from mainstay.observe.checks import actions, blocking
+from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.models import Check, CheckState
+from mainstay.observe.checks.standing import all_labels, graph, shown, standing, windows
+from mainstay.observe.checks.tests.parts import NOON, after, application, check, down, see, up, watch
+from mainstay.observe.checks.windows import Window
+
+pytestmark = pytest.mark.django_db
+
+
+def blocked() -> dict[str, str | None]:
+    rows = CheckState.objects.select_related("check_ref", "blocked_by")
+    return {row.check_ref.name: row.blocked_by.name if row.blocked_by else None for row in rows}
+
+
+def test_needs_and_components_make_one_graph() -> None:
+    shop = application()
+    Environment.objects.create(application=shop, name="production")
+    front, database = (Component.objects.create(application=shop, name=name) for name in ("front", "database"))
+    Dependency.objects.create(component=front, needs=database)
+    a = check("a", component="front", environment="production")
+    b = check("b", component="database", environment="production")
+    c = check("c", needs=["a"])
+    d = check("d", component="database", paused=True)
+    assert graph() == {a.pk: {b.pk}, c.pk: {a.pk}}
+    assert d.pk not in graph()
+
+
+def test_without_dependencies_there_is_no_graph() -> None:
+    check()
+    assert graph() == {}
+
+
+def test_a_needed_check_that_is_down_blocks_and_one_that_is_failing_is_waited_for() -> None:
+    parent, child = check("parent", fail_after=2), check("child", needs=["parent"])
+    held = watch(parent, child)
+    see(held, up(parent, 0), up(child, 0), down(child, 20))
+    assert standing(child, after(20), after(20)).waits_for == "shop/parent"  # not asked since the trouble began
+    see(held, up(parent, 21))
+    assert standing(child, after(21), after(20)).waits_for == ""
+    see(held, down(parent, 22))
+    assert standing(child, after(22), after(20)).waits_for == "shop/parent"
+    see(held, down(parent, 23))
+    found = standing(child, after(23), after(20))
+    assert (found.blocked_by, found.back) == ("shop/parent", "")
+
+
+def test_after_a_needed_check_is_back_the_child_gets_a_chance_to_follow() -> None:
+    parent, child = check("parent"), check("child", needs=["parent"], recover_after=2)
+    held = watch(parent, child)
+    see(held, up(parent), up(child), down(parent, 10), down(child, 11), up(parent, 60))
+    found = standing(child, after(60), after(11))
+    assert (found.blocked_by, found.back, found.back_at) == ("", "shop/parent", after(60))
+    see(held, up(child, 61))  # on its way, and not failing
+    assert standing(child, after(61), after(11)).back == "shop/parent"
+    see(held, down(child, 62))  # it fails by itself
+    assert standing(child, after(62), after(11)).back == ""
+
+
+def test_a_paused_needed_check_is_no_excuse(me: Actor) -> None:
+    parent, child = check("parent"), check("child", needs=["parent"])
+    see(watch(parent, child), down(parent), down(child, 1))
+    assert standing(child, after(1), after(1)).blocked_by == "shop/parent"
+    actions.pause(parent, me, after(2), paused=True)
+    assert standing(child, after(2), after(1)).blocked_by == ""
+
+
+def test_the_window_that_covers_is_found_by_labels(me: Actor) -> None:
+    row = check(labels={"tier": "1"})
+    window = Window("deploy", match={"tier": "1", "check": "front"}, starts_at=NOON, ends_at=after(60))
+    announced = actions.announce(window, me, NOON)
+    found = standing(row, after(1), NOON).cover
+    assert found is not None
+    assert (found.window.name, found.until) == ("deploy", after(60))
+    assert standing(row, after(60), NOON).cover is None
+    actions.cancel(announced, me, after(2))
+    assert windows() == []
+
+
+def test_labels_tell_what_a_check_belongs_to() -> None:
+    row = check(labels={"check": "a liar", "own": "1"})
+    assert all_labels(row) == {"own": "1", "application": "shop", "check": "front", "kind": "http", "severity": "major"}
+
+
+def test_a_child_and_a_grandchild_of_a_down_check_are_marked_and_freed() -> None:
+    a = check("a")
+    b, c = check("b", needs=["a"]), check("c", needs=["b"])
+    held = watch(a, b, c)
+    see(held, *(up(row) for row in (a, b, c)), *(down(row, 10) for row in (a, b, c)))
+    assert blocking.sweep(held, graph(), after(11)) == 2
+    assert blocked() == {"a": None, "b": "a", "c": "a"}
+    assert blocking.sweep(held, graph(), after(12)) == 0
+    see(held, up(a, 20))
+    assert blocking.sweep(held, graph(), after(21)) == 2
+    assert blocked() == {"a": None, "b": None, "c": "b"}
+    see(held, up(b, 30), up(c, 30))
+    blocking.sweep(held, graph(), after(31))
+    assert blocked() == {"a": None, "b": None, "c": None}
+    told = Entry.objects.filter(kind__in=["check.blocked", "check.unblocked"]).order_by("id")
+    assert [(row.subject_name, row.kind.removeprefix("check.")) for row in told] == [
+        ("shop/b", "blocked"), ("shop/c", "blocked"),
+        ("shop/b", "unblocked"), ("shop/c", "blocked"),
+        ("shop/c", "unblocked"),
+    ]  # fmt: skip
+
+
+def test_going_down_again_before_the_sweep_leaves_memory_and_database_in_step() -> None:
+    a, b = check("a"), check("b", needs=["a"])
+    held = watch(a, b)
+    see(held, down(a), down(b))
+    blocking.sweep(held, graph(), after(1))
+    see(held, up(b, 2), down(b, 3))
+    blocking.sweep(held, graph(), after(4))
+    assert blocked() == {"a": None, "b": "a"}
+
+
+def test_a_check_that_needs_nothing_any_more_is_freed() -> None:
+    a, b = check("a"), check("b", needs=["a"])
+    held = watch(a, b)
+    see(held, down(a), down(b))
+    blocking.sweep(held, graph(), after(1))
+    actions.set_needs(b, [])
+    assert blocking.sweep(held, graph(), after(2)) == 1
+    assert blocked() == {"a": None, "b": None}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_people_see_follows_the_row_the_windows_and_the_time(late: bool) -> None:
+    row = check(every="30s")
+    see(watch(row), up(row))
+    row = Check.objects.select_related("application", "state").get()
+    now = after(120 if late else 10)
+    assert shown(row, row.state, [], now, all_labels(row)).status is (Status.UNKNOWN if late else Status.UP)
+    covering = Window("w", starts_at=NOON, ends_at=NOON + timedelta(hours=1))
+    assert shown(row, row.state, [covering], now, all_labels(row)).status is Status.MAINTENANCE

@@ -1,0 +1,178 @@
+"""`/find?q=`: anything by name, for Ctrl K. A handful of short queries, whatever has gathered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.models import User
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.catalog.models import TIERS, Application
+from mainstay.observe.checks import listing
+from mainstay.observe.checks.listing import Row
+from mainstay.observe.checks.models import Check
+from mainstay.respond.alerts.models import Alert
+from mainstay.respond.delivery.models import Channel
+
+SHOWN = 6
+LONGEST_QUERY = 80
+_P = Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page or an action: its words, the name of its address, who may go there, and further words it answers to."""
+
+    title: str
+    url: str
+    permission: Permission
+    words: str = ""
+    query: str = ""
+
+
+PAGES = (
+    Place("Now", "now", _P.STATUS_VIEW, "home start wrong"),
+    Place("Applications", "applications", _P.STATUS_VIEW, "services uptime"),
+    Place("Checks", "checks", _P.OPERATIONS_VIEW, "probes heartbeats monitors"),
+    Place("Maintenance", "maintenance", _P.OPERATIONS_VIEW, "windows downtime"),
+    Place("Alerts", "alerts", _P.OPERATIONS_VIEW, "incidents firing"),
+    Place("Silences", "silences", _P.OPERATIONS_VIEW, "mute"),
+    Place("Channels and routes", "channels", _P.OPERATIONS_VIEW, "slack mail webhook notify"),
+    Place("Deliveries", "deliveries", _P.OPERATIONS_VIEW, "pages outbox sent"),
+    Place("Journal", "journal", _P.OPERATIONS_VIEW, "history audit log"),
+    Place("People", "people", _P.PEOPLE_VIEW, "users roles"),
+    Place("Teams", "teams", _P.PEOPLE_VIEW, "owners groups"),
+    Place("API tokens", "tokens", _P.PEOPLE_EDIT, "keys"),
+    Place("Settings", "settings", _P.SETTINGS_VIEW, "configuration environment"),
+    Place("Your profile", "profile", _P.SELF_EDIT, "time zone name"),
+    Place("Your password", "account_change_password", _P.SELF_EDIT, ""),
+    Place("Your second factor", "mfa_index", _P.SELF_EDIT, "mfa totp passkey"),
+)
+ACTIONS = (
+    Place("Add a check", "check_new", _P.CHECKS_EDIT, "new monitor probe heartbeat"),
+    Place("Add an application", "application_new", _P.CATALOG_EDIT, "new service"),
+    Place("Announce maintenance", "maintenance_new", _P.MAINTENANCE_EDIT, "window downtime"),
+    Place("Checks that are down", "checks", _P.OPERATIONS_VIEW, "failing", "status=down"),
+    Place("Checks that are paused", "checks", _P.OPERATIONS_VIEW, "", "status=paused"),
+)
+
+
+@needs(Permission.STATUS_VIEW)
+@require_safe
+def find(request: HttpRequest) -> HttpResponseBase:
+    """Answer the fragment of what `q` finds; without `q`, the places and what can be done."""
+    query = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_QUERY]
+    actor = actor_of(request)
+    words = query.split()[:4]
+    groups: list[dict[str, Any]] = []
+    if words:
+        groups.append({"label": "Applications", "items": _applications(words)})
+        if actor.may(Permission.OPERATIONS_VIEW):
+            groups.append({"label": "Checks", "items": _checks(words)})
+            groups.append({"label": "Open alerts", "items": _alerts(words)})
+            groups.append({"label": "Channels", "items": _channels(words)})
+        if actor.may(Permission.PEOPLE_VIEW):
+            groups.append({"label": "People", "items": _people(words)})
+    for label, places in (("Pages", PAGES), ("Actions", ACTIONS)):
+        may = (place for place in places if actor.may(place.permission))
+        groups.append({"label": label, "items": [item for place in may if (item := _place(place, words))]})
+    filled = [group for group in groups if group["items"]]
+    return render(request, "components/find_results.html", {"groups": filled, "query": query})
+
+
+def _place(place: Place, words: list[str]) -> dict[str, str] | None:
+    said = f"{place.title} {place.words}".lower()
+    if not all(word.lower() in said for word in words):
+        return None
+    try:
+        href = reverse(place.url)
+    except NoReverseMatch:
+        return None
+    return {"href": f"{href}?{place.query}" if place.query else href, "title": place.title}
+
+
+def _applications(words: list[str]) -> list[dict[str, str]]:
+    found = Application.objects.all()
+    for word in words:
+        found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+    return [
+        {
+            "href": reverse("application", args=[one.name]),
+            "title": one.name,
+            "detail": f"{TIERS.get(one.tier, one.tier).lower()} application",
+        }
+        for one in found.order_by("name")[:SHOWN]
+    ]
+
+
+def _checks(words: list[str]) -> list[dict[str, str]]:
+    now = clock.now()
+    found = Check.objects.annotate(label_text=Cast("labels", TextField()))
+    for word in (part for word in words for part in word.split("/") if part):
+        found = found.filter(
+            Q(name__icontains=word)
+            | Q(target__icontains=word)
+            | Q(application__name__icontains=word)
+            | Q(label_text__icontains=word)
+        )
+    some = [Row(*values) for values in found.order_by("name", "id").values_list(*listing.COLUMNS)[: SHOWN + 2]]
+    open_now = listing.open_windows(now) if some else []
+    return [
+        {
+            "href": f"/checks/{row.id}/",
+            "title": row.name,
+            "detail": " · ".join(part for part in (row.application, row.environment, row.target) if part),
+            "state": row.shown(open_now, now).status.value,
+        }
+        for row in some
+    ]
+
+
+def _alerts(words: list[str]) -> list[dict[str, str]]:
+    found = Alert.objects.filter(ended_at=None)
+    for word in words:
+        found = found.filter(Q(name__icontains=word) | Q(summary__icontains=word))
+    rows = list(found.order_by("-id")[:SHOWN])
+    first = words[0].removeprefix("#")
+    if len(words) == 1 and first.isascii() and first.isdecimal() and len(first) < 19:
+        rows = [*Alert.objects.filter(pk=int(first)), *rows]
+    return [
+        {
+            "href": f"/alerts/{row.pk}/",
+            "title": row.name,
+            "detail": f"alert {row.pk}, {row.severity}",
+            "state": row.state,
+        }
+        for row in rows
+    ]
+
+
+def _channels(words: list[str]) -> list[dict[str, str]]:
+    found = Channel.objects.all()
+    for word in words:
+        found = found.filter(Q(name__icontains=word) | Q(target__icontains=word) | Q(kind__icontains=word))
+    return [
+        {"href": f"/channels/{row.name}/", "title": row.name, "detail": f"{row.kind} · {row.target}"}
+        for row in found.order_by("name")[:SHOWN]
+    ]
+
+
+def _people(words: list[str]) -> list[dict[str, str]]:
+    found = User.objects.filter(is_active=True)
+    for word in words:
+        found = found.filter(Q(name__icontains=word) | Q(email__icontains=word))
+    people: list[dict[str, str]] = []
+    for row in found.order_by("email")[:SHOWN]:
+        try:
+            href = reverse("person", args=[row.pk])
+        except NoReverseMatch:
+            href = f"/journal/?actor=user%3A{row.pk}"
+        people.append({"href": href, "title": str(row), "detail": row.email})
+    return people
