@@ -1,5 +1,6 @@
 """Fixtures of all tests. Which database they run on: `tests/environment.py`."""
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -14,8 +15,8 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     """A file, not memory: threads and processes under test must meet the same database."""
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
-        test = connection.settings_dict["TEST"]
-        test["NAME"] = str(settings.ENVIRONMENT.home / f"test{test.get('NAME') or ''}.sqlite3").replace(":", "")
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        connection.settings_dict["TEST"]["NAME"] = str(settings.ENVIRONMENT.home / f"test-{worker}.sqlite3")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import os
 import platform
 import signal
 import sys
@@ -80,7 +79,7 @@ def _write(document: dict[str, Any]) -> None:
     OUTPUT.mkdir(exist_ok=True)
     half = OUTPUT / "bench.json.new"
     half.write_text(json.dumps(document, indent=1))
-    os.replace(half, OUTPUT / "bench.json")
+    half.replace(OUTPUT / "bench.json")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -232,9 +232,8 @@ class _Load:
         now = time.perf_counter()
         if self.wanted.rate is not None:
             self._serve_late()
-        elif now < self.end:
-            if self.wanted.fresh or self.idle:
-                self._next(now)
+        elif now < self.end and (self.wanted.fresh or self.idle):
+            self._next(now)
         self._finish_if_quiet()
 
     def _finish_if_quiet(self) -> None:

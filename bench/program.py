@@ -77,12 +77,12 @@ def target() -> Iterator[list[int]]:
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is ours to handle, in order
     )
-    try:
+    with process:  # closes the pipes, and with them ends the process
         assert process.stdout is not None
-        yield [int(port) for port in process.stdout.readline().split()]
-    finally:
-        process.terminate()
-        process.wait(5)
+        try:
+            yield [int(port) for port in process.stdout.readline().split()]
+        finally:
+            process.terminate()
 
 
 BLACKBOX = "prometheus-blackbox-exporter"
@@ -90,7 +90,7 @@ BLACKBOX = "prometheus-blackbox-exporter"
 
 @contextmanager
 def blackbox(home: Path) -> Iterator[tuple[int, int] | None]:
-    """Run blackbox_exporter with a module that expects what our checks do; yields pid and port, None if not installed."""
+    """Run blackbox_exporter, told to expect what our checks do; yields pid and port, or None if it is not installed."""
     path = shutil.which(BLACKBOX)
     if path is None:
         yield None

@@ -1,4 +1,4 @@
-"""Gives a configured, empty installation a past: `python -m bench.inside.history ALERTS ENTRIES`, run once, as bulk inserts.
+"""Gives a configured, empty installation a past, by bulk inserts: `python -m bench.inside.history ALERTS ENTRIES`.
 
 Alerts lie evenly over `DAYS`; each has its downtime, its two deliveries and seven journal entries, as the program
 would have written them. Entries of other kinds fill the journal up; then all of it is sealed.
@@ -25,6 +25,7 @@ from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Re
 from mainstay.observe.checks.store import insert, moment
 from mainstay.observe.checks.watch import RESULT_COLUMNS
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 
 DAYS = 90
@@ -169,9 +170,10 @@ def _past(checks: list[Told], alerts: int, entries: int, at: datetime) -> None:
                 if when is not None:
                     yield (
                         number * 2 + (2 if event == "resolve" else 1), channel.pk, channel.name, event,
-                        f"mainstay-bench-alert-{number + 1}", f"bench-{number}-{event}", _message(check, event, start, end),
-                        f"alert:{number + 1}", f"{check.name} is down", check.application, "[]", "delivered", moment(when),
-                        moment(when), 1, None, None, moment(when + timedelta(seconds=0.2)), "200 OK",
+                        f"mainstay-bench-alert-{number + 1}", f"bench-{number}-{event}",
+                        _message(check, event, start, end), f"alert:{number + 1}", f"{check.name} is down",
+                        check.application, "[]", "delivered", moment(when), moment(when), 1, None, None,
+                        moment(when + timedelta(seconds=0.2)), "200 OK",
                     )  # fmt: skip
 
     def attempts() -> Iterator[tuple[Any, ...]]:
@@ -206,8 +208,6 @@ def _past(checks: list[Told], alerts: int, entries: int, at: datetime) -> None:
 
 
 def _message(check: Told, event: str, start: datetime, end: datetime | None) -> str:
-    from mainstay.respond.delivery.message import Event, Message
-
     return Message(
         event=Event(event), title=f"{check.name} is down", text=REFUSED, severity="critical",
         application=check.application_name, environment="production", labels={"check": check.name}, annotations={},

@@ -1,4 +1,4 @@
-"""Writes, seals and verifies so many facts, and prints how many of each per second: `python -m bench.inside.journal N`."""
+"""Writes, seals and verifies N facts, and prints how many per second: `python -m bench.inside.journal N`."""
 
 import json
 import sys

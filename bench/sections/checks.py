@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bench.figures import NOT_INSTALLED, Aim, Figure, Line, Peer, elsewhere
@@ -32,6 +33,8 @@ class Size:
 
 
 FULL, QUICK = Size(5_000, 20.0, 3), Size(1_000, 4.0, 3)
+BUSY, QUICK_BUSY = Size(2_000, 1.0, 20), Size(2_000, 1.0, 5)
+PARALLEL = 16  # requests at once to the peer when it shall probe as fast as it can
 
 
 def document(ports: Sequence[int], size: Size) -> Mapping[str, Any]:
@@ -55,16 +58,31 @@ class Measured:
     missing: int
     cpu_s: Mapping[str, float]
 
+    def each_us(self, *roles: str) -> float:
+        """Return the CPU per result of some processes, in µs."""
+        return sum(self.cpu_s[role] for role in roles) / max(1, self.results) * 1e6
+
 
 def run(*, quick: bool) -> list[Line]:
-    """Measure; about two minutes, `quick` half a minute."""
-    size = QUICK if quick else FULL
+    """Measure; about three minutes, `quick` one."""
+    size, busy = (QUICK, QUICK_BUSY) if quick else (FULL, BUSY)
     with directory() as home, target() as ports:
         with mainstay(home / "program", document(ports, size)) as program:
             seen = _steady(program, size)
             back_s = _restart(program, size)
-        peer = _blackbox_us(home, ports, size, quick=quick)
-    return [*_lines(seen, peer), *_restart_lines(back_s, size)]
+        with mainstay(home / "busy", document(ports, busy)) as program:
+            seen_busy = _steady(program, busy)
+        lasts_s = 5.0 if quick else 30.0
+        peer = _blackbox(home, ports, size.per_s, lasts_s)
+        peer_busy = _blackbox(home, ports, None, lasts_s / 2)
+    peers_busy = (peer_busy, elsewhere("blackbox-cpu"))
+    return [
+        *_lines(seen, size, peer),
+        Figure(f"CPU per check at {busy.per_s:,.0f}/s: monitor", seen_busy.each_us("monitor"), "µs", None, peers_busy),
+        Figure(f"CPU per check at {busy.per_s:,.0f}/s: all processes", seen_busy.each_us(*seen_busy.cpu_s), "µs"),
+        Figure(f"probes in time at {busy.per_s:,.0f}/s", seen_busy.results / (busy.checks * busy.rounds) * 100, "%"),
+        *_restart_lines(back_s, size),
+    ]
 
 
 def _steady(program: Program, size: Size) -> Measured:
@@ -112,32 +130,29 @@ def _restart(program: Program, size: Size) -> float:
     return float("nan")
 
 
-def _blackbox_us(home: Any, ports: Sequence[int], size: Size, *, quick: bool) -> Peer:
-    """Measure blackbox_exporter's CPU per probe at the same pace, in µs."""
+def _blackbox(home: Path, ports: Sequence[int], rate: float | None, lasts_s: float) -> Peer:
+    """Measure blackbox_exporter's CPU per probe, in µs, at `rate` per second or (None) as fast as it can."""
     with blackbox(home) as started:
         if started is None:
             return Peer("blackbox_exporter", None, NOT_INSTALLED)
         pid, port = started
         paths = [f"/probe?module=shop&target=http://127.0.0.1:{each}/" for each in ports]
-        wanted = Wanted(port, paths, 5.0 if quick else 30.0, rate=size.per_s, needle="\nprobe_success 1")
-        load(Wanted(port, paths, 1.0, rate=size.per_s))  # what is done once is not what is measured
+        wanted = Wanted(port, paths, lasts_s, PARALLEL, rate, needle="\nprobe_success 1")
+        load(replace(wanted, duration_s=1.0))  # what is done once is not what is measured
         before = cpu_s(pid)
         done = load(wanted)
         used = cpu_s(pid) - before
-    if done.needles < 0.99 * wanted.duration_s * size.per_s:
+    if done.needles < 0.99 * (done.ok if rate is None else lasts_s * rate):
         raise RuntimeError(f"{BLACKBOX} did not probe as asked: {done}")
     return Peer("blackbox_exporter", used / done.needles * 1e6, "this run")
 
 
-def _lines(seen: Measured, peer: Peer) -> list[Line]:
-    def each_us(*roles: str) -> float:
-        return sum(seen.cpu_s[role] for role in roles) / max(1, seen.results) * 1e6
-
-    peers = (peer, elsewhere("blackbox-cpu"))
+def _lines(seen: Measured, size: Size, peer: Peer) -> list[Line]:
+    peers, pace, each_us = (peer, elsewhere("blackbox-cpu")), f"CPU per check at {size.per_s:,.0f}/s", seen.each_us
     return [
-        Figure("CPU per check: monitor", each_us("monitor"), "µs", Aim(834 / 5), peers),
-        Figure("CPU per check: worker, web and supervisor", each_us("worker", "web", "supervisor"), "µs"),
-        Figure("CPU per check: all processes", each_us(*seen.cpu_s), "µs", Aim(560), (elsewhere("kuma-cpu"),)),
+        Figure(f"{pace}: monitor", each_us("monitor"), "µs", Aim(834 / 5), peers),
+        Figure(f"{pace}: worker, web and supervisor", each_us("worker", "web", "supervisor"), "µs"),
+        Figure(f"{pace}: all processes", each_us(*seen.cpu_s), "µs", Aim(560), (elsewhere("kuma-cpu"),)),
         Figure("lateness of a probe, p50", quantile(seen.lateness_ms, 0.5), "ms"),
         Figure("lateness of a probe, p99", quantile(seen.lateness_ms, 0.99), "ms", Aim(20), (elsewhere("kuma-late"),)),
         Figure("results in the window", seen.results, "", note=f"{seen.not_up} of them not up"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import inspect
 import json
 import shutil
 import sqlite3
@@ -24,7 +25,7 @@ TIMES, QUICK_TIMES, WARM = 30, 10, 3
 SETTLED_S = 15.0
 CACHE_LASTS_S = 20 * 3600.0
 PLACEHOLDER = "http://127.0.0.1:1/"
-SLOWEST_MS, LISTED_MS = 150.0, 100.0
+SLOWEST, LISTED_IN = Aim(150.0), Aim(100.0)  # ms
 SLOW_S = 15.0
 NOT_MEASURED = (
     "/account/",  # sign-in and second factors: django-allauth's
@@ -111,12 +112,9 @@ def _stock(*, quick: bool) -> Path:
 
 def _key() -> str:
     """Return what changes with the schema, and with what is filled in."""
-    files = [
-        *sorted(ROOT.glob("mainstay/**/migrations/*.py")),
-        Path(__file__),
-        ROOT / "bench" / "inside" / "history.py",
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    files = [*sorted(ROOT.glob("mainstay/**/migrations/*.py")), ROOT / "bench" / "inside" / "history.py"]
+    content = [*(file.read_bytes() for file in files), inspect.getsource(document).encode()]
+    return hashlib.sha256(b"".join(content)).hexdigest()[:12]
 
 
 def _aim_at(program: Program, ports: list[int]) -> None:
@@ -143,7 +141,7 @@ class Asked:
     name: str
     path: str
     headers: Mapping[str, str]
-    aim: Aim = Aim(SLOWEST_MS)
+    aim: Aim = SLOWEST
     peers: tuple[Peer, ...] = ()
 
 
@@ -164,14 +162,14 @@ SEARCHES = (
 def _asked(program: Program, cookie: Mapping[str, str], token: str) -> Iterator[Asked]:
     browser = {"Cookie": f"{cookie['name']}={cookie['value']}"}
     listed = (elsewhere("kuma-list"), elsewhere("healthchecks-page"))
-    yield Asked(f"list of {LISTED:,} checks", "/checks/?application=app-0", browser, Aim(LISTED_MS), listed)
+    yield Asked(f"list of {LISTED:,} checks", "/checks/?application=app-0", browser, LISTED_IN, listed)
     for path in json.loads(inside("addresses", program)):
         if not path.startswith((*NOT_MEASURED, "/api/")):
             yield Asked(path, path, browser)
     day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 30 * 86_400))
     middle = rows(program, "SELECT max(id) / 2 FROM journal_entry")[0][0]
-    more = (("journal, one day", f"/journal/?since={day}&until={day}"), ("journal, in the middle", f"/journal/?before={middle}"))
-    for name, path in (*SEARCHES, *more):
+    one_day, in_the_middle = f"/journal/?since={day}&until={day}", f"/journal/?before={middle}"
+    for name, path in (*SEARCHES, ("journal, one day", one_day), ("journal, in the middle", in_the_middle)):
         yield Asked(name, path, browser)
     bearer = {"Authorization": f"Bearer {token}"}
     for path in _api_lists(program, bearer):
@@ -181,7 +179,9 @@ def _asked(program: Program, cookie: Mapping[str, str], token: str) -> Iterator[
 
 def _api_lists(program: Program, bearer: Mapping[str, str]) -> list[str]:
     """Return the addresses of the API that take no number or name: its lists."""
-    status, body = _get(http.client.HTTPConnection("127.0.0.1", program.port, timeout=30), "/api/v1/openapi.json", bearer)
+    connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=30)
+    status, body = _get(connection, "/api/v1/openapi.json", bearer)
+    connection.close()
     if status != 200:
         return []
     paths: dict[str, dict[str, Any]] = json.loads(body)["paths"]

@@ -1,5 +1,6 @@
 """From the target's failure to the receiver having the page: failures at random moments."""
 
+import json
 import random
 import threading
 import time
@@ -89,5 +90,6 @@ def _fail(program: Program, names: list[str], target: Target) -> dict[str, float
 
 def _decided(program: Program) -> dict[str, float]:
     """Return check → when the probe began whose failure was the last one needed."""
-    query = "SELECT subject_name, at FROM journal_entry WHERE kind = 'check.changed' AND json_extract(facts, '$.health') = 'down'"
-    return {name.partition("/")[2]: unix(at) for name, at in rows(program, query)}
+    query = "SELECT subject_name, at, facts FROM journal_entry WHERE kind = 'check.changed'"
+    found = rows(program, query)
+    return {name.partition("/")[2]: unix(at) for name, at, facts in found if json.loads(facts)["health"] == "down"}

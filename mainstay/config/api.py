@@ -81,9 +81,7 @@ _BODY = {
         },
     }
 }
-_YAML_ANSWER = {
-    "responses": {200: {"description": "The file.", "content": {"application/yaml": {}}}}
-}
+_YAML_ANSWER = {"responses": {200: {"description": "The file.", "content": {"application/yaml": {}}}}}
 Do = Callable[[str | bytes, str, Actor, datetime], Any]
 
 

@@ -252,7 +252,10 @@ class _Appliance:
         for item, check, needs, present in put:
             if sorted(present) != needs:
                 with _placed(item):
-                    checks.set_needs(check, needs)
+                    checks.set_needs(check, needs, look_for_cycle=False)
+        if put:
+            with _without_place("checks"):  # the plan has looked already, and names the place
+                checks.refuse_cycle()
 
     def _routes(self, matters: set[tuple[str, str]]) -> None:
         order = {name: place for place, name in enumerate(self.plan.route_order or ())}

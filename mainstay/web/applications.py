@@ -71,12 +71,15 @@ class Overview:
         return bars.percent(self.course, days.edges[0], days.edges[-1])
 
 
-def overviews(applications: Iterable[Application], days: Calendar, now: datetime) -> list[Overview]:
-    """Return how `applications` are, and fared over `days`: a fixed number of queries."""
+def overviews(
+    applications: Iterable[Application], days: Calendar, now: datetime, *, lean: bool = True
+) -> list[Overview]:
+    """Return how `applications` are, and fared over `days`: a fixed number of queries. `lean`: see `listing.LEAN`."""
     wanted = list(applications)
     open_now = listing.open_windows(now)
     found: dict[int, list[tuple[Row, Shown]]] = {one.pk: [] for one in wanted}
-    read = listing.read(Check.objects.filter(application__in=[one.pk for one in wanted]))
+    checks = Check.objects.filter(application__in=[one.pk for one in wanted])
+    read = listing.read_lean(checks) if lean else listing.read(checks)
     for row in read:
         found[row.application_id].append((row, row.shown(open_now, now)))
     fared = courses(read, datetime.fromtimestamp(days.edges[0], UTC), now)
@@ -258,7 +261,7 @@ def application(request: HttpRequest, name: str) -> HttpResponseBase:
     actor = actor_of(request)
     inside = actor.may(Permission.OPERATIONS_VIEW)
     days = calendar(now, DAYS, timezone.get_current_timezone())
-    (found,) = overviews([one], days, now)
+    (found,) = overviews([one], days, now, lean=False)
     file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, days))
     if file is not None:
         return file

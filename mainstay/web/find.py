@@ -16,7 +16,6 @@ from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.observe.checks import listing
-from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Channel
@@ -115,14 +114,14 @@ def _applications(words: list[str]) -> list[dict[str, str]]:
 def _checks(words: list[str]) -> list[dict[str, str]]:
     now = clock.now()
     found = Check.objects.annotate(label_text=Cast("labels", TextField()))
-    for word in (part for word in words for part in word.split("/") if part):
+    for word in " ".join(words).replace("/", " ").split():
         found = found.filter(
             Q(name__icontains=word)
             | Q(target__icontains=word)
             | Q(application__name__icontains=word)
             | Q(label_text__icontains=word)
         )
-    some = [Row(*values) for values in found.order_by("name", "id").values_list(*listing.COLUMNS)[: SHOWN + 2]]
+    some = [listing.row_of(values) for values in found.order_by("name", "id").values_list(*listing.QUICK)[: SHOWN + 2]]
     open_now = listing.open_windows(now) if some else []
     return [
         {

@@ -134,8 +134,8 @@ def _without_alert(opened: Sequence[Alert], now: datetime) -> list[tuple[Row, Sh
     found = Check.objects.filter(paused=False, state__health__in=("down", "degraded")).exclude(pk__in=told)
     found = found.exclude(alerts__in=Alert.objects.filter(ended_at=None))
     open_now = listing.open_windows(now)
-    some = found.order_by("application__name", "name").values_list(*listing.COLUMNS)[:TROUBLES_SHOWN]
-    return [(row, row.shown(open_now, now)) for row in (Row(*values) for values in some)]
+    some = found.order_by("application__name", "name").values_list(*listing.QUICK)[:TROUBLES_SHOWN]
+    return [(row, row.shown(open_now, now)) for row in map(listing.row_of, some)]
 
 
 def _troubles(alerts: Sequence[Alert], now: datetime) -> list[Trouble]:

@@ -64,16 +64,18 @@ def with_stored_secrets(document: Document, member: str, stored: Mapping[str, An
 def _place(document: Any, loc: tuple[int | str, ...], *, missing: bool) -> list[int | str]:
     """Return the path of an error without what pydantic adds to it (names of union members and validators)."""
     found: list[int | str] = []
-    node = document
+    node: Any = document
     for place, part in enumerate(loc):
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        if (isinstance(node, dict) and part in node) or _is_in(node, part):
             node = node[part]
         elif not (missing and place == len(loc) - 1):
             continue
         found.append(part)
     return found
+
+
+def _is_in(node: Any, place: int | str) -> bool:
+    return isinstance(node, list) and isinstance(place, int) and place < len(node)
 
 
 def _first_mask(value: Any, path: tuple[object, ...]) -> tuple[object, ...] | None:

@@ -39,7 +39,7 @@ IDEMPOTENCY_KEY = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-SECURITY = [{"token": []}, {"session": []}]
+SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
 
 
 def describe(api: "Api", document: OpenAPISchema) -> OpenAPISchema:

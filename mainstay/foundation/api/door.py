@@ -52,7 +52,7 @@ class Api(NinjaAPI):
             urls_namespace="api",
         )
         self._document: bytes = b""
-        self.add_exception_handler(Exception, answer_to)
+        self.add_exception_handler(Exception, _answer)
         for known in [kind for kind in self._exception_handlers if kind is not Exception]:
             del self._exception_handlers[known]  # ninja's own answers are no problem documents
 
@@ -94,6 +94,10 @@ class Api(NinjaAPI):
     def _show_document(self, _request: HttpRequest) -> HttpResponse:
         self._document = self._document or orjson.dumps(self.get_openapi_schema())
         return HttpResponse(self._document, content_type="application/json")
+
+
+def _answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+    return answer_to(request, error if isinstance(error, Exception) else error())
 
 
 def door(operations: PathView | None, view: View) -> View:

@@ -181,8 +181,8 @@ def invalid_response(errors: Sequence[Mapping[str, object]]) -> HttpResponse:
 def first_of(errors: Sequence[Mapping[str, object]]) -> str:
     """Return the first error as a sentence with its place."""
     first = errors[0] if errors else {"detail": "not valid"}
-    place = first.get("parameter") or first.get("pointer", "").strip("/").replace("/", ".")
-    return _sentence(f"{place}: {first['detail']}" if place else first["detail"])
+    place = first.get("parameter") or str(first.get("pointer", "")).strip("/").replace("/", ".")
+    return _sentence(f"{place}: {first['detail']}" if place else str(first["detail"]))
 
 
 def pointer(parts: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from mainstay.foundation.api.access import needs
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Name, Paging, Search, Time
+from mainstay.foundation.api.types import Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal import kinds
 from mainstay.foundation.journal.models import Entry

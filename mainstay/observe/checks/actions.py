@@ -98,8 +98,10 @@ def put_check(
 
 
 @transaction.atomic
-def set_needs(check: Check, names: Iterable[str]) -> None:
+def set_needs(check: Check, names: Iterable[str], *, look_for_cycle: bool = True) -> None:
     """Set the checks that `check` needs; a cycle is refused, naming it.
+
+    Whoever sets the needs of many checks looks for a cycle once, at the end (`refuse_cycle`): each look reads them all.
 
     Raises:
         Refused: an unknown check, or a cycle.
@@ -117,6 +119,12 @@ def set_needs(check: Check, names: Iterable[str]) -> None:
         return
     Revision.bump("checks")  # before reading: two who each add half of a circle queue here
     check.needs.set(wanted)
+    if look_for_cycle:
+        refuse_cycle()
+
+
+def refuse_cycle() -> None:
+    """Raise `Refused` if checks need each other in a circle, naming it."""
     edges: dict[str, list[str]] = {}
     through = Check.needs.through.objects.values_list(
         "from_check__application__name", "from_check__name", "to_check__application__name", "to_check__name"

@@ -12,12 +12,14 @@ from django.db.models import Q
 
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import uptime
+from mainstay.observe.checks.instants import UnixSeconds
 from mainstay.observe.checks.models import CheckState, Downtime, Hour, Maintenance
 from mainstay.observe.checks.uptime import Course, Span, Spans
 
 LONGEST = timedelta(days=90)
 SAMPLED = 5  # checks whose results tell when anybody watched at all
 SAMPLED_EVERY_MOST_S = 1200
+NAMED_MOST = 1_500  # checks; for more it is cheaper to read all downtimes than to name the checks
 OCCURRENCES_MOST = 4_400  # of one recurring window: every half hour for 90 days
 
 
@@ -60,28 +62,34 @@ def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[i
     events = _pause_events(since)
     closed = closed_windows(since, now)
     silent = silence(since, now)
+    nothing: tuple[Spans, Spans] = ((), ())
     out: dict[int, Course] = {}
     for row in rows:
         first = max(row.first_at.timestamp(), start) if row.first_at is not None else None
-        down, degraded = gone.get(row.id, ((), ()))
-        excluded: list[Span] = list(silent)
+        down, degraded = gone.get(row.id, nothing)
+        apart: list[Span] = []
         mine = events.get(row.id, ())
         if mine or row.paused:
-            excluded += uptime.pauses(mine, paused_now=row.paused, start=start, now=end)
+            apart += uptime.pauses(mine, paused_now=row.paused, start=start, now=end)
         for window in closed:
             if window.covers(row):
-                excluded += window.spans
+                apart += window.spans
+        excluded = uptime.merged([*silent, *apart]) if apart else silent
         out[row.id] = uptime.course(first, end, down=down, degraded=degraded, excluded=excluded)
     return out
 
 
 def _downtimes(ids: list[int], since: datetime, end: float) -> dict[int, tuple[list[Span], list[Span]]]:
+    wanted = set(ids)
+    rows = Downtime.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since))
+    if len(ids) <= NAMED_MOST:
+        rows = rows.filter(check_ref__in=ids)
     found: dict[int, tuple[list[Span], list[Span]]] = {}
-    rows = Downtime.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since), check_ref__in=ids)
-    for check, health, started, ended in rows.values_list("check_ref_id", "health", "started_at", "ended_at"):
-        pair = found.setdefault(check, ([], []))
-        span = (started.timestamp(), ended.timestamp() if ended is not None else end)
-        pair[0 if health == "down" else 1].append(span)
+    times = (UnixSeconds("started_at"), UnixSeconds("ended_at"))
+    for check, health, started, ended in rows.values_list("check_ref_id", "health", *times):
+        if check in wanted:
+            pair = found.get(check) or found.setdefault(check, ([], []))
+            pair[0 if health == "down" else 1].append((started, end if ended is None else ended))
     return found
 
 

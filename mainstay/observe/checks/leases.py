@@ -20,8 +20,8 @@ def shard_of(check: int) -> int:
 def hold(process: int, now: datetime) -> set[int]:
     """Take a fair share of the shards for `process`, those of dead processes included; return what it holds now.
 
-    Each row is taken by a conditional UPDATE, so two monitors never get the same shard from here. For the moment in
-    which a suspended monitor wakes up with shards that were taken from it, `CheckState.changes` is the fence.
+    Each row is locked and taken by a conditional UPDATE, so two monitors never get the same shard from here. For the
+    moment in which a suspended monitor wakes up with shards that were taken from it, `CheckState.changes` is the fence.
     """
     others = set(beat.alive(now, "monitor")) | {process}
     fair = math.ceil(SHARDS / len(others))
@@ -33,8 +33,11 @@ def hold(process: int, now: datetime) -> set[int]:
         surplus = sorted(mine)[fair:]
         if surplus:
             Lease.objects.filter(shard__in=surplus, holder=process).update(holder=None)
-        for shard in list(Lease.objects.filter(free).values_list("shard", flat=True)[: max(0, fair - len(mine))]):
-            Lease.objects.filter(free, shard=shard).update(holder=process)
+        # Rows that another monitor is just taking are passed over: were all to wait for the same ones, each round would
+        # serve one monitor only, and the checks of a dead one would wait for many rounds.
+        rows = Lease.objects.select_for_update(skip_locked=True).filter(free).order_by("shard")
+        taken = list(rows.values_list("shard", flat=True)[: max(0, fair - len(mine))])
+        Lease.objects.filter(free, shard__in=taken).update(holder=process)
     return set(Lease.objects.filter(holder=process).values_list("shard", flat=True))
 
 

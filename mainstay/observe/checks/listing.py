@@ -6,6 +6,7 @@ Rows are read as plain values past the ORM's objects; what people see of a check
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform
@@ -13,7 +14,8 @@ from django.db.models.functions import Cast
 
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.decide import Health, Shown, Status
-from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.instants import Instant, read_instant
+from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.standing import windows
 from mainstay.observe.checks.windows import Cover, Window, covering, open_until
 
@@ -22,6 +24,13 @@ COLUMNS = (
     "id", "name", "application_id", "application__name", "environment__name", "component__name", "kind", "target",
     "severity", "labels", "paused", "managed_by", "every_s", "timeout_s", "created_at", "state__health", "state__since",
     "state__message", "state__first_at", "state__last_at", "state__last_duration_s", "state__blocked_by__name",
+    "state__blocked_by__application__name",
+)  # fmt: skip
+_TIMES = {"created_at", "state__since", "state__first_at", "state__last_at"}
+QUICK = tuple(Instant(name) if name in _TIMES else name for name in COLUMNS)
+LEAN = (
+    "id", "name", "application_id", "kind", "severity", "paused", "every_s", "timeout_s", Instant("created_at"),
+    "state__health", Instant("state__first_at"), Instant("state__last_at"), "state__blocked_by__name",
     "state__blocked_by__application__name",
 )  # fmt: skip
 SORTS = {
@@ -33,6 +42,7 @@ SORTS = {
 }
 SORTED_HERE = {"uptime"}
 _RANKS = {Health.DOWN: 0, Health.DEGRADED: 1, Health.UNKNOWN: 2, Health.UP: 4}
+_HEALTHS = {health.value: health for health in Health}
 _GRAVITY = {"critical": 0, "major": 1, "minor": 2}
 
 
@@ -85,13 +95,38 @@ class Row:
         passive = self.kind == "heartbeat"
         late = not passive and decide.overdue(self.last_at, self.created_at, self.every_s, self.timeout_s, now)
         return decide.shown(
-            Health(self.health or "unknown"),
+            _HEALTHS[self.health or "unknown"],
             self.message or "",
             paused=self.paused,
             maintenance=cover.window.name if cover else None,
             blocked_by=f"{self.blocker_application}/{self.blocker}" if self.blocker else None,
             late=late,
         )
+
+
+def row_of(values: Sequence[Any]) -> Row:
+    """Return a tuple of `QUICK` as a row."""
+    return Row(
+        *values[:14],
+        read_instant(values[14]),
+        values[15],
+        read_instant(values[16]),
+        values[17],
+        read_instant(values[18]),
+        read_instant(values[19]),
+        *values[20:],
+    )
+
+
+def lean_row_of(values: Sequence[Any]) -> Row:
+    """Return a tuple of `LEAN` as a row, with nothing where it does not say."""
+    (
+        number, name, application, kind, severity, paused, every_s, timeout_s, created, health, first, last, blocker, of,
+    ) = values  # fmt: skip
+    return Row(
+        number, name, application, "", None, None, kind, "", severity, {}, paused, "", every_s, timeout_s,
+        read_instant(created), health, None, "", read_instant(first), read_instant(last), None, blocker, of,
+    )  # fmt: skip
 
 
 def open_windows(now: datetime, among: Iterable[Window] | None = None) -> list[Window]:
@@ -157,7 +192,14 @@ class Listed:
 
 def read(found: QuerySet[Check], sort: str = "name") -> list[Row]:
     """Return the rows of `found`, sorted by a key of `SORTS` (`-key`: the other way round)."""
-    return [Row(*values) for values in _ordered(found, sort).values_list(*COLUMNS)]
+    return [row_of(values) for values in _ordered(found, sort).values_list(*QUICK)]
+
+
+def read_lean(found: QuerySet[Check]) -> list[Row]:
+    """Return the rows of `found`, by id, with only what status and uptime need; labels only where a window asks them."""
+    if Maintenance.objects.exclude(match={}).exists():
+        return [row_of(values) for values in found.order_by("id").values_list(*QUICK)]
+    return [lean_row_of(values) for values in found.order_by("id").values_list(*LEAN)]
 
 
 def page(filters: Filters, now: datetime, *, sort: str = "name", number: int = 1, size: int = PAGE) -> Listed:
@@ -171,7 +213,7 @@ def page(filters: Filters, now: datetime, *, sort: str = "name", number: int = 1
         return Listed(matching[begin : begin + size], len(matching), number, len(matching) > begin + size)
     total = found.count()
     some = _ordered(found, sort)[begin : begin + size]
-    listed = [Row(*values) for values in some.values_list(*COLUMNS)]
+    listed = [row_of(values) for values in some.values_list(*QUICK)]
     return Listed([(row, row.shown(open_now, now)) for row in listed], total, number, total > begin + size)
 
 

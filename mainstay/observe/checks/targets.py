@@ -6,7 +6,12 @@ from mainstay.observe.checks.probe.policy import AddressPolicy
 
 def policy(environment: Environment) -> AddressPolicy:
     """Return the policy that MAINSTAY_TARGETS, _ALLOW and _DENY describe."""
-    return AddressPolicy(environment.targets, environment.targets_allow, environment.targets_deny)
+    return AddressPolicy(
+        environment.targets,
+        environment.targets_allow,
+        environment.targets_deny,
+        called=("MAINSTAY_TARGETS", "MAINSTAY_TARGETS_ALLOW", "MAINSTAY_TARGETS_DENY"),
+    )
 
 
 class Connections:

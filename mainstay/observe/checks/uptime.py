@@ -5,7 +5,7 @@ not known (before the first result, paused, in maintenance, nobody watching). Wh
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
@@ -15,6 +15,9 @@ Spans = tuple[Span, ...]
 
 def merged(spans: Iterable[Span]) -> Spans:
     """Return the union of `spans`: sorted, apart from each other, none empty."""
+    spans = tuple(spans)
+    if len(spans) == 1:
+        return spans if spans[0][1] > spans[0][0] else ()
     out: list[Span] = []
     for start, end in sorted(span for span in spans if span[1] > span[0]):
         if out and start <= out[-1][1]:
@@ -27,6 +30,9 @@ def merged(spans: Iterable[Span]) -> Spans:
 
 def overlap(some: Spans, others: Spans) -> Spans:
     """Return what lies in both; both must be merged."""
+    if len(others) == 1:  # as with nearly every check: known from its first result until now
+        begin, stop = others[0]
+        return tuple((max(a, begin), min(b, stop)) for a, b in some if b > begin and a < stop)
     out: list[Span] = []
     i = j = 0
     while i < len(some) and j < len(others):
@@ -106,21 +112,23 @@ def course(
     first_at: float | None,
     now: float,
     *,
-    down: Iterable[Span] = (),
-    degraded: Iterable[Span] = (),
-    excluded: Iterable[Span] = (),
+    down: Collection[Span] = (),
+    degraded: Collection[Span] = (),
+    excluded: Spans = (),
 ) -> Course:
     """Return the course of a check.
 
     Args:
         first_at: when its first result came; before it nothing is known. None: none has come.
         now: nothing is known after it; a downtime that lasts may end there or later.
-        excluded: pauses, maintenance, stretches in which nobody watched.
+        excluded: pauses, maintenance, stretches in which nobody watched; merged.
     """
     if first_at is None or first_at >= now:
         return Course()
     whole: Spans = ((first_at, now),)
-    known = without(whole, merged(excluded))
+    known = without(whole, excluded)
+    if not down and not degraded:
+        return Course(known)
     gone = overlap(merged(down), known)
     return Course(known, gone, without(overlap(merged(degraded), known), gone))
 

@@ -308,7 +308,7 @@ def _results(one: Check) -> Any:
 
 def row_of(one: Check) -> Row:
     """Return a loaded check as a row of the list."""
-    return next(Row(*values) for values in Check.objects.filter(pk=one.pk).values_list(*listing.COLUMNS))
+    return listing.read(Check.objects.filter(pk=one.pk))[0]
 
 
 def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:

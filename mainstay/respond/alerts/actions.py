@@ -38,6 +38,7 @@ SILENCE_MOST = timedelta(days=365)
 _EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Code.REMINDER: Event.REMIND}
 
 
+@transaction.atomic
 def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
     """Open an alert for `check`, or raise the severity of the open one; decide at once whether it pages."""
     source = f"check:{check.pk}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from django import forms
+from django.utils.html import escape
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -185,9 +186,7 @@ def _field(key: str, info: FieldInfo, *, has_stored: bool) -> forms.Field:
 
 
 def _help(info: FieldInfo) -> str:
-    from django.utils.html import conditional_escape
-
-    return conditional_escape(info.description or "")
+    return escape(info.description or "")  # `components/field.html` prints help as HTML
 
 
 def _shown(value: Any) -> Any:

@@ -10,13 +10,13 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from pydantic import ValidationError
 
@@ -46,11 +46,12 @@ class Sender:
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="send")
         self._busy: Counter[int] = Counter()  # channel → sends under way or not yet recorded
         self._lock = threading.Lock()
-        self._sent: queue.SimpleQueue[Sent] = queue.SimpleQueue()
+        self._sent: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()  # None: no more will come
         self._channel_of: dict[int, int] = {}
         self._freed_at = 0.0
         self._stopping = False
-        threading.Thread(target=self._record_sent, name="record", daemon=True).start()
+        self._recorder = threading.Thread(target=self._record_sent, name="record", daemon=True)
+        self._recorder.start()
 
     def cycle(self, now: datetime, process: int) -> bool:
         """Take back what dead workers held, send what is due; return whether more may be waiting."""
@@ -65,8 +66,9 @@ class Sender:
                 continue
             submitted = False
             try:
+                state = _state_of(delivery)
                 if claim(delivery, process, now):
-                    self._pool.submit(self._send, delivery, process)
+                    self._pool.submit(self._send, delivery, state, process)
                     submitted = True
                     started += 1
             finally:
@@ -81,6 +83,9 @@ class Sender:
         while sum(self._busy.values()) and time.monotonic() < give_up:
             time.sleep(0.02)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if not sum(self._busy.values()):
+            self._sent.put(None)
+            self._recorder.join(1.0)
 
     def _take_lane(self, delivery: Delivery) -> bool:
         """Take a lane; False when there is none, or an attempt of this very delivery is not recorded yet."""
@@ -108,17 +113,17 @@ class Sender:
             found += mine[:LANES_PER_CHANNEL]
         return sorted(found, key=lambda delivery: (delivery.due_at, delivery.pk))
 
-    def _send(self, delivery: Delivery, process: int) -> None:
+    def _send(self, delivery: Delivery, state: Mapping[str, str], process: int) -> None:
+        """Runs in a lane. It never asks the database: neither a lock there nor a connection per lane is wanted."""
         at, begin = clock_now(), time.monotonic()
         try:
-            receipt = self._try(delivery)
+            receipt = self._try(delivery, state)
         except (
             Exception
         ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
             log.exception("delivery %d to %s failed", delivery.pk, delivery.channel_name)
             receipt = Receipt("unknown", f"Mainstay failed while sending ({type(error).__name__}); see its log.")
         self._sent.put(Sent(delivery.pk, at, time.monotonic() - begin, receipt, process))
-        close_old_connections()
 
     def _record_sent(self) -> None:
         """Record sends that have ended; those that end while a commit runs share the next one.
@@ -127,9 +132,17 @@ class Sender:
         short even when many end at once.
         """
         while True:
-            batch = [self._sent.get()]
+            first = self._sent.get()
+            if first is None:
+                connection.close()
+                return
+            batch = [first]
             while len(batch) < LANES and not self._sent.empty():
-                batch.append(self._sent.get())
+                more = self._sent.get()
+                if more is None:
+                    self._sent.put(None)
+                    break
+                batch.append(more)
             pause_s = RECORD_AGAIN_S
             while True:
                 try:
@@ -168,7 +181,7 @@ class Sender:
         with self._lock:
             self._busy[self._channel_of.pop(delivery, 0)] -= 1
 
-    def _try(self, delivery: Delivery) -> Receipt:
+    def _try(self, delivery: Delivery, state: Mapping[str, str]) -> Receipt:
         channel = delivery.channel
         assert channel is not None  # `_due` selects only those that have one
         kind = CHANNELS.get(channel.kind)
@@ -178,15 +191,20 @@ class Sender:
             given = kind.Settings.model_validate(unseal_all(channel.config, settings.SECRET_KEY))
         except (ValidationError, LostKey) as error:
             return Receipt("refused", f"The channel's settings cannot be used: {error}")
-        thread = Thread.objects.filter(channel=channel, thread=delivery.thread).first()
         return kind.send(
             given,
             Message.from_json(delivery.message),
             idempotency_key=delivery.key,
-            state=thread.state if thread else {},
+            state=state,
             timeout_s=TIMEOUT_S,
             policy=self.policy,
         )
+
+
+def _state_of(delivery: Delivery) -> Mapping[str, str]:
+    thread = Thread.objects.filter(channel=delivery.channel_id, thread=delivery.thread).first()
+    state: Mapping[str, str] = thread.state if thread is not None else {}
+    return state
 
 
 def _earlier_one_waits() -> Exists:

@@ -14,7 +14,9 @@ from mainstay.web.api import api
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema()))
 OPERATIONS = [
-    (address, method, operation) for address, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
+    (address, method, operation)
+    for address, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
 ]
 
 

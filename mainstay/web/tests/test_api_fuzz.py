@@ -13,13 +13,14 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
     unsupported_method,
 )
-from schemathesis.checks import not_a_server_error
 
 from mainstay.foundation.clock import now
 from mainstay.observe.checks.api import checks
@@ -36,7 +37,7 @@ CHECKS = [
     unsupported_method,
 ]
 schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", get_wsgi_application())
-OPERATIONS = [found.ok() for found in schema.get_all_operations()]
+OPERATIONS = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
 _there: dict[str, Any] = {}
 
 
@@ -55,7 +56,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 
 @schema.hook
 def map_body(context: Any, body: Any) -> Any:
-    """Half of the time, put one generated member into a body that is fine: an invention is refused at its first member."""
+    """Half of the time, put one generated member into a body that is fine: a mere invention seldom is."""
     name = context.operation.definition.raw["operationId"]
     sample, chance = BODIES.get(name), zlib.crc32(repr(body).encode())
     if not isinstance(sample, dict) or not isinstance(body, dict) or chance % 2:
@@ -94,7 +95,7 @@ def test_every_answer_is_described_and_none_is_a_defect(operation: Any, token: s
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy())
-    def send(case: schemathesis.Case) -> None:
+    def send(case: Any) -> None:
         with transaction.atomic():  # each example finds the desk as it was
             case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
             transaction.set_rollback(True)

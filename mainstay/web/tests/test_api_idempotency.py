@@ -1,4 +1,4 @@
-"""Idempotency-Key: what was done once is not done again, whoever asks again, however fast, and whatever dies meanwhile."""
+"""Idempotency-Key: what was done once is not done again, however fast it is asked, and whatever dies meanwhile."""
 
 import threading
 import uuid

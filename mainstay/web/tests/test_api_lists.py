@@ -43,7 +43,8 @@ def many(found: Desk, at: datetime, count: int) -> None:
         CheckState(check_ref=check, health="down", blocked_by=found.check, last_at=at) for check in made
     )
     Result.objects.bulk_create(
-        Result(check_ref=found.check, at=at - timedelta(seconds=i // 2), health="up", duration_s=0.1) for i in range(count)
+        Result(check_ref=found.check, at=at - timedelta(seconds=i // 2), health="up", duration_s=0.1)
+        for i in range(count)
     )
     Ping.objects.bulk_create(Ping(check_ref=found.check, at=at, kind="success") for _ in range(count))
     for check in made:
@@ -76,7 +77,9 @@ def test_a_list_asks_as_many_queries_for_thirty_rows_as_for_three(route: str, na
     address = address_of(route, found.places)
     many(found, at, 3)
     call.get(address)  # notes the token's use, once
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
         call.get(address)
     Application.objects.filter(name__startswith="app").delete()
     Check.objects.filter(name__startswith="c").delete()
@@ -112,7 +115,9 @@ def test_the_number_of_queries_is_pinned(
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1_000])
-@pytest.mark.parametrize("address", ["/checks", "/alerts", "/deliveries", "/journal", "/applications", "/checks?status=down"])
+@pytest.mark.parametrize(
+    "address", ["/checks", "/alerts", "/deliveries", "/journal", "/applications", "/checks?status=down"]
+)
 def test_the_pages_of_a_list_hold_every_row_once(address: str, limit: int) -> None:
     found, call = desk(), caller()
     many(found, now(), 20)

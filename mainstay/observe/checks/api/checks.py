@@ -21,7 +21,7 @@ from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions, listing
 from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, PingRow, ResultRow, TryResult, check_row
 from mainstay.observe.checks.api.trying import try_once
-from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec, Severity
 
@@ -64,7 +64,6 @@ def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, An
         status=given.status.value if given.status else "",
         kind=given.kind,
         severity=given.severity or "",
-        label=given.label,
         text=given.q,
     )
     found = filters.query()
@@ -74,12 +73,13 @@ def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, An
         found = found.filter(pk__gt=decode(given.cursor))
     open_now = listing.open_windows(at)
     some = found.order_by("pk").values_list(*listing.COLUMNS)
-    rows: list[tuple[listing.Row, Any]] = []
-    # A status follows from the time, so the database cannot count it out: rows are looked at until the page is full.
-    for values in some.iterator() if given.status else some[: given.limit + 1]:
+    searched = given.status is not None or bool(given.label)
+    rows: list[tuple[listing.Row, Shown]] = []
+    # A status follows from the time, and databases disagree about labels: rows are looked at until the page is full.
+    for values in some.iterator() if searched else some[: given.limit + 1]:
         row = listing.Row(*values)
         shown = row.shown(open_now, at)
-        if given.status is None or shown.status is given.status:
+        if (given.status is None or shown.status is given.status) and _labelled(row, given.label):
             rows.append((row, shown))
             if len(rows) > given.limit:
                 break
@@ -179,6 +179,11 @@ def list_pings(request: HttpRequest, check_id: Id, given: Query[Paging]) -> dict
     _exists(check_id)
     rows = Ping.objects.filter(check_ref=check_id)
     return page(rows, _ping, cursor=given.cursor, limit=given.limit, newest_first=True)
+
+
+def _labelled(row: listing.Row, label: str) -> bool:
+    name, equals, value = label.partition("=")
+    return not name or (name in row.labels and (not equals or row.labels[name] == value))
 
 
 def _check(check_id: int) -> Check:

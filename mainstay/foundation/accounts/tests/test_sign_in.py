@@ -1,0 +1,358 @@
+"""Getting in: by one-time link, by password, with a second factor; and what the journal keeps of it."""
+
+import base64
+import hashlib
+import hmac
+import re
+import struct
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.core.cache import cache
+from django.test import Client
+
+from mainstay.foundation.accounts.actions import deactivate, make_sign_in_link
+from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.accounts.browsers import browser_of
+from mainstay.foundation.accounts.models import User
+from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.accounts.signals import network_of
+from mainstay.foundation.clock import now
+from mainstay.foundation.journal.models import Entry
+from mainstay.web.tests.browser import page, title
+
+PASSWORD = "a quiet harbour at dawn"
+OTHER = "seven grey gulls overhead"
+
+
+@pytest.fixture(autouse=True)
+def _fresh(db: None) -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def lee() -> User:
+    return User.objects.create_user("lee@example.org", PASSWORD, name="Lee", role=Role.SUPPORT.value)
+
+
+def _link(user: User, lasts: timedelta = timedelta(days=1)) -> str:
+    return "/sign-in/" + make_sign_in_link(user, COMMAND_LINE, now(), lasts).rpartition("/")[2]
+
+
+def _sign_in(client: Client, password: str = PASSWORD, email: str = "lee@example.org") -> Any:
+    return client.post("/account/login/", {"login": email, "password": password})
+
+
+def _inside(client: Client) -> bool:
+    return client.get("/me/").status_code == 200
+
+
+def _kinds(user: User | None = None) -> list[str]:
+    rows = Entry.objects.filter(subject=f"user:{user.pk if user else 0}").order_by("pk")
+    return [row.kind for row in rows if row.kind.startswith("user.sign")]
+
+
+# --- the one-time link ----------------------------------------------------------------------------------------------
+
+
+def test_looking_at_a_link_does_not_use_it_up(lee: User) -> None:
+    address = _link(lee)
+    for _ in range(3):
+        html = page(Client(), address)
+        assert "This link signs you in once" in html
+        assert "lee@example.org" not in html
+    client = Client()
+    assert client.post(address).headers["Location"] == "/sign-in/password"
+    assert _inside(client)
+
+
+def test_a_used_link_is_void(lee: User) -> None:
+    address = _link(lee)
+    Client().post(address)
+    stranger = Client()
+    assert "no longer works" in page(stranger, address, 410)
+    answer = stranger.post(address)
+    assert answer.status_code == 410
+    assert not _inside(stranger)
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 43, "%00", "a/b"])
+def test_a_link_that_never_was_lets_nobody_in(token: str) -> None:
+    client = Client()
+    assert client.get(f"/sign-in/{token}").status_code in {404, 410}
+    assert client.post(f"/sign-in/{token}").status_code in {404, 410}
+    assert not _inside(client)
+
+
+def test_a_link_expires(lee: User) -> None:
+    address = _link(lee, timedelta(minutes=10))
+    with time_machine.travel(now() + timedelta(minutes=11), tick=False):
+        assert Client().get(address).status_code == 410
+        assert Client().post(address).status_code == 410
+
+
+def test_a_newer_link_voids_the_one_before(lee: User) -> None:
+    first, second = _link(lee), _link(lee)
+    assert Client().post(first).status_code == 410
+    assert Client().post(second).status_code == 302
+
+
+def test_a_deactivated_person_is_not_let_in(lee: User) -> None:
+    User.objects.create_user("root@example.org", PASSWORD, role=Role.ADMIN.value)
+    address = _link(lee)
+    deactivate(lee, COMMAND_LINE, now())
+    assert Client().post(address).status_code == 410
+    assert _sign_in(Client()).status_code == 200
+
+
+def test_a_page_of_a_link_is_kept_by_nobody(lee: User) -> None:
+    answer = Client().get(_link(lee))
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_who_comes_by_link_chooses_a_password_without_knowing_the_old_one(lee: User) -> None:
+    client = Client()
+    client.post(_link(lee))
+    html = page(client, "/sign-in/password")
+    assert "Choose a password" in html
+    answer = client.post("/sign-in/password", {"new_password1": OTHER, "new_password2": OTHER})
+    assert answer.headers["Location"] == "/me/"
+    assert _inside(client)  # still the same session
+    assert "1 browser<" in page(client, "/me/")
+    assert UserSession.objects.filter(user=lee, session_key=client.session.session_key).exists()
+    assert _sign_in(Client(), OTHER).status_code == 302
+    assert _sign_in(Client(), PASSWORD).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ("short", "short", "too short"),
+        ("password1234", "password1234", "too common"),
+        ("lee@example.org", "lee@example.org", "too similar"),
+        (OTHER, "something else entirely", "The two are not the same"),
+    ],
+)
+def test_a_bad_password_is_refused_with_the_reason(lee: User, first: str, second: str, says: str) -> None:
+    client = Client()
+    client.post(_link(lee))
+    answer = client.post("/sign-in/password", {"new_password1": first, "new_password2": second})
+    assert answer.status_code == 422
+    assert says in answer.content.decode()
+
+
+def test_without_the_link_the_old_password_is_asked_for(lee: User) -> None:
+    client = Client()
+    _sign_in(client)
+    assert client.get("/sign-in/password").headers["Location"] == "/account/password/change/"
+
+
+def test_long_after_the_link_the_old_password_is_asked_for(lee: User) -> None:
+    client = Client()
+    client.post(_link(lee))
+    with time_machine.travel(now() + timedelta(hours=1), tick=False):
+        assert client.get("/sign-in/password").headers["Location"] == "/account/password/change/"
+
+
+def test_a_link_signs_out_whoever_was_signed_in_before(lee: User) -> None:
+    other = User.objects.create_user("root@example.org", PASSWORD, role=Role.ADMIN.value)
+    client = Client()
+    client.force_login(other)
+    client.post(_link(lee))
+    assert title(page(client, "/me/")) == "You are signed in as Lee."
+
+
+# --- the password, and what the journal keeps -----------------------------------------------------------------------
+
+
+def test_signing_in_is_in_the_journal_once_with_its_way(lee: User) -> None:
+    _sign_in(Client())
+    Client().post(_link(lee))
+    found = [row.facts["method"] for row in Entry.objects.filter(kind="user.signed_in").order_by("pk")]
+    assert found == ["password", "one-time link"]
+
+
+def test_a_failed_sign_in_is_in_the_journal_without_password_or_full_address(lee: User) -> None:
+    client = Client(REMOTE_ADDR="203.0.113.77")
+    _sign_in(client, "wrong-password-typed")
+    entry = Entry.objects.get(kind="user.sign_in_failed")
+    assert (entry.subject, entry.facts) == (f"user:{lee.pk}", {"address": "203.0.113.0/24"})
+    _sign_in(client, "wrong-password-typed", "my-password-in-the-wrong@field.example")
+    entry = Entry.objects.latest("pk")
+    assert (entry.subject, entry.subject_name) == ("user:0", "somebody unknown")
+    for row in Entry.objects.all():
+        assert "wrong" not in f"{row.facts}{row.subject_name}{row.actor_name}"
+
+
+def test_after_five_failures_even_the_right_password_waits(lee: User) -> None:
+    client = Client()
+    for _ in range(5):
+        assert _sign_in(client, "not the password").status_code == 200
+    answer = _sign_in(client)
+    assert "Too many failed login attempts" in answer.content.decode()
+    assert not _inside(client)
+    assert _kinds(lee) == ["user.sign_in_failed"] * 5  # what was not even tried is no entry
+    with time_machine.travel(now() + timedelta(minutes=6), tick=False):
+        assert _sign_in(client).status_code == 302
+
+
+def test_failures_of_one_address_do_not_lock_out_another_person(lee: User) -> None:
+    User.objects.create_user("kim@example.org", OTHER, role=Role.SUPPORT.value)
+    for _ in range(5):
+        _sign_in(Client(), "not the password")
+    assert _sign_in(Client(), OTHER, "kim@example.org").status_code == 302
+
+
+def test_changing_the_password_is_in_the_journal(lee: User) -> None:
+    client = Client()
+    _sign_in(client)
+    sent = {"oldpassword": PASSWORD, "password1": OTHER, "password2": OTHER}
+    assert client.post("/account/password/change/", sent).status_code == 302
+    assert Entry.objects.latest("pk").facts == {"fields": ["password"]}
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.77", "203.0.113.0/24"),
+        ("2001:db8:1:2:3::9", "2001:db8:1::/48"),
+        ("::ffff:203.0.113.77", "203.0.113.0/24"),
+        ("", ""),
+        ("unix:", ""),
+    ],
+)
+def test_an_address_is_kept_without_its_last_part(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+# --- the second factor ----------------------------------------------------------------------------------------------
+
+
+def _code(secret: str, at: float | None = None) -> str:
+    """RFC 6238: what an authenticator app shows."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.new(key, struct.pack(">Q", int((time.time() if at is None else at) // 30)), hashlib.sha1).digest()
+    place = digest[-1] & 15
+    return f"{(struct.unpack('>I', digest[place : place + 4])[0] & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+def _enrol(client: Client) -> str:
+    assert client.get("/account/2fa/totp/activate/").headers["Location"].startswith("/account/reauthenticate/")
+    client.post("/account/reauthenticate/", {"password": PASSWORD})
+    html = page(client, "/account/2fa/totp/activate/")
+    secret = re.search(r"<code>([A-Z2-7]{16,})</code>", html)
+    assert secret is not None
+    answer = client.post("/account/2fa/totp/activate/", {"code": _code(secret[1])})
+    assert answer.status_code == 302, answer.content.decode()[-2000:]
+    return secret[1]
+
+
+def test_a_second_factor_is_set_up_and_asked_for_from_then_on(
+    lee: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = Client()
+    _sign_in(client)
+    with django_capture_on_commit_callbacks(execute=True):
+        secret = _enrol(client)
+    assert "authenticator app added" in str([row.facts for row in Entry.objects.filter(kind="user.edited")])
+    assert secret not in Authenticator.objects.get(type="totp").data["secret"]  # stored encrypted
+    fresh = Client()
+    assert _sign_in(fresh).headers["Location"] == "/account/2fa/authenticate/"
+    assert not _inside(fresh)
+    with time_machine.travel(now() + timedelta(minutes=2), tick=False):
+        assert fresh.post("/account/2fa/authenticate/", {"code": "000000"}).status_code == 200
+        assert not _inside(fresh)
+        assert fresh.post("/account/2fa/authenticate/", {"code": _code(secret)}).status_code == 302
+        assert _inside(fresh)
+    found = Entry.objects.filter(kind="user.signed_in").latest("pk")
+    assert found.facts == {"method": "password and second factor"}
+    assert _kinds(lee).count("user.sign_in_failed") == 1
+
+
+def test_a_link_stands_for_the_password_not_for_the_second_factor(lee: User) -> None:
+    client = Client()
+    _sign_in(client)
+    secret = _enrol(client)
+    fresh = Client()
+    assert fresh.post(_link(lee)).headers["Location"] == "/account/2fa/authenticate/"
+    assert not _inside(fresh)
+    with time_machine.travel(now() + timedelta(minutes=2), tick=False):
+        answer = fresh.post("/account/2fa/authenticate/", {"code": _code(secret)})
+        assert answer.headers["Location"] == "/sign-in/password"
+        assert _inside(fresh)
+
+
+def test_a_lost_phone_is_mended_by_an_administrator(lee: User) -> None:
+    client = Client()
+    _sign_in(client)
+    _enrol(client)
+    admin = Client()
+    admin.force_login(User.objects.create_user("root@example.org", PASSWORD, role=Role.ADMIN.value))
+    assert "Remove the second factor" in page(admin, f"/people/{lee.pk}/")
+    admin.post(f"/people/{lee.pk}/second-factor")
+    fresh = Client()
+    _sign_in(fresh)
+    assert _inside(fresh)
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+def test_the_own_browsers_are_listed_and_one_is_signed_out(lee: User) -> None:
+    here = Client(HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+    there = Client(HTTP_USER_AGENT="Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1")
+    _sign_in(here)
+    _sign_in(there)
+    html = page(here, "/me/")
+    assert "Firefox on Linux" in html
+    assert "Safari on iPhone" in html
+    other = UserSession.objects.get(session_key=there.session.session_key)
+    here.post(f"/me/sessions/{other.pk}/revoke")
+    assert not _inside(there)
+    assert _inside(here)
+    assert Entry.objects.filter(kind="session.revoked", subject=f"user:{lee.pk}").count() == 1
+
+
+def test_nobody_ends_a_session_of_somebody_else(lee: User) -> None:
+    victim, attacker = Client(), Client()
+    _sign_in(victim)
+    attacker.force_login(User.objects.create_user("kim@example.org", PASSWORD, role=Role.DEVOPS.value))
+    session = UserSession.objects.get(user=lee)
+    assert attacker.post(f"/me/sessions/{session.pk}/revoke").status_code == 404
+    assert _inside(victim)
+
+
+def test_signing_out_everywhere_else_keeps_this_one(lee: User) -> None:
+    clients = [Client() for _ in range(3)]
+    for client in clients:
+        _sign_in(client)
+    clients[0].post("/me/sessions/revoke")
+    assert [_inside(client) for client in clients] == [True, False, False]
+
+
+def test_an_administrator_signs_somebody_out_everywhere(lee: User) -> None:
+    client, admin = Client(), Client()
+    _sign_in(client)
+    admin.force_login(User.objects.create_user("root@example.org", PASSWORD, role=Role.ADMIN.value))
+    assert "1 session." in admin.post(f"/people/{lee.pk}/sign-out", follow=True).content.decode()
+    assert not _inside(client)
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("", "unknown browser"),
+        ("MyTool/1.0", "MyTool/1.0"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36", "Chrome on Android"),
+        ("curl/8.5.0", "curl"),
+    ],
+)
+def test_a_browser_is_named_as_people_call_it(header: str, name: str) -> None:
+    assert browser_of(header) == name

@@ -1,0 +1,112 @@
+"""The log of deliveries."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.clock import now
+from mainstay.respond.alerts.wording import message, subject
+from mainstay.respond.delivery.message import Event
+from mainstay.respond.delivery.models import Attempt, Channel, Delivery
+from mainstay.respond.delivery.outbox import owe
+from mainstay.web.tests.browser import lines, page, signed_in, title
+from mainstay.web.tests.desk import Desk, desk
+
+
+@pytest.fixture
+def here(db: None) -> Desk:
+    found = desk()
+    Delivery.objects.exclude(pk=found.delivery.pk).delete()
+    return found
+
+
+@pytest.fixture
+def client(here: Desk) -> Client:
+    return signed_in(Role.SUPPORT)
+
+
+def _owe(here: Desk, event: Event = Event.REMIND) -> Delivery:
+    return owe(message(here.alert, event, now()), ["ops"], subject(here.alert), now()).deliveries[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ({}, {"trigger", "remind", "resolve"}),
+        ({"event": "remind"}, {"remind"}),
+        ({"status": "waiting"}, {"trigger", "resolve"}),
+        ({"status": "delivered"}, {"remind"}),
+        ({"status": "withdrawn"}, set()),
+        ({"channel": "ops"}, {"trigger", "remind", "resolve"}),
+        ({"channel": "other"}, set()),
+        ({"status": "bogus", "event": "bogus"}, {"trigger", "remind", "resolve"}),
+    ],
+)
+def test_the_log_is_narrowed_by_the_address(client: Client, here: Desk, query: dict[str, str], shown: set[str]) -> None:
+    Delivery.objects.filter(pk=here.delivery.pk).update(event="trigger", status="queued")
+    Delivery.objects.filter(pk=_owe(here).pk).update(status="delivered", delivered_at=now())
+    _owe(here, Event.RESOLVE)
+    assert {row["event"] for row in lines(client.get("/deliveries/", {**query, "format": "jsonl"}))} == shown
+
+
+def test_what_went_to_a_removed_channel_is_found_by_its_name(client: Client, here: Desk) -> None:
+    Channel.objects.all().delete()
+    assert "removed since" in page(client, "/deliveries/", channel="ops")
+
+
+def test_the_headline_says_how_much_waits(client: Client, here: Desk) -> None:
+    Delivery.objects.update(status="queued")
+    assert title(page(client, "/deliveries/")) == "1 message waits to be delivered."
+    Delivery.objects.update(status="delivered", delivered_at=now())
+    assert title(page(client, "/deliveries/")) == "Everything owed was delivered."
+
+
+def test_each_attempt_of_a_delivery_is_shown_with_its_answer(client: Client, here: Desk) -> None:
+    for i in range(7):
+        Attempt.objects.create(
+            delivery=here.delivery, at=now(), duration_s=0.1, outcome="retry", answer=f"HTTP 503, {i}"
+        )
+    html = page(client, f"/deliveries/{here.delivery.pk}/")
+    assert all(f"HTTP 503, {i}" in html for i in range(7))
+    assert here.delivery.key in html
+    assert f"/alerts/{here.alert.pk}/" in html
+
+
+def test_a_fallback_and_what_it_stands_for_lead_to_each_other(client: Client, here: Desk) -> None:
+    other = _owe(here)
+    Delivery.objects.filter(pk=other.pk).update(fallback_of=here.delivery)
+    assert f"/deliveries/{other.pk}/" in page(client, f"/deliveries/{here.delivery.pk}/")
+    assert f"/deliveries/{here.delivery.pk}/" in page(client, f"/deliveries/{other.pk}/")
+
+
+def _retry(client: Client, row: Delivery) -> Any:
+    return client.post(f"/deliveries/{row.pk}/retry", follow=True)
+
+
+def test_retrying_makes_it_due_now(client: Client, here: Desk) -> None:
+    later = now().replace(year=2099)
+    Delivery.objects.filter(pk=here.delivery.pk).update(status="queued", attempts=2, due_at=later)
+    assert "Tried again now" in _retry(client, here.delivery).content.decode()
+    assert Delivery.objects.get(pk=here.delivery.pk).due_at < later
+
+
+def test_what_is_delivered_or_paused_is_not_retried(client: Client, here: Desk) -> None:
+    Delivery.objects.update(status="delivered", delivered_at=now())
+    assert "Nothing waits" in _retry(client, here.delivery).content.decode()
+    Channel.objects.update(paused=True)
+    assert "is paused: resume it first" in _retry(client, here.delivery).content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_the_log(client: Client, here: Desk) -> None:
+    counts = []
+    for size in (5, 45):
+        for _ in range(size):
+            Attempt.objects.create(delivery=_owe(here), at=now(), duration_s=0.1, outcome="retry", answer="HTTP 503")
+        with CaptureQueriesContext(connection) as found:
+            page(client, "/deliveries/")
+        counts.append(len(found))
+    assert counts[0] == counts[1] <= 10
