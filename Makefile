@@ -34,8 +34,10 @@ outage: setup
 recover: setup
 	$(BIN)/python -m examples.shop.fault clear
 
+# All tests on SQLite, then those that meet the database again on PostgreSQL.
 test: dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "database and not slow"
 
 lint: dev
 	$(BIN)/ruff check .

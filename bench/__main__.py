@@ -5,6 +5,7 @@ import importlib
 import json
 import platform
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def _measure(name: str, *, quick: bool) -> tuple[list[Line], float]:
     lines: list[Line]
     try:
         lines = importlib.import_module(f"bench.sections.{name}").run(quick=quick)
-    except (AssertionError, OSError, RuntimeError) as error:
+    except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         # What one section cannot do must not cost the figures of the others.
         lines = [Skipped(name, f"{type(error).__name__}: {str(error)[-2000:]}")]
     busy = noise.cores()

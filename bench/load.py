@@ -112,6 +112,20 @@ def _complete(answer: bytes) -> bool:
     return at >= 0 and len(body) >= int(lower[at + 15 :].partition(b"\r\n")[0])
 
 
+def _content(answer: bytes) -> bytes:
+    """Return the body of a complete answer, its chunks put together."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    parts = []
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        parts.append(rest[:length])
+        body = rest[length + 2 :] if length else b""
+    return b"".join(parts)
+
+
 class _Load:
     def __init__(self, wanted: Wanted, loop: asyncio.AbstractEventLoop) -> None:
         self.wanted, self.loop = wanted, loop
@@ -139,12 +153,12 @@ class _Load:
                 self.idle.append(await self._connect())
         self.begin = time.perf_counter()
         self.end = self.begin + wanted.duration_s
+        self.loop.call_later(wanted.duration_s + GIVE_UP_S, self._finish)
         if wanted.rate is None:
             for _ in range(wanted.connections):
                 self._next(time.perf_counter())
         else:
             await self._pace(wanted.rate)
-        self.loop.call_later(wanted.duration_s + GIVE_UP_S, self._finish)
         self.loop.call_later(max(0.0, self.end - time.perf_counter()), self._finish_if_quiet)
         await self.done
         self.result.wall_s = time.perf_counter() - self.begin
@@ -200,7 +214,7 @@ class _Load:
             self.latencies.append((time.perf_counter() - connection.began) * 1000)
         else:
             result.refused += 1
-        if self.wanted.needle and self.wanted.needle.encode() in connection.body:
+        if self.wanted.needle and self.wanted.needle.encode() in _content(connection.body):
             result.needles += 1
         if self.wanted.fresh:
             if connection.transport is not None:
@@ -243,7 +257,7 @@ class _Load:
     def _finish(self) -> None:
         if self.done.done():
             return
-        self.result.broken += self.out
+        self.result.broken += self.out + len(self.late)
         result, usage = self.result, resource.getrusage(resource.RUSAGE_SELF)
         result.p50_ms, result.p99_ms = quantile(self.latencies, 0.5), quantile(self.latencies, 0.99)
         result.most_ms = max(self.latencies, default=float("nan"))

@@ -19,6 +19,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def ended_children_cpu_s(pid: int) -> float:
+    """Return the CPU time of the children of a process that have ended and were waited for, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / _TICKS
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Memory of a process in MiB. `pss` counts shared pages in equal parts; `file` is the part that backs files."""

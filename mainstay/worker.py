@@ -5,6 +5,7 @@ import logging
 from datetime import datetime
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.api.idempotency import forget
 from mainstay.foundation.journal.seal import BATCH, seal_once
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.observe.checks.keep import roll_up, trim
@@ -32,7 +33,7 @@ def run(_args: argparse.Namespace) -> int:
 
     def clear(now: datetime, _process: int) -> bool:
         roll_up(now)
-        return trim(now, environment.results_kept_s)
+        return any([trim(now, environment.results_kept_s), forget(now)])
 
     cycles = [
         Cycle("send", 0.1, sender.cycle),

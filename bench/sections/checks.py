@@ -9,7 +9,7 @@ from typing import Any
 from bench.figures import NOT_INSTALLED, Aim, Figure, Line, Peer, elsewhere
 from bench.load import Wanted, load
 from bench.machine import cpu_s, quantile
-from bench.program import BLACKBOX, EXPECT, Cpu, blackbox, count, directory, mainstay, rows, stored, target, unix
+from bench.program import EXPECT, Cpu, blackbox, count, directory, mainstay, rows, stored, target, unix
 from mainstay.observe.checks.probe.schedule import offset_for
 from tests.program import Program, until
 
@@ -143,7 +143,7 @@ def _blackbox(home: Path, ports: Sequence[int], rate: float | None, lasts_s: flo
         done = load(wanted)
         used = cpu_s(pid) - before
     if done.needles < 0.99 * (done.ok if rate is None else lasts_s * rate):
-        raise RuntimeError(f"{BLACKBOX} did not probe as asked: {done}")
+        return Peer("blackbox_exporter", None, f"only {done.needles:,} of its probes succeeded")
     return Peer("blackbox_exporter", used / done.needles * 1e6, "this run")
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.figures import Aim, Figure, Line
-from bench.machine import quantile
+from bench.machine import cpu_s, ended_children_cpu_s, quantile
 from bench.program import count, directory, stop, target, written
 from bench.sections.checks import Size, document
 from tests.program import Program, until
@@ -19,7 +19,7 @@ BIG, QUICK_BIG = Size(5_000, 20.0, 1), Size(1_000, 20.0, 1)
 
 def run(*, quick: bool) -> list[Line]:
     """Measure; about a minute."""
-    first, fine, again, stops = list[float](), list[float](), list[float](), list[float]()
+    first, fine, again, stops, cpu = list[float](), list[float](), list[float](), list[float](), list[float]()
     with directory() as home, target() as ports:
         for number in range(QUICK_STARTS if quick else STARTS):
             program = Program(home / f"start-{number}")
@@ -28,6 +28,7 @@ def run(*, quick: bool) -> list[Line]:
                 result_s, healthy_s = _start(program, file)
                 first.append(result_s)
                 fine.append(healthy_s)
+                cpu.append(_cpu_s(program))
                 stops.append(_stop(program))
                 again.append(_start(program, file)[1])
                 stops.append(_stop(program))
@@ -47,6 +48,7 @@ def run(*, quick: bool) -> list[Line]:
         Figure("empty directory to the first result, median", quantile(first, 0.5), "s", Aim(5)),
         Figure("empty directory to /healthz 200, median", quantile(fine, 0.5), "s"),
         Figure("existing directory to /healthz 200, median", quantile(again, 0.5), "s"),
+        Figure("CPU of all processes until /healthz 200, median", quantile(cpu, 0.5), "s"),
         Figure("SIGTERM to the end, longest", max(stops), "s", Aim(5)),
         Figure(f"apply of a file with {size.checks:,} new checks", apply_s, "s"),
         Figure(f"plan of a file with {size.checks:,} checks, none changed", plan_s, "s"),
@@ -69,6 +71,12 @@ def _start(program: Program, file: Path) -> tuple[float, float]:
         program.start("--apply", str(file))
         healthy_s = time.monotonic() - begin
         return first.result(), healthy_s
+
+
+def _cpu_s(program: Program) -> float:
+    assert program.process is not None
+    supervisor = program.process.pid
+    return ended_children_cpu_s(supervisor) + sum(cpu_s(pid) for pid in (supervisor, *program.children().values()))
 
 
 def _results(program: Program) -> int:

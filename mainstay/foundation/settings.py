@@ -59,7 +59,6 @@ MIDDLEWARE = [
     "mainstay.web.security.SignInRequired",
 ]
 ROOT_URLCONF = "mainstay.web.urls"
-ASGI_APPLICATION = "mainstay.web.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -1,7 +1,8 @@
 """`/api/v1/`: the operations of all wings, composed; and Mainstay's own metrics."""
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
+from django.views import defaults
 
 from mainstay import __version__
 from mainstay.config.api import router as config
@@ -36,6 +37,25 @@ def _bad_window(error: Exception) -> HttpResponse:
 
 
 answers(BadWindow, _bad_window)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django refuses before any view (handler400), such as a foreign Host header."""
+    if _is_ours(request):
+        return problem_response(400, "The request cannot be taken: its Host header or its session is not valid.")
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what went wrong outside any view (handler500)."""
+    if _is_ours(request):
+        return problem_response(500, "This is a defect of Mainstay, not of the request. Its log has the details.")
+    return defaults.server_error(request)
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
 
 urlpatterns = [
     path("metrics", metrics, name="metrics"),

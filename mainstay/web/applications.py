@@ -1,7 +1,7 @@
 """Applications: how all of them are, and the whole life of one at a glance. Reads every wing, so it lies here."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -32,10 +32,11 @@ from mainstay.observe.checks.uptime import Calendar, Course, calendar, united
 from mainstay.respond.alerts.listing import open_first
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
-from mainstay.web.lists import export
+from mainstay.web.lists import export, with_query
 from mainstay.web.live import is_fragment, live
 
 DAYS, LIST_DAYS = 90, 30
+PAGE = 50
 ENTRIES_SHOWN, ALERTS_SHOWN, CHECKS_SHOWN = 12, 10, 200
 WORST_FIRST = (
     Status.DOWN, Status.UNREACHABLE, Status.DEGRADED, Status.UNKNOWN, Status.MAINTENANCE, Status.PAUSED, Status.UP,
@@ -59,7 +60,7 @@ class Overview:
     application: Application
     whole: Whole
     checks: list[tuple[Row, Shown]]
-    course: Course
+    course: Course = Course()
 
     @property
     def state(self) -> str:
@@ -71,29 +72,34 @@ class Overview:
         return bars.percent(self.course, days.edges[0], days.edges[-1])
 
 
-def overviews(
-    applications: Iterable[Application], days: Calendar, now: datetime, *, lean: bool = True
-) -> list[Overview]:
-    """Return how `applications` are, and fared over `days`: a fixed number of queries. `lean`: see `listing.LEAN`."""
+def standings(applications: Iterable[Application], now: datetime, *, lean: bool = True) -> list[Overview]:
+    """Return how `applications` are, not how they fared: a fixed number of queries. `lean`: see `listing.LEAN`."""
     wanted = list(applications)
     open_now = listing.open_windows(now)
     found: dict[int, list[tuple[Row, Shown]]] = {one.pk: [] for one in wanted}
     checks = Check.objects.filter(application__in=[one.pk for one in wanted])
-    read = listing.read_lean(checks) if lean else listing.read(checks)
-    for row in read:
+    for row in listing.read_lean(checks) if lean else listing.read(checks):
         found[row.application_id].append((row, row.shown(open_now, now)))
-    fared = courses(read, datetime.fromtimestamp(days.edges[0], UTC), now)
-    return [_overview(one, found[one.pk], fared) for one in wanted]
+    return [Overview(one, _whole(found[one.pk]), found[one.pk]) for one in wanted]
 
 
-def _overview(application: Application, checks: list[tuple[Row, Shown]], fared: dict[int, Course]) -> Overview:
-    severity = deciding(row.severity for row, _ in checks)
-    course = united(
-        (fared[row.id] for row, _ in checks if row.severity == severity),
-        (fared[row.id] for row, _ in checks if row.severity != severity),
-    )
-    parts = [Part(row.name, row.severity, shown.status) for row, shown in checks]
-    return Overview(application, whole(parts), checks, course)
+def _whole(checks: list[tuple[Row, Shown]]) -> Whole:
+    return whole([Part(row.name, row.severity, shown.status) for row, shown in checks])
+
+
+def fared(found: Iterable[Overview], days: Calendar, now: datetime) -> list[Overview]:
+    """Return `found` with how they fared over `days`."""
+    some = list(found)
+    each = courses([row for one in some for row, _ in one.checks], datetime.fromtimestamp(days.edges[0], UTC), now)
+    out = []
+    for one in some:
+        severity = deciding(row.severity for row, _ in one.checks)
+        total = united(
+            (each[row.id] for row, _ in one.checks if row.severity == severity),
+            (each[row.id] for row, _ in one.checks if row.severity != severity),
+        )
+        out.append(replace(one, course=total))
+    return out
 
 
 def worst_first(found: Iterable[Overview]) -> list[Overview]:
@@ -125,20 +131,30 @@ def applications(request: HttpRequest) -> HttpResponseBase:
     now = clock.now()
     days = calendar(now, DAYS, timezone.get_current_timezone())
     given = {name: request.GET.get(name, "")[:200].replace("\0", "") for name in ("q", "tier", "owner", "status")}
-    found = _sorted(overviews(_narrowed(given), days, now), request.GET.get("sort", ""), days)
+    sort = request.GET.get("sort", "")
+    found = standings(_narrowed(given), now)
     if given["status"] in listing.STATUSES:
         found = [one for one in found if one.state == given["status"]]
+    whole_list = "format" in request.GET or sort.removeprefix("-") == "uptime"
+    found = _sorted(fared(found, days, now) if whole_list else found, sort, days)
     file = export(request, "applications", _columns(days), found)
     if file is not None:
         return file
+    number = page_number(request)
+    some = found[(number - 1) * PAGE : number * PAGE]
+    if not whole_list:
+        some = fared(some, days, now)
     owners = Application.objects.exclude(owner=None).order_by("owner__name").values_list("owner__name", flat=True)
     context: dict[str, Any] = {
         "now": now,
         "fragment": is_fragment(request),
         "title": _title(found, filtered=any(given.values())),
         "sub": _sub(found),
-        "rows": rows.join(_row(one, days) for one in found),
-        "shown": len(found),
+        "rows": rows.join(_row(one, days) for one in some),
+        "shown": len(some),
+        "total": len(found),
+        "before": with_query(request, page=number - 1) if number > 1 else "",
+        "after": with_query(request, page=number + 1) if len(found) > number * PAGE else "",
         "filtered": any(given.values()),
         "may_edit": actor_of(request).may(Permission.CATALOG_EDIT),
         "filters": [
@@ -159,6 +175,12 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         ],
     }
     return live(request, "applications/list.html", context)
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return `?page=`; what is no page counts as the first."""
+    given = request.GET.get("page", "1")
+    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
 
 
 def _narrowed(given: dict[str, str]) -> QuerySet[Application]:
@@ -261,7 +283,7 @@ def application(request: HttpRequest, name: str) -> HttpResponseBase:
     actor = actor_of(request)
     inside = actor.may(Permission.OPERATIONS_VIEW)
     days = calendar(now, DAYS, timezone.get_current_timezone())
-    (found,) = overviews([one], days, now, lean=False)
+    (found,) = fared(standings([one], now, lean=False), days, now)
     file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, days))
     if file is not None:
         return file

@@ -1,12 +1,18 @@
-"""The web process' application: pings go straight to their intake, everything else to Django."""
+"""The web process' application: pings go straight to their intake, everything else to Django.
+
+Django runs as a WSGI application in a fixed pool of threads. Under its own ASGI handler each request would get a fresh
+thread, and with it a fresh connection to the database that nobody closes.
+"""
 
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+from a2wsgi import WSGIMiddleware
+from django.core.wsgi import get_wsgi_application
 
 from mainstay.observe.checks.pings import Intake
 
-_django = get_asgi_application()
+THREADS = 8
+_django: Any = WSGIMiddleware(get_wsgi_application(), workers=THREADS)
 intake = Intake()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q
@@ -30,7 +30,7 @@ from mainstay.respond.alerts.listing import open_first, shown_state
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
 from mainstay.web import charts, rows
-from mainstay.web.applications import SENTENCES, Overview, application_row, overviews, worst_first
+from mainstay.web.applications import SENTENCES, Overview, application_row, fared, standings, worst_first
 from mainstay.web.live import is_fragment, live
 from mainstay.web.owed import LATE, owed
 from mainstay.web.scales import NBSP
@@ -86,7 +86,7 @@ class Trouble:
 def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
     states = _counts()
     if not inside:
-        found = worst_first(overviews(Application.objects.all(), calendar(now, 1, UTC), now))
+        found = worst_first(standings(Application.objects.all(), now))
         title, sub = public_headline(found)
         return {"title": title, "sub": sub, "watched": sum(states.values())}
     opened = open_first(Alert.objects.select_related("application", "check_ref"))
@@ -243,7 +243,7 @@ def _fleet(now: datetime) -> dict[str, Any]:
     """Return the applications that want attention most, with their uptime."""
     days = calendar(now, DAYS, timezone.get_current_timezone())
     total = Application.objects.count()
-    found = worst_first(overviews(_attended(), days, now))
+    found = worst_first(fared(standings(_attended(), now), days, now))
     return {
         "application_rows": rows.join(
             application_row(one, bars.small_bar(one.course, days), one.percent(days), tier=False) for one in found
@@ -275,7 +275,7 @@ def _side(request: HttpRequest, now: datetime, *, inside: bool) -> dict[str, Any
     uptimes: list[tuple[str, float | None]] = []
     if user.role in _ROLES_OF_FIGURES:
         month = calendar(now, 30, timezone.get_current_timezone())
-        uptimes = [(one.application.name, one.percent(month)) for one in overviews(_attended(), month, now)]
+        uptimes = [(one.application.name, one.percent(month)) for one in fared(standings(_attended(), now), month, now)]
     coming = [one for one in announced(now) if one.state == "active" or (one.starts or now) < now + timedelta(days=7)]
     entries = Entry.objects.order_by("-id")[:ENTRIES_SHOWN] if inside else []
     return {

@@ -24,3 +24,7 @@ urlpatterns = [
     path("settings/", settings_page.settings_page, name="settings"),
     path("patterns", patterns, name="patterns"),
 ]
+
+# Under /api/ errors are problem documents, whoever raises them.
+handler400 = "mainstay.web.api.bad_request"
+handler500 = "mainstay.web.api.server_error"

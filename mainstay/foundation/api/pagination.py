@@ -16,6 +16,7 @@ M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 LIMIT_MOST = 1_000
 LIMIT_DEFAULT = 100
+YEAR_10000_US = 253_402_300_800_000_000
 
 
 class Page(BaseModel, Generic[T]):
@@ -85,7 +86,7 @@ def decode(cursor: str) -> int:
 
 def encode_time(at: datetime, pk: int) -> str:
     """Return an opaque cursor of a time and an id."""
-    return _pack(f"{round(at.timestamp() * 1_000_000)}.{pk}")
+    return encode_pair(round(at.timestamp() * 1_000_000), pk)
 
 
 def decode_time(cursor: str) -> tuple[datetime, int]:
@@ -94,12 +95,31 @@ def decode_time(cursor: str) -> tuple[datetime, int]:
     Raises:
         Problem: 422.
     """
-    micros, dot, pk = _unpack(cursor).partition(".")
-    parts = [part for part in (micros, pk) if part.isascii() and part.isdecimal() and len(part) < 20]
-    if not dot or len(parts) != 2 or int(pk) >= 2**63 or int(micros) >= 253_402_300_800_000_000:
+    micros, pk = decode_pair(cursor)
+    if micros >= YEAR_10000_US:
         raise _foreign()
-    whole, rest = divmod(int(micros), 1_000_000)
-    return from_unix(whole).replace(microsecond=rest), int(pk)
+    whole, rest = divmod(micros, 1_000_000)
+    return from_unix(whole).replace(microsecond=rest), pk
+
+
+def encode_pair(first: int, pk: int) -> str:
+    """Return an opaque cursor of what rows are ordered by, and an id."""
+    return _pack(f"{first}.{pk}")
+
+
+def decode_pair(cursor: str) -> tuple[int, int]:
+    """Return the two numbers in a cursor.
+
+    Raises:
+        Problem: 422.
+    """
+    numbers = _unpack(cursor).split(".")
+    if len(numbers) != 2 or not all(one.isascii() and one.isdecimal() and len(one) < 20 for one in numbers):
+        raise _foreign()
+    first, pk = int(numbers[0]), int(numbers[1])
+    if max(first, pk) >= 2**63:
+        raise _foreign()
+    return first, pk
 
 
 def _pack(text: str) -> str:

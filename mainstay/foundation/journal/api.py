@@ -21,7 +21,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.seal import verify
 
 router = Router()
-SEARCHED_AT_ONCE = 20_000  # entries that a search without an index looks at for one page
+SEARCHED_AT_ONCE = 200_000  # entries that a search without an index looks at for one page
 _verifying = threading.Lock()
 
 Key = Annotated[str, StringConstraints(pattern=r"^([a-z_]+:[A-Za-z0-9_.-]+)?$", max_length=100)]

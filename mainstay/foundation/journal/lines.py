@@ -17,7 +17,7 @@ SUBJECT_PAGES = {
     "token": ("tokens", ""),
     "user": ("person", "id"),
 }
-"""Type of subject → the page it is shown on, and by what: wings above are known here by the names of their pages only."""
+"""Type of subject → the page it is shown on, and by what. Lower wings are known here by the names of pages only."""
 
 TONES = {
     "alert.fired": "bad",

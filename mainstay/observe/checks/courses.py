@@ -63,6 +63,7 @@ def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[i
     closed = closed_windows(since, now)
     silent = silence(since, now)
     nothing: tuple[Spans, Spans] = ((), ())
+    untroubled: dict[float | None, Course] = {}  # most checks fared alike: known since they are, and never down
     out: dict[int, Course] = {}
     for row in rows:
         first = max(row.first_at.timestamp(), start) if row.first_at is not None else None
@@ -74,6 +75,11 @@ def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[i
         for window in closed:
             if window.covers(row):
                 apart += window.spans
+        if not (down or degraded or apart):
+            if first not in untroubled:
+                untroubled[first] = uptime.course(first, end, excluded=silent)
+            out[row.id] = untroubled[first]
+            continue
         excluded = uptime.merged([*silent, *apart]) if apart else silent
         out[row.id] = uptime.course(first, end, down=down, degraded=degraded, excluded=excluded)
     return out

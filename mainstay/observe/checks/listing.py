@@ -6,7 +6,7 @@ Rows are read as plain values past the ORM's objects; what people see of a check
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform
@@ -27,6 +27,7 @@ COLUMNS = (
     "state__blocked_by__application__name",
 )  # fmt: skip
 _TIMES = {"created_at", "state__since", "state__first_at", "state__last_at"}
+_TIME_PLACES = (14, 16, 18, 19)
 QUICK = tuple(Instant(name) if name in _TIMES else name for name in COLUMNS)
 LEAN = (
     "id", "name", "application_id", "kind", "severity", "paused", "every_s", "timeout_s", Instant("created_at"),
@@ -46,9 +47,8 @@ _HEALTHS = {health.value: health for health in Health}
 _GRAVITY = {"critical": 0, "major": 1, "minor": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One check as the list needs it, in the order of `COLUMNS`."""
+class Row(NamedTuple):
+    """One check as the list needs it, in the order of `COLUMNS`. (A tuple is made four times as fast as a dataclass.)"""
 
     id: int
     name: str
@@ -106,16 +106,8 @@ class Row:
 
 def row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `QUICK` as a row."""
-    return Row(
-        *values[:14],
-        read_instant(values[14]),
-        values[15],
-        read_instant(values[16]),
-        values[17],
-        read_instant(values[18]),
-        read_instant(values[19]),
-        *values[20:],
-    )
+    created, since, first, last = (read_instant(values[place]) for place in _TIME_PLACES)
+    return Row._make((*values[:14], created, values[15], since, values[17], first, last, *values[20:]))
 
 
 def lean_row_of(values: Sequence[Any]) -> Row:
@@ -156,7 +148,8 @@ class Filters:
             found = found.filter(severity=self.severity)
         if self.label:
             name, equals, value = self.label.partition("=")
-            found = found.annotate(label=KeyTextTransform(name.strip(), "labels"))
+            # Cast: a lookup on the bare key would read the value as JSON.
+            found = found.annotate(label=Cast(KeyTextTransform(name.strip(), "labels"), TextField()))
             found = found.filter(label=value.strip()) if equals else found.filter(label__isnull=False)
         for word in self.text.split()[:5]:
             found = found.annotate(label_text=Cast("labels", TextField())).filter(
@@ -235,8 +228,10 @@ def _ordered(found: QuerySet[Check], sort: str) -> QuerySet[Check]:
     elif columns[0] == "gravity":
         levels = [When(severity=name, then=Value(rank)) for name, rank in _GRAVITY.items()]
         found = found.annotate(gravity=Case(*levels, default=Value(3), output_field=IntegerField()))
-    first = f"-{columns[0]}" if sort.startswith("-") else columns[0]
-    return found.order_by(first, *columns[1:])
+    if not sort.startswith("-"):
+        return found.order_by(*columns)
+    turned = columns if key == "name" else columns[:1]  # what it is sorted by; equals stay in order of name
+    return found.order_by(*(f"-{name}" for name in turned), *columns[len(turned) :])
 
 
 STATUSES = tuple(status.value for status in Status)

@@ -32,6 +32,8 @@ def overlap(some: Spans, others: Spans) -> Spans:
     """Return what lies in both; both must be merged."""
     if len(others) == 1:  # as with nearly every check: known from its first result until now
         begin, stop = others[0]
+        if not some or (some[0][0] >= begin and some[-1][1] <= stop):
+            return some
         return tuple((max(a, begin), min(b, stop)) for a, b in some if b > begin and a < stop)
     out: list[Span] = []
     i = j = 0
@@ -193,12 +195,26 @@ def per_day(of: Course, days: Calendar) -> list[Share]:
 
 
 def uptimes(of: Course, days: Calendar) -> tuple[float | None, ...]:
-    """Return the uptime of each of `days`, None where nothing is known; quick for a course without trouble."""
-    if not of.down and len(of.known) == 1 and of.known[0][1] > days.edges[-2]:
-        first = max(bisect_right(days.edges, of.known[0][0]) - 1, 0)
-        return (None,) * first + (1.0,) * (len(days.days) - first)
-    known, down = seconds_between(of.known, days.edges), seconds_between(of.down, days.edges)
-    return tuple(max(0.0, 1 - gone / all_) if all_ > 0 else None for all_, gone in zip(known, down, strict=True))
+    """Return the uptime of each of `days`, None where nothing is known; quick for a course without gaps until today."""
+    edges = days.edges
+    if len(of.known) != 1 or of.known[0][1] <= edges[-2]:
+        known, down = seconds_between(of.known, edges), seconds_between(of.down, edges)
+        return tuple(max(0.0, 1 - gone / all_) if all_ > 0 else None for all_, gone in zip(known, down, strict=True))
+    begin, end = of.known[0]
+    first = max(bisect_right(edges, begin) - 1, 0)
+    found: list[float | None] = [None] * first + [1.0] * (len(days.days) - first)
+    if of.down:
+        for i in {i for span in of.down for i in _days_of(span, edges)}:
+            gone = _seconds_within(of.down, edges[i], edges[i + 1])
+            found[i] = max(0.0, 1 - gone / (min(end, edges[i + 1]) - max(begin, edges[i])))
+    return tuple(found)
+
+
+def _days_of(span: Span, edges: Sequence[float]) -> range:
+    """Return the numbers of the stretches between `edges` that `span` touches."""
+    if span[1] <= edges[0] or span[0] >= edges[-1]:
+        return range(0)
+    return range(max(bisect_right(edges, span[0]) - 1, 0), min(bisect_left(edges, span[1]), len(edges) - 1))
 
 
 def pauses(events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float) -> Spans:
@@ -249,10 +265,8 @@ def united(courses: Iterable[Course], others: Iterable[Course] = ()) -> Course:
     and a deciding check is degraded or one of the `others` is degraded or down.
     """
     deciding, minor = list(courses), list(others)
-    known = merged(span for one in deciding for span in one.known)
-    down = merged(span for one in deciding for span in one.down)
-    impaired = merged(
-        [span for one in deciding for span in one.degraded]
-        + [span for one in minor for spans in (one.degraded, one.down) for span in spans]
-    )
-    return Course(known, down, without(overlap(impaired, known), down))
+    known = merged({span for one in deciding for span in one.known})  # mostly the same span again and again
+    down = merged([span for one in deciding if one.down for span in one.down])
+    impaired = [span for one in deciding if one.degraded for span in one.degraded]
+    impaired += [span for one in minor for spans in (one.degraded, one.down) if spans for span in spans]
+    return Course(known, down, without(overlap(merged(impaired), known), down))

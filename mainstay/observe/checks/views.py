@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -32,6 +32,7 @@ from mainstay.web.live import is_fragment, live
 LIST_DAYS, DAYS = 30, 90
 RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
 EXPORTED_MOST = 50_000
+LIVE_ROWS_MOST = 200  # a longer list is not asked for again and again
 _LARGEST_ID = 2**63 - 1
 _ORDER = (
     Status.DOWN,
@@ -80,11 +81,13 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         "chips": _chips(request, filters),
         "filters": _filter_fields(filters),
         "pages": _pages(request, listed),
-        "every": 3 if len(listed.rows) <= 50 else 10 if len(listed.rows) <= 200 else 30,
+        "every": 3 if len(listed.rows) <= 50 else 10,
         "sort": "name",
         "may_edit": actor_of(request).may(Permission.CHECKS_EDIT),
         "any_application": bool(listed.rows) or Application.objects.exists(),
     }
+    if len(listed.rows) > LIVE_ROWS_MOST:
+        return render(request, "checks/list.html" + ("#live" if is_fragment(request) else ""), context | {"long": True})
     return live(request, "checks/list.html", context)
 
 

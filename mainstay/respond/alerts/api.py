@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
-from mainstay.foundation.api.pagination import Page, page
+from mainstay.foundation.api.pagination import Page, cut, decode_pair, encode_pair, page
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
@@ -327,8 +328,13 @@ def _spec(body: RouteBody) -> RouteSpec:
 
 @router.get("/routes", auth=needs(Permission.OPERATIONS_VIEW), response=Page[RouteRow])
 def list_routes(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
-    """List routes in order of id; `position` tells the order in which they are tried."""
-    return page(Route.objects.all(), _route, cursor=given.cursor, limit=given.limit)
+    """List routes in the order in which they are tried."""
+    rows = Route.objects.order_by("position", "pk")
+    if given.cursor:
+        position, pk = decode_pair(given.cursor)
+        rows = rows.filter(Q(position__gt=position) | Q(position=position, pk__gt=pk))
+    found = list(rows[: given.limit + 1])
+    return cut(found, _route, given.limit, lambda row: encode_pair(row.position, row.pk))
 
 
 @router.post("/routes", auth=needs(Permission.DELIVERY_EDIT), response={201: RouteRow})

@@ -8,14 +8,13 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import QueryDict
 from django.urls import reverse
 
-from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.decide import SEVERITIES, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
 from mainstay.web.scales import NBSP
 
 STATES = ("firing", "acknowledged", "silenced", "resolved")
-OPEN_SHOWN = 200
+OPEN_SHOWN = 100
 _WEIGHT = Case(
     *(When(severity=name, then=Value(weight)) for weight, name in enumerate(SEVERITIES, 1)),
     default=Value(0),

@@ -99,9 +99,8 @@ def create(request: HttpRequest) -> HttpResponse:
 def _form_context(form: SilenceForm) -> dict[str, Any]:
     # What came as ticks is shown as text, so that nothing is lost when the form comes back with an error.
     if form.is_bound and form.ticked:
-        data = form.data.copy()
-        data["matchers"] = ", ".join(part for part in (form.data.get("matchers", ""), *form.ticked) if part)
-        form.data = data
+        text = ", ".join(part for part in (form.data.get("matchers", ""), *form.ticked) if part)
+        form.data = {**{name: form.data.get(name, "") for name in form.fields}, "matchers": text}
     crumbs = [{"href": reverse("alerts"), "label": "Alerts"}, {"href": reverse("silences"), "label": "Silences"}]
     return {"form": form, "crumbs": crumbs, "place": "alerts"}
 

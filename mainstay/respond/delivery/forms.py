@@ -21,7 +21,7 @@ _TEXT_MOST = 4_000
 
 
 class ChannelForm(forms.Form):
-    """Name, pause, and one field per setting of the kind. A secret that is stored is never shown: left empty, it stays."""
+    """A name, and one field per setting of the kind. A secret that is stored is never shown: left empty, it stays."""
 
     name = forms.CharField(max_length=100, help_text="Routes call it so. Letters, digits, - and _.")
 

@@ -1,8 +1,9 @@
 """What the page of channels says of each: does it reach anybody, and if not, what does the receiver answer?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, Min, OuterRef, Q, Subquery
 
@@ -40,8 +41,8 @@ def standings(kinds: dict[str, str]) -> list[Standing]:
         delivered_at=Subquery(mine.filter(status="delivered").values("delivered_at")[:1]),
         last_answer=Subquery(mine.filter(status="delivered").values("answer")[:1]),
     ).order_by("name")
-    waiting = {
-        row["channel"]: row
+    waiting: dict[int, Mapping[str, Any]] = {
+        row["channel"]: {**row}
         for row in Delivery.objects.filter(status__in=WAITING, channel__isnull=False)
         .values("channel")
         .annotate(
@@ -59,15 +60,14 @@ def standings(kinds: dict[str, str]) -> list[Standing]:
     return [_standing(channel, waiting.get(channel.pk, {}), answers, kinds) for channel in channels]
 
 
-def _standing(channel: Channel, row: dict[str, object], answers: dict[int, str], kinds: dict[str, str]) -> Standing:
-    count = row.get("count", 0)
-    assert isinstance(count, int)
+def _standing(channel: Channel, row: Mapping[str, Any], answers: dict[int, str], kinds: dict[str, str]) -> Standing:
+    count: int = row.get("count", 0)
     delivered_at: datetime | None = getattr(channel, "delivered_at", None)
     answer: str = getattr(channel, "last_answer", None) or ""
-    since, oldest = row.get("since"), row.get("oldest")
+    since: datetime | None = row.get("since")
     if row.get("failing"):
         state, word = "failed", "failing"
-        answer = answers.get(oldest, "") if isinstance(oldest, int) else ""
+        answer = answers.get(row["oldest"], "")
     elif count:
         state, word = "sending", "sending"
     elif delivered_at is not None:
@@ -76,9 +76,8 @@ def _standing(channel: Channel, row: dict[str, object], answers: dict[int, str],
         state, word = "unknown", "never used"
     if channel.paused:
         state, word = "paused", "paused"
-    shown_since = since if isinstance(since, datetime) else None
     kind = kinds.get(channel.kind, channel.kind)
-    return Standing(channel, state, word, count, shown_since, answer, delivered_at, kind)
+    return Standing(channel, state, word, count, since, answer, delivered_at, kind)
 
 
 def headline(found: Sequence[Standing], routes: int) -> str:

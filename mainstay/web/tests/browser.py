@@ -21,7 +21,7 @@ def signed_in(role: Role = Role.ADMIN, email: str = "") -> Client:
     return client
 
 
-def page(client: Client, address: str, status: int = 200, **given: Any) -> str:
+def page(client: Client, address: str, status: int = 200, /, **given: Any) -> str:
     """Return the text of a page."""
     answer = client.get(address, given)
     assert answer.status_code == status, (answer.status_code, answer.content[:500])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +97,26 @@ def test_secrets_are_never_part_of_what_is_answered() -> None:
                     break
                 found |= more
             assert not [name for name in found if "writeOnly" in json.dumps(schemas[name])], (operation, status)
+
+
+def test_the_documentation_lists_every_operation_with_its_permission_and_every_status() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    told = {
+        (method, address): (summary, permission)
+        for method, address, summary, permission in re.findall(r"\| `([A-Z]+) (/\S+)` \| (.+?) \| `([a-z.]+)` \|", text)
+    }
+    assert told == {
+        (method.upper(), address.removeprefix("/api/v1")): (operation["summary"], operation["x-permission"])
+        for address, method, operation in OPERATIONS
+    }
+    statuses = dict(re.findall(r"^\| (\d{3}) \| (.+?) \|$", text, re.MULTILINE))
+    assert {int(status) for status in statuses} == set(TITLES)
+    for status, meaning in MEANINGS.items():
+        assert statuses[str(status)].startswith(meaning.rstrip(".")), status
+
+
+def test_the_documentation_lists_every_metric() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    source = (Path(__file__).parents[1] / "selfmetrics.py").read_text()
+    told = set(re.findall(r"^\| `(mainstay_\w+)", text, re.MULTILINE))
+    assert {name.removesuffix("_total") for name in told} == set(re.findall(r'"(mainstay_\w+)"', source))

@@ -174,6 +174,16 @@ def test_checks_are_found_by_what_they_are_and_how_they_stand() -> None:
     assert names("q=STORE") == ["storefront"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 10])
+def test_routes_come_in_the_order_in_which_they_are_tried(limit: int) -> None:
+    desk()
+    call = caller()
+    for name, position in (("last", 9), ("first", 1), ("also-first", 1), ("second", 2)):
+        call.post("/routes", {"name": name, "notify": ["ops"], "position": position}, 201)
+    found = [row["name"] for page in pages(call, "/routes", limit) for row in page]
+    assert found == ["severity-critical", "first", "also-first", "second", "last"]
+
+
 def test_alerts_are_found_by_state_severity_and_application() -> None:
     found, call, at = desk(), caller(), now()
     many(found, at, 3)

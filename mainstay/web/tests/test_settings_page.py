@@ -12,7 +12,9 @@ from mainstay.web.tests.browser import page, signed_in, title
 
 
 def test_a_secret_is_said_to_be_set_and_never_shown() -> None:
-    found = {row["name"]: row["given"] for row in variables({"MAINSTAY_SECRET_KEY": "abc", "SMTP_URL": "smtp://u:pw@h"})}
+    found = {
+        row["name"]: row["given"] for row in variables({"MAINSTAY_SECRET_KEY": "abc", "SMTP_URL": "smtp://u:pw@h"})
+    }
     assert found["MAINSTAY_SECRET_KEY"] == found["SMTP_URL"] == "set, not shown"
     assert found["MAINSTAY_PORT"] == ""
 

@@ -31,8 +31,10 @@ OTHER = "seven grey gulls overhead"
 
 
 @pytest.fixture(autouse=True)
-def _fresh(db: None) -> None:
+def _fresh(db: None, settings: Any) -> None:
     cache.clear()
+    # Stretching a password takes most of a second, as it should; here it is done some hundred times.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture

@@ -18,7 +18,14 @@ LEE = Actor("user:7", "Lee Ångström")
 
 
 def _put(count: int, *, at: datetime = NOON, step: timedelta = timedelta(seconds=1), **given: Any) -> list[Entry]:
-    first = {"kind": "team.created", "subject": "team:1", "subject_name": "Payments", "actor": "program:cli", "actor_name": "command line", "facts": {}}
+    first = {
+        "kind": "team.created",
+        "subject": "team:1",
+        "subject_name": "Payments",
+        "actor": "program:cli",
+        "actor_name": "command line",
+        "facts": {},
+    }
     rows = [Entry(**{**first, **given}, at=at + step * i) for i in range(count)]
     return Entry.objects.bulk_create(rows)
 
@@ -50,7 +57,15 @@ def _database(db: None) -> None:
 )
 def test_each_condition_narrows(wanted: Search, shown: set[str]) -> None:
     _put(1, subject_name="a")
-    _put(1, subject_name="b", subject="team:2", kind="team.edited", actor=LEE.key, actor_name=LEE.name.lower(), facts={"fields": ["name", "email"]})
+    _put(
+        1,
+        subject_name="b",
+        subject="team:2",
+        kind="team.edited",
+        actor=LEE.key,
+        actor_name=LEE.name.lower(),
+        facts={"fields": ["name", "email"]},
+    )
     _put(1, subject_name="c", subject="team:3", application=9)
     assert set(_names(find(wanted))) == shown
     assert {entry.subject_name for entry in search.entries(wanted)} == shown
@@ -88,24 +103,25 @@ def test_a_span_without_entries_is_empty() -> None:
     assert find(Search(until=NOON - timedelta(days=1))).entries == []
 
 
-@pytest.mark.parametrize("wanted", [Search(), Search(text="payments"), Search(kind="team.created", text="payments"), Search(actor="program:cli")])
+@pytest.mark.parametrize(
+    "wanted",
+    [Search(), Search(text="payments"), Search(kind="team.created", text="payments"), Search(actor="program:cli")],
+)
 def test_walking_shows_every_entry_once_in_both_directions(wanted: Search) -> None:
     rows = _put(23)
-    seen, before = [], None
-    while True:
-        found = find(wanted, before=before, size=5)
+    seen: list[int] = []
+    found = find(wanted, size=5)
+    while found.entries:
         seen += [entry.pk for entry in found.entries]
-        if not found.older:
-            break
-        before = found.entries[-1].pk
+        assert found.older is (len(seen) < len(rows))
+        found = find(wanted, before=seen[-1], size=5)
     assert seen == [row.pk for row in reversed(rows)]
-    back, after = [], seen[-1]
-    while True:
-        found = find(wanted, after=after, size=5)
+    back: list[int] = []
+    found = find(wanted, after=seen[-1], size=5)
+    while found.entries:
         back += [entry.pk for entry in reversed(found.entries)]
-        if not found.newer:
-            break
-        after = found.entries[0].pk
+        assert found.newer is (len(back) < len(rows) - 1)
+        found = find(wanted, after=back[-1], size=5)
     assert back == list(reversed(seen[:-1]))
 
 
@@ -117,10 +133,12 @@ def test_a_search_that_spends_its_budget_says_how_far_it_looked(monkeypatch: pyt
     found = find(Search(text="needle"))
     assert found.entries == []
     assert found.reached is not None
-    assert found.reached.pk == rows[-30].pk
+    reached: int | None = found.reached.pk
+    assert reached == rows[-30].pk
     steps = 1
-    while found.reached is not None:
-        found = find(Search(text="needle"), before=found.reached.pk)
+    while reached is not None:
+        found = find(Search(text="needle"), before=reached)
+        reached = found.reached.pk if found.reached else None
         steps += 1
     assert [entry.pk for entry in found.entries] == [old[0].pk]
     assert steps == 4
@@ -153,7 +171,10 @@ def test_a_day_is_a_day_of_the_readers_zone() -> None:
     assert wanted.until == datetime(2026, 3, 2, 5, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("name", "text"), [("since", "yesterday"), ("until", "2026-13-01"), ("application", "shop"), ("until", "9999-12-31")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("since", "yesterday"), ("until", "2026-13-01"), ("application", "shop"), ("until", "9999-12-31")],
+)
 def test_what_cannot_be_understood_is_said_and_left_out(name: str, text: str) -> None:
     wanted, problems = read({name: text}, UTC_ZONE)
     assert len(problems) == 1
@@ -171,6 +192,8 @@ def test_what_the_program_writes_is_found_by_the_words_people_see(me: Actor) -> 
     from mainstay.foundation.journal.write import Subject, write
 
     with transaction.atomic():
-        write(facts.TOKEN_CREATED, Subject("token", 1, "grafana"), COMMAND_LINE, NOON, role="stakeholder", expires="never")
+        write(
+            facts.TOKEN_CREATED, Subject("token", 1, "grafana"), COMMAND_LINE, NOON, role="stakeholder", expires="never"
+        )
     for word in ("grafana", "token", "expires", "stakeholder", "created as"):
         assert _names(find(Search(text=word))) == ["grafana"]

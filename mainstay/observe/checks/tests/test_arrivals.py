@@ -10,7 +10,7 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import actions, arrivals
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
-from mainstay.observe.checks.tests.parts import MINUTE, NOON, after, check, heartbeat, spec, watch, watched
+from mainstay.observe.checks.tests.parts import MINUTE, after, check, heartbeat, spec, watch, watched
 from mainstay.observe.checks.watch import Watch
 from tests.database import away
 
@@ -302,4 +302,3 @@ def test_a_check_that_is_probed_takes_no_pings() -> None:
     take(watch(row))
     assert unhandled() == 0
     assert not Result.objects.exists()
-    assert NOON

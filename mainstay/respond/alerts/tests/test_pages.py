@@ -38,7 +38,7 @@ def _alert(name: str, at: datetime, **given: Any) -> Alert:
         "severity": given.get("severity", "major"),
         **given.pop("labels", {}),
     }
-    found = {"severity": "major", "source": f"check:9{name}", "started_at": at, **given}
+    found = {"severity": "major", "source": f"test:{name}", "started_at": at, **given}
     return Alert.objects.create(name=name, labels=labels, **found)
 
 
@@ -104,7 +104,7 @@ def test_an_alert_of_another_application_is_filtered_out(client: Client, here: D
 def test_what_is_over_is_paged_by_cursor(client: Client, here: Desk) -> None:
     at = now()
     for i in range(70):
-        _alert(f"past-{i:02}", at, ended_at=at, source=f"check:{i}")
+        _alert(f"past-{i:02}", at, ended_at=at, source=f"test:{i}")
     html = page(client, "/alerts/")
     assert "past-69" in html
     assert "past-19" not in html
@@ -118,8 +118,8 @@ def test_the_number_of_queries_does_not_grow_with_the_list(client: Client, here:
     counts = []
     for size in (5, 45):
         for i in range(size):
-            _alert(f"open-{size}-{i}", now(), source=f"check:{size}{i}")
-            _alert(f"over-{size}-{i}", now(), ended_at=now(), source=f"check:{size}{i}")
+            _alert(f"open-{size}-{i}", now(), source=f"test:{size}-{i}")
+            _alert(f"over-{size}-{i}", now(), ended_at=now(), source=f"test:{size}-{i}")
         with CaptureQueriesContext(
             connection,
         ) as found:

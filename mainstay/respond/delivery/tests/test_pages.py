@@ -159,7 +159,7 @@ def test_a_refused_secret_is_not_sent_back_to_the_browser(client: Client) -> Non
 
 def test_help_is_what_the_setting_says_of_itself() -> None:
     form = ChannelForm(kind="teams", key=settings.SECRET_KEY)
-    assert unescape(form.fields["set_url"].help_text) == CHANNELS["teams"].Settings.model_fields["url"].description
+    assert unescape(str(form.fields["set_url"].help_text)) == CHANNELS["teams"].Settings.model_fields["url"].description
 
 
 def test_a_channel_of_a_file_is_shown_but_not_changed(client: Client) -> None:

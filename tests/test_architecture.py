@@ -1,0 +1,244 @@
+"""The layout holds: wings import only upwards, pure engines know no Django, time comes from the edges."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from mainstay.foundation.environment import VARIABLES
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mainstay"
+
+# A wing may import those before it. What is not named (cli, monitor, worker, prepare) puts processes together: the top.
+WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "recover", "report", "config", "web")
+# What pages are drawn with. The faces of every wing may use it, so it may know of no wing but the ground.
+KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies", "rows", "scales")}
+
+PURE = (
+    "foundation/clock.py",
+    "foundation/environment.py",
+    "foundation/secrets.py",
+    "foundation/processes/supervise.py",
+    "foundation/catalog/graph.py",
+    "observe/checks/probe",
+    "observe/checks/kinds",
+    "observe/checks/cron.py",
+    "observe/checks/decide.py",
+    "observe/checks/heartbeats.py",
+    "observe/checks/parents.py",
+    "observe/checks/windows.py",
+    "respond/alerts/decide.py",
+    "respond/delivery/http.py",
+    "respond/delivery/kinds",
+    "respond/delivery/message.py",
+)
+
+# The edges: where a request, a signal, a packet or a command comes in, and where the clock is read.
+EDGES = (
+    r"^(cli|monitor|worker|prepare)\.py$",
+    r"/(api|views|forms|command|server|status)\.py$",
+    r"/\w+_views\.py$",
+    r"/(api|commands)/",
+    r"^web/",
+    r"^foundation/clock\.py$",
+    r"^foundation/processes/(run|supervise|doctor)\.py$",
+    r"^foundation/accounts/(signin|signals)\.py$",  # called by the sign-in library, which gives no time
+    r"^observe/checks/pings\.py$",  # intake, ASGI
+    r"^observe/checks/(probe|kinds)/",  # a probe measures when it began and how long it took
+    r"^respond/delivery/send\.py$",  # so does a send
+    r"^respond/delivery/kinds/",  # a signature and a letter are dated when they leave
+)
+CLOCKS = {"now", "utcnow", "today"}
+
+LINES_MOST, LINES_OF_TESTS_MOST = 600, 700  # tables of cases may be longer than thoughts
+VAGUE = re.compile(r"^(utils?|helpers?|common|misc|service|services|manager|managers)$")
+
+
+def sources(*, tests: bool = False) -> Iterator[Path]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "migrations" not in path.parts and (tests or "tests" not in path.parts):
+            yield path
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(name_of, sources(tests=True)))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, wherever in the file, with the line."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:  # `from mainstay.web import charts` imports the module mainstay.web.charts
+                whole = f"{node.module}.{alias.name}"
+                yield (whole if whole in modules() else node.module), node.lineno
+
+
+def place(module: str) -> int:
+    parts = module.split(".")
+    wing = parts[1] if len(parts) > 1 else ""
+    return WINGS.index(wing) if wing in WINGS else len(WINGS)
+
+
+def found(problems: list[str]) -> str:
+    return "\n" + "\n".join(problems)
+
+
+def test_wings_import_only_upwards() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name_of(path)} imports {module}"
+        for path in sources()
+        for module, line in imports(path)
+        if module.startswith("mainstay.") and place(module) > place(name_of(path)) and module not in KIT
+    ]
+    assert not wrong, found(wrong)
+
+
+def test_what_pages_are_drawn_with_knows_only_the_ground() -> None:
+    assert modules() >= KIT
+    wrong = [
+        f"{module} imports {other}"
+        for module in sorted(KIT)
+        for other, _ in imports(PACKAGE.parent / (module.replace(".", "/") + ".py"))
+        if other.startswith("mainstay.") and other not in KIT and place(other) > 0
+    ]
+    assert not wrong, found(wrong)
+
+
+def test_within_respond_delivery_knows_nothing_of_alerts() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources()
+        for module, line in imports(path)
+        if name_of(path).startswith("mainstay.respond.delivery")
+        and module.startswith("mainstay.respond.alerts")
+        and not re.search(r"(views|api|urls|forms)\.py$", path.name)
+    ]
+    assert not wrong, found(wrong)
+
+
+def pure_files() -> Iterator[Path]:
+    for entry in PURE:
+        path = PACKAGE / entry
+        assert path.exists(), f"{entry} is named here and does not exist"
+        yield from (path.rglob("*.py") if path.is_dir() else [path])
+
+
+def test_pure_modules_import_no_django() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {module}"
+        for path in pure_files()
+        if "tests" not in path.parts
+        for module, line in imports(path)
+        if module.split(".")[0] in {"django", "allauth", "ninja"} or module.endswith(".models")
+    ]
+    assert not wrong, found(wrong)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide", "foundation.processes.supervise"],
+)  # fmt: skip
+def test_pure_modules_load_without_django(module: str) -> None:
+    """Not only by their own lines, but with all that they bring along."""
+    code = f"import sys, mainstay.{module}; print(any(name.split('.')[0] == 'django' for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
+def clock_calls(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in CLOCKS:
+            yield ast.unparse(function), node.lineno
+        elif isinstance(function, ast.Name) and (function.id in CLOCKS or function.id == "clock_now"):
+            yield function.id, node.lineno
+        elif isinstance(function, ast.Attribute) and ast.unparse(function) in {"time.time", "time.time_ns"}:
+            yield ast.unparse(function), node.lineno
+
+
+def is_edge(path: Path) -> bool:
+    relative = path.relative_to(PACKAGE).as_posix()
+    return any(re.search(pattern, relative) for pattern in EDGES)
+
+
+def test_below_the_edges_time_is_an_argument() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {call}()"
+        for path in sources()
+        if not is_edge(path)
+        for call, line in clock_calls(path)
+    ]
+    assert not wrong, found(wrong)
+
+
+def test_every_edge_that_is_named_exists() -> None:
+    files = [path.relative_to(PACKAGE).as_posix() for path in sources()]
+    unused = [pattern for pattern in EDGES if not any(re.search(pattern, file) for file in files)]
+    assert not unused, found(unused)
+
+
+def test_no_file_is_too_long_to_be_one_thought() -> None:
+    long = []
+    for path in [*sources(tests=True), *sorted((ROOT / "tests").rglob("*.py"))]:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > (LINES_OF_TESTS_MOST if "tests" in path.parts else LINES_MOST):
+            long.append(f"{path.relative_to(ROOT)}: {lines} lines")
+    assert not long, found(long)
+
+
+def test_imports_are_absolute_and_names_say_something() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: relative import"
+        for path in sources(tests=True)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    wrong += [
+        f"{path.relative_to(ROOT)}: a vague name"
+        for path in sorted(PACKAGE.rglob("*"))
+        if "__pycache__" not in path.parts and VAGUE.match(path.stem)
+    ]
+    assert not wrong, found(wrong)
+
+
+def test_the_migrations_say_what_the_models_say(db: None) -> None:
+    said = StringIO()
+    try:
+        call_command("makemigrations", check=True, dry_run=True, verbosity=1, stdout=said)
+    except SystemExit:
+        pytest.fail(said.getvalue())
+
+
+def test_every_variable_of_the_environment_is_documented() -> None:
+    document = ROOT / "docs" / "configuration.md"
+    if not document.exists():
+        pytest.skip("docs/configuration.md is not written yet")
+    text = document.read_text(encoding="utf-8")
+    missing = [variable.name for variable in VARIABLES if f"`{variable.name}`" not in text]
+    assert not missing, found(missing)
+    named = set(re.findall(r"`(MAINSTAY_[A-Z_]+)`", text))
+    unknown = sorted(named - {variable.name for variable in VARIABLES})
+    assert not unknown, f"documented, but not a variable: {unknown}"
