@@ -23,7 +23,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 def run(_args: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     environment = env.read()
-    sender = Sender(Connections(policy(environment)))
+    sender = Sender(Connections(policy(environment)), freed=lambda: send.wake.set())
 
     def remind(now: datetime, _process: int) -> bool:
         return consider_due(now) > 0
@@ -35,8 +35,9 @@ def run(_args: argparse.Namespace) -> int:
         roll_up(now)
         return any([trim(now, environment.results_kept_s), forget(now)])
 
+    send = Cycle("send", 0.1, sender.cycle)
     cycles = [
-        Cycle("send", 0.1, sender.cycle),
+        send,
         Cycle("remind", 0.5, remind),
         Cycle("seal", 1.0, seal),
         Cycle("clear", 60.0, clear),

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection
@@ -39,7 +39,7 @@ def away() -> Iterator[None]:
         connection.close()
 
 
-def _parameters() -> dict[str, str]:
+def _parameters() -> dict[str, Any]:
     settings = connection.settings_dict
     names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     return {ours: str(settings[theirs]) for theirs, ours in names.items() if settings[theirs]}

@@ -35,12 +35,16 @@ TONES = {
 _HEALTH_TONES = {"up": "ok", "degraded": "warn", "down": "bad"}
 _NOWHERE = "\x00"
 _PHRASES = (
+    "A one-time sign-in link",
+    "A session",
+    "A sign-in",
     "Does not page",
+    "Is no longer acknowledged",
+    "Signed in",
     "Was acknowledged",
     "Was added",
-    "Was edited",
     "Was deactivated",
-    "Is no longer acknowledged",
+    "Was edited",
 )
 
 
@@ -68,7 +72,7 @@ def brief(entry: Entry) -> str:
     text = sentence(entry.kind, _NOWHERE, entry.facts)
     for before in (f"Alert {_NOWHERE} ", f"{_NOWHERE}: ", f"{_NOWHERE} "):
         text = text.removeprefix(before)
-    text = text.replace(_NOWHERE, "it")
+    text = text.replace(_NOWHERE, "them" if entry.subject.startswith("user:") else "it")
     return text[:1].upper() + text[1:]
 
 

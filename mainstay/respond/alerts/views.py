@@ -152,7 +152,8 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
 
 def _title(row: Alert) -> str:
     if row.ended_at is not None:
-        return f"{row.name}: over."
+        lasted = rows.write_duration((row.ended_at - row.started_at).total_seconds())
+        return f"Over after {lasted}: {row.name}."
     return f"{row.name}."
 
 

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -41,8 +41,10 @@ RECORD_AGAIN_S, RECORD_AGAIN_MOST_S = 0.1, 2.0
 class Sender:
     """Claims and sends; `cycle` is run again and again by the worker."""
 
-    def __init__(self, policy: AddressPolicy) -> None:
+    def __init__(self, policy: AddressPolicy, *, freed: Callable[[], object] = lambda: None) -> None:
+        """`freed` is called when a lane has become free, so that what waits need not wait for the next cycle."""
         self.policy = policy
+        self._freed = freed
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="send")
         self._busy: Counter[int] = Counter()  # channel → sends under way or not yet recorded
         self._lock = threading.Lock()
@@ -180,6 +182,7 @@ class Sender:
     def _free(self, delivery: int) -> None:
         with self._lock:
             self._busy[self._channel_of.pop(delivery, 0)] -= 1
+        self._freed()
 
     def _try(self, delivery: Delivery, state: Mapping[str, str]) -> Receipt:
         channel = delivery.channel

@@ -22,13 +22,13 @@ children = [Child(f"child-{number}", [sys.executable, "-c", code]) for number, c
 sys.exit(Supervisor(children).run())
 """
 # Each child writes its pid and then does what its name says.
-HELLO = "import os, signal, subprocess, sys, time; print(os.getpid(), flush=True); "
+HELLO = "import os, signal, subprocess, sys, time; os.write(1, b'%d\\n' % os.getpid()); "
 OBEYS = HELLO + "time.sleep(60)"
-IGNORES = HELLO.replace("print", "signal.signal(signal.SIGTERM, signal.SIG_IGN); print", 1) + "time.sleep(60)"
+IGNORES = HELLO.replace("os.write", "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write", 1) + "time.sleep(60)"
 ENDS = HELLO + "sys.exit(3)"
 HAS_ONE_OF_ITS_OWN = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + HELLO
-    + "subprocess.run([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'])"
+    + "subprocess.run([sys.executable, '-c', 'import os, time; os.write(1, (str(os.getpid()) + chr(10)).encode()); time.sleep(60)'])"
 )  # fmt: skip
 
 

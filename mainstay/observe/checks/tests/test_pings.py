@@ -208,7 +208,12 @@ def test_pings_that_arrive_together_share_commits_and_none_is_lost(monkeypatch: 
     rows = [heartbeat(f"job-{number}") for number in range(3)]
     commits = []
     commit = Intake._commit
-    monkeypatch.setattr(Intake, "_commit", lambda self, batch: commits.append(len(batch)) or commit(self, batch))
+
+    def counted(self: Intake, batch: Any) -> list[int]:
+        commits.append(len(batch))
+        return commit(self, batch)
+
+    monkeypatch.setattr(Intake, "_commit", counted)
     asked = [request(address(rows[number % 3], f"/{number % 256}")) for number in range(300)]
     found = drive(*asked, request(f"/ping/{uuid.uuid4()}"), together=True)
     assert [status for status, _, _ in found] == [200] * 300 + [404]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -240,7 +241,7 @@ def test_flush_and_settle_of_several_threads_neither_lose_nor_double() -> None:
         told = Entry.objects.filter(subject=f"check:{one.pk}", kind="check.changed").order_by("id")
         assert state.changes == told.count()
         steps = [(entry.facts["was"], entry.facts["health"]) for entry in told]
-        assert all(first[1] == then[0] for first, then in zip(steps, steps[1:], strict=False))
+        assert all(first[1] == then[0] for first, then in pairwise(steps))
         assert steps[-1][1] == state.health == held.checks[one.pk].state.health.value
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -202,7 +203,7 @@ def test_resolving_and_acknowledging_at_once_end_in_order(owed: Channel) -> None
         held = fall(row)
         held.observe([up(row, 120)])
         alert = Alert.objects.get(source=f"check:{row.pk}")
-        at_once(lambda held=held: held.flush(), lambda alert=alert: acknowledge(alert, KIM, after(120)))
+        at_once(held.flush, partial(acknowledge, alert, KIM, after(120)))
         alert.refresh_from_db()
         assert alert.state == "resolved"
         assert events(of=row)[-1] == "resolve ops" or events(of=row)[-2:] == ["acknowledge ops", "resolve ops"]

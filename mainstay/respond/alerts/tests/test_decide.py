@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,9 +86,13 @@ def test_what_holds_it_first_is_the_reason() -> None:
     )  # fmt: skip
     order = []
     silences = [silence()]
-    for cleared in ("ended_at", "acknowledged_by", "maintenance", "blocked_by", "back", "waits_for"):
+    cleared: list[dict[str, Any]] = [
+        {"ended_at": None},
+        *({name: ""} for name in ("acknowledged_by", "maintenance", "blocked_by", "back", "waits_for")),
+    ]
+    for values in cleared:
         order.append(decide(alert, [OPS], silences, NOON).code)
-        alert = replace(alert, **{cleared: None if cleared == "ended_at" else ""})
+        alert = replace(alert, **values)
     order.append(decide(alert, [OPS], silences, NOON).code)
     order.append(decide(alert, [OPS], [], NOON).code)
     assert order == [

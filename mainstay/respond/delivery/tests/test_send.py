@@ -431,7 +431,7 @@ def test_while_the_database_is_away_between_send_and_record_the_same_process_doe
 ) -> None:
     channel(receiver.url())
     row = owed()
-    failures = []
+    failures: list[Sent] = []
     really = record.record
 
     def failing(sent: Sent) -> None:
@@ -458,16 +458,18 @@ def test_while_the_database_is_away_between_send_and_record_the_same_process_doe
     assert keys(receiver) == [row.key]
 
 
-def test_a_claim_that_the_database_refuses_costs_no_lane(receiver: Receiver, sender: Sender, worker: int) -> None:
+def test_a_claim_that_the_database_refuses_costs_no_lane(
+    receiver: Receiver, sender: Sender, worker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     channel(receiver.url())
     row = owed()
     sender._due(clock_now())
     for _ in range(LANES_PER_CHANNEL + 1):
         sender._freed_at = time.monotonic()
-        sender._due = lambda _now: [row]  # type: ignore[method-assign]  # was read before the database went away
+        monkeypatch.setattr(sender, "_due", lambda _now: [row])  # read before the database went away
         with pytest.raises(OperationalError), away():
             cycle(sender, worker, wait=False)
-    del sender._due
+    monkeypatch.undo()
     assert idle(sender)
     cycle(sender, worker)
     assert fresh(row).status == "delivered"
