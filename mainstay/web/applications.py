@@ -53,6 +53,9 @@ SENTENCES = {
 _TONES = {Status.DOWN: "bad", Status.UNREACHABLE: "warn", Status.DEGRADED: "warn", Status.UP: "ok"}
 
 
+UNKNOWN = Course()
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """One application: how it is and how it fared."""
@@ -60,7 +63,7 @@ class Overview:
     application: Application
     whole: Whole
     checks: list[tuple[Row, Shown]]
-    course: Course = Course()
+    course: Course = UNKNOWN
 
     @property
     def state(self) -> str:

@@ -271,7 +271,7 @@ def _attended() -> list[Application]:
 
 def _side(request: HttpRequest, now: datetime, *, inside: bool) -> dict[str, Any]:
     user = request.user
-    assert isinstance(user, User)  # noqa: S101  # `needs` let nobody else in
+    assert isinstance(user, User)  # `needs` let nobody else in
     uptimes: list[tuple[str, float | None]] = []
     if user.role in _ROLES_OF_FIGURES:
         month = calendar(now, 30, timezone.get_current_timezone())

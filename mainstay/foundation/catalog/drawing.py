@@ -27,7 +27,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """Keys by layer, left to right; `routes` leads each tie through the stand-ins that hold its place between layers."""
+    """Keys by layer, left to right; `routes` leads each tie through the stand-ins that keep room for its line."""
 
     layers: list[list[str]]
     routes: dict[tuple[str, str], list[str]]
@@ -115,8 +115,8 @@ def draw(nodes: Sequence[Node], needs: Mapping[str, Sequence[str]], title: str) 
     label = f"{escape(title)}: {escape(said or 'no dependencies')}"
     return (
         f'<div class="graph" tabindex="0" role="group" aria-label="{escape(title)}">'
-        f'<svg width="{width}" height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" aria-label="{label}" role="group">'
-        f"<desc>{label}</desc>"
+        f'<svg width="{width}" height="{height:.0f}" viewBox="0 0 {width} {height:.0f}" role="group" '
+        f'aria-label="{label}"><desc>{label}</desc>'
         '<defs><marker id="needs" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         f'<path d="M0 1 7 4 0 7z"/></marker></defs>{lines}{boxes}</svg></div>'
     )

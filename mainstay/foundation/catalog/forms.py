@@ -1,4 +1,4 @@
-"""The form of an application with its environments, components and links; validated by the spec of files and the API."""
+"""The form of an application with its environments, components and links; validated by the spec of files and API."""
 
 from typing import Any
 
@@ -74,8 +74,8 @@ class ApplicationForm(forms.Form):
         if data is None:
             initial = [{**row, "needs": ", ".join(row.get("needs", []))} for row in shown] + [{}] * BLANK_ROWS
             return [kind(prefix=f"{part}-{i}", initial=row) for i, row in enumerate(initial)]
-        rows = []
-        while len(rows) < 500 and any(f"{part}-{len(rows)}-{name}" in data for name in kind.base_fields):  # type: ignore[attr-defined]  # Django's metaclass adds it
+        rows: list[forms.Form] = []
+        while len(rows) < 500 and any(f"{part}-{len(rows)}-{name}" in data for name in kind.base_fields):
             rows.append(kind(data, prefix=f"{part}-{len(rows)}"))
         return rows
 
@@ -147,7 +147,7 @@ class ApplicationForm(forms.Form):
             ),
             "components": (
                 "Components",
-                "Its parts, and what each cannot work without: names, separated by commas, of others as application/name. "
+                "Its parts, and what each cannot work without: names separated by commas; of others, application/name. "
                 "While a needed part is down, what needs it does not page.",
             ),
             "links": ("Links", "Shown on its page: dashboards, runbooks, contracts."),

@@ -27,8 +27,8 @@ class Revision(models.Model):
     def bump(name: str) -> None:
         """Count one change, in the transaction of the change."""
         with transaction.atomic():
-            if not Revision.objects.filter(name=name).update(number=F("number") + 1):
-                Revision.objects.get_or_create(name=name, defaults={"number": 1})
+            Revision.objects.get_or_create(name=name)  # of two who make it at once, both then count
+            Revision.objects.filter(name=name).update(number=F("number") + 1)
 
     @staticmethod
     def current(name: str) -> int:

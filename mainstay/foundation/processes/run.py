@@ -112,7 +112,7 @@ class Runner:
                 log.error("%s: the database refuses: %s; trying again in %.1f s", cycle.name, error, retry_s)
                 connection.close()
                 pause_s, retry_s = retry_s, min(retry_s * 2, RETRY_MOST_S)
-            except Exception:  # noqa: BLE001  # one bad record must not end the loop that pages people
+            except Exception:  # one bad record must not end the loop that pages people
                 log.exception("%s: failed; trying again in %.1f s", cycle.name, retry_s)
                 pause_s, retry_s = retry_s, min(retry_s * 2, RETRY_MOST_S)
             # A cycle that fails does not count as on time: `due_at` moves only from a round that ended well.

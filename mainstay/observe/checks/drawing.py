@@ -68,10 +68,8 @@ def phases_bar(phases: Sequence[tuple[str, float]]) -> SafeString:
     for i, (label, seconds) in enumerate(phases):
         width = seconds / total * 1000
         if width > 0:
-            out.append(
-                f'<rect x="{x:.1f}" y="0" width="{width:.1f}" height="12" class="phase tone-phase-{i % 5 + 1}"><title>{escape(label)}</title></rect>'
-            )
+            place = f'x="{x:.1f}" y="0" width="{width:.1f}" height="12"'
+            out.append(f'<rect {place} class="phase tone-phase-{i % 5 + 1}"><title>{escape(label)}</title></rect>')
         x += width
-    return mark_safe(  # noqa: S308 - escaped
-        f'<svg class="phases" aria-hidden="true" width="100%" height="12" viewBox="0 0 1000 12" preserveAspectRatio="none">{"".join(out)}</svg>'
-    )
+    box = 'width="100%" height="12" viewBox="0 0 1000 12" preserveAspectRatio="none"'
+    return mark_safe(f'<svg class="phases" aria-hidden="true" {box}>{"".join(out)}</svg>')  # noqa: S308 - escaped

@@ -101,7 +101,7 @@ def _form_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _put(request: HttpRequest, form: CheckForm) -> Check | None:
-    assert form.spec is not None  # noqa: S101  # a valid form has one
+    assert form.spec is not None  # a valid form has one
     try:
         return actions.put_check(form.application, form.spec, actor_of(request), clock.now(), existing=form.check)
     except Refused as refused:

@@ -109,7 +109,7 @@ class CheckForm(forms.Form):
         components = [("", "–"), *((row.name, row.name) for row in application.components.order_by("name"))]
         for name, choices in (("environment", environments), ("component", components)):
             field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
+            assert isinstance(field, forms.ChoiceField)  # for the type checker
             field.choices = choices
         if KINDS[kind].passive:
             for name in _PROBED_ONLY:

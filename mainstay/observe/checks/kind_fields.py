@@ -121,12 +121,7 @@ def _fields(settings: type[BaseModel], within: tuple[str, ...]) -> Iterator[Kind
     for name, info in settings.model_fields.items():
         path = (*within, info.alias or name)
         annotation, marks = _bare(info)
-        if (
-            not within
-            and isinstance(annotation, type)
-            and issubclass(annotation, BaseModel)
-            and info.default_factory is annotation
-        ):
+        if not within and _is_group(annotation, info):
             yield from _fields(annotation, path)
             continue
         sort, choices = _sort(annotation, marks)
@@ -142,6 +137,12 @@ def _fields(settings: type[BaseModel], within: tuple[str, ...]) -> Iterator[Kind
         )
 
 
+def _is_group(annotation: Any, info: FieldInfo) -> bool:
+    """Tell whether a setting is settings of its own that are always there (`expect`, `warn`)."""
+    is_settings = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return is_settings and info.default_factory is annotation
+
+
 def _sort(annotation: Any, marks: Sequence[Any]) -> tuple[str, tuple[str, ...]]:
     if get_origin(annotation) is Literal and all(isinstance(one, str) for one in get_args(annotation)):
         return "choice", get_args(annotation)
@@ -152,7 +153,8 @@ def _sort(annotation: Any, marks: Sequence[Any]) -> tuple[str, tuple[str, ...]]:
 
 def _bare(info: FieldInfo) -> tuple[Any, list[Any]]:
     """Return T and the marks on it, for `T | None` and for `Annotated[T, …] | None`."""
-    annotation, marks = info.annotation, list(info.metadata)
+    annotation: Any = info.annotation
+    marks: list[Any] = list(info.metadata)
     if get_origin(annotation) in (Union, types.UnionType):
         rest = [one for one in get_args(annotation) if one is not type(None)]
         if len(rest) == 1:

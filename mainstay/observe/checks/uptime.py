@@ -4,6 +4,7 @@ Times are unix seconds. A `Span` is half-open, `[start, end)`. Three answers exi
 not known (before the first result, paused, in maintenance, nobody watching). What is not known counts neither way.
 """
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -251,7 +252,7 @@ def silent_stretches(watched_hours: Iterable[float], last_at: float | None, now:
         last_at: when the newest result came. Up to an hour later is still counted as watched.
     """
     hours = sorted(watched_hours)
-    out = [(a + 3600, b) for a, b in zip(hours, hours[1:], strict=False) if b - a > 3600]
+    out = [(a + 3600, b) for a, b in itertools.pairwise(hours) if b - a > 3600]
     # Hourly figures are made a little later than results come, so what follows the last of them is told by `last_at`.
     if last_at is not None and now - last_at > 3600:
         out.append((last_at, now))

@@ -1,6 +1,6 @@
 """Components and what they need, laid out and drawn."""
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ def test_ties_to_what_is_not_drawn_are_left_out() -> None:
 def test_the_drawing_is_well_formed_and_escapes_names() -> None:
     nodes = [Node("a", "<b>&", href='/x?"', words="down", tone="bad"), Node("b", "a-name-that-is-much-too-long-for-it")]
     svg = draw(nodes, {"a": ["b"]}, "Components of <shop>")
-    root = ElementTree.fromstring(svg)
+    root = ET.fromstring(svg)
     assert "<b>& needs a-name-that-is-much-too-long-for-it" in (root[0].get("aria-label") or "")
     assert "a-name-that-is-muc" in svg
     assert "style=" not in svg

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.actions import put_application, spec_of
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.clock import now
-from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.web.tests.browser import page, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -74,12 +74,17 @@ def test_an_application_is_added_with_all_its_parts(client: Client) -> None:
 
 def test_emptying_a_row_removes_it(client: Client) -> None:
     client.post("/add/application/", form())
-    client.post("/applications/shop/edit/", form(**{"components-2-name": "", "components-2-description": "", "components-2-needs": ""}))
+    client.post(
+        "/applications/shop/edit/",
+        form(**{"components-2-name": "", "components-2-description": "", "components-2-needs": ""}),
+    )
     assert [one.name for one in spec_of(Application.objects.get()).components] == ["database"]
 
 
 def test_saving_the_form_as_it_is_shown_changes_nothing(client: Client) -> None:
-    other = put_application(ApplicationSpec.model_validate({"name": "billing", "components": [{"name": "ledger"}]}), COMMAND_LINE, now())
+    other = put_application(
+        ApplicationSpec.model_validate({"name": "billing", "components": [{"name": "ledger"}]}), COMMAND_LINE, now()
+    )
     made = put(
         environments=[{"name": "staging"}],
         components=[{"name": "db"}, {"name": "api", "needs": ["db", "billing/ledger"]}],
@@ -112,7 +117,9 @@ def test_saving_the_form_as_it_is_shown_changes_nothing(client: Client) -> None:
         ({"links-0-url": "javascript:alert(1)"}, "links-0-url", "http"),
     ],
 )
-def test_what_cannot_be_is_refused_at_its_field(client: Client, changes: dict[str, str], field: str, words: str) -> None:
+def test_what_cannot_be_is_refused_at_its_field(
+    client: Client, changes: dict[str, str], field: str, words: str
+) -> None:
     assert words in refused(client.post("/add/application/", form(**changes)), field)
     assert not Application.objects.exists()
 
@@ -154,6 +161,8 @@ def test_removing_an_application(client: Client) -> None:
 
 def test_a_refused_edit_leaves_the_address_of_the_page_alone(client: Client) -> None:
     put()
-    text = client.post("/applications/shop/edit/", form(name="other", **{"components-2-needs": "cache"})).content.decode()
+    text = client.post(
+        "/applications/shop/edit/", form(name="other", **{"components-2-needs": "cache"})
+    ).content.decode()
     assert 'href="/applications/shop/"' in text
     assert 'href="/applications/other/"' not in text

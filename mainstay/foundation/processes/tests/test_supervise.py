@@ -28,7 +28,8 @@ IGNORES = HELLO.replace("os.write", "signal.signal(signal.SIGTERM, signal.SIG_IG
 ENDS = HELLO + "sys.exit(3)"
 HAS_ONE_OF_ITS_OWN = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + HELLO
-    + "subprocess.run([sys.executable, '-c', 'import os, time; os.write(1, (str(os.getpid()) + chr(10)).encode()); time.sleep(60)'])"
+    + "own = 'import os, time; os.write(1, (str(os.getpid()) + chr(10)).encode()); time.sleep(60)'; "
+    + "subprocess.run([sys.executable, '-c', own])"
 )  # fmt: skip
 
 

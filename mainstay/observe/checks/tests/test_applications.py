@@ -30,7 +30,9 @@ S = Status
         ([("critical", S.DOWN)] * 5, S.DOWN, "check-0, check-1 and 3 more are down"),
     ],
 )
-def test_the_checks_of_the_highest_severity_decide(given: list[tuple[str, Status]], status: Status, reason: str) -> None:
+def test_the_checks_of_the_highest_severity_decide(
+    given: list[tuple[str, Status]], status: Status, reason: str
+) -> None:
     found = whole(parts(*given))
     assert (found.status, found.reason) == (status, reason)
 

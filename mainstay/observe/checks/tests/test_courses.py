@@ -1,6 +1,7 @@
 """Uptime from the records: downtimes, pauses as the journal tells them, maintenance, and nobody watching."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def at(hours: float) -> datetime:
     return NOON + timedelta(hours=hours)
 
 
-def watched(name: str = "front", **given: object) -> Check:
+def watched(name: str = "front", **given: Any) -> Check:
     """A check whose first result came at noon, and its newest just now."""
     made = check(name, **given)
     CheckState.objects.filter(pk=made.pk).update(first_at=NOON, last_at=at(10), health="up")

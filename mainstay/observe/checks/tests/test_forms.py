@@ -72,7 +72,9 @@ def errors(answer: Any, field: str) -> str:
 
 
 def test_a_check_is_added(client: Client, shop: Application) -> None:
-    answer = client.post("/checks/new/", given(**{"kind.expect.status": "[200, 301]", "kind.expect.max_latency": "800ms"}))
+    answer = client.post(
+        "/checks/new/", given(**{"kind.expect.status": "[200, 301]", "kind.expect.max_latency": "800ms"})
+    )
     made = Check.objects.get()
     assert answer.headers["Location"] == f"/checks/{made.pk}/"
     assert (made.every_s, made.timeout_s, made.labels) == (30, 5, {"team": "web", "lang": "de"})
@@ -132,7 +134,9 @@ def test_a_secret_is_never_shown_and_is_kept_when_its_field_stays_empty(client: 
 def test_settings_as_yaml_can_say_everything_and_keep_secrets(client: Client, shop: Application) -> None:
     made = check("front", http={"url": "http://127.0.0.1:1/", "bearer": SECRET})
     document = {"url": "http://127.0.0.1:1/", "bearer": MASK, "expect": {"json": {"data[0].id": 7}}}
-    answer = client.post(f"/checks/{made.pk}/edit/", given(from_yaml="on", yaml=yaml.safe_dump(document), **{"kind.url": None}))
+    answer = client.post(
+        f"/checks/{made.pk}/edit/", given(from_yaml="on", yaml=yaml.safe_dump(document), **{"kind.url": None})
+    )
     assert answer.status_code == 302
     assert stored(made)["bearer"] == SECRET
     assert stored(made)["expect"] == {"json": {"data[0].id": {"equals": 7}}}
@@ -163,7 +167,14 @@ def test_every_kind_has_a_form(client: Client, shop: Application, kind: str) -> 
 
 
 def test_a_heartbeat_is_added_without_an_interval_of_its_own(client: Client, shop: Application) -> None:
-    form = {"kind": "heartbeat", "application": "shop", "name": "job", "severity": "major", "kind.cron": "0 3 * * *", "kind.timezone": "Europe/Berlin"}
+    form = {
+        "kind": "heartbeat",
+        "application": "shop",
+        "name": "job",
+        "severity": "major",
+        "kind.cron": "0 3 * * *",
+        "kind.timezone": "Europe/Berlin",
+    }
     answer = client.post("/checks/new/", form)
     assert answer.status_code == 302
     assert stored(Check.objects.get()) == {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}

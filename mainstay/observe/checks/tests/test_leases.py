@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_single_monitor_holds_everything() -> None:
 def test_monitors_that_start_together_share_every_shard_once(count: int) -> None:
     ids = [process() for _ in range(count)]
     for round_ in range(3):  # after the first, those who took too much have given back
-        found = at_once(*[lambda one=one: leases.hold(one, after(round_)) for one in ids])
+        found = at_once(*[partial(leases.hold, one, after(round_)) for one in ids])
         sets = [shards for shards in found if isinstance(shards, set)]
         assert len(sets) == count, found
         assert len(Lease.objects.all()) == leases.SHARDS

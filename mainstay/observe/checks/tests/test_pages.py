@@ -122,7 +122,11 @@ def test_the_list_sorts_by_url(client: Client, sort: str, names: list[str]) -> N
 def test_what_a_window_covers_is_shown_in_maintenance(client: Client) -> None:
     seen("front", "down", labels={"team": "web"})
     moment = now()
-    announce(Window("move", match={"team": "web"}, starts_at=moment, ends_at=moment + timedelta(hours=1)), COMMAND_LINE, moment)
+    announce(
+        Window("move", match={"team": "web"}, starts_at=moment, ends_at=moment + timedelta(hours=1)),
+        COMMAND_LINE,
+        moment,
+    )
     (row,) = json.loads(exported(client.get("/checks/?status=maintenance&format=json")))
     assert (row["status"], row["reason"]) == ("maintenance", "in maintenance: move")
 
@@ -183,7 +187,7 @@ def test_the_chart_covers_the_range_that_is_asked_for(client: Client, name: str)
     moment = now()
     Result.objects.bulk_create(
         Result(
-            check_ref=made, at=moment - timedelta(seconds=30 * i), health="down" if i % 20 == 0 else "up", duration_s=0.2,
+            check_ref=made, at=moment - timedelta(seconds=30 * i), health="up" if i % 20 else "down", duration_s=0.2,
             dns_s=0.01, connect_s=0.02, tls_s=0.0, first_byte_s=0.1, transfer_s=0.07, code=200,
         )
         for i in range(120)

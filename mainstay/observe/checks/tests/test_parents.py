@@ -49,7 +49,9 @@ def test_two_checks_are_never_each_others_excuse() -> None:
 
 
 @given(
-    st.lists(st.tuples(numbers, st.none() | st.integers(0, 3), st.none() | st.integers(0, 1)), unique_by=lambda row: row[0]),
+    st.lists(
+        st.tuples(numbers, st.none() | st.integers(0, 3), st.none() | st.integers(0, 1)), unique_by=lambda row: row[0]
+    ),
     edges,
     st.dictionaries(st.integers(0, 3), st.lists(st.integers(0, 3), max_size=3)),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What uptime is: three-valued, additive, and in step with the calendar of whoever looks."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ HOUR = 3600.0
 moments = st.integers(0, 2_000_000).map(float)
 spans = st.lists(st.tuples(moments, moments).map(lambda pair: (min(pair), max(pair))), max_size=12)
 courses = st.builds(
-    lambda first, now, down, degraded, out: course(first, now, down=down, degraded=degraded, excluded=uptime.merged(out)),
+    lambda first, now, down, some, out: course(first, now, down=down, degraded=some, excluded=uptime.merged(out)),
     st.none() | moments, moments, spans, spans, spans,
 )  # fmt: skip
 zones = st.sampled_from(
@@ -39,7 +40,7 @@ def test_spans_behave_like_sets_of_seconds(one: list[uptime.Span], other: list[u
     assert seconds(uptime.overlap(a, b)) == seconds(a) & seconds(b)
     assert seconds(uptime.without(a, b)) == seconds(a) - seconds(b)
     for merged in (a, uptime.overlap(a, b), uptime.without(a, b)):
-        assert all(x[1] <= y[0] for x, y in zip(merged, merged[1:], strict=False))
+        assert all(x[1] <= y[0] for x, y in itertools.pairwise(merged))
         assert all(start < end for start, end in merged)
 
 
@@ -56,7 +57,7 @@ def test_uptime_lies_between_none_and_all(of: Course, start: float, end: float) 
 def test_shares_add_up_over_any_partition(of: Course, cuts: list[float]) -> None:
     edges = sorted(cuts)
     whole = share(of, edges[0], edges[-1])
-    parts = [share(of, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [share(of, a, b) for a, b in itertools.pairwise(edges)]
     for name in ("known_s", "down_s", "degraded_s"):
         assert sum(getattr(part, name) for part in parts) == pytest.approx(getattr(whole, name))
 

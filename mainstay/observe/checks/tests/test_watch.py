@@ -1,7 +1,6 @@
 """The one transaction that writes what results change: all or nothing, once, and by one writer only."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -26,10 +25,9 @@ for_threads = pytest.mark.django_db(transaction=True)  # or for a database that 
 
 
 @pytest.fixture
-def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No upper wing listens; a test may add listeners of its own."""
     monkeypatch.setattr(journal, "_handlers", {})
-    yield
 
 
 def changes() -> list[str]:
