@@ -7,8 +7,8 @@ from datetime import timedelta
 from django.conf import settings
 from django.core.management import call_command
 
-from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.actions import create_user, make_sign_in_link
+from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now

@@ -1,4 +1,4 @@
-"""The first complete loop, by file and by API alone: described, checked, fails, paged, acknowledged, recovers, recorded."""
+"""The first complete loop, by file and by API alone: described, checked, paged, acknowledged, resolved."""
 
 from collections.abc import Iterator
 from pathlib import Path

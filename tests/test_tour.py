@@ -59,7 +59,8 @@ class Tour:
             .replace("port: 9001", f"port: {self.shop_port}")
             .replace(":9999", f":{self.receiver_port}")
         )
-        shop = f"{sys.executable} -m examples.shop --port {self.shop_port} --data {home / 'shop'} --heartbeat {self.program.url}/ping/{PING}"
+        ping = f"{self.program.url}/ping/{PING}"
+        shop = f"{sys.executable} -m examples.shop --port {self.shop_port} --data {home / 'shop'} --heartbeat {ping}"
         receiver = f"{sys.executable} -m examples.receiver --port {self.receiver_port}"
         self.program.start("--apply", str(self.file), "--with", shop, "--with", receiver)
 

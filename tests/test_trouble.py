@@ -1,4 +1,4 @@
-"""The whole program in trouble: the disk full, the database locked, the port taken, processes killed; nothing is lost."""
+"""The whole program in trouble: disk full, database locked, port taken, processes killed; nothing is lost."""
 
 import os
 import signal

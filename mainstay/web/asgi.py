@@ -8,11 +8,13 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 from mainstay.observe.checks.pings import Intake
 
 THREADS = 8
 _django: Any = WSGIMiddleware(get_wsgi_application(), workers=THREADS)
+assert get_resolver().url_patterns  # imported now, not in the first request
 intake = Intake()
 
 

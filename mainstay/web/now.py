@@ -132,7 +132,8 @@ def _without_alert(opened: Sequence[Alert], now: datetime) -> list[tuple[Row, Sh
     """Return checks whose results say that they are not up, though no alert is open for them."""
     told = [alert.check_ref_id for alert in opened if alert.check_ref_id is not None]
     found = Check.objects.filter(paused=False, state__health__in=("down", "degraded")).exclude(pk__in=told)
-    found = found.exclude(alerts__in=Alert.objects.filter(ended_at=None))
+    alerted = Alert.objects.filter(ended_at=None, check_ref__isnull=False).values("check_ref_id")
+    found = found.exclude(pk__in=alerted)
     open_now = listing.open_windows(now)
     some = found.order_by("application__name", "name").values_list(*listing.QUICK)[:TROUBLES_SHOWN]
     return [(row, row.shown(open_now, now)) for row in map(listing.row_of, some)]

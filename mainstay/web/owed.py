@@ -12,7 +12,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.web.rows import relative, write_duration
+from mainstay.web.rows import write_duration
 
 LATE = timedelta(seconds=30)
 PAUSED_LONG = timedelta(days=1)
@@ -55,7 +55,7 @@ def _unacknowledged(_user: User, now: datetime) -> list[Owed]:
         Owed(
             f"{number} {'alert' if number == 1 else 'alerts'} nobody has",
             "/alerts/?state=firing",
-            f"the oldest began {relative((now - waiting['since']).total_seconds())}",
+            f"the oldest for {_for(now - waiting['since'])}",
             "firing",
             "acknowledge",
         )
@@ -83,8 +83,7 @@ def _failing_deliveries(_user: User, now: datetime) -> list[Owed]:
         Owed(
             f"{row['channel_name']} does not get through",
             "/deliveries/?state=waiting",
-            f"{row['n']} {'page waits' if row['n'] == 1 else 'pages wait'}, the oldest for "
-            f"{write_duration((now - row['since']).total_seconds())}",
+            f"{row['n']} {'page waits' if row['n'] == 1 else 'pages wait'}, the oldest for {_for(now - row['since'])}",
             "retrying",
             "mend it",
         )
@@ -129,7 +128,7 @@ def _paused_long(_user: User, now: datetime) -> list[Owed]:
         Owed(
             f"{number} {'check is' if number == 1 else 'checks are'} paused",
             "/checks/?status=paused",
-            f"the longest for {write_duration((now - rows['since']).total_seconds())}",
+            f"the longest for {_for(now - rows['since'])}",
             "paused",
             "resume",
         )
@@ -202,6 +201,12 @@ def _below_target(uptimes: Sequence[tuple[str, float | None]]) -> list[Owed]:
         Owed(name, f"/applications/{name}/", f"below {GOAL_PERCENT} % over 30 days", "major", f"{share:.2f} %")
         for share, name in poor[:5]
     ]
+
+
+def _for(span: timedelta) -> str:
+    """Write a length of time in whole minutes, so that the page is not another one with every second."""
+    minutes = int(span.total_seconds() // 60)
+    return write_duration(minutes * 60) if minutes else "less than a minute"
 
 
 GOAL_PERCENT = 99.9

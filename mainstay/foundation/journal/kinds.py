@@ -37,7 +37,7 @@ def declare(name: str, template: str, **fields: type | tuple[type, ...]) -> Entr
     if name in KINDS:
         raise BadFact(f"the kind {name} is declared twice")
     kind = KINDS[name] = EntryKind(name, template, fields)
-    kind.template.format(subject="", **{field: "" for field in fields})
+    kind.template.format(subject="", **dict.fromkeys(fields, ""))
     return kind
 
 

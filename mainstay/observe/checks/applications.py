@@ -61,6 +61,8 @@ def whole(parts: Sequence[Part]) -> Whole:
     unknown = [part for part in watched if part.status is Status.UNKNOWN]
     if any(part.severity == severity for part in unknown) or len(unknown) == len(watched):
         return Whole(Status.UNKNOWN, _names(unknown, "without a result", "without results"))
+    if len(parts) == 1:
+        return Whole(Status.UP, "its check is up")
     up = sum(1 for part in parts if part.status is Status.UP)
     return Whole(Status.UP, f"{up} of {len(parts)} checks {'is' if up == 1 else 'are'} up")
 

@@ -52,6 +52,17 @@ def parse_labels(text: str) -> dict[str, str]:
     return found
 
 
+def in_words(kind: str, message: str) -> str:
+    """Return a validator's message as people read it beside a field."""
+    if kind == "missing":
+        return "Give a value."
+    if kind == "string_pattern_mismatch":
+        link = "https?" in message
+        return "Must begin with http:// or https://." if link else "Letters, digits, - and _ only."
+    text = message.removeprefix("Value error, ").replace("Input should", "Must").replace("String should", "Must")
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 class CheckForm(forms.Form):
     """One check of one kind: the fields every check has, those of the kind, and the kind's settings as YAML."""
 
@@ -179,7 +190,7 @@ class CheckForm(forms.Form):
             self.spec = CheckSpec.model_validate(document)
         except ValidationError as error:
             for one in error.errors(include_url=False, include_context=False, include_input=False):
-                self._refuse(one["loc"], one["msg"])
+                self._refuse(one["loc"], in_words(one["type"], one["msg"]))
         return given
 
     def _field_settings(self) -> dict[str, Any] | None:
@@ -201,9 +212,7 @@ class CheckForm(forms.Form):
             return None
         return settings
 
-    def _refuse(self, loc: tuple[int | str, ...], message: str) -> None:
-        text = message.removeprefix("Value error, ")
-        text = "Give a value." if text == "Field required" else f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    def _refuse(self, loc: tuple[int | str, ...], text: str) -> None:
         if loc and loc[0] == self.kind:
             where = ".".join(str(part) for part in loc[1:])
             if self.cleaned_data.get("from_yaml"):

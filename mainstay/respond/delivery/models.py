@@ -51,6 +51,8 @@ class Delivery(models.Model):
             models.Index(fields=["due_at"], name="delivery_due", condition=Q(status="queued")),
             models.Index(fields=["claimed_until"], name="delivery_claimed", condition=Q(status="sending")),
             models.Index(fields=["thread", "channel", "id"], name="delivery_by_thread"),
+            # What waits, for pages and counts: `status IN (…)` cannot use the two partial ones above.
+            models.Index(fields=["status", "channel", "id"], name="delivery_by_status"),
             models.Index(fields=["subject", "id"], name="delivery_by_subject"),
             models.Index(fields=["channel", "id"], name="delivery_by_channel"),
         ]

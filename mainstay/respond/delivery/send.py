@@ -101,6 +101,8 @@ class Sender:
             return True
 
     def _due(self, now: datetime) -> list[Delivery]:
+        if not _something_is_due(now):
+            return []
         with self._lock:
             full = [channel for channel, count in self._busy.items() if count >= LANES_PER_CHANNEL]
         due = (
@@ -208,6 +210,16 @@ def _state_of(delivery: Delivery) -> Mapping[str, str]:
     thread = Thread.objects.filter(channel=delivery.channel_id, thread=delivery.thread).first()
     state: Mapping[str, str] = thread.state if thread is not None else {}
     return state
+
+
+def _something_is_due(now: datetime) -> bool:
+    """Ask in plain SQL, ten times a second: building the real query costs two hundred times as much as this answer."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM delivery_delivery WHERE status = 'queued' AND due_at <= %s LIMIT 1",
+            [connection.ops.adapt_datetimefield_value(now)],
+        )
+        return cursor.fetchone() is not None
 
 
 def _earlier_one_waits() -> Exists:

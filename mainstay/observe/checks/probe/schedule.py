@@ -13,8 +13,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-PACE_S = 0.002
-"""Paced probes start this far apart: 1,000 within 2 s; closer when one interval would not hold all checks."""
+PACE_S = 0.001
+"""Paced probes start this far apart: 1,000 within a second; closer when one interval would not hold all checks."""
 _CATCH_UP_S = 0.05
 """A paced queue that fell behind catches up this much at once, and lets the rest of its delay be."""
 STALL_S = 0.25

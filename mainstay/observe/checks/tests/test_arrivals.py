@@ -248,9 +248,11 @@ def test_a_ping_that_meets_a_reset_is_taken_after_loading_anew(me: Actor) -> Non
 
 def test_a_monitor_that_was_suspended_does_not_call_missing_what_another_has_heard() -> None:
     row = heartbeat()
+    ping(row, 10)
+    take(watch(row))
     old, new = watch(row), watch(row)
     ping(row, 60 * 60)
-    take(new)
+    take(new)  # up as before: nothing that would fence the other one off
     assert arrivals.miss(old, after(66 * 60)) == 0
     assert health(row) == "up"
 

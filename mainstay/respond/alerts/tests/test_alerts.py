@@ -169,6 +169,7 @@ def test_an_alert_that_was_taken_before_it_paged_pages_when_given_back(me: Actor
     end_silence(quiet, KIM, after(130))
     unacknowledge(the_alert(), KIM, after(180))
     assert events() == ["trigger ops"]
+    assert the_alert().decision == "first_page"
 
 
 @for_threads

@@ -116,4 +116,8 @@ class Migration(migrations.Migration):
             model_name="thread",
             constraint=models.UniqueConstraint(fields=("channel", "thread"), name="thread_once"),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(fields=["status", "channel", "id"], name="delivery_by_status"),
+        ),
     ]
