@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -26,14 +26,16 @@ from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import calendar
 from mainstay.respond.alerts.actions import silences
+from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.listing import open_first, shown_state
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
 from mainstay.web import charts, rows
 from mainstay.web.applications import SENTENCES, Overview, application_row, fared, standings, worst_first
 from mainstay.web.live import is_fragment, live
-from mainstay.web.owed import LATE, owed
+from mainstay.web.owed import owed
 from mainstay.web.scales import NBSP
+from mainstay.web.waiting import waiting
 
 DAYS = 90
 ALERTS_SHOWN, TROUBLES_SHOWN, DELIVERIES_SHOWN, ENTRIES_SHOWN, APPLICATIONS_SHOWN = 8, 8, 5, 9, 30
@@ -89,11 +91,10 @@ def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
         found = worst_first(standings(Application.objects.all(), now))
         title, sub = public_headline(found)
         return {"title": title, "sub": sub, "watched": sum(states.values())}
-    opened = open_first(Alert.objects.select_related("application", "check_ref"))
+    opened = causes_first(open_first(Alert.objects.select_related("application", "check_ref")))
     firing = [alert for alert in opened if alert.acknowledged_at is None]
     processes = health(now)
-    waiting = _waiting(now)
-    late = [row for row in waiting if row.attempts or row.created_at < now - LATE]
+    late = waiting(now)
     quiet = _without_alert(opened, now)
     title = headline(opened, quiet, processes, watched=sum(states.values()), failing=len(late))
     return {
@@ -117,15 +118,6 @@ def _counts() -> dict[str, int]:
         key = "paused" if paused else state or "unknown"
         found[key] = found.get(key, 0) + number
     return found
-
-
-def _waiting(now: datetime) -> list[Delivery]:
-    """Return what is owed and was tried in vain, or not tried for a while; oldest first."""
-    return list(
-        Delivery.objects.filter(Q(attempts__gt=0) | Q(created_at__lt=now - LATE), status__in=("queued", "sending"))
-        .order_by("id")
-        .defer("message")[:100]
-    )
 
 
 def _without_alert(opened: Sequence[Alert], now: datetime) -> list[tuple[Row, Shown]]:
@@ -165,6 +157,16 @@ def _spark(values: Sequence[float | None]) -> SafeString:
     return mark_safe(charts.sparkline(values, tone="bad", width=120, height=28, label=label))  # noqa: S308 - escaped
 
 
+def causes_first(opened: Sequence[Alert]) -> list[Alert]:
+    """Return the alerts with those last that follow from another one: somebody woken at night needs the cause."""
+    return sorted(opened, key=is_consequence)
+
+
+def is_consequence(alert: Alert) -> bool:
+    """Tell whether something that the alert's check needs is down and has an alert of its own."""
+    return alert.decision == Code.UNREACHABLE
+
+
 def spaced(name: str) -> str:
     """Write "shop/storefront is down" as people read it: "shop / storefront is down"."""
     application, slash, rest = name.partition("/")
@@ -179,7 +181,7 @@ def headline(
     watched: int,
     failing: int,
 ) -> str:
-    """Return the one sentence that states the situation; `opened` has the gravest alert first."""
+    """Return the one sentence that states the situation; `opened` has the gravest cause first."""
     if watched and processes["monitor"].status == "missing":
         return "Nothing is being watched: the monitor does not run."
     if not opened:
@@ -194,10 +196,13 @@ def headline(
             )
         return "Nothing is wrong." if watched else "Nothing is watched yet."
     gravest = spaced(opened[0].name).rstrip(".")
-    if len(opened) == 1:
+    causes = [alert for alert in opened if not is_consequence(alert)]
+    if len(causes) == 1 or len(opened) == 1:
+        followers = len(opened) - 1
+        because = f", and {followers} more because of it" if followers else ""
         if opened[0].acknowledged_at is not None:
-            return f"{gravest}; {opened[0].acknowledged_by} has it."
-        return f"{gravest}."
+            return f"{gravest}{because}; {opened[0].acknowledged_by} has it."
+        return f"{gravest}{because}."
     critical = sum(1 for alert in opened if alert.severity == "critical")
     grave = f", {critical} critical" if critical else ""
     return f"{len(opened)} alerts{grave}: {gravest}."

@@ -13,8 +13,8 @@ from mainstay.observe.checks.models import Check, CheckState
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.web.rows import write_duration
+from mainstay.web.waiting import waiting
 
-LATE = timedelta(seconds=30)
 PAUSED_LONG = timedelta(days=1)
 UNSETTLED = ("no_route", "no_channel")
 
@@ -73,21 +73,18 @@ def _unpaged(_user: User, _now: datetime) -> list[Owed]:
 
 
 def _failing_deliveries(_user: User, now: datetime) -> list[Owed]:
-    rows = (
-        Delivery.objects.filter(Q(attempts__gt=0) | Q(created_at__lt=now - LATE), status__in=("queued", "sending"))
-        .values("channel_name")
-        .annotate(n=Count("id"), since=Min("created_at"))
-        .order_by("since")[:5]
-    )
+    by_channel: dict[str, list[Delivery]] = {}
+    for delivery in waiting(now):
+        by_channel.setdefault(delivery.channel_name, []).append(delivery)
     return [
         Owed(
-            f"{row['channel_name']} does not get through",
-            "/deliveries/?state=waiting",
-            f"{row['n']} {'page waits' if row['n'] == 1 else 'pages wait'}, the oldest for {_for(now - row['since'])}",
+            f"{name} does not get through",
+            "/deliveries/?status=waiting",
+            f"{_count(len(rows), 'page waits', 'pages wait')}, the oldest for {_for(now - rows[0].created_at)}",
             "retrying",
             "mend it",
         )
-        for row in rows
+        for name, rows in list(by_channel.items())[:5]
     ]
 
 
@@ -201,6 +198,10 @@ def _below_target(uptimes: Sequence[tuple[str, float | None]]) -> list[Owed]:
         Owed(name, f"/applications/{name}/", f"below {GOAL_PERCENT} % over 30 days", "major", f"{share:.2f} %")
         for share, name in poor[:5]
     ]
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _for(span: timedelta) -> str:

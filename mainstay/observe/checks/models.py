@@ -125,7 +125,7 @@ class Hour(models.Model):
 class Downtime(models.Model):
     """A stretch in which a check was not up, as the journal tells it; uptime is what these leave.
 
-    Written in the transaction of the change, and rebuilt from the journal by `uptime.rebuild`.
+    Written in the transaction of the change.
     """
 
     check_ref = models.ForeignKey(Check, on_delete=models.CASCADE, related_name="downtimes")

@@ -84,6 +84,15 @@ def test_who_has_the_alert_is_in_the_headline(client: Client) -> None:
     assert "/acknowledge" not in text.partition('id="live"')[2].partition("Wrong now")[2].partition("Applications")[0]
 
 
+def test_the_cause_is_the_headline_and_what_follows_from_it_comes_after(client: Client) -> None:
+    alarm("front", "major")
+    for name in ("api", "search"):
+        Alert.objects.filter(pk=alarm(name, "critical").pk).update(decision="unreachable")
+    text = page(client, "/")
+    assert title(text).replace("\N{NO-BREAK SPACE}", " ") == "shop / front is down, and 2 more because of it."
+    assert text.index("shop/front is down") < text.index("shop/api is down")
+
+
 def test_of_several_alerts_the_gravest_comes_first(client: Client) -> None:
     alarm("front", "minor")
     alarm("back", "critical")
