@@ -183,7 +183,11 @@ def test_the_tour(tour: Tour, browser: Browser) -> None:
 
 @pytest.fixture(scope="module")
 def session(tour: Tour, browser: Browser) -> Path:
-    """The cookies of somebody who has signed in by a link from the command line."""
+    """The cookies of somebody who has signed in by a link from the command line, after an outage to look at."""
+    if not tour.program.api("GET", "/alerts?limit=1")["items"]:
+        tour.fault("errors", "1")
+        until(lambda: tour.program.api("GET", "/alerts?state=open")["items"], "an alert", within_s=30)
+        tour.fault("clear")
     context = browser.new_context()
     page = context.new_page()
     page.goto(tour.program.command("user", "link", "admin@localhost").strip())
