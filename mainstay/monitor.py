@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
+from django.db.models import F
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation import environment as env
@@ -169,8 +170,10 @@ class Monitor:
 
     def pings(self, _now: datetime, _process: int) -> bool:
         """Understand pings that have come in; return whether more are waiting."""
-        found = list(Ping.objects.filter(handled=False).order_by("id")[:PINGS_AT_ONCE])
-        mine = [ping for ping in found if leases.shard_of(ping.check_ref_id) in self.shards]
+        unhandled = Ping.objects.filter(handled=False)
+        if len(self.shards) < leases.SHARDS:  # else all are ours
+            unhandled = unhandled.annotate(shard=F("check_ref_id") % leases.SHARDS).filter(shard__in=self.shards)
+        mine = list(unhandled.order_by("id")[:PINGS_AT_ONCE])
         if mine:
             arrivals.take(self.watch, mine)
         return len(mine) == PINGS_AT_ONCE
@@ -183,8 +186,7 @@ class Monitor:
             for parent in self.parents.get(check, ()):
                 self.prober.probe_now(parent)
         self._failing = failing
-        if self.parents:
-            blocking.sweep(self.watch, self.parents, at)
+        blocking.sweep(self.watch, self.parents, at)
 
 
 def _watched(check: Check, settings: BaseModel) -> Watched:
