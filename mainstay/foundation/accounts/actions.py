@@ -38,8 +38,10 @@ def create_user(email: str, role: Role, name: str, actor: Actor, at: datetime, *
         validate_email(address)
     except ValidationError:
         raise Refused(f"{email!r} is not an e-mail address", "email") from None
-    if User.objects.filter(email=address).exists():
-        raise Refused(f"{address} is there already", "email", conflict=True)
+    there = User.objects.filter(email=address).first()
+    if there is not None:
+        hint = "" if there.is_active else ", deactivated; reactivate them instead"
+        raise Refused(f"{address} is there already{hint}", "email", conflict=True)
     user = User.objects.create_user(address, None, role=role.value, name=name.strip(), time_zone=time_zone)
     write(facts.USER_CREATED, subject(user), actor, at, role=role.value)
     return user
@@ -80,7 +82,7 @@ def edit_user(
 
 @transaction.atomic
 def deactivate(user: User, actor: Actor, at: datetime) -> None:
-    """Take a person's access away, with all their sessions. Their name stays in the journal.
+    """Take a person's access away, with all their sessions and links. Their name stays in the journal.
 
     Raises:
         NotAllowed, Refused: the last administrator must stay.
@@ -92,7 +94,23 @@ def deactivate(user: User, actor: Actor, at: datetime) -> None:
     user.set_unusable_password()
     user.save(update_fields=["is_active", "password"])
     end_sessions(user)
+    SignInLink.objects.filter(user=user, used_at=None).delete()  # reactivated, they need one made since
     write(facts.USER_DEACTIVATED, subject(user), actor, at)
+
+
+@transaction.atomic
+def reactivate(user: User, actor: Actor, at: datetime) -> None:
+    """Give a deactivated person their access back, with the role they had; nothing for one who has access.
+
+    Their password is gone: they sign in first by a link (`make_sign_in_link`). A second factor is still asked for.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.PEOPLE_EDIT)
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        write(facts.USER_REACTIVATED, subject(user), actor, at, role=user.role)
+    user.is_active = True
 
 
 def end_sessions(user: User) -> int:

@@ -198,6 +198,17 @@ def deactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     return _user(row)
 
 
+@router.post("/users/{user_id}/reactivate", auth=needs(Permission.PEOPLE_EDIT), response=UserRow)
+def reactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
+    """Give a deactivated person their access back.
+
+    They have the role they had, and sign in first by a link: `POST /users/{user_id}/sign-in-link`.
+    """
+    row = find(User.objects.all(), "user", pk=user_id)
+    actions.reactivate(row, actor_of(request), now())
+    return _user(row)
+
+
 @router.post("/users/{user_id}/sign-in-link", auth=needs(Permission.PEOPLE_EDIT), response={201: SignInLink})
 def create_sign_in_link(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """Make a link that signs a person in once, within a day.
@@ -206,7 +217,7 @@ def create_sign_in_link(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """
     row = find(User.objects.all(), "user", pk=user_id)
     if not row.is_active:
-        raise Problem(409, f"{row} is deactivated and cannot sign in.")
+        raise Problem(409, f"{row} is deactivated and cannot sign in. Reactivate them first.")
     at = now()
     return {"url": actions.make_sign_in_link(row, actor_of(request), at, LINK_LASTS), "expires_at": at + LINK_LASTS}
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("people/<int:user_id>/sign-out", views.sign_out, name="person_sign_out"),
     path("people/<int:user_id>/second-factor", views.second_factor, name="person_second_factor"),
     path("people/<int:user_id>/deactivate", views.deactivate, name="person_deactivate"),
+    path("people/<int:user_id>/reactivate", views.reactivate, name="person_reactivate"),
     path("teams/", team_views.teams, name="teams"),
     path("teams/new", team_views.create, name="team_new"),
     path("teams/<int:team_id>/", team_views.edit, name="team"),

@@ -41,7 +41,7 @@ MEANINGS = {
     Permission.CONFIG_APPLY: "Plan, apply and export files through the API",
     Permission.SETTINGS_VIEW: "See what this instance runs with",
     Permission.PEOPLE_VIEW: "See people, teams, tokens and permissions",
-    Permission.PEOPLE_EDIT: "Invite and deactivate people, give roles, make tokens",
+    Permission.PEOPLE_EDIT: "Invite, deactivate and reactivate people, give roles, make tokens",
     Permission.SELF_EDIT: "Change the own name, password, second factor and sessions",
 }
 COLUMNS = {
@@ -257,6 +257,18 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
         text = str(error)
         return done(request, f"{text[:1].upper()}{text[1:]}.", _page(user), tone="bad")
     return done(request, f"{user} was deactivated and signed out everywhere.", reverse("people"))
+
+
+@needs(Permission.PEOPLE_EDIT)
+@require_POST
+def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Give a deactivated person their access back."""
+    user = _user(user_id)
+    if user.is_active:
+        return done(request, f"{user} has access already.", _page(user), tone="warn")
+    actions.reactivate(user, actor_of(request), clock.now())
+    text = f"{user} may sign in again. The old password is gone: make a new sign-in link and send it to them."
+    return done(request, text, _page(user))
 
 
 def zones() -> list[str]:

@@ -45,6 +45,7 @@ _PHRASES = (
     "Was added",
     "Was deactivated",
     "Was edited",
+    "Was reactivated",
 )
 
 

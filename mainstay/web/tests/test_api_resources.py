@@ -417,6 +417,18 @@ def test_a_person_is_added_edited_invited_and_deactivated() -> None:
     assert [row["email"] for row in call.get("/users?role=support&q=LEE")["items"]] == ["lee@example.com"]
 
 
+def test_a_reactivated_person_has_their_role_again_and_gets_a_link() -> None:
+    here = desk()
+    call, address = caller(), f"/users/{here.user.pk}"
+    call.post(f"{address}/deactivate")
+    again = call.post(f"{address}/reactivate")
+    assert (again["active"], again["role"]) == (True, "support")
+    assert call.post(f"{address}/reactivate")["active"] is True
+    facts = Entry.objects.filter(subject=f"user:{here.user.pk}").order_by("pk").values_list("kind", flat=True)
+    assert list(facts)[-2:] == ["user.deactivated", "user.reactivated"]
+    assert call.post(f"{address}/sign-in-link", status=201)
+
+
 def test_the_last_administrator_stays() -> None:
     desk()
     call, admin = caller(), User.objects.get(role="admin")

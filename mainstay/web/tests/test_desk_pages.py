@@ -64,6 +64,7 @@ DEEDS: dict[str, Permission] = {
     "/people/{user_id}/sign-out": P.PEOPLE_EDIT,
     "/people/{user_id}/second-factor": P.PEOPLE_EDIT,
     "/people/{user_id}/deactivate": P.PEOPLE_EDIT,
+    "/people/{user_id}/reactivate": P.PEOPLE_EDIT,
     "/teams/new": P.PEOPLE_EDIT,
     "/teams/{team_id}/": P.PEOPLE_EDIT,
     "/teams/{team_id}/delete": P.PEOPLE_EDIT,

@@ -3,7 +3,7 @@
 import argparse
 from datetime import timedelta
 
-from mainstay.foundation.accounts.actions import create_user, deactivate, edit_user, make_sign_in_link
+from mainstay.foundation.accounts.actions import create_user, deactivate, edit_user, make_sign_in_link, reactivate
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -16,7 +16,7 @@ _ROLES = [role.value for role in Role]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `create`, `link`, `list`, `role` and `deactivate`."""
+    """Declare `create`, `link`, `list`, `role`, `deactivate` and `reactivate`."""
     acts = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     create = acts.add_parser("create", help="add a person")
     create.add_argument("email", metavar="EMAIL")
@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     leave = acts.add_parser("deactivate", help="take a person's access away, and sign them out everywhere")
     leave.add_argument("email", metavar="EMAIL")
     example(leave, ["mainstay user deactivate sam@example.org"])
+    back = acts.add_parser("reactivate", help="give a deactivated person their access back; then make them a link")
+    back.add_argument("email", metavar="EMAIL")
+    example(back, ["mainstay user reactivate sam@example.org", "mainstay user link sam@example.org"])
     example(parser, ["mainstay user create sam@example.org --role developer", "mainstay user link sam@example.org"])
 
 
@@ -50,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         case "link":
             user = find(args.email)
             if not user.is_active:
-                raise Refused(f"{user.email} was deactivated and cannot sign in")
+                raise Refused(
+                    f"{user.email} was deactivated and cannot sign in. First: mainstay user reactivate {user.email}"
+                )
             say(make_sign_in_link(user, COMMAND_LINE, at, LINK_LASTS))
         case "list":
             _list(as_json=args.json)
@@ -62,6 +67,10 @@ def run(args: argparse.Namespace) -> int:
             user = find(args.email)
             deactivate(user, COMMAND_LINE, at)
             say(f"{user.email} was deactivated and signed out everywhere.")
+        case "reactivate":
+            user = find(args.email)
+            reactivate(user, COMMAND_LINE, at)
+            say(f"{user.email} has access as {user.role}. To let them in: mainstay user link {user.email}")
     return 0
 
 

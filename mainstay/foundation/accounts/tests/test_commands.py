@@ -127,6 +127,17 @@ def test_a_role_is_changed_and_a_person_deactivated(me: Actor, noon: datetime, c
     assert "was deactivated and cannot sign in" in refused(["user", "link", "sam@example.org"], capsys)
 
 
+def test_a_deactivated_person_is_reactivated_and_let_in(me: Actor, noon: datetime, capsys: Captured) -> None:
+    user = create_user("sam@example.org", Role.SUPPORT, "", me, noon)
+    assert main(["user", "deactivate", "sam@example.org"]) == 0
+    capsys.readouterr()
+    assert "mainstay user reactivate sam@example.org" in refused(["user", "link", "sam@example.org"], capsys)
+    assert main(["user", "reactivate", "sam@example.org"]) == 0
+    assert "sam@example.org has access as support" in capsys.readouterr().out
+    assert main(["user", "link", "sam@example.org"]) == 0
+    assert use_sign_in_link(capsys.readouterr().out.strip().rpartition("/")[2], datetime.now(UTC)) == user
+
+
 def test_the_last_administrator_stays(me: Actor, noon: datetime, capsys: Captured) -> None:
     create_user("ada@example.org", Role.ADMIN, "", me, noon)
     assert "the last administrator must stay" in refused(["user", "role", "ada@example.org", "support"], capsys)
@@ -165,6 +176,7 @@ def test_people_are_listed(me: Actor, noon: datetime, capsys: Captured) -> None:
 
 WITH_HELP = """
     token, token create, token list, token revoke, user, user create, user link, user list, user role, user deactivate,
+    user reactivate,
     journal, journal verify, journal show, journal export, status, doctor
 """
 

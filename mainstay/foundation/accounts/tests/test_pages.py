@@ -99,6 +99,37 @@ def test_a_deactivated_person_is_shown_as_such_and_gets_no_link(client: Client, 
     assert SignInLink.objects.count() == before
 
 
+def test_a_reactivated_person_is_let_in_by_a_new_link_and_by_nothing_older(client: Client, here: Desk) -> None:
+    address = f"/people/{here.user.pk}/"
+    here.user.set_password("an old password of theirs")
+    here.user.save()
+
+    def make_link() -> str:
+        found = re.search(rf"{settings.BASE_URL}(/sign-in/[\w-]+)", client.post(f"{address}link").content.decode())
+        assert found is not None
+        return found[1]
+
+    old = make_link()
+    client.post(f"{address}deactivate")
+    assert f'action="{address}reactivate"' in page(client, address)
+    assert "may sign in again" in client.post(f"{address}reactivate", follow=True).content.decode()
+    assert title(page(client, address)) == "Lee has access as support engineer."
+    assert "was reactivated as support" in Entry.objects.latest("pk").sentence()
+    assert not Client().login(username="lee@example.com", password="an old password of theirs")
+    Client().post(old)
+    assert SignInLink.objects.filter(user=here.user).count() == 0
+    assert Client().post(make_link()).status_code == 302
+    assert SignInLink.objects.get(user=here.user).used_at is not None
+    assert "has access already" in client.post(f"{address}reactivate", follow=True).content.decode()
+    assert Entry.objects.filter(kind="user.reactivated").count() == 1
+
+
+def test_an_invitation_of_a_deactivated_person_says_to_reactivate_them(client: Client, here: Desk) -> None:
+    client.post(f"/people/{here.user.pk}/deactivate")
+    sent = {"email": "Lee@example.com", "name": "", "role": "support", "time_zone": "UTC"}
+    assert "reactivate them instead" in client.post("/people/invite", sent).content.decode()
+
+
 def test_addresses_of_sessions_are_for_administrators_only(here: Desk) -> None:
     browser = Client(REMOTE_ADDR="203.0.113.77")
     browser.force_login(here.user)
