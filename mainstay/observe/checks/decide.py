@@ -127,10 +127,24 @@ def _judge(state: State, thresholds: Thresholds) -> tuple[Health, str]:
     return state.health, ""
 
 
-def overdue(last_at: datetime | None, created_at: datetime, every_s: float, timeout_s: float, now: datetime) -> bool:
-    """Tell whether a result should have come by now: a monitor that stands still must not look like "up"."""
+def overdue(
+    last_at: datetime | None,
+    since: datetime | None,
+    created_at: datetime,
+    every_s: float,
+    timeout_s: float,
+    now: datetime,
+) -> bool:
+    """Tell whether a result should have come by now: a monitor that stands still must not look like "up".
+
+    Args:
+        last_at: when the newest result came.
+        since: of the present health. Later than any result is only what a person did: the check was resumed, or
+            watches something else. Then it counts from there.
+    """
     allowance = timedelta(seconds=every_s * OVERDUE_INTERVALS + timeout_s)
-    return now - (last_at or created_at) > max(allowance, OVERDUE_LEAST)
+    known = last_at or created_at
+    return now - (known if since is None or since < known else since) > max(allowance, OVERDUE_LEAST)
 
 
 @dataclass(frozen=True, slots=True)

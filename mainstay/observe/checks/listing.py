@@ -31,8 +31,8 @@ _TIME_PLACES = (14, 16, 18, 19)
 QUICK = tuple(Instant(name) if name in _TIMES else name for name in COLUMNS)
 LEAN = (
     "id", "name", "application_id", "kind", "severity", "paused", "every_s", "timeout_s", Instant("created_at"),
-    "state__health", Instant("state__first_at"), Instant("state__last_at"), "state__blocked_by__name",
-    "state__blocked_by__application__name",
+    "state__health", Instant("state__since"), Instant("state__first_at"), Instant("state__last_at"),
+    "state__blocked_by__name", "state__blocked_by__application__name",
 )  # fmt: skip
 SORTS = {
     "name": ("application__name", "name"),
@@ -93,7 +93,9 @@ class Row(NamedTuple):
         if open_now:
             cover = covering(open_now, self.application_id, self.matched, now)
         passive = self.kind == "heartbeat"
-        late = not passive and decide.overdue(self.last_at, self.created_at, self.every_s, self.timeout_s, now)
+        late = not passive and decide.overdue(
+            self.last_at, self.since, self.created_at, self.every_s, self.timeout_s, now
+        )
         return decide.shown(
             _HEALTHS[self.health or "unknown"],
             self.message or "",
@@ -113,12 +115,12 @@ def row_of(values: Sequence[Any]) -> Row:
 def lean_row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `LEAN` as a row, with nothing where it does not say."""
     (
-        number, name, application, kind, severity, paused, every_s, timeout_s, created, health, first, last, blocker,
-        blocker_application,
+        number, name, application, kind, severity, paused, every_s, timeout_s, created, health, since, first, last,
+        blocker, blocker_application,
     ) = values  # fmt: skip
     return Row(
         number, name, application, "", None, None, kind, "", severity, {}, paused, "", every_s, timeout_s,
-        read_instant(created), health, None, "", read_instant(first), read_instant(last), None, blocker,
+        read_instant(created), health, read_instant(since), "", read_instant(first), read_instant(last), None, blocker,
         blocker_application,
     )  # fmt: skip
 

@@ -121,7 +121,9 @@ def shown(
 ) -> decide.Shown:
     """Return the status people see of a check; `check.application` and `state.blocked_by` should be loaded."""
     cover = covering(covers, check.application_id, labels, now)
-    late = not check.passive and decide.overdue(state.last_at, check.created_at, check.every_s, check.timeout_s, now)
+    late = not check.passive and decide.overdue(
+        state.last_at, state.since, check.created_at, check.every_s, check.timeout_s, now
+    )
     blocked = state.blocked_by
     return decide.shown(
         decide.Health(state.health),

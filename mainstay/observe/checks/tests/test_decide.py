@@ -157,10 +157,17 @@ def test_a_result_is_overdue_after_two_intervals_and_the_timeout(
     every_s: float, timeout_s: float, late_after_s: float
 ) -> None:
     created, last = NOON - timedelta(days=9), NOON
-    assert not overdue(last, created, every_s, timeout_s, NOON + timedelta(seconds=late_after_s))
-    assert overdue(last, created, every_s, timeout_s, NOON + timedelta(seconds=late_after_s + 1))
-    assert not overdue(None, NOON, every_s, timeout_s, NOON + timedelta(seconds=late_after_s))
-    assert overdue(None, NOON, every_s, timeout_s, NOON + timedelta(seconds=late_after_s + 1))
+    assert not overdue(last, created, created, every_s, timeout_s, NOON + timedelta(seconds=late_after_s))
+    assert overdue(last, created, created, every_s, timeout_s, NOON + timedelta(seconds=late_after_s + 1))
+    assert not overdue(None, None, NOON, every_s, timeout_s, NOON + timedelta(seconds=late_after_s))
+    assert overdue(None, None, NOON, every_s, timeout_s, NOON + timedelta(seconds=late_after_s + 1))
+
+
+def test_what_was_resumed_is_overdue_from_then_on_not_from_its_last_result() -> None:
+    created, last, resumed = NOON - timedelta(days=9), NOON - timedelta(days=2), NOON
+    assert not overdue(last, resumed, created, 60, 10, NOON + timedelta(seconds=130))
+    assert overdue(last, resumed, created, 60, 10, NOON + timedelta(seconds=131))
+    assert overdue(resumed, last, created, 60, 10, NOON + timedelta(seconds=131)), "a result counts when it is newer"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Component, Dependency, Environment
 from mainstay.foundation.journal.models import Entry
-from mainstay.observe.checks import actions, blocking
+from mainstay.observe.checks import actions, blocking, listing
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.standing import all_labels, graph, shown, standing, windows
@@ -142,3 +142,18 @@ def test_what_people_see_follows_the_row_the_windows_and_the_time(late: bool) ->
     assert shown(row, row.state, [], now, all_labels(row)).status is (Status.UNKNOWN if late else Status.UP)
     covering = Window("w", starts_at=NOON, ends_at=NOON + timedelta(hours=1))
     assert shown(row, row.state, [covering], now, all_labels(row)).status is Status.MAINTENANCE
+
+
+def test_a_resumed_check_is_not_overdue_until_a_result_was_due_since(me: Actor) -> None:
+    row = check(every="60s", timeout="10s")
+    see(watch(row), up(row))
+    actions.pause(row, me, after(600), paused=True)
+    actions.pause(row, me, after(90_000), paused=False)
+    row = Check.objects.select_related("application", "state").get()
+    (full,), (lean,) = listing.read(Check.objects.all()), listing.read_lean(Check.objects.all())
+    for seconds, reason in ((90_001, ""), (90_130, ""), (90_131, "overdue")):
+        now = after(seconds)
+        found = shown(row, row.state, [], now, all_labels(row))
+        assert found.status is Status.UNKNOWN
+        assert found.reason.startswith(reason) if reason else found.reason == ""
+        assert full.shown([], now) == lean.shown([], now) == found
