@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
 from django.db.models import Q
 
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import uptime
+from mainstay.observe.checks.cron import newest
 from mainstay.observe.checks.instants import UnixSeconds
 from mainstay.observe.checks.models import CheckState, Downtime, Hour, Maintenance
 from mainstay.observe.checks.uptime import Course, Span, Spans
@@ -135,14 +134,8 @@ def closed_windows(since: datetime, now: datetime) -> list[Closed]:
 @lru_cache(maxsize=256)
 def _occurrences(cron: str, duration_s: float, zone: str, begin: datetime, end: datetime) -> Spans:
     """Return when a recurring window was open between `begin` and `end`; the newest `OCCURRENCES_MOST` of them."""
-    out: list[Span] = []
-    least = begin.timestamp() - duration_s
-    for start in CronSim(cron, end.astimezone(ZoneInfo(zone)), reverse=True):
-        at = start.astimezone(UTC).timestamp()
-        if at < least or len(out) >= OCCURRENCES_MOST:
-            break
-        out.append((at, at + duration_s))
-    return uptime.merged(out)
+    starts = newest(cron, zone, begin - timedelta(seconds=duration_s), end, OCCURRENCES_MOST)
+    return uptime.merged([(start.timestamp(), start.timestamp() + duration_s) for start in starts])
 
 
 def silence(since: datetime, now: datetime) -> Spans:

@@ -5,12 +5,14 @@ with Debian's cron. The library searches on the bare wall clock there, so that f
 with a time that is past already; both searches here go by the instant instead.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 _A_MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
+_STRETCH = timedelta(days=3)  # searched at once, from its beginning on
 
 
 def problem(expression: str, zone: str) -> str:
@@ -30,11 +32,16 @@ def problem(expression: str, zone: str) -> str:
 
 def next_after(expression: str, zone: str, after: datetime) -> datetime | None:
     """Return the first time (UTC) later than `after`, or None when there is none within fifty years."""
+    return next(_following(expression, zone, after), None)
+
+
+def _following(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
+    last = after
     for local in CronSim(expression, after.astimezone(ZoneInfo(zone))):
         found: datetime = local.astimezone(UTC)
-        if found > after:
-            return found
-    return None
+        if found > last:  # two times that a night skips come as one, at the end of the gap
+            yield found
+            last = found
 
 
 def last_until(expression: str, zone: str, until: datetime) -> datetime | None:
@@ -46,3 +53,23 @@ def last_until(expression: str, zone: str, until: datetime) -> datetime | None:
     while (later := next_after(expression, zone, found)) is not None and later <= until:
         found = later
     return found
+
+
+def newest(expression: str, zone: str, since: datetime, until: datetime, most: int) -> list[datetime]:
+    """Return the times (UTC) from `since` to `until`, both included, oldest first; of more than `most` the newest.
+
+    Found forwards, stretch by stretch from the end, so that they are the times that `next_after` gives and a rare one
+    costs as little as a frequent one.
+    """
+    found: list[datetime] = []
+    before, end = since - timedelta(microseconds=1), until
+    while end > before and len(found) < most:
+        begin = max(before, end - _STRETCH)
+        part = []
+        for at in _following(expression, zone, begin):
+            if at > end:
+                break
+            part.append(at)
+        found = part + found
+        end = begin
+    return found[-most:]

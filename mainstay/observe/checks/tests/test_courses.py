@@ -8,11 +8,11 @@ import pytest
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.observe.checks import listing, uptime
 from mainstay.observe.checks.actions import announce, cancel, pause
-from mainstay.observe.checks.courses import courses
+from mainstay.observe.checks.courses import closed_windows, courses
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance
 from mainstay.observe.checks.tests.parts import NOON, check, down, see, up, watch
 from mainstay.observe.checks.uptime import Share
-from mainstay.observe.checks.windows import Window
+from mainstay.observe.checks.windows import Window, open_until
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -107,6 +107,33 @@ def test_maintenance_that_recurs_is_left_out_each_time() -> None:
     window = Window("backup", cron="0 * * * *", duration=timedelta(minutes=15), zone="Europe/Berlin")
     announce(window, COMMAND_LINE, NOON - DAY)
     assert share(one).known_s == 7.5
+
+
+NIGHTS = [
+    # 02:30 in Berlin: skipped on 29 March (it opens at 03:00), there twice on 25 October (it opens at the first).
+    ("30 2 * * *", "2026-03-28T12:00+00:00", 2, ["29 01:00", "30 00:30"]),
+    ("30 2 * * *", "2026-10-24T12:00+00:00", 2, ["25 00:30", "26 01:30"]),
+    ("15,45 2 * * *", "2026-03-28T12:00+00:00", 1, ["29 01:00"]),
+    ("30 2 * * *", "2026-10-24T12:00+00:00", 13.4 / 24, ["25 00:30"]),  # looked at within the hour that comes twice
+]
+
+
+@pytest.mark.parametrize(("cron", "since", "days", "starts"), NIGHTS)
+def test_a_recurring_window_is_left_out_when_it_was_open_on_nights_when_clocks_change(
+    cron: str, since: str, days: float, starts: list[str]
+) -> None:
+    begin = datetime.fromisoformat(since)
+    now = begin + days * DAY
+    window = Window("backup", cron=cron, duration=timedelta(minutes=20), zone="Europe/Berlin")
+    announce(window, COMMAND_LINE, begin)
+    (found,) = closed_windows(begin, now)
+    expected = [datetime.fromisoformat(f"{since[:8]}{start}+00:00") for start in starts]
+    assert found.spans == tuple((at.timestamp(), at.timestamp() + 1_200) for at in expected)
+    minute = begin
+    while minute < now:
+        paging = any(start <= minute.timestamp() < end for start, end in found.spans)
+        assert (open_until(window, minute) is not None) == paging, minute
+        minute += timedelta(minutes=5)
 
 
 def test_a_window_without_a_check_that_it_names_changes_nothing() -> None:

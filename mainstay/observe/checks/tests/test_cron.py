@@ -68,6 +68,62 @@ def test_the_last_time_is_found_from_every_minute_until_the_next(
     assert cron.last_until(expression, zone, begin - timedelta(microseconds=1)) != begin
 
 
+def forwards(expression: str, zone: str, since: datetime, until: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    at = cron.next_after(expression, zone, since - timedelta(microseconds=1))
+    while at is not None and at <= until:
+        found.append(at)
+        at = cron.next_after(expression, zone, at)
+    return found
+
+
+def backwards(expression: str, zone: str, since: datetime, until: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    at = cron.last_until(expression, zone, until)
+    while at is not None and at >= since:
+        found.append(at)
+        at = cron.last_until(expression, zone, at - timedelta(microseconds=1))
+    return found[::-1]
+
+
+# Expression, zone, from, to → all times between, UTC.
+NIGHTS = [
+    # 02:30 does not exist and comes at 03:00; 02:15 and 02:45 come together with it.
+    ("30 2 * * *", BERLIN, "2026-03-28 00:00", "2026-03-30 12:00", ["28 01:30", "29 01:00", "30 00:30"]),
+    ("15,45 2 * * *", BERLIN, "2026-03-29 00:00", "2026-03-30 01:00", ["29 01:00", "30 00:15", "30 00:45"]),
+    ("0 2,3 * * *", BERLIN, "2026-03-29 00:00", "2026-03-30 01:00", ["29 01:00", "30 00:00", "30 01:00"]),
+    # 02:30 comes twice, at 00:30 and 01:30 UTC, and counts once; wherever in those two hours one stands.
+    ("30 2 * * *", BERLIN, "2026-10-24 00:00", "2026-10-26 12:00", ["24 00:30", "25 00:30", "26 01:30"]),
+    ("30 2 * * *", BERLIN, "2026-10-25 00:00", "2026-10-25 01:10", ["25 00:30"]),
+    ("30 2 * * *", BERLIN, "2026-10-25 00:31", "2026-10-25 01:50", []),
+    ("0,50 2 * * *", BERLIN, "2026-10-25 00:00", "2026-10-25 01:20", ["25 00:00", "25 00:50"]),
+    # Every hour goes by the instant: 23 and 25 of them.
+    ("0 * * * *", BERLIN, "2026-03-29 00:00", "2026-03-29 02:00", ["29 00:00", "29 01:00", "29 02:00"]),
+    ("0 * * * *", BERLIN, "2026-10-25 00:00", "2026-10-25 02:00", ["25 00:00", "25 01:00", "25 02:00"]),
+    ("30 2 * * *", NEW_YORK, "2026-03-07 12:00", "2026-03-09 12:00", ["08 07:00", "09 06:30"]),
+    ("30 1 * * *", NEW_YORK, "2026-11-01 00:00", "2026-11-01 06:20", ["01 05:30"]),
+    ("45 1 * * *", LORD_HOWE, "2026-04-04 12:00", "2026-04-04 15:10", ["04 14:45"]),
+    ("15 2 * * *", LORD_HOWE, "2026-10-03 10:00", "2026-10-04 20:00", ["03 15:30", "04 15:15"]),
+]
+
+
+@pytest.mark.parametrize(("expression", "zone", "since", "until", "times"), NIGHTS)
+def test_on_nights_when_clocks_change_all_searches_agree(
+    expression: str, zone: str, since: str, until: str, times: list[str]
+) -> None:
+    begin, end = utc(since), utc(until)
+    expected = [utc(f"{since[:8]}{time}") for time in times]
+    assert cron.newest(expression, zone, begin, end, 100) == expected
+    assert forwards(expression, zone, begin, end) == expected
+    assert backwards(expression, zone, begin, end) == expected
+
+
+def test_of_too_many_times_the_newest_are_found() -> None:
+    end = utc("2026-03-30 00:00")
+    found = cron.newest("*/10 * * * *", "UTC", utc("2026-01-01 00:00"), end, 1_000)
+    assert (len(found), found[-1], found[0]) == (1_000, end, end - timedelta(minutes=9_990))
+
+
 zones = st.sampled_from([BERLIN, NEW_YORK, LORD_HOWE, "UTC", "Asia/Kathmandu"])
 minutes = st.integers(0, 2 * 365 * 24 * 60).map(lambda count: utc("2026-01-01") + timedelta(minutes=count))
 fixed = st.builds("{} {} * * *".format, st.integers(0, 59), st.integers(0, 23))
@@ -94,6 +150,20 @@ def test_last_and_next_agree(expression: str, zone: str, moment: datetime) -> No
     assert following is not None
     assert last <= moment < following
     assert cron.next_after(expression, zone, last) == following
+
+
+nights = st.sampled_from(["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-04-05", "2026-10-04"])
+frequent = st.sampled_from(["*/20 * * * *", "10 * * * *", "5,35 1-3 * * *", "*/30 2 * * *", "0 */2 * * *", "0 2 * * 0"])
+
+
+@settings(deadline=None)
+@given(fixed | frequent, zones, nights, st.integers(-1_440, 1_440), st.integers(0, 4_320))
+def test_the_times_of_a_stretch_are_those_found_one_by_one(
+    expression: str, zone: str, night: str, begin: int, length: int
+) -> None:
+    since = utc(night) + timedelta(minutes=begin)
+    until = since + timedelta(minutes=length)
+    assert cron.newest(expression, zone, since, until, 1_000) == forwards(expression, zone, since, until)
 
 
 @pytest.mark.parametrize(
