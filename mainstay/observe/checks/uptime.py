@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 Span = tuple[float, float]
 Spans = tuple[Span, ...]
+_FEW = 20  # downtimes: so many are looked for day by day, more are gone through once
 
 
 def merged(spans: Iterable[Span]) -> Spans:
@@ -150,8 +151,12 @@ def fraction(of: Course, start: float, end: float) -> float | None:
 
 def _seconds_within(spans: Spans, start: float, end: float) -> float:
     total = 0.0
-    for begin, stop in spans:
-        if stop > start and begin < end:
+    first = max(bisect_right(spans, (start,)) - 1, 0)  # the one before may reach into it
+    for place in range(first, len(spans)):
+        begin, stop = spans[place]
+        if begin >= end:
+            break
+        if stop > start:
             total += (stop if stop < end else end) - (begin if begin > start else start)
     return total
 
@@ -204,7 +209,11 @@ def uptimes(of: Course, days: Calendar) -> tuple[float | None, ...]:
     begin, end = of.known[0]
     first = max(bisect_right(edges, begin) - 1, 0)
     found: list[float | None] = [None] * first + [1.0] * (len(days.days) - first)
-    if of.down:
+    if len(of.down) > _FEW:
+        for i, gone in enumerate(seconds_between(of.down, edges)):
+            if gone:
+                found[i] = max(0.0, 1 - gone / (min(end, edges[i + 1]) - max(begin, edges[i])))
+    elif of.down:
         for i in {i for span in of.down for i in _days_of(span, edges)}:
             gone = _seconds_within(of.down, edges[i], edges[i + 1])
             found[i] = max(0.0, 1 - gone / (min(end, edges[i + 1]) - max(begin, edges[i])))
