@@ -1,0 +1,246 @@
+"""Answers of the Prometheus HTTP API, by path. https://prometheus.io/docs/prometheus/latest/querying/api/
+
+What is asked of samples is answered here. `/rules` and `/alerts` are asked of the records, `/targets` of the scraper:
+whoever owns those answers them.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import orjson
+
+from mainstay import __version__
+from mainstay.observe.metrics.promql import (
+    Limits,
+    QueryError,
+    QueryTooExpensive,
+    Result,
+    Source,
+    evaluate,
+    evaluate_range,
+    parse,
+)
+from mainstay.observe.metrics.promql.series import NAME, Matcher, Series
+from mainstay.observe.metrics.serve.asked import (
+    EARLIEST_MS,
+    LATEST_MS,
+    BadRequest,
+    Parameters,
+    duration_ms,
+    limit,
+    one,
+    selectors,
+    span,
+    time_ms,
+)
+from mainstay.observe.metrics.serve.text import of_float
+
+log = logging.getLogger("mainstay.metrics")
+PREFIX = "/api/v1/"
+TIMEOUT_S = 30.0
+_LABEL_VALUES = re.compile(r"^label/([a-zA-Z_][a-zA-Z0-9_]*)/values$")
+
+
+class Store(Source, Protocol):
+    """What is asked of a store beyond samples."""
+
+    def series(self, matchers: "tuple[Matcher, ...]", after_ms: int, until_ms: int) -> Series:
+        """Return the series that match and have samples in that time."""
+        ...
+
+    def metadata(self) -> Mapping[str, Mapping[str, str]]:
+        """Return, by metric, `type`, `help` and `unit`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and JSON."""
+
+    status: int
+    body: bytes
+
+
+class Overdue(RuntimeError):
+    """A query took longer than it may."""
+
+
+class Prometheus:
+    """Answers requests from a store.
+
+    Args:
+        store: where the samples are.
+        now_ms: the clock, unix milliseconds.
+        seconds: a clock that only runs forward, for deadlines.
+        extra: further paths below `/api/v1/` and what gives their `data`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        now_ms: Callable[[], int],
+        seconds: Callable[[], float],
+        extra: Mapping[str, Callable[[], Any]] | None = None,
+    ) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._seconds = seconds
+        self._extra = dict(extra or {})
+        self._paths: dict[str, Callable[[Parameters], Any]] = {
+            "query": self._query,
+            "query_range": self._query_range,
+            "series": self._series,
+            "labels": self._labels,
+            "metadata": self._metadata,
+            "format_query": self._format,
+            "query_exemplars": lambda _asked: [],
+            "status/buildinfo": lambda _asked: _buildinfo(),
+        }
+
+    def answer(self, path: str, parameters: Parameters) -> Answer:
+        """Answer a request for `path`, which begins with `/api/v1/`. Never raises for what was asked."""
+        name = path.removeprefix(PREFIX)
+        values = _LABEL_VALUES.match(name)
+        try:
+            if values is not None:
+                return _success(self._label_values(values[1], parameters))
+            if name in self._extra:
+                return _success(self._extra[name]())
+            if name not in self._paths:
+                return failure(404, "not_found", f"there is nothing at {path}")
+            found = self._paths[name](parameters)
+        except BadRequest as error:
+            return failure(400, "bad_data", str(error))
+        except QueryTooExpensive as error:
+            return failure(422, "execution", str(error))
+        except QueryError as error:
+            return failure(422 if error.execution else 400, "execution" if error.execution else "bad_data", str(error))
+        except Overdue as error:
+            return failure(503, "timeout", str(error))
+        except MemoryError:
+            return failure(422, "execution", "the answer does not fit into memory; ask for less")
+        except Exception:
+            log.exception("a defect of ours met %s", path)
+            return failure(500, "internal", "this is a defect of Mainstay; its log has the details")
+        return found if isinstance(found, Answer) else _success(found)
+
+    # --- samples -------------------------------------------------------------------------------------------------
+
+    def _limits(self, asked: Parameters) -> Limits:
+        timeout_s = min(duration_ms(asked, "timeout", f"{TIMEOUT_S}") / 1000, TIMEOUT_S)
+        until = self._seconds() + timeout_s
+
+        def deadline() -> None:
+            if self._seconds() > until:
+                raise Overdue(f"the query took longer than {timeout_s:g} s; ask for less")
+
+        lookback = asked.get("lookback_delta")
+        if lookback:
+            return Limits(deadline=deadline, lookback_ms=duration_ms(asked, "lookback_delta"))
+        return Limits(deadline=deadline)
+
+    def _query(self, asked: Parameters) -> Answer:
+        expression = parse(one(asked, "query"))
+        at_ms = time_ms(asked, "time", self._now_ms())
+        return _of_result(evaluate(expression, self._store, at_ms, limits=self._limits(asked)), limit(asked))
+
+    def _query_range(self, asked: Parameters) -> Answer:
+        expression = parse(one(asked, "query"))
+        steps = span(asked)
+        result = evaluate_range(
+            expression, self._store, steps.start_ms, steps.end_ms, steps.step_ms, limits=self._limits(asked)
+        )
+        return _of_result(result, limit(asked))
+
+    @staticmethod
+    def _format(asked: Parameters) -> str:
+        return parse(one(asked, "query")).pretty
+
+    # --- series and labels ---------------------------------------------------------------------------------------
+
+    def _found(self, asked: Parameters, *, needed: bool) -> Iterator[Series]:
+        after_ms, until_ms = time_ms(asked, "start", EARLIEST_MS), time_ms(asked, "end", LATEST_MS)
+        for matchers in selectors(asked, needed=needed) or [()]:
+            yield self._store.series(matchers, after_ms - 1, until_ms)
+
+    def _series(self, asked: Parameters) -> list[dict[str, str]]:
+        most = limit(asked)
+        unique: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+        for found in self._found(asked, needed=True):
+            for labels in found.all_labels():
+                unique.setdefault(tuple(labels.items()), labels)
+                if len(unique) >= most:
+                    return list(unique.values())
+        return [unique[key] for key in sorted(unique)]
+
+    def _labels(self, asked: Parameters) -> list[str]:
+        names: set[str] = set()
+        for found in self._found(asked, needed=False):
+            names |= {name for name in found.names if found.column(name).any()}
+        return list(islice(sorted(names), limit(asked)))
+
+    def _label_values(self, name: str, asked: Parameters) -> list[str]:
+        codes: set[int] = set()
+        for found in self._found(asked, needed=False):
+            codes |= set(found.column(name).tolist())
+        texts = self._store.symbols.texts
+        return list(islice(sorted(texts[code] for code in codes if code), limit(asked)))
+
+    def _metadata(self, asked: Parameters) -> dict[str, list[dict[str, str]]]:
+        metric = one(asked, "metric", "")
+        known = self._store.metadata()
+        wanted = {metric: known[metric]} if metric in known else {} if metric else known
+        return {name: [dict(of)] for name, of in islice(wanted.items(), limit(asked))}
+
+
+def _buildinfo() -> dict[str, str]:
+    # Grafana reads the version to know what it may ask; it is that of the API, whose answers are those of 2.x and 3.x.
+    return {
+        "version": "2.55.0",
+        "revision": f"mainstay-{__version__}",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+        "application": "Mainstay",
+    }
+
+
+def _success(data: Any) -> Answer:
+    return Answer(200, orjson.dumps({"status": "success", "data": data}))
+
+
+def failure(status: int, kind: str, message: str) -> Answer:
+    """Return an error as the API has it."""
+    return Answer(status, orjson.dumps({"status": "error", "errorType": kind, "error": message}))
+
+
+def _of_result(result: Result, most: int) -> Answer:
+    data: dict[str, Any] = {"resultType": result.kind}
+    if result.kind == "string":
+        data["result"] = [result.times[0] / 1000, result.text]
+    elif result.kind == "scalar":
+        data["result"] = [int(result.times[0]) / 1000, of_float(float(result.values[0, 0]))]
+    elif result.kind == "vector":
+        data["result"] = [
+            {"metric": labels, "value": [points[0][0] / 1000, of_float(points[0][1])]}
+            for labels, points in islice(result, most)
+        ]
+    else:
+        data["result"] = [
+            {"metric": labels, "values": [[at_ms / 1000, of_float(value)] for at_ms, value in points]}
+            for labels, points in islice(result, most)
+        ]
+    document: dict[str, Any] = {"status": "success", "data": data}
+    if result.warnings:
+        document["warnings"] = list(result.warnings)
+    if result.infos:
+        document["infos"] = list(result.infos)
+    return Answer(200, orjson.dumps(document))
+
+
+__all__ = ["NAME", "Answer", "Prometheus", "Store", "failure"]

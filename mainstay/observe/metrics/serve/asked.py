@@ -1,0 +1,136 @@
+"""What a request to the Prometheus HTTP API asks for: times, durations and selectors read from its parameters.
+
+https://prometheus.io/docs/prometheus/latest/querying/api/
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mainstay.observe.metrics.promql import QueryError, parse
+from mainstay.observe.metrics.promql.series import Matcher
+from mainstay.observe.metrics.promql.units import milliseconds
+
+Parameters = Mapping[str, Sequence[str]]
+LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9999 and 1, as datetime has them
+STEPS_MOST = 11_000
+LIMIT_MOST = 1_000_000_000
+
+
+class BadRequest(ValueError):
+    """A parameter is missing or cannot be read; the message names it and says how to mend it."""
+
+
+def one(parameters: Parameters, name: str, default: str | None = None) -> str:
+    """Return a parameter that may be given once.
+
+    Raises:
+        BadRequest: it is missing and has no default.
+    """
+    values = parameters.get(name, ())
+    if values and values[0] != "":
+        return values[0]
+    if default is None:
+        raise BadRequest(f"the parameter {name} is missing")
+    return default
+
+
+def time_ms(parameters: Parameters, name: str, default_ms: int | None = None) -> int:
+    """Return a time: unix seconds with decimals, or RFC 3339.
+
+    Raises:
+        BadRequest.
+    """
+    text = one(parameters, name, "" if default_ms is not None else None)
+    if not text and default_ms is not None:
+        return default_ms
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            at = None
+        if at is None or at.tzinfo is None:
+            detail = f"{text[:60]!r} is no time: give unix seconds or RFC 3339 with a zone"
+            raise BadRequest(f"invalid parameter {name}: {detail}") from None
+        seconds = at.timestamp()
+    if not math.isfinite(seconds):
+        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no time")
+    return min(max(round(seconds * 1000), EARLIEST_MS), LATEST_MS)
+
+
+def duration_ms(parameters: Parameters, name: str, default: str | None = None) -> int:
+    """Return a duration: seconds with decimals, or as PromQL writes it (`1m30s`); more than nothing.
+
+    Raises:
+        BadRequest.
+    """
+    text = one(parameters, name, default)
+    try:
+        found = round(float(text) * 1000)
+    except (ValueError, OverflowError):
+        try:
+            found = milliseconds(text)
+        except ValueError:
+            raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no duration; write 15s or 15") from None
+    if found <= 0:
+        raise BadRequest(f"invalid parameter {name}: it must be more than 0, it is {text[:60]}")
+    return found
+
+
+def limit(parameters: Parameters) -> int:
+    """Return how many results are wanted at most; 0 or nothing means all.
+
+    Raises:
+        BadRequest.
+    """
+    text = one(parameters, "limit", "0")
+    if not (text.isascii() and text.isdecimal()):
+        raise BadRequest(f"invalid parameter limit: {text[:60]!r} is no whole number from 0")
+    return min(int(text), LIMIT_MOST) or LIMIT_MOST
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when until when, both included; every `step_ms`."""
+
+    start_ms: int
+    end_ms: int
+    step_ms: int
+
+
+def span(parameters: Parameters) -> Span:
+    """Return the steps of a range query.
+
+    Raises:
+        BadRequest.
+    """
+    start_ms, end_ms, step_ms = time_ms(parameters, "start"), time_ms(parameters, "end"), duration_ms(parameters, "step")
+    if end_ms < start_ms:
+        raise BadRequest("invalid parameter end: it must not lie before start")
+    if (end_ms - start_ms) // step_ms >= STEPS_MOST:
+        detail = f"more than {STEPS_MOST:,} points a series; ask for a longer step or a shorter span"
+        raise BadRequest(f"invalid parameter step: {detail}")
+    return Span(start_ms, end_ms, step_ms)
+
+
+def selectors(parameters: Parameters, *, needed: bool) -> list[tuple[Matcher, ...]]:
+    """Return the series selectors of `match[]`.
+
+    Raises:
+        BadRequest: none is given though `needed`, or one is not a selector.
+    """
+    found = []
+    for text in parameters.get("match[]", ()):
+        try:
+            matchers = parse(text).selector
+        except QueryError as error:
+            raise BadRequest(f"invalid parameter match[]: {error}") from None
+        if matchers is None:
+            raise BadRequest(f'invalid parameter match[]: {text[:100]!r} is no selector; write up{{job="shop"}}')
+        found.append(matchers)
+    if needed and not found:
+        raise BadRequest("no match[] parameter provided")
+    return found
