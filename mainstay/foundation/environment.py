@@ -5,6 +5,7 @@ silently ignored is found at 3 a.m.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,16 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DATABASE_URL", "", "postgresql://… or sqlite:///PATH. Empty: SQLite in HOME.", secret=True),
     Variable("METRICS_URL", "", "Prometheus-compatible server for metrics. Empty: the embedded store.", secret=True),
     Variable(
+        "MAINSTAY_METRICS_HEADERS",
+        "",
+        "Headers for METRICS_URL, separated by semicolons: X-Scope-OrgID: shop; Authorization: Bearer ….",
+        secret=True,
+    ),
+    Variable("MAINSTAY_METRICS_TIMEOUT", "30s", "How long a query to METRICS_URL may take."),
+    Variable("MAINSTAY_METRICS_KEPT", "15d", "How long single samples of metrics are kept; rollups stay longer."),
+    Variable("MAINSTAY_METRICS_SERIES_MOST", "500000", "How many series the embedded store takes at most."),
+    Variable("MAINSTAY_METRICS_DISK_MOST", "10GiB", "How much disk the embedded store uses; the oldest goes first."),
+    Variable(
         "SMTP_URL",
         "",
         "smtp://USER:PASSWORD@HOST:PORT for sign-in mail and as default of e-mail channels.",
@@ -62,6 +73,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
 )
 _NAMES = {variable.name for variable in VARIABLES}
+_SIZES = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -88,6 +101,11 @@ class Environment:
     webauthn: bool
     database_url: str = field(repr=False)
     metrics_url: str = field(repr=False)
+    metrics_headers: tuple[tuple[str, str], ...] = field(repr=False)
+    metrics_timeout_s: float
+    metrics_kept_s: float
+    metrics_series_most: int
+    metrics_disk_most_bytes: int
     smtp_url: str = field(repr=False)
 
     @property
@@ -133,14 +151,37 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
                 problems.append(f"{name}: must begin with {' or '.join(s + '://' for s in schemes)}.")
         return value
 
+    def duration_s(name: str, example: str) -> float:
+        value = text[name]
+        if value[-1:] in _DURATION_UNITS_S and value[:-1].isdecimal() and int(value[:-1]):
+            return float(int(value[:-1]) * _DURATION_UNITS_S[value[-1]])
+        problems.append(f"{name}: {value!r} is not a duration such as {example}.")
+        return 0.0
+
+    def number_of(name: str, units: Mapping[str, int], example: str) -> int:
+        digits = text[name].rstrip("BGKMTi")
+        unit = text[name][len(digits) :]
+        if digits.isdecimal() and int(digits) and unit in units:
+            return int(digits) * units[unit]
+        problems.append(f"{name}: {text[name]!r} is not a number such as {example}.")
+        return 0
+
+    def headers(name: str) -> tuple[tuple[str, str], ...]:
+        found = []
+        for place, line in enumerate(text[name].split(";") if text[name] else (), 1):
+            header, colon, value = line.partition(":")
+            if not (colon and _HEADER.fullmatch(header.strip()) and value.strip().isprintable()):
+                problems.append(f"{name}: its header {place} is not of the form Name: value.")  # it may hold a secret
+            found.append((header.strip(), value.strip()))
+        return tuple(found)
+
+    def targets(name: str) -> tuple[str, ...]:
+        found = tuple(word.strip() for word in text[name].split(",") if word.strip())
+        problems.extend(f"{name}: {wrong}" for entry in found if (wrong := _wrong_target(entry)))
+        return found
+
     if text["MAINSTAY_TARGETS"] not in {"private-allowed", "public-only"}:
         problems.append(f"MAINSTAY_TARGETS: {text['MAINSTAY_TARGETS']!r} is neither private-allowed nor public-only.")
-    kept = text["MAINSTAY_RESULTS_KEPT"]
-    kept_s = 0.0
-    if kept[-1:] in _DURATION_UNITS_S and kept[:-1].isdecimal() and int(kept[:-1]):
-        kept_s = float(int(kept[:-1]) * _DURATION_UNITS_S[kept[-1]])
-    else:
-        problems.append(f"MAINSTAY_RESULTS_KEPT: {kept!r} is not a duration such as 48h or 7d.")
     host, number, monitor_port = text["MAINSTAY_HOST"], port("MAINSTAY_PORT"), port("MAINSTAY_MONITOR_PORT")
     if number and number == monitor_port:
         problems.append("MAINSTAY_MONITOR_PORT: the same as MAINSTAY_PORT. Give each process its own.")
@@ -156,16 +197,21 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         secret_key_file=Path(text["MAINSTAY_SECRET_KEY_FILE"] or home / "keys" / "secret.key"),
         admin_email=text["MAINSTAY_ADMIN_EMAIL"],
         targets=text["MAINSTAY_TARGETS"],
-        targets_allow=_words(text["MAINSTAY_TARGETS_ALLOW"]),
-        targets_deny=_words(text["MAINSTAY_TARGETS_DENY"]),
+        targets_allow=targets("MAINSTAY_TARGETS_ALLOW"),
+        targets_deny=targets("MAINSTAY_TARGETS_DENY"),
         commands_allowed=switch("MAINSTAY_COMMANDS"),
-        results_kept_s=kept_s,
+        results_kept_s=duration_s("MAINSTAY_RESULTS_KEPT", "48h or 7d"),
         oidc_url=url("MAINSTAY_OIDC_URL", ("http", "https")),
         oidc_client_id=text["MAINSTAY_OIDC_CLIENT_ID"],
         oidc_client_secret=text["MAINSTAY_OIDC_CLIENT_SECRET"],
         webauthn=switch("MAINSTAY_WEBAUTHN"),
         database_url=url("DATABASE_URL", ("postgresql", "postgres", "sqlite")),
         metrics_url=url("METRICS_URL", ("http", "https")),
+        metrics_headers=headers("MAINSTAY_METRICS_HEADERS"),
+        metrics_timeout_s=duration_s("MAINSTAY_METRICS_TIMEOUT", "30s or 2m"),
+        metrics_kept_s=duration_s("MAINSTAY_METRICS_KEPT", "15d"),
+        metrics_series_most=number_of("MAINSTAY_METRICS_SERIES_MOST", {"": 1}, "500000"),
+        metrics_disk_most_bytes=number_of("MAINSTAY_METRICS_DISK_MOST", _SIZES, "10GiB"),
         smtp_url=url("SMTP_URL", ("smtp", "smtps")),
     )
     if problems:
@@ -173,8 +219,22 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     return environment
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+def _wrong_target(entry: str) -> str:
+    """Return why `entry` is neither a network, an address nor a host name, as a sentence; empty when it is one.
+
+    Stricter than the policy that it is for (`observe/checks/probe/policy.py`): what only looks like an address would
+    there pass for a name, and silently allow or refuse nothing.
+    """
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        pass
+    else:
+        return ""
+    labels = entry.removesuffix(".").split(".")
+    if re.fullmatch(r"[\w*?.-]+", entry) and all(labels) and not re.fullmatch(r"\d+|0[xX][\da-fA-F]*", labels[-1]):
+        return ""
+    return f"{entry!r} is neither a network such as 10.0.0.0/8, an address, nor a host such as db.example or *.example."
 
 
 def _nearest(name: str) -> str:
