@@ -4,6 +4,7 @@ An unknown `MAINSTAY_*` variable or a bad value is an error that names the varia
 silently ignored is found at 3 a.m.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -232,7 +233,8 @@ def _wrong_target(entry: str) -> str:
     else:
         return ""
     labels = entry.removesuffix(".").split(".")
-    if re.fullmatch(r"[\w*?.-]+", entry) and all(labels) and not re.fullmatch(r"\d+|0[xX][\da-fA-F]*", labels[-1]):
+    like_an_address = re.fullmatch(r"[\d.*?]*\d[\d.*?]*", entry) or re.fullmatch(r"\d+|0[xX][\da-fA-F]*", labels[-1])
+    if re.fullmatch(r"[\w*?.-]+", entry) and all(labels) and not like_an_address:
         return ""
     return f"{entry!r} is neither a network such as 10.0.0.0/8, an address, nor a host such as db.example or *.example."
 

@@ -79,6 +79,37 @@ def test_lists_are_split_at_commas() -> None:
     assert read({"MAINSTAY_TARGETS_ALLOW": " 10.0.0.0/8, db.example ,"}).targets_allow == ("10.0.0.0/8", "db.example")
 
 
+@pytest.mark.parametrize("name", ["MAINSTAY_TARGETS_ALLOW", "MAINSTAY_TARGETS_DENY"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "10.0.0.0/33", "10.0.0.300", "10.0.0.1-10.0.0.9", "10.0.0/8", "10.*", "192.168.*.*", "0x7f000001", "[::1]",
+        "fe80::/129", "::1/x", "http://db.example", "db.example:5432", "db example", "a..b", ".", "db.example/24",
+        "10.0.0.1;10.0.0.2", "a$b",
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_neither_network_nor_host_is_an_error_at_start(name: str, entry: str) -> None:
+    with pytest.raises(BadEnvironment) as error:
+        read({name: f"10.0.0.0/8, {entry}"})
+    assert str(error.value).startswith(f"{name}: {entry!r} is neither a network such as 10.0.0.0/8")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_networks_addresses_and_names_are_targets() -> None:
+    given = (
+        "10.0.0.0/8",
+        "10.1.2.3/8",
+        "192.0.2.7",
+        "fd00::/8",
+        "::1",
+        "db",
+        "*.example",
+        "db-?.example.",
+        "bücher.de",
+    )
+    assert read({"MAINSTAY_TARGETS_DENY": ",".join(given)}).targets_deny == given
+
+
 def test_no_secret_shows_in_a_representation() -> None:
     secrets = {
         variable.name: f"smtp://u:s3cret-{number}@h" for number, variable in enumerate(VARIABLES) if variable.secret
