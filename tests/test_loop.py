@@ -6,35 +6,11 @@ from typing import Any
 
 import pytest
 
+from mainstay.config.reference import CONTRACT
 from tests.parts import Receiver, Target
 from tests.program import Program, until
 
 pytestmark = pytest.mark.slow
-
-# The minimal file of the contract, but for the ports.
-FILE = """\
-applications:
-  - name: shop
-    tier: critical
-    environments:
-      - {name: production, url: "http://127.0.0.1:9001"}
-    checks:
-      - name: storefront
-        environment: production
-        http: {url: "http://127.0.0.1:9001/", expect: {status: 200, max_latency: 800ms, body_contains: "fine"}}
-        every: 5s
-        fail_after: 2
-        recover_after: 2
-        severity: critical
-      - name: nightly-import
-        heartbeat: {cron: "0 3 * * *", timezone: Europe/Berlin, grace: 30m}
-channels:
-  - name: ops
-    webhook: {url: "http://127.0.0.1:9999/hook"}
-routes:
-  - match: {severity: critical}
-    notify: [ops]
-"""
 
 
 @pytest.fixture
@@ -98,7 +74,8 @@ def follow(program: Program, target: Target, receiver: Receiver) -> None:
 def test_the_loop_by_the_file_of_the_contract(program: Program, parts: tuple[Target, Receiver], tmp_path: Path) -> None:
     target, receiver = parts
     file = tmp_path / "shop.yaml"
-    file.write_text(FILE.replace("9001", str(target.port)).replace("9999", str(receiver.port)))
+    text = CONTRACT.replace("9001", str(target.port)).replace("9999", str(receiver.port))
+    file.write_text(text.replace("Shop", "fine"))  # what the target says
     assert "storefront" in program.command("plan", str(file))
     program.command("apply", str(file))
     follow(program, target, receiver)

@@ -22,7 +22,7 @@ from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.spec import ChannelSpec
 
 SPAN = "span of time"
-EXAMPLE = """\
+CONTRACT = """\
 applications:
   - name: shop
     tier: critical
@@ -45,6 +45,7 @@ routes:
   - match: {severity: critical}
     notify: [ops]
 """
+"""The small file that stays valid: the reference shows it, the tests apply it, the whole program runs by it."""
 
 _INTRODUCTION = f"""\
 # The configuration file
@@ -64,7 +65,7 @@ valid: then every mistake is told as `FILE:LINE:COLUMN: path: what is wrong; how
 A complete, small file:
 
 ```yaml
-{EXAMPLE}```
+{CONTRACT}```
 
 ## How it is read
 

@@ -9,6 +9,7 @@ from django.db import connection
 
 from mainstay.config.apply import Outcome, apply_text, plan_text
 from mainstay.config.plan import Verb
+from mainstay.config.reference import CONTRACT
 from mainstay.foundation.accounts.actions import create_user
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.models import Team
@@ -30,29 +31,6 @@ from mainstay.respond.delivery.spec import ChannelSpec
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[3]
 
-CONTRACT = """\
-applications:
-  - name: shop
-    tier: critical
-    environments:
-      - {name: production, url: "http://127.0.0.1:9001"}
-    checks:
-      - name: storefront
-        environment: production
-        http: {url: "http://127.0.0.1:9001/", expect: {status: 200, max_latency: 800ms, body_contains: "Shop"}}
-        every: 5s
-        fail_after: 2
-        recover_after: 2
-        severity: critical
-      - name: nightly-import
-        heartbeat: {cron: "0 3 * * *", timezone: Europe/Berlin, grace: 30m}
-channels:
-  - name: ops
-    webhook: {url: "http://127.0.0.1:9999/hook"}
-routes:
-  - match: {severity: critical}
-    notify: [ops]
-"""
 WHOLE = """\
 teams:
   - {name: Shop team, email: shop@example.org, members: [sam@example.org, Kim@example.org]}

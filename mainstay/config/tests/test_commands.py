@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.cli import main
 from mainstay.config.commands.apply import apply_file
-from mainstay.config.tests.test_apply import CONTRACT
+from mainstay.config.reference import CONTRACT
 from mainstay.observe.checks.models import Check
 
 pytestmark = pytest.mark.django_db

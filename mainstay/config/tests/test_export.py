@@ -14,7 +14,8 @@ from mainstay.config.apply import apply_text, plan_text
 from mainstay.config.export import dump, export
 from mainstay.config.problems import Problems
 from mainstay.config.read import data, read
-from mainstay.config.tests.test_apply import CONTRACT, WHOLE, applied, everything, people
+from mainstay.config.reference import CONTRACT
+from mainstay.config.tests.test_apply import WHOLE, applied, everything, people
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.actions import put_application
 from mainstay.foundation.catalog.spec import ApplicationSpec
