@@ -25,7 +25,7 @@ class Window:
     zone: str = "UTC"
     id: int = 0
 
-    def covers(self, application: int, labels: Mapping[str, str]) -> bool:
+    def covers(self, application: int | None, labels: Mapping[str, str]) -> bool:
         """Tell whether a check of `application` with `labels` is meant."""
         if self.application is not None and self.application != application:
             return False
@@ -78,7 +78,9 @@ class Cover:
     until: datetime
 
 
-def covering(windows: Iterable[Window], application: int, labels: Mapping[str, str], now: datetime) -> Cover | None:
+def covering(
+    windows: Iterable[Window], application: int | None, labels: Mapping[str, str], now: datetime
+) -> Cover | None:
     """Return the window that covers the check longest, or None."""
     found = [
         Cover(window, until)

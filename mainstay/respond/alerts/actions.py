@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import OperationalError, transaction
@@ -10,10 +10,12 @@ from django.db.models import Case, Value, When
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks.models import Check, CheckState
-from mainstay.observe.checks.standing import all_labels, standing
+from mainstay.observe.checks.standing import all_labels, standing, windows
+from mainstay.observe.checks.windows import covering
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,
@@ -38,35 +40,78 @@ SILENCE_MOST = timedelta(days=365)
 _EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Code.REMINDER: Event.REMIND}
 
 
-@transaction.atomic
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """What fires: everything that an alert is made of."""
+
+    source: str  # what it is about, and about which part of it: at most one alert of a source is open
+    name: str
+    severity: str
+    summary: str
+    labels: Mapping[str, str]
+    check: Check | None = None
+    application: Application | None = None
+    environment: str = ""
+    runbook: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    value: float | None = None
+
+
 def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
     """Open an alert for `check`, or raise the severity of the open one; decide at once whether it pages."""
-    source = f"check:{check.pk}"
+    firing = Firing(
+        source=f"check:{check.pk}",
+        name=name,
+        severity=severity,
+        summary=summary,
+        labels={**all_labels(check), "alertname": str(check), "severity": severity},
+        check=check,
+        application=check.application,
+        environment=check.environment.name if check.environment else "",
+        runbook=check.runbook,
+    )
+    return fire_anew(firing, now)
+
+
+@transaction.atomic
+def fire_anew(firing: Firing, now: datetime) -> Alert:
+    """Open an alert, or tell the open one of the same source what is so now; decide at once whether it pages.
+
+    A severity that rises takes an acknowledgement back: what was acknowledged was less.
+    """
     # Locked: an acknowledgement of this very moment must not be overwritten.
-    alert = Alert.objects.select_for_update().filter(source=source, ended_at=None).first()
+    alert = Alert.objects.select_for_update().filter(source=firing.source, ended_at=None).first()
+    severity = firing.severity
     if alert is None:
         alert = Alert.objects.create(
-            source=source,
-            check_ref=check,
-            application=check.application,
-            environment=check.environment.name if check.environment else "",
-            name=name[:300],
+            source=firing.source,
+            check_ref=firing.check,
+            application=firing.application,
+            environment=firing.environment,
+            name=firing.name[:300],
             severity=severity,
-            summary=summary,
-            labels={**all_labels(check), "alertname": str(check), "severity": severity},
-            runbook=check.runbook,
+            summary=firing.summary,
+            labels=dict(firing.labels),
+            annotations=dict(firing.annotations),
+            value=firing.value,
+            runbook=firing.runbook[:500],
             started_at=now,
         )
-        write(facts.ALERT_FIRED, subject(alert), ALERTS, now, severity=severity, summary=summary)
+        write(facts.ALERT_FIRED, subject(alert), ALERTS, now, severity=severity, summary=firing.summary)
     else:
         was = alert.severity
-        alert.name, alert.summary = name[:300], summary
+        alert.name, alert.summary = firing.name[:300], firing.summary
+        alert.annotations, alert.value = dict(firing.annotations), firing.value
         if weight(severity) > weight(was):
             alert.severity = severity
             alert.labels = {**alert.labels, "severity": severity}
-            alert.acknowledged_at, alert.acknowledged_by = None, ""  # what was acknowledged was less
-            write(facts.ALERT_RAISED, subject(alert), ALERTS, now, was=was, severity=severity, summary=summary)
-        alert.save(update_fields=["name", "summary", "severity", "labels", "acknowledged_at", "acknowledged_by"])
+            alert.acknowledged_at, alert.acknowledged_by = None, ""
+            write(facts.ALERT_RAISED, subject(alert), ALERTS, now, was=was, severity=severity, summary=firing.summary)
+        alert.save(
+            update_fields=[
+                "name", "summary", "severity", "labels", "annotations", "value", "acknowledged_at", "acknowledged_by",
+            ]
+        )  # fmt: skip
     consider(alert, now)
     return alert
 
@@ -306,6 +351,8 @@ def facts_of(alert: Alert, now: datetime) -> AlertFacts:
         since = CheckState.objects.filter(pk=check.pk).values_list("first_bad_at", flat=True).first()
         around = standing(check, now, since or alert.started_at)
     cover = around.cover if around else None
+    if check is None and alert.ended_at is None:
+        cover = covering(windows(), alert.application_id, alert.labels, now)
     return AlertFacts(
         labels=alert.labels,
         severity=alert.severity,

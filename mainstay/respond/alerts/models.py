@@ -1,7 +1,7 @@
 """Alerts, silences, routes."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.observe.checks.models import Check
@@ -10,7 +10,7 @@ from mainstay.observe.checks.models import Check
 class Alert(models.Model):
     """Something is wrong since `started_at`, until `ended_at`. At most one is open per source."""
 
-    source = models.CharField(max_length=80)  # "check:12"
+    source = models.CharField(max_length=80)  # "check:12", "rule:3:5f0c…"
     check_ref = models.ForeignKey(Check, on_delete=models.SET_NULL, null=True, related_name="alerts")
     application = models.ForeignKey(Application, on_delete=models.SET_NULL, null=True, related_name="alerts")
     environment = models.CharField(max_length=100, blank=True)
@@ -18,6 +18,8 @@ class Alert(models.Model):
     severity = models.CharField(max_length=20)
     summary = models.TextField(blank=True)
     labels = models.JSONField(default=dict)
+    annotations = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))  # what a rule says besides: description, cause, first_step …
+    value = models.FloatField(null=True)  # of the rule's expression when it fired or was last told
     runbook = models.CharField(max_length=500, blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

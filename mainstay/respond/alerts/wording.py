@@ -22,7 +22,7 @@ def thread(alert: Alert) -> str:
 def message(alert: Alert, event: Event, now: datetime, *, reason: str = "", actor: str = "") -> Message:
     """Return the message that tells of `event`."""
     url = f"{settings.BASE_URL}/alerts/{alert.pk}/"
-    annotations = {"runbook": alert.runbook} if alert.runbook else {}
+    annotations = {**alert.annotations, **({"runbook": alert.runbook} if alert.runbook else {})}
     return Message(
         event=event,
         title=alert.name,
