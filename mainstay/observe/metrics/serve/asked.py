@@ -107,7 +107,11 @@ def span(parameters: Parameters) -> Span:
     Raises:
         BadRequest.
     """
-    start_ms, end_ms, step_ms = time_ms(parameters, "start"), time_ms(parameters, "end"), duration_ms(parameters, "step")
+    start_ms, end_ms, step_ms = (
+        time_ms(parameters, "start"),
+        time_ms(parameters, "end"),
+        duration_ms(parameters, "step"),
+    )
     if end_ms < start_ms:
         raise BadRequest("invalid parameter end: it must not lie before start")
     if (end_ms - start_ms) // step_ms >= STEPS_MOST:

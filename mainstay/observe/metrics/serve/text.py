@@ -32,5 +32,3 @@ def _plain(mantissa: str, power: int) -> str:
     if len(digits) <= point:
         return sign + digits + "0" * (point - len(digits))
     return f"{sign}{digits[:point]}.{digits[point:]}"
-
-

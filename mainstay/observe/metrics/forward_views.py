@@ -1,0 +1,93 @@
+"""`/prometheus/api/v1/…`: the Prometheus HTTP API for Grafana, promtool and whoever else speaks it.
+
+Programs send a token, as bearer or as the password of Basic authentication (any user name); a signed-in browser may
+read. What is asked is passed to the monitor, or to the server that METRICS_URL names; rules and alerts are our own.
+"""
+
+import base64
+import binascii
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from mainstay.foundation.accounts.access import public
+from mainstay.foundation.accounts.actor import Actor, NotAllowed
+from mainstay.foundation.accounts.models import User
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.api.access import token_actor
+from mainstay.foundation.api.problems import Problem
+from mainstay.observe.metrics.client import MetricsAway
+from mainstay.observe.metrics.servers import client
+
+READ = re.compile(
+    r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"
+    r"|targets|status/buildinfo"
+)
+FORM_MOST_BYTES = 1_000_000
+AT_ONCE = 4  # of the web process' threads; the others stay free for pages
+OWN: dict[str, Callable[[HttpRequest], Any]] = {}
+"""Paths that the records answer, each with what gives their `data`; wings below this one add theirs."""
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+@csrf_exempt  # a session may only GET here, and nothing here changes anything
+@public  # guards itself: Basic authentication is no business of other pages
+def prometheus(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer one request of the Prometheus HTTP API."""
+    try:
+        _caller(request).need(Permission.OPERATIONS_VIEW)
+    except Problem as problem:
+        answer = _error(problem.status, "unauthorized", problem.detail)
+        answer["WWW-Authenticate"] = 'Basic realm="Mainstay: a token as the password", charset="UTF-8"'
+        return answer
+    except NotAllowed as error:
+        return _error(403, "forbidden", str(error))
+    if request.method not in {"GET", "POST"}:
+        answer = _error(405, "bad_data", "use GET or POST")
+        answer["Allow"] = "GET, POST"
+        return answer
+    if path in OWN:
+        data = orjson.dumps({"status": "success", "data": OWN[path](request)})
+        return HttpResponse(data, content_type="application/json")
+    if READ.fullmatch(path) is None:
+        return _error(404, "not_found", f"there is nothing at /prometheus/api/v1/{path[:200]}")
+    form = None
+    if request.method == "POST":
+        if int(request.headers.get("Content-Length") or 0) > FORM_MOST_BYTES:
+            return _error(413, "bad_data", f"the form is longer than {FORM_MOST_BYTES:,} bytes")
+        form = request.body
+    if not _places.acquire(timeout=5):
+        return _error(503, "unavailable", f"{AT_ONCE} queries are running already; try again")
+    try:
+        found = client().forward(f"/api/v1/{path}", request.META.get("QUERY_STRING", ""), form)
+    except MetricsAway as error:
+        return _error(503, "unavailable", str(error))
+    finally:
+        _places.release()
+    return HttpResponse(found.body, status=found.status, content_type="application/json")
+
+
+def _caller(request: HttpRequest) -> Actor:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return token_actor(value.strip())
+        case "basic":
+            try:
+                _, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                raise Problem(401, "The Authorization header cannot be read.") from None
+            return token_actor(password)
+    if isinstance(request.user, User) and request.method == "GET":
+        return request.user.actor
+    raise Problem(401, "Send a token: as a bearer, or as the password of Basic authentication.")
+
+
+def _error(status: int, kind: str, message: str) -> HttpResponse:
+    document = orjson.dumps({"status": "error", "errorType": kind, "error": message})
+    return HttpResponse(document, status=status, content_type="application/json")
