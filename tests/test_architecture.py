@@ -23,6 +23,7 @@ WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "re
 KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies", "rows", "scales")}
 
 PURE = (
+    "observe/metrics/exposition",
     "observe/metrics/promql",
     "foundation/clock.py",
     "foundation/environment.py",

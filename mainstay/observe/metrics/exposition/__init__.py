@@ -1,0 +1,18 @@
+"""Exposition of metrics as text: the Prometheus text format 0.0.4 and OpenMetrics 1.0, read without Django or I/O.
+
+A `Parser` belongs to one target. The first body tells which series there are (`Layout`); while the following bodies
+have the same series, only their numbers are read.
+"""
+
+from mainstay.observe.metrics.exposition.layout import (
+    NO_TIME,
+    Exposition,
+    Family,
+    Format,
+    Layout,
+    ParseError,
+    ParseLimits,
+)
+from mainstay.observe.metrics.exposition.parser import Parser, format_of
+
+__all__ = ["NO_TIME", "Exposition", "Family", "Format", "Layout", "ParseError", "ParseLimits", "Parser", "format_of"]
