@@ -8,7 +8,8 @@ import base64
 import hashlib
 import os
 import secrets as random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ from mainstay.foundation.environment import BadEnvironment, Environment
 
 SEALED_PREFIX = "sealed:v1:"
 MASK = "********"
+LEFT_MASK = (
+    "a mask is no secret: give the secret itself (a mask keeps only a secret that is stored at this place; in a list,"
+    " that of the entry of the same name)"
+)
+IDENTITIES = ("id", "name", "key", "url", "host", "address")  # what an entry of a list is known by, the best first
 KEY_BYTES = 48
 
 
@@ -151,12 +157,74 @@ def _seal_in(value: Any, data: Any, key: str) -> Any:
 
 
 def keep_masked(given: Any, stored: Any, key: str) -> Any:
-    """Return `given` with each mask replaced by the secret stored at the same place, so that an edit keeps it."""
+    """Return `given` with each mask replaced by the secret that it stands for, so that an edit keeps it.
+
+    In a mapping that is the secret stored under the same key. In a list the place says nothing: entries may have been
+    put in another order, or removed. There it is the secret of the entry that is the same but for its secrets, or that
+    has the same name (the first of `IDENTITIES` which it has). A mask whose secret cannot be told stays a mask, and
+    whoever validates refuses it (`left_mask`): a secret never gets to another entry.
+    """
     if given == MASK and is_sealed(stored):
         return unseal(stored, key)
     if isinstance(given, dict) and isinstance(stored, dict):
         return {name: keep_masked(item, stored.get(name), key) for name, item in given.items()}
     if isinstance(given, list) and isinstance(stored, list):
-        padded = [*stored, *[None] * max(0, len(given) - len(stored))]
-        return [keep_masked(one, other, key) for one, other in zip(given, padded, strict=False)]
+        return [keep_masked(one, other, key) for one, other in zip(given, _counterparts(given, stored), strict=True)]
     return given
+
+
+def _counterparts(given: list[Any], stored: list[Any]) -> list[Any]:
+    """Return for each entry of `given` the stored one that it is about, or None where that cannot be told."""
+    forms, names = [_form(entry) for entry in given], [_name(entry) for entry in given]
+    alike: dict[Hashable, list[Any]] = {}
+    named: dict[Hashable, list[Any]] = {}
+    for entry in stored:
+        shown = mask_all(entry)
+        alike.setdefault(_form(shown), []).append(entry)
+        named.setdefault(_name(shown), []).append(entry)
+    times, bearers = Counter(forms), Counter(names)
+    seen: Counter[Hashable] = Counter()
+    found = []
+    for form, name in zip(forms, names, strict=True):
+        same, namesakes = alike.get(form, []), named.get(name, [])
+        if len(same) == times[form]:  # all are still there; those that look alike are in the order in which they were
+            found.append(same[seen[form]])
+            seen[form] += 1
+        elif name is not None and len(namesakes) == bearers[name] == 1:
+            found.append(namesakes[0])
+        else:
+            found.append(None)
+    return found
+
+
+def _name(entry: Any) -> Hashable:
+    """Return by what an entry of a list is known, or None when nothing names it."""
+    if not isinstance(entry, dict):
+        return None
+    name = next((name for name in IDENTITIES if name in entry), "")
+    value = entry.get(name)
+    return (name, value) if isinstance(value, str | int) and value not in ("", MASK) else None
+
+
+def _form(value: Any) -> Hashable:
+    """Return a JSON or YAML value as one that can be counted."""
+    if isinstance(value, dict):
+        return frozenset((name, _form(item)) for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(_form(item) for item in value)
+    return value if isinstance(value, str | int | float) else repr(value)
+
+
+def left_mask(value: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, ...] | None:
+    """Return the path to the first secret in validated settings that is a mask: none is stored for it. None is well."""
+    if isinstance(value, SecretStr):
+        return path if value.get_secret_value() == MASK else None
+    items: list[tuple[str | int, Any]] = []
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        items = [(fields[name].alias or name, getattr(value, name)) for name in value.model_fields_set]
+    elif isinstance(value, Mapping):
+        items = list(value.items())
+    elif isinstance(value, list | tuple):
+        items = list(enumerate(value))
+    return next((hit for name, item in items if (hit := left_mask(item, (*path, name))) is not None), None)

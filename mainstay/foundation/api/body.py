@@ -8,12 +8,12 @@ def replace_check(request, check_id: Id, body: Annotated[Document, Described(Che
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, GetJsonSchemaHandler, SecretStr, ValidationError
+from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mainstay.foundation.api.problems import Problem, first_of, plain, pointer
-from mainstay.foundation.secrets import MASK, keep_masked
+from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask
 
 B = TypeVar("B", bound=BaseModel)
 Document = dict[str, Any]
@@ -46,16 +46,15 @@ def read(model: type[B], document: Document) -> B:
             for one in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise Problem(422, first_of(errors), errors) from None
-    masked = _first_mask(found, ())
+    masked = left_mask(found)
     if masked is not None:
-        detail = "a mask is no secret: give the secret itself (a mask keeps only a secret that is stored at this place)"
-        errors = [{"pointer": pointer(masked), "detail": detail}]
+        errors = [{"pointer": pointer(masked), "detail": LEFT_MASK}]
         raise Problem(422, first_of(errors), errors)
     return found
 
 
 def with_stored_secrets(document: Document, member: str, stored: Mapping[str, Any], key: str) -> Document:
-    """Return `document` with each mask inside `member` replaced by the secret that `stored` holds at the same place."""
+    """Return `document` with each mask inside `member` replaced by the secret that `stored` holds for it."""
     if not isinstance(document.get(member), dict):
         return document
     return {**document, member: keep_masked(document[member], dict(stored), key)}
@@ -76,17 +75,3 @@ def _place(document: Any, loc: tuple[int | str, ...], *, missing: bool) -> list[
 
 def _is_in(node: Any, place: int | str) -> bool:
     return isinstance(node, list) and isinstance(place, int) and place < len(node)
-
-
-def _first_mask(value: Any, path: tuple[object, ...]) -> tuple[object, ...] | None:
-    if isinstance(value, SecretStr):
-        return path if value.get_secret_value() == MASK else None
-    items: list[tuple[object, Any]] = []
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        items = [(fields[name].alias or name, getattr(value, name)) for name in value.model_fields_set]
-    elif isinstance(value, Mapping):
-        items = list(value.items())
-    elif isinstance(value, list | tuple):
-        items = list(enumerate(value))
-    return next((hit for name, item in items if (hit := _first_mask(item, (*path, name))) is not None), None)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.secrets import keep_masked, mask_all
+from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
 from mainstay.observe.checks.kind_fields import KindField, assemble, field_at, fields_of, yaml_problem
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
@@ -191,6 +191,9 @@ class CheckForm(forms.Form):
         except ValidationError as error:
             for one in error.errors(include_url=False, include_context=False, include_input=False):
                 self._refuse(one["loc"], in_words(one["type"], one["msg"]))
+            return given
+        if masked := left_mask(self.spec):
+            self._refuse(masked, LEFT_MASK[:1].upper() + LEFT_MASK[1:] + ".")
         return given
 
     def _field_settings(self) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from django.utils.html import escape
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from mainstay.foundation.secrets import MASK, keep_masked, mask_all
+from mainstay.foundation.secrets import LEFT_MASK, MASK, keep_masked, left_mask, mask_all
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.spec import ChannelSpec, Common
@@ -85,6 +85,12 @@ class ChannelForm(forms.Form):
             values["spec"] = ChannelSpec.model_validate({"name": values["name"], "paused": paused, self.kind: given})
         except ValidationError as error:
             self._show(error)
+            return values
+        if masked := left_mask(values["spec"]):
+            place = f"{_PREFIX}{masked[1]}" if len(masked) > 1 else ""
+            inner = ", ".join(str(part) for part in masked[2:])
+            text = f"{inner}: {LEFT_MASK}." if inner else f"{LEFT_MASK[:1].upper()}{LEFT_MASK[1:]}."
+            self.add_error(place if place in self.fields else None, text)
         return values
 
     def _show(self, error: ValidationError) -> None:

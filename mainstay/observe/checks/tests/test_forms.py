@@ -131,6 +131,20 @@ def test_a_secret_is_never_shown_and_is_kept_when_its_field_stays_empty(client: 
     assert SECRET not in str(made.config)
 
 
+def test_a_mask_for_which_no_secret_is_stored_is_refused_and_not_taken_for_one(
+    client: Client, shop: Application
+) -> None:
+    made = check("front", http={"url": "http://127.0.0.1:1/", "secret_headers": {"X-Key": SECRET}})
+    renamed = given(**{"kind.secret_headers": f'{{X-Token: "{MASK}"}}'})
+    assert "X-Token: A mask is no secret" in errors(
+        client.post(f"/checks/{made.pk}/edit/", renamed), "kind.secret_headers"
+    )
+    assert stored(made)["secret_headers"] == {"X-Key": SECRET}
+    document = {"url": "http://127.0.0.1:1/", "bearer": MASK}
+    answer = client.post("/checks/new/", given(name="other", from_yaml="on", yaml=yaml.safe_dump(document)))
+    assert "bearer: A mask is no secret" in errors(answer, "yaml")
+
+
 def test_settings_as_yaml_can_say_everything_and_keep_secrets(client: Client, shop: Application) -> None:
     made = check("front", http={"url": "http://127.0.0.1:1/", "bearer": SECRET})
     document = {"url": "http://127.0.0.1:1/", "bearer": MASK, "expect": {"json": {"data[0].id": 7}}}

@@ -120,6 +120,13 @@ def test_a_masked_header_keeps_its_value_beside_a_new_one(client: Client) -> Non
     }
 
 
+def test_a_masked_header_under_another_name_is_refused(client: Client) -> None:
+    _channel("mine")
+    answer = client.post("/channels/mine/", _unchanged(client, "mine") | {"set_headers": "X-Other: ********"})
+    assert answer.status_code == 422
+    assert "X-Other: a mask is no secret" in answer.content.decode()
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "field", "says"),
     [
