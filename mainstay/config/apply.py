@@ -36,10 +36,12 @@ from mainstay.respond.alerts import routes
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.delivery import actions as delivery
 from mainstay.respond.delivery.models import Channel
+from mainstay.respond.rules import actions as rules
+from mainstay.respond.rules.models import RuleGroup
 
 CHANGES_TOLD = 200
 NO_VARIABLES: Mapping[str, str] = {}
-_REMOVED_IN_ORDER = ("maintenance", "route", "check", "channel", "application", "team")
+_REMOVED_IN_ORDER = ("rules", "maintenance", "route", "check", "channel", "application", "team")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,11 @@ class _Appliance:
                 application = Application.objects.get(name=name).pk if name is not None else None
                 with _placed(window):
                     checks.announce(window.spec.window(application), self.actor, self.now, existing=row, by_file=file)
+        for group in self.wanted.groups:
+            if ("rules", group.name) in matters:
+                existing_group = RuleGroup.objects.filter(name=group.name).first()
+                with _placed(group):
+                    rules.put_group(group.spec, self.actor, self.now, existing=existing_group, by_file=file)
         self._removals()
         self._tell()
 
@@ -298,6 +305,8 @@ class _Appliance:
                 delivery.remove_channel(Channel.objects.get(name=change.name), actor, now, by_file=file)
             case "application":
                 catalog.remove_application(Application.objects.get(name=change.name), actor, now, by_file=file)
+            case "rules":
+                rules.remove_group(RuleGroup.objects.get(name=change.name), actor, now, by_file=file)
             case "team":
                 people.remove_team(Team.objects.get(name=change.name), actor, now, by_file=file)
 

@@ -19,8 +19,10 @@ from mainstay.observe.checks.spec import Common as CheckFields
 from mainstay.respond.alerts.routes import default_name
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.spec import Common as ChannelFields
+from mainstay.respond.rules.spec import RuleGroupSpec
 
 Written = dict[str, Any]
+_RULE_FIELDS = ("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations")
 _AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "labels", "runbook", "paused", "needs")
 
 
@@ -111,6 +113,15 @@ def maintenance(spec: MaintenanceSpec) -> Written:
     return _without_empty({name: document.get(name) for name in MaintenanceSpec.model_fields})
 
 
+def rules(spec: RuleGroupSpec) -> Written:
+    """Return a group of rules as a document."""
+    document = written(spec)
+    document["rules"] = [
+        _without_empty({shown: rule.get(shown) for shown in _RULE_FIELDS}) for rule in document.get("rules", ())
+    ]
+    return _without_empty({name: document.get(name) for name in RuleGroupSpec.model_fields})
+
+
 def own_needs(needs: list[str], of: str) -> list[str]:
     """Return names of what is needed in one form and order: those of the application `of` without its name."""
     return sorted({name.removeprefix(f"{of}/") for name in needs})
@@ -120,7 +131,11 @@ def flat(document: Written) -> dict[str, Any]:
     """Return a document as path → leaf. Environments and components go by their names: their order does not count."""
     found: dict[str, Any] = {}
     for key, value in document.items():
-        if key in {"environments", "components"}:
+        if key == "rules":
+            for number, rule in enumerate(value):
+                title = rule.get("alert") or rule.get("record")
+                found |= {f"rules[{number}:{title}].{name}": item for name, item in rule.items()}
+        elif key in {"environments", "components"}:
             for part in value:
                 here = f"{key}[{part['name']}]"
                 inner = {name: item for name, item in part.items() if name != "name"}

@@ -21,6 +21,7 @@ _SECTIONS = {
     "channel": "channels",
     "route": "routes",
     "maintenance": "maintenance",
+    "rules": "groups",
 }
 
 

@@ -21,6 +21,8 @@ from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.routes import spec_of as route_spec
 from mainstay.respond.delivery.actions import spec_of as channel_spec
 from mainstay.respond.delivery.models import Channel
+from mainstay.respond.rules.actions import spec_of as group_spec
+from mainstay.respond.rules.models import RuleGroup
 
 Key = tuple[str, str]
 """Kind and name: ("check", "shop/storefront")."""
@@ -87,6 +89,8 @@ def state() -> State:
             document = canonical.route(route_spec(route))
         _add(found, "route", route.name, document, route)
     _maintenance(found)
+    for group in RuleGroup.objects.order_by("name").prefetch_related("rules"):
+        _add(found, "rules", group.name, canonical.rules(group_spec(group)), group)
     return found
 
 

@@ -20,6 +20,7 @@ from mainstay.observe.checks.spec import CheckSpec
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.respond.rules.spec import RuleGroupSpec
 
 SPAN = "span of time"
 CONTRACT = """\
@@ -106,6 +107,7 @@ Things are managed by the file that names them. It is known by its base name (`c
 | `channels` | list of [channels](#channels) |
 | `routes` | list of [routes](#routes), in the order in which they are tried |
 | `maintenance` | list of [maintenance windows](#maintenance) |
+| `groups` | list of [groups of rules](#rules), as Prometheus' rule files have them: such a file can be applied as it is |
 | `x-…` | anything |
 """
 
@@ -126,6 +128,8 @@ def markdown() -> str:
     parts += _section("Routes", order, RouteSpec)
     window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
     parts += _section("Maintenance", window, MaintenanceSpec)
+    groups = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
+    parts += _section("Rules", groups, RuleGroupSpec)
     return "\n".join(parts)
 
 

@@ -20,8 +20,9 @@ from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.spec import ChannelSpec
 from mainstay.respond.delivery.spec import Common as ChannelFields
+from mainstay.respond.rules.spec import RuleGroupSpec
 
-SECTIONS = ("teams", "applications", "channels", "routes", "maintenance")
+SECTIONS = ("teams", "applications", "channels", "routes", "maintenance", "groups")
 MANAGED_AS = "managed_as"
 OWN_PREFIX = "x-"  # keys of one's own, to hang anchors on
 MANAGED_AS_MOST = 200
@@ -57,6 +58,7 @@ class Document:
     channels: list[Item[ChannelFields]] = field(default_factory=list)
     routes: list[Item[RouteSpec]] = field(default_factory=list)
     maintenance: list[Item[MaintenanceSpec]] = field(default_factory=list)
+    groups: list[Item[RuleGroupSpec]] = field(default_factory=list)
     failed: set[tuple[str, str]] = field(default_factory=set)  # kind and name of what is there, but wrong
 
 
@@ -78,11 +80,17 @@ def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
         wanted.routes += _item(node, path, RouteSpec, problems) or _failed(wanted, "route", node)
     for node, path in _items(root, "maintenance", "", problems):
         wanted.maintenance += _item(node, path, MaintenanceSpec, problems) or _failed(wanted, "maintenance", node)
+    for node, path in _items(root, "groups", "", problems):
+        found_rules = _item(node, path, RuleGroupSpec, problems)
+        wanted.groups += found_rules or _failed(wanted, "rules", node)
+        for item in found_rules:
+            _rules_readable(item, problems)
     _unique(wanted.teams, problems)
     _unique(wanted.applications, problems)
     _unique(wanted.channels, problems)
     _unique(wanted.routes, problems)
     _unique(wanted.maintenance, problems)
+    _unique(wanted.groups, problems)
     return wanted
 
 
@@ -222,6 +230,14 @@ def _unique_parts(item: Item[ApplicationSpec], key: str, problems: Problems) -> 
             detail = f"the name {part.name} is given twice, first on line {first[part.name]}; rename one of them"
             problems.add(place.line, place.column, place.path, detail)
         first.setdefault(part.name, place.line)
+
+
+def _rules_readable(item: Item[RuleGroupSpec], problems: Problems) -> None:
+    from mainstay.respond.rules.check import problems as problems_of  # brings NumPy: only for files that have rules
+
+    for field_path, detail in problems_of(item.spec):
+        place = item.place(*(int(part) if part.isdecimal() else part for part in field_path.split(".") if part))
+        problems.add(place.line, place.column, place.path, detail)
 
 
 def _parts_exist(spec: ApplicationSpec, checks: list[Item[CheckFields]], problems: Problems) -> None:

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "mainstay.observe.checks",
     "mainstay.respond.delivery",
     "mainstay.respond.alerts",
+    "mainstay.respond.rules",
     "mainstay.config",
     "mainstay.web",
     "allauth",

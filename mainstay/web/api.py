@@ -15,6 +15,7 @@ from mainstay.observe.checks.api import router as checks
 from mainstay.observe.checks.windows import BadWindow
 from mainstay.respond.alerts.api import router as alerts
 from mainstay.respond.delivery.api import router as delivery
+from mainstay.respond.rules.api import router as rules
 from mainstay.web.selfmetrics import metrics
 
 DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this document is its reference.
@@ -27,7 +28,7 @@ DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this
 """
 
 api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
-for router in (catalog, checks, alerts, delivery, journal, people, config):
+for router in (catalog, checks, alerts, rules, delivery, journal, people, config):
     api.add_router("", router)
 
 

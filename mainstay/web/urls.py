@@ -14,6 +14,7 @@ urlpatterns = [
     path("applications/<slug:name>/", applications.application, name="application"),
     path("", include("mainstay.foundation.catalog.urls")),
     path("", include("mainstay.observe.checks.urls")),
+    path("", include("mainstay.observe.metrics.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", include("mainstay.web.api")),
     path("account/", include("allauth.urls")),

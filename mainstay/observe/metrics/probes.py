@@ -1,0 +1,135 @@
+"""Every check's results as series, named as blackbox_exporter names them: rules, charts and reports share them.
+
+Heartbeats have `probe_success` and, where a start was told, `probe_duration_seconds`. The labels are those that routes
+and silences know: application, check, kind, environment, component, severity and the check's own.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from mainstay.observe.metrics.promql.series import NAME
+from mainstay.observe.metrics.store import CardinalityExceeded, OutOfOrder, Store, Stream
+
+log = logging.getLogger("mainstay.metrics")
+JOB = "checks"
+PHASES = (
+    ("resolve", "dns_s"),
+    ("connect", "connect_s"),
+    ("tls", "tls_s"),
+    ("processing", "first_byte_s"),
+    ("transfer", "transfer_s"),
+)
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+class Seen(Protocol):
+    """A result (`checks.watch.Observation`)."""
+
+    @property
+    def check(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def health(self) -> str: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def code(self) -> int | None: ...
+    @property
+    def phases(self) -> Any: ...
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(slots=True)
+class _Check:
+    kind: str
+    labels: Mapping[str, str]
+    stream: Stream
+    names: tuple[tuple[str, str], ...] = ()
+    layout: Any = None
+    refused: bool = False
+    shown: dict[str, float] = field(default_factory=dict)
+
+
+class ProbeSeries:
+    """The series of the checks that this monitor holds. One thread at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._checks: dict[int, _Check] = {}
+
+    def hold(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
+        """Know a check, or what it is called now."""
+        wanted = {name: text for name, text in labels.items() if _LABEL.fullmatch(name) and text}
+        wanted |= {"job": JOB, "instance": target or labels.get("check", "")}
+        known = self._checks.get(check)
+        if known is None or known.labels != wanted or known.kind != kind:
+            stream = known.stream if known is not None else self._store.stream(f"check:{check}", JOB)
+            self._checks[check] = _Check(kind, wanted, stream)
+
+    def drop(self, checks: Iterable[int], now: datetime) -> None:
+        """Let go of checks; their series end."""
+        for check in checks:
+            known = self._checks.pop(check, None)
+            if known is not None:
+                known.stream.end(_ms(now))
+
+    def take(self, seen: Iterable[Seen]) -> None:
+        """Put results into the store. What it refuses is counted there; it never keeps results from the records."""
+        for one in seen:
+            known = self._checks.get(one.check)
+            if known is None:
+                continue
+            pairs = list(_values(known.kind, one))
+            names = tuple(pair[0] for pair in pairs)
+            try:
+                if names != known.names:
+                    known.layout = self._store.layout([_labels(name, known.labels) for name in names], JOB)
+                    known.names = names
+                known.stream.put(_ms(one.at), known.layout, np.array([pair[1] for pair in pairs], np.float64))
+            except CardinalityExceeded as error:
+                known.names = ()
+                if not known.refused:
+                    log.warning("results of check %d are not kept as series: %s", one.check, error)
+                known.refused = True
+            except OutOfOrder:
+                continue  # counted by the store
+
+
+def _values(kind: str, seen: Seen) -> Iterator[tuple[tuple[str, str], float]]:
+    yield ("probe_success", ""), float(seen.health != "down")
+    yield ("probe_duration_seconds", ""), seen.duration_s
+    facts = seen.facts
+    if kind == "http":
+        yield ("probe_http_status_code", ""), float(seen.code or 0)
+        for phase, name in PHASES:
+            yield ("probe_http_duration_seconds", phase), getattr(seen.phases, name) if seen.phases else 0.0
+        yield ("probe_http_redirects", ""), float(facts.get("redirects", 0))
+        yield ("probe_http_uncompressed_body_length", ""), float(facts.get("body_bytes", 0))
+    elif seen.phases is not None:
+        yield ("probe_dns_lookup_time_seconds", ""), seen.phases.dns_s
+    if kind == "dns":
+        yield ("probe_dns_answer_rrs", ""), float(facts.get("answers", 0))
+    if kind == "icmp":
+        yield ("probe_icmp_loss_ratio", ""), float(facts.get("loss_percent", 100.0)) / 100
+    if kind == "command":
+        yield ("probe_exit_status", ""), float(seen.code if seen.code is not None else -1)
+    expires = facts.get("chain_expires_at") or facts.get("certificate_expires_at")
+    if isinstance(expires, int | float):
+        yield ("probe_ssl_earliest_cert_expiry", ""), float(expires)
+
+
+def _labels(name: tuple[str, str], labels: Mapping[str, str]) -> dict[str, str]:
+    metric, phase = name
+    return {**labels, NAME: metric, **({"phase": phase} if phase else {})}
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)

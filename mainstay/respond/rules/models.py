@@ -1,0 +1,96 @@
+"""Rules in groups, how they are, and the instances of alerts that they have raised."""
+
+import math
+from datetime import datetime
+
+from django.db import models
+
+from mainstay.foundation.clock import from_unix
+
+
+class RuleGroup(models.Model):
+    """Rules that are evaluated together, one after another, as a Prometheus rule file has them."""
+
+    name = models.CharField(max_length=200, unique=True)
+    every_s = models.FloatField(null=True)  # null: `DEFAULT_EVERY_S`
+    limit = models.PositiveIntegerField(default=0)  # series a rule may give; 0: any number
+    query_offset_s = models.FloatField(default=0)
+    labels = models.JSONField(default=dict)  # added to every rule's
+    managed_by = models.CharField(max_length=200, blank=True)
+    version = models.BigIntegerField(default=0)  # counts edits; the monitor reloads a group when it differs
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Rule(models.Model):
+    """One alerting or recording rule."""
+
+    group = models.ForeignKey(RuleGroup, on_delete=models.CASCADE, related_name="rules")
+    position = models.PositiveIntegerField()
+    alerts = models.BooleanField()  # an alerting rule; else it records
+    name = models.CharField(max_length=200)  # of the alert, or of the series recorded
+    expr = models.TextField()
+    for_s = models.FloatField(default=0)
+    keep_firing_for_s = models.FloatField(default=0)
+    labels = models.JSONField(default=dict)
+    annotations = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["group", "position", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RuleState(models.Model):
+    """How a rule's last evaluation went. Only the monitor that evaluates it writes; a row may be seconds old."""
+
+    rule = models.OneToOneField(Rule, on_delete=models.CASCADE, primary_key=True, related_name="state")
+    health = models.CharField(max_length=12, default="unknown")  # ok, no_series, unknown, err
+    reason = models.TextField(blank=True)
+    since = models.DateTimeField(null=True)  # of this health
+    evaluated_at = models.DateTimeField(null=True)
+    duration_s = models.FloatField(null=True)
+    results = models.PositiveIntegerField(default=0)  # series that the expression gave
+
+
+class Instance(models.Model):
+    """An alert of a rule for one label set: pending, firing, or kept firing. What is over has no row."""
+
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="instances")
+    fingerprint = models.CharField(max_length=40)
+    state = models.CharField(max_length=10)  # pending, firing
+    kept = models.JSONField()  # the whole instance, as `state.Instance.document` writes it
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["rule", "fingerprint"], name="instance_once")]
+        indexes = [models.Index(fields=["state"], name="instance_state")]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the alert."""
+        found: dict[str, str] = self.kept["labels"]
+        return found
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What the rule says of it, rendered."""
+        found: dict[str, str] = self.kept["annotations"]
+        return found
+
+    @property
+    def value(self) -> float | None:
+        """What the expression gave when the instance last changed; None for NaN and infinities."""
+        value = float(self.kept["value"])
+        return value if math.isfinite(value) else None
+
+    @property
+    def since(self) -> datetime:
+        """Since when the condition holds."""
+        return from_unix(self.kept["active_at_ms"] / 1000)
