@@ -37,7 +37,12 @@ from mainstay.respond.delivery.outbox import existing, owe, waiting
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
 SILENCE_MOST = timedelta(days=365)
-_EVENTS = {Code.FIRST_PAGE: Event.TRIGGER, Code.SEVERITY_ROSE: Event.TRIGGER, Code.REMINDER: Event.REMIND}
+_EVENTS = {
+    Code.FIRST_PAGE: Event.TRIGGER,
+    Code.SEVERITY_ROSE: Event.TRIGGER,
+    Code.GIVEN_BACK: Event.TRIGGER,
+    Code.REMINDER: Event.REMIND,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +152,7 @@ def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None 
             fallback=decision.fallback,
         )
         names = [row.channel_name for row in owed.deliveries]
-        alert.paged_at, alert.paged_severity = now, alert.severity
+        alert.paged_at, alert.paged_severity, alert.given_back_by = now, alert.severity, ""
         alert.paged_channels = sorted({*alert.paged_channels, *names})
         write(
             facts.ALERT_PAGED,
@@ -171,7 +176,11 @@ def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None 
             steps=steps,
         )
     alert.decision, alert.reason, alert.look_at = decision.code.value, decision.reason, decision.look_at
-    alert.save(update_fields=["decision", "reason", "look_at", "paged_at", "paged_severity", "paged_channels"])
+    alert.save(
+        update_fields=[
+            "decision", "reason", "look_at", "paged_at", "paged_severity", "paged_channels", "given_back_by",
+        ]
+    )  # fmt: skip
     return decision
 
 
@@ -252,7 +261,7 @@ def acknowledge(alert: Alert, actor: Actor, now: datetime, note: str = "") -> bo
     actor.need(Permission.ALERTS_RESPOND)
     taken = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at=None).update(
         acknowledged_at=now, acknowledged_by=actor.name, note=note, look_at=None, decision=Code.ACKNOWLEDGED.value,
-        reason=f"{actor.name} has acknowledged it",
+        reason=f"{actor.name} has acknowledged it", given_back_by="",
     )  # fmt: skip
     alert.refresh_from_db()
     if taken:
@@ -264,7 +273,9 @@ def acknowledge(alert: Alert, actor: Actor, now: datetime, note: str = "") -> bo
 
 @transaction.atomic
 def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
-    """Give an alert back: reminders start again.
+    """Give an alert back: those who were told that it was taken hear that nobody has it, and reminders start again.
+
+    Not while something keeps it from paging (maintenance, a silence, the hours of its route): then afterwards.
 
     Raises:
         NotAllowed.
@@ -272,7 +283,7 @@ def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
     actor.need(Permission.ALERTS_RESPOND)
     paged_at = Case(When(paged_at__isnull=False, then=Value(now)))  # one that has paged nobody yet still has to
     given_back = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at__isnull=False).update(
-        acknowledged_at=None, acknowledged_by="", note="", paged_at=paged_at
+        acknowledged_at=None, acknowledged_by="", note="", paged_at=paged_at, given_back_by=actor.name
     )
     alert.refresh_from_db()
     if given_back:
@@ -361,6 +372,8 @@ def facts_of(alert: Alert, now: datetime) -> AlertFacts:
         acknowledged_by=alert.acknowledged_by if alert.acknowledged_at else "",
         paged_at=alert.paged_at,
         paged_severity=alert.paged_severity,
+        given_back_by=alert.given_back_by,
+        told=tuple(alert.paged_channels) if alert.given_back_by else (),
         maintenance=cover.window.name if cover else "",
         maintenance_until=cover.until if cover else None,
         blocked_by=around.blocked_by if around else "",

@@ -180,7 +180,7 @@ def acknowledge_alert(request: HttpRequest, alert_id: Id, body: Acknowledgement 
 
 @router.post("/alerts/{alert_id}/unacknowledge", auth=needs(Permission.ALERTS_RESPOND), response=AlertRow)
 def unacknowledge_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
-    """Give an alert back: it pages and reminds again."""
+    """Give an alert back: those who heard that it was taken hear so, and reminders start again."""
     row = _find(alert_id)
     if not actions.unacknowledge(row, actor_of(request), now()):
         raise Problem(409, "Nobody has acknowledged it." if row.ended_at is None else "It is over already.")

@@ -1,7 +1,7 @@
 """Whether an alert pages, whom, and why: pure functions over values. Every decision carries its reasons.
 
 Order of the questions: is it over? acknowledged? in maintenance? is something it needs down? silenced? does a route
-match, at this time of day? has it paged already, and is a reminder due?
+match, at this time of day? has it paged already, was it given back since, and is a reminder due?
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ class Code(StrEnum):
     FIRST_PAGE = "first_page"
     SEVERITY_ROSE = "severity_rose"
     REMINDER = "reminder"
+    GIVEN_BACK = "given_back"
     RESOLVED = "resolved"
     ACKNOWLEDGED = "acknowledged"
     MAINTENANCE = "maintenance"
@@ -46,6 +47,8 @@ class AlertFacts:
     acknowledged_by: str = ""
     paged_at: datetime | None = None
     paged_severity: str = ""
+    given_back_by: str = ""  # who gave it back …
+    told: tuple[str, ...] = ()  # … while these channels still believe that somebody has it
     maintenance: str = ""  # name of the window that covers it …
     maintenance_until: datetime | None = None
     blocked_by: str = ""  # a down check that it needs
@@ -194,16 +197,23 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
         if not route.also:
             break
     channels = tuple(dict.fromkeys(channel for route in taken for channel in route.notify))
+    # They heard that it is taken: they hear that it is not, even when the routes would no longer have it so.
+    told = alert.told if alert.given_back_by and alert.paged_at is not None else ()
+    if told and not (closed and not taken):
+        detail = f"{', '.join(told)} heard that somebody has it, and not yet that {alert.given_back_by} gave it back"
+        steps.append(Step("Does anybody believe that it is taken?", True, detail))
+        channels = tuple(dict.fromkeys((*channels, *told)))
     steps_now = tuple(steps)
-    if not taken:
-        if closed:
-            reason = "routes match, but none at this time of day"
-            return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=now + LOOK_LATER)
+    if not taken and closed:
+        reason = "routes match, but none at this time of day"
+        return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=now + LOOK_LATER)
+    if not taken and not told:
         reason = "no route matches it" if routes else "there are no routes yet: add one under Channels and routes"
         return Decision(False, Code.NO_ROUTE, reason, steps_now, look_at=now + LOOK_LATER)
     names = " and ".join(route.name for route in taken)
     if not channels:
         return Decision(False, Code.NO_CHANNEL, f"route {names} notifies nobody", steps_now, look_at=now + LOOK_LATER)
+    by = f"route {names}" if taken else "no route matches it now"
     fallback = tuple(dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels))
     every = min((route.remind_every for route in taken if route.remind_every is not None), default=None)
 
@@ -213,9 +223,10 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
     if alert.paged_at is None:
         return paging(Code.FIRST_PAGE, f"it fires and route {names} matches")
     if weight(alert.severity) > weight(alert.paged_severity):
-        return paging(
-            Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; route {names}"
-        )
+        return paging(Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; {by}")
+    if told:
+        reason = f"{alert.given_back_by} gave it back, and those who heard that it was taken must hear so; {by}"
+        return paging(Code.GIVEN_BACK, reason)
     if every is not None and now >= alert.paged_at + every:
         return paging(Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds")
     look_at = alert.paged_at + every if every is not None else None

@@ -18,7 +18,9 @@ class Alert(models.Model):
     severity = models.CharField(max_length=20)
     summary = models.TextField(blank=True)
     labels = models.JSONField(default=dict)
-    annotations = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))  # what a rule says besides: description, cause, first_step …
+    annotations = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField())
+    )  # what a rule says besides: description, cause, first_step …
     value = models.FloatField(null=True)  # of the rule's expression when it fired or was last told
     runbook = models.CharField(max_length=500, blank=True)
     started_at = models.DateTimeField()
@@ -26,6 +28,8 @@ class Alert(models.Model):
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=200, blank=True)
     note = models.TextField(blank=True)
+    # Who gave it back, until those who were told that it was taken are told so.
+    given_back_by = models.CharField(max_length=200, blank=True, default="", db_default="")
     # paging
     paged_at = models.DateTimeField(null=True)  # last page or reminder
     paged_severity = models.CharField(max_length=20, blank=True)

@@ -28,6 +28,7 @@ _LENGTH_MOST = timedelta(hours=8)
 _VERDICTS = {
     Code.FIRST_PAGE: ("Paged", "firing"),
     Code.SEVERITY_ROSE: ("Paged again", "firing"),
+    Code.GIVEN_BACK: ("Paged again", "firing"),
     Code.REMINDER: ("Reminded", "firing"),
     Code.RESOLVED: ("Over", "resolved"),
     Code.ACKNOWLEDGED: ("Not paged", "acknowledged"),
@@ -43,6 +44,7 @@ _VERDICTS = {
 _NOW = {
     Code.FIRST_PAGE: "Would page",
     Code.SEVERITY_ROSE: "Would page again",
+    Code.GIVEN_BACK: "Would page again",
     Code.REMINDER: "Would remind",
     Code.WAITING_FOR_NEEDED: "Waits",
     Code.NO_ROUTE: "Would page nobody",

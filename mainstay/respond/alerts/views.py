@@ -19,7 +19,7 @@ from mainstay.respond.alerts import listing, matchers, story
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.actions import unacknowledge as give_back
-from mainstay.respond.alerts.decide import SEVERITIES
+from mainstay.respond.alerts.decide import SEVERITIES, Code
 from mainstay.respond.alerts.forms import DURATIONS
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
@@ -181,10 +181,12 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
 @needs(Permission.ALERTS_RESPOND)
 @require_POST
 def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
-    """Give an alert back: reminders start again."""
+    """Give an alert back: those who heard that it was taken hear so, and reminders start again."""
     row = _alert(alert_id)
     if give_back(row, actor_of(request), clock.now()):
-        return done(request, "Given back. Nobody has it now, and reminders start again.", _page(row))
+        told = row.decision in {Code.GIVEN_BACK, Code.FIRST_PAGE}
+        text = "those who heard that it was taken are told" if told else f"it does not page now: {row.reason}"
+        return done(request, f"Given back. Nobody has it now, and {text}.", _page(row))
     return done(request, "Nobody had it, or it is over: nothing was changed.", _page(row), tone="warn")
 
 

@@ -64,4 +64,6 @@ def _text(alert: Alert, event: Event, now: datetime) -> str:
         return f"Still so after {lasted}, and nobody has acknowledged it. {alert.summary}"
     if event is Event.ACKNOWLEDGE:
         return alert.note or alert.summary
+    if alert.given_back_by and alert.paged_at is not None:
+        return f"{alert.given_back_by} gave it back: nobody has it now. It has been so for {lasted}. {alert.summary}"
     return alert.summary

@@ -26,7 +26,9 @@ from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.story import decisions
 from mainstay.respond.alerts.tests.parts import KIM, LEE, channel, delivered, events, fall, route, the_alert
+from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Channel, Delivery
 from tests.database import at_once
 
@@ -158,8 +160,52 @@ def test_given_back_reminders_start_again(ops: Channel) -> None:
     assert unacknowledge(the_alert(), KIM, after(180))
     assert not unacknowledge(the_alert(), KIM, after(180))
     assert the_alert().look_at == after(780)
+    delivered()
     consider_due(after(780))
     assert events()[-1] == "remind ops"
+
+
+def test_given_back_on_a_route_without_reminders_those_who_heard_of_it_hear_that_it_is_open_again(
+    ops: Channel, me: Actor
+) -> None:
+    channel("night", me)
+    Route.objects.update(notify=["ops", "night"])
+    fall(check())
+    acknowledge(the_alert(), KIM, after(120))
+    assert unacknowledge(the_alert(), LEE, after(180))
+    assert events()[-2:] == ["trigger ops", "trigger night"]
+    sent = Message.from_json(Delivery.objects.latest("pk").message)
+    assert sent.text == "Lee gave it back: nobody has it now. It has been so for 2 min. HTTP 500."
+    assert sent.reason.startswith("Lee gave it back, and those who heard that it was taken must hear so; route all")
+    paged = Entry.objects.filter(kind="alert.paged").latest("pk")
+    assert (paged.facts["code"], paged.facts["reason"]) == ("given_back", sent.reason)
+    told = decisions(the_alert())[0]
+    assert (told.verdict, told.reason) == ("Paged again ops, night", sent.reason)
+    assert the_alert().decision == "given_back"
+    consider_due(after(9_000))
+    assert len(events()) == 6
+
+
+def test_given_back_under_a_silence_they_hear_of_it_when_the_silence_is_over(ops: Channel) -> None:
+    fall(check())
+    acknowledge(the_alert(), KIM, after(120))
+    silence({"application": "shop"}, NOON, after(300), "deploy", KIM, after(130))
+    unacknowledge(the_alert(), KIM, after(180))
+    assert (events(), the_alert().decision) == (["trigger ops", "acknowledge ops"], "silenced")
+    consider_due(after(300))
+    assert events() == ["trigger ops", "acknowledge ops", "trigger ops"]
+
+
+def test_given_back_and_taken_again_by_another_only_the_taking_is_told(ops: Channel) -> None:
+    fall(check())
+    acknowledge(the_alert(), KIM, after(120))
+    quiet = silence({"application": "shop"}, NOON, after(900), "deploy", KIM, after(130))
+    unacknowledge(the_alert(), KIM, after(180))
+    acknowledge(the_alert(), LEE, after(190))
+    end_silence(quiet, KIM, after(200))
+    consider_due(after(900))
+    assert events() == ["trigger ops", "acknowledge ops", "acknowledge ops"]
+    assert the_alert().given_back_by == ""
 
 
 def test_an_alert_that_was_taken_before_it_paged_pages_when_given_back(me: Actor, ops: Channel) -> None:

@@ -45,6 +45,7 @@ CASES: dict[Code, tuple[AlertFacts, list[RouteFacts], list[SilenceFacts], timede
     # the alert, routes, silences → and after how long it is looked at again
     Code.FIRST_PAGE: (ALERT, [OPS], [], None),
     Code.SEVERITY_ROSE: (replace(PAGED, severity="critical"), [OPS], [], None),
+    Code.GIVEN_BACK: (replace(PAGED, given_back_by="Kim", told=("ops",)), [OPS], [], None),
     Code.REMINDER: (replace(PAGED, paged_at=NOON - HOUR), [replace(OPS, remind_every=HOUR)], [], HOUR),
     Code.RESOLVED: (replace(ALERT, ended_at=NOON), [OPS], [], None),
     Code.ACKNOWLEDGED: (replace(ALERT, acknowledged_by="Kim"), [OPS], [], None),
@@ -69,7 +70,7 @@ def test_every_code_is_reached_with_a_reason_and_the_time_to_look_again(code: Co
     found = decide(alert, routes, silences, NOON)
     assert found.code is code
     assert found.reason
-    assert found.page == (code in {Code.FIRST_PAGE, Code.SEVERITY_ROSE, Code.REMINDER})
+    assert found.page == (code in {Code.FIRST_PAGE, Code.SEVERITY_ROSE, Code.GIVEN_BACK, Code.REMINDER})
     assert bool(found.channels) == found.page
     assert found.look_at == (NOON + again if again is not None else None)
     assert found.steps
@@ -134,6 +135,39 @@ def test_a_page_waits_a_minute_at_most_for_following_what_came_back() -> None:
 def test_a_rise_in_severity_pages_again_and_a_fall_does_not(severity: str, paged: str, code: Code) -> None:
     alert = replace(PAGED, severity=severity, paged_severity=paged)
     assert decide(alert, [OPS], [], NOON).code is code
+
+
+GIVEN_BACK = replace(PAGED, given_back_by="Kim", told=("night", "ops"))
+
+
+@pytest.mark.parametrize(
+    ("alert", "routes", "silences", "code", "channels"),
+    [
+        (GIVEN_BACK, [OPS], [], Code.GIVEN_BACK, ("ops", "night")),
+        (GIVEN_BACK, [RouteFacts("new", notify=("new",))], [], Code.GIVEN_BACK, ("new", "night", "ops")),
+        (GIVEN_BACK, [], [], Code.GIVEN_BACK, ("night", "ops")),
+        (GIVEN_BACK, [RouteFacts("nobody")], [], Code.GIVEN_BACK, ("night", "ops")),
+        (GIVEN_BACK, [OPS], [silence()], Code.SILENCED, ()),
+        (GIVEN_BACK, [OUTSIDE], [], Code.OUTSIDE_HOURS, ()),
+        (replace(GIVEN_BACK, maintenance="deploy"), [OPS], [], Code.MAINTENANCE, ()),
+        (replace(GIVEN_BACK, acknowledged_by="Lee"), [OPS], [], Code.ACKNOWLEDGED, ()),
+        (replace(GIVEN_BACK, severity="critical"), [OPS], [], Code.SEVERITY_ROSE, ("ops", "night")),
+        (replace(GIVEN_BACK, paged_at=None, told=()), [OPS], [], Code.FIRST_PAGE, ("ops",)),
+    ],
+)
+def test_given_back_all_who_heard_that_it_was_taken_hear_so_unless_something_holds_it(
+    alert: AlertFacts,
+    routes: list[RouteFacts],
+    silences: list[SilenceFacts],
+    code: Code,
+    channels: tuple[str, ...],
+) -> None:
+    found = decide(alert, routes, silences, NOON)
+    assert (found.code, found.channels) == (code, channels)
+    assert found.page or found.look_at is not None or code is Code.ACKNOWLEDGED
+    if code is Code.GIVEN_BACK:
+        assert found.reason.startswith("Kim gave it back")
+        assert found.steps[-1].question == "Does anybody believe that it is taken?"
 
 
 def test_reminders_come_at_the_shortest_interval_of_the_routes_that_match() -> None:
@@ -264,6 +298,8 @@ alerts = st.builds(
     acknowledged_by=st.sampled_from(["", "Kim"]),
     paged_at=st.none() | st.just(NOON),
     paged_severity=st.sampled_from(["", "minor", "major"]),
+    given_back_by=st.sampled_from(["", "Lee"]),
+    told=st.sampled_from([(), ("a",), ("d",)]),
     maintenance=st.sampled_from(["", "deploy"]),
     blocked_by=st.sampled_from(["", "db"]),
     waits_for=st.sampled_from(["", "db"]),
@@ -290,7 +326,12 @@ def test_an_open_alert_that_has_paged_nobody_is_never_forgotten(
 ) -> None:
     now = NOON + timedelta(seconds=seconds)
     found: Decision = decide(alert, given_routes, [silence(match={})] if silenced else [], now)
-    waits = not found.page and alert.paged_at is None and not alert.ended_at and not alert.acknowledged_by
+    waits = (
+        not found.page
+        and (alert.paged_at is None or bool(alert.given_back_by and alert.told))
+        and not alert.ended_at
+        and not alert.acknowledged_by
+    )
     if waits:
         assert found.look_at is not None
         assert found.look_at > now
