@@ -107,7 +107,7 @@ Things are managed by the file that names them. It is known by its base name (`c
 | `channels` | list of [channels](#channels) |
 | `routes` | list of [routes](#routes), in the order in which they are tried |
 | `maintenance` | list of [maintenance windows](#maintenance) |
-| `groups` | list of [groups of rules](#rules), as Prometheus' rule files have them: such a file can be applied as it is |
+| `groups` | list of [groups of rules](#rules); a rule file of Prometheus can be applied as it is |
 | `x-…` | anything |
 """
 
