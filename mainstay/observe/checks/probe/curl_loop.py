@@ -28,15 +28,16 @@ Done = Callable[[Transfer, bool, Exception | None], None]
 
 class CurlLoop:
     """Belongs to one thread. `on_done(transfer, again, defect)` is called when a hop has ended; `again` when
-    another one is to follow, `defect` when taking in the answer raised."""
+    another one is to follow, `defect` when taking in the answer raised. `kept_alive` is how many connections may
+    wait for another transfer that allows its connection to be used again; a probe's never does."""
 
-    def __init__(self, poller: Poller, on_done: Done) -> None:
+    def __init__(self, poller: Poller, on_done: Done, *, kept_alive: int = 1) -> None:
         self._poller = poller
         self._on_done = on_done
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, 1)  # nothing is kept alive
+        self._multi.setopt(pycurl.M_MAXCONNECTS, kept_alive)
         self._timer_at: float | None = None
         self._idle: list[pycurl.Curl] = []
         self._active: dict[pycurl.Curl, Transfer] = {}

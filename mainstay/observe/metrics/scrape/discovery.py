@@ -1,0 +1,283 @@
+"""Where targets are found: in the settings, in files that are read again when they change, in the DNS.
+
+`look` may block (a disk, a name server) and is called by a thread that may wait. What was found stays when a file
+becomes unreadable or a name server goes away: targets vanish only when their list says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import dns.exception
+import dns.rdatatype
+import dns.resolver
+import orjson
+import yaml
+from pydantic import ValidationError
+
+from mainstay.observe.checks.kinds.base import host_port
+from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
+
+ADDRESS = "__address__"
+LARGEST_FILE_BYTES = 16 << 20
+FILES_MOST = 1000
+FILE_LOOK_EVERY_S = 5.0
+_DEEPEST_YAML = 8
+_DNS_LIFETIME_S = 5.0
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Discovered = dict[str, str]
+"""Labels of a target before relabelling: `__address__`, `__meta_…`, and those that were given."""
+
+
+class Source(Protocol):
+    """A place where targets are found."""
+
+    error: str
+    """Why the last look failed, for people; "" when it did not."""
+    looks: bool
+    """Whether there is anything to look at; else all is known from the beginning."""
+    place: object
+    """Equal for sources that look at the same."""
+
+    def due(self, now: float) -> bool:
+        """Tell whether it is time to look (again); `now` in any monotonic seconds."""
+        ...
+
+    def look(self, now: float) -> None:
+        """Look. May block; never raises for what the world does."""
+        ...
+
+    def found(self) -> list[Discovered]:
+        """Return what the last successful look found."""
+        ...
+
+
+def sources_of(settings: ScrapeSettings) -> list[Source]:
+    """Return the places that a scrape names."""
+    found: list[Source] = []
+    if settings.targets:
+        found.append(Listed(settings.targets))
+    if settings.file:
+        found.append(Files(settings.file))
+    found += [Names(each) for each in settings.dns]
+    return found
+
+
+class Listed:
+    """Targets that stand in the settings."""
+
+    def __init__(self, groups: tuple[Group, ...]) -> None:
+        self.error = ""
+        self.looks = False
+        self.place: object = object()
+        self._found = list(_members(groups, {}))
+
+    def due(self, now: float) -> bool:
+        return False
+
+    def look(self, now: float) -> None:
+        """There is nothing to look at."""
+
+    def found(self) -> list[Discovered]:
+        return self._found
+
+
+class Files:
+    """Targets listed in JSON or YAML files, as Prometheus' file_sd has them."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self.error = ""
+        self.looks = True
+        self.place: object = patterns
+        self._patterns = patterns
+        self._seen: dict[Path, tuple[int, int, int]] = {}
+        self._groups: dict[Path, list[Discovered]] = {}
+        self._broken: dict[Path, str] = {}
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        return now >= self._next
+
+    def look(self, now: float) -> None:
+        self._next = now + FILE_LOOK_EVERY_S
+        paths, missing = self._paths()
+        for path in self._groups.keys() - set(paths):
+            del self._groups[path]
+        for path in self._seen.keys() - set(paths):
+            del self._seen[path]
+            self._broken.pop(path, None)
+        for path in paths:
+            self._read(path)
+        self.error = "; ".join([*missing, *self._broken.values()])[:1000]
+
+    def found(self) -> list[Discovered]:
+        return [each for path in sorted(self._groups) for each in self._groups[path]]
+
+    def _paths(self) -> tuple[list[Path], list[str]]:
+        paths: dict[Path, None] = {}
+        missing = []
+        for pattern in self._patterns:
+            given = Path(pattern)
+            if "*" in given.name or "?" in given.name or "[" in given.name:
+                matching = sorted(given.parent.glob(given.name)) if given.parent.is_dir() else []
+            else:
+                matching = [given] if given.is_file() else []
+            if not matching:
+                missing.append(f"there is no file {pattern}")
+            paths.update(dict.fromkeys(matching))
+        return list(paths)[:FILES_MOST], missing
+
+    def _read(self, path: Path) -> None:
+        try:
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if self._seen.get(path) == stamp:
+                return
+            if status.st_size > LARGEST_FILE_BYTES:
+                raise ValueError(f"it is larger than {LARGEST_FILE_BYTES >> 20} MB")
+            groups = read_groups(path.read_bytes(), is_json=path.suffix == ".json")
+        except OSError as error:
+            self._broken[path] = f"the file {path} can't be read: {error.strerror}; what it said last is used"
+            return
+        except ValueError as error:
+            self._seen[path] = stamp
+            self._broken[path] = f"the file {path} lists no targets: {error}; what it said last is used"
+            return
+        self._seen[path] = stamp
+        self._broken.pop(path, None)
+        self._groups[path] = list(_members(groups, {"__meta_filepath": str(path)}))
+
+
+class Names:
+    """Targets that DNS records name."""
+
+    def __init__(self, settings: Dns) -> None:
+        self.error = ""
+        self.looks = True
+        self.place: object = settings
+        self._settings = settings
+        self._found: dict[str, list[Discovered]] = {}
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        return now >= self._next
+
+    def look(self, now: float) -> None:
+        self._next = now + self._settings.refresh
+        failures = []
+        for name in self._settings.names:
+            try:
+                self._found[name] = list(self._ask(name))
+            except dns.resolver.NXDOMAIN:
+                # The server is there and says that there is no such name: so there are no targets.
+                self._found[name] = []
+                failures.append(f"there is no name {name} in the DNS")
+            except (dns.exception.DNSException, OSError, ValueError) as error:
+                failures.append(
+                    f"no answer to the question for {name} ({self._settings.type}): {_why(error)};"
+                    " what was known last is used"
+                )
+        self.error = "; ".join(failures)[:1000]
+
+    def found(self) -> list[Discovered]:
+        return [each for name in self._settings.names for each in self._found.get(name, ())]
+
+    def _ask(self, name: str) -> Iterator[Discovered]:
+        settings = self._settings
+        resolver = dns.resolver.Resolver()
+        resolver.lifetime = _DNS_LIFETIME_S
+        answer = resolver.resolve(name, settings.type, search=True, raise_on_no_answer=False)
+        for record in answer:
+            if record.rdtype == dns.rdatatype.SRV:
+                host = str(record.target).rstrip(".")
+                port = settings.port or int(record.port)
+                about = {
+                    "__meta_dns_srv_record_target": str(record.target),
+                    "__meta_dns_srv_record_port": str(record.port),
+                }
+            else:
+                assert settings.port is not None
+                host, port, about = str(record.address), settings.port, {}
+            yield {ADDRESS: host_port(host, port), "__meta_dns_name": name, **about}
+
+
+def read_groups(content: bytes, *, is_json: bool) -> tuple[Group, ...]:
+    """Return the groups of a target file.
+
+    Raises:
+        ValueError: it is not such a file. The message names the place, not the content.
+    """
+    given = _json(content) if is_json else _yaml(content)
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise ValueError("it must be a list of {targets: […], labels: {…}}")
+    groups = []
+    for number, each in enumerate(given, 1):
+        try:
+            groups.append(Group.model_validate(_with_texts(each)))
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            # The message of a wrong value quotes it, and the file may be one that nobody was to see.
+            raise ValueError(f"group {number}, {place or 'as a whole'}: {first['type'].replace('_', ' ')}") from None
+    return tuple(groups)
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from None
+
+
+def _yaml(content: bytes) -> Any:
+    try:
+        text = content.decode()
+        depth = 0
+        # The loader recurses: depth is looked at first, and what could multiply is not taken.
+        for event in yaml.parse(text, _LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it uses aliases (*name), which are not read here")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEEPEST_YAML:
+                    raise ValueError("it is nested too deeply")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+        return yaml.load(text, _LOADER)  # noqa: S506  # a safe loader
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        raise ValueError(f"it is not YAML (line {line})") from None
+    except yaml.YAMLError:
+        raise ValueError("it is not YAML") from None
+
+
+def _with_texts(group: Any) -> Any:
+    """YAML reads `port: 8080` among labels as a number; a label is text."""
+    if not isinstance(group, Mapping) or not isinstance(group.get("labels"), Mapping):
+        return group
+    labels = {
+        name: str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        for name, value in group["labels"].items()
+    }
+    return {**group, "labels": labels}
+
+
+def _members(groups: tuple[Group, ...], about: Mapping[str, str]) -> Iterator[Discovered]:
+    for group in groups:
+        for address in group.targets:
+            yield {**about, **group.labels, ADDRESS: address}
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, dns.resolver.NoNameservers):
+        return "every name server failed"
+    if isinstance(error, dns.exception.Timeout):
+        return "no name server answered in time"
+    if isinstance(error, dns.resolver.NoResolverConfiguration):
+        return "the system names no name server"
+    return str(error).rstrip(".") or type(error).__name__

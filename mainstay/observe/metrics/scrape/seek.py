@@ -1,0 +1,189 @@
+"""Looks for targets beside the loop: files are looked at every few seconds, names are asked when it is time.
+
+A look may hang (a dead network file system, a name server that is away) and then holds a thread of its own, not the
+other scrapes. A scrape whose places have not all been looked at once keeps the targets it had: an edit makes no gap.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from mainstay.observe.metrics.scrape.discovery import Discovered, Source, sources_of
+from mainstay.observe.metrics.scrape.fetch import FetchPlan
+from mainstay.observe.metrics.scrape.relabel import Relabelling
+from mainstay.observe.metrics.scrape.state import PlannedScrape
+from mainstay.observe.metrics.scrape.targets import Frame, Target, targets_of
+
+log = logging.getLogger(__name__)
+LOOKS_AT_ONCE = 8
+_LOOK_S = 1.0
+_FIRST_LOOK_MOST_S = 10.0
+"""After this long a scrape goes on with what its other places found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """A target and all that is needed to scrape it."""
+
+    scrape: int
+    frame: Frame
+    target: Target
+    plan: FetchPlan
+    metric_relabel: Relabelling
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """All targets of one scrape."""
+
+    key: int
+    name: str
+    wanted: tuple[Wanted, ...] = ()
+    dropped: tuple[Discovered, ...] = ()
+    errors: tuple[str, ...] = ()
+    gone: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Scrape:
+    planned: PlannedScrape
+    frame: Frame
+    metric_relabel: Relabelling
+    sources: list[Source]
+    since: float
+    looked: set[Source] = field(default_factory=set)
+    wanted: dict[str, Wanted] = field(default_factory=dict)
+    dirty: bool = True
+
+
+class Seeker:
+    """Tells `on_sought` the targets of a scrape whenever they may have changed, from a thread of its own."""
+
+    def __init__(self, on_sought: Callable[[Sought], None]) -> None:
+        self._on_sought = on_sought
+        self._scrapes: dict[int, _Scrape] = {}
+        self._busy: set[Source] = set()
+        self._inbox: list[tuple[list[PlannedScrape], list[int]]] = []
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="scrape-look")
+        self._thread = threading.Thread(target=self._run, name="scrape-seek", daemon=True)
+        self._stopping = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End without waiting for looks that hang."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def update(self, planned: list[PlannedScrape], removed: list[int]) -> None:
+        """Take over what is planned."""
+        with self._changed:
+            self._inbox.append((planned, removed))
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._stopping:
+                    return
+                inbox, self._inbox = self._inbox, []
+            for planned, removed in inbox:
+                self._take_over(planned, removed)
+            now = time.monotonic()
+            self._look(now)
+            for scrape in self._scrapes.values():
+                if scrape.dirty and self._complete(scrape, now):
+                    scrape.dirty = False
+                    self._tell(scrape)
+            with self._changed:
+                if not self._inbox and not self._stopping and not self._found_something():
+                    self._changed.wait(_LOOK_S)
+
+    def _found_something(self) -> bool:
+        now = time.monotonic()
+        return any(scrape.dirty and self._complete(scrape, now) for scrape in self._scrapes.values())
+
+    def _take_over(self, planned: list[PlannedScrape], removed: list[int]) -> None:
+        for key in removed:
+            known = self._scrapes.pop(key, None)
+            if known is not None:
+                self._on_sought(Sought(key, known.planned.name, gone=True))
+        for each in planned:
+            known = self._scrapes.get(each.key)
+            scrape = _Scrape(
+                each,
+                Frame.of(each.name, each.settings, each.every_s, each.timeout_s, each.labels),
+                Relabelling(each.settings.metric_relabel),
+                sources_of(each.settings),
+                time.monotonic(),
+            )
+            if known is not None:
+                _keep_sources(scrape, known)
+            self._scrapes[each.key] = scrape
+
+    def _look(self, now: float) -> None:
+        for scrape in self._scrapes.values():
+            for source in scrape.sources:
+                if source not in self._busy and source.due(now):
+                    self._busy.add(source)
+                    self._pool.submit(self._look_at, scrape, source, now)
+
+    def _look_at(self, scrape: _Scrape, source: Source, now: float) -> None:
+        before = (source.found(), source.error)
+        try:
+            source.look(now)
+        except Exception:
+            log.exception("looking for the targets of %s failed by a defect of ours", scrape.planned.name)
+        with self._changed:
+            self._busy.discard(source)
+            first = source not in scrape.looked
+            scrape.looked.add(source)
+            if first or (source.found(), source.error) != before:
+                scrape.dirty = True
+                self._changed.notify()
+
+    @staticmethod
+    def _complete(scrape: _Scrape, now: float) -> bool:
+        waits = any(source not in scrape.looked and source.looks for source in scrape.sources)
+        return not waits or now - scrape.since > _FIRST_LOOK_MOST_S
+
+    def _tell(self, scrape: _Scrape) -> None:
+        found = targets_of(scrape.frame, (each for source in scrape.sources for each in source.found()))
+        errors = [source.error for source in scrape.sources if source.error] + list(found.errors)
+        wanted: dict[str, Wanted] = {}
+        for target in found.targets:
+            known = scrape.wanted.get(target.identity)
+            if known is not None and known.target == target:
+                wanted[target.identity] = known
+                continue
+            try:
+                plan = FetchPlan(target.url, scrape.frame.settings, target.timeout_s)
+            except ValueError as error:
+                errors.append(f"{target.labels.get('instance', '')}: {_first_line(error)}")
+                continue
+            wanted[target.identity] = Wanted(scrape.planned.key, scrape.frame, target, plan, scrape.metric_relabel)
+        scrape.wanted = wanted
+        self._on_sought(
+            Sought(scrape.planned.key, scrape.planned.name, tuple(wanted.values()), found.dropped, tuple(errors))
+        )
+
+
+def _keep_sources(scrape: _Scrape, known: _Scrape) -> None:
+    """Keep what was found at places that an edit did not touch."""
+    kept = {source.place: source for source in known.sources}
+    scrape.sources = [kept.get(source.place, source) for source in scrape.sources]
+    scrape.looked = known.looked & set(scrape.sources)
+
+
+def _first_line(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    if errors is not None:
+        return str(errors(include_url=False, include_input=False)[0]["msg"]).removeprefix("Value error, ")
+    return str(error)
