@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_safe
 
 from mainstay.foundation.accounts.access import needs
 from mainstay.foundation.accounts.permissions import Permission
@@ -171,6 +172,7 @@ _SAMPLE_FILE = """applications:
 
 
 @needs(Permission.STATUS_VIEW)
+@require_safe
 def patterns(request: HttpRequest) -> HttpResponse:
     """Show every component in every state."""
     now = timezone.now()

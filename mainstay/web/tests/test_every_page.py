@@ -1,0 +1,217 @@
+"""Every page with every role, signed out, and without the form's token.
+
+One table, held against the URL patterns: a new page without an entry fails.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from django.test import Client
+from django.urls import get_resolver
+
+from mainstay.foundation.accounts.access import permission_of
+from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
+from mainstay.foundation.journal.models import Entry
+from mainstay.web.tests.browser import signed_in
+from mainstay.web.tests.desk import desk
+
+P = Permission
+
+
+class Needs(NamedTuple):
+    """What looking at an address needs, and what doing something there; None: it cannot be done."""
+
+    look: Permission | None
+    act: Permission | None = None
+
+
+def both(permission: Permission) -> Needs:
+    return Needs(permission, permission)
+
+
+def act(permission: Permission) -> Needs:
+    return Needs(None, permission)
+
+
+TABLE: dict[str, Needs] = {
+    "/": Needs(P.STATUS_VIEW),
+    "/find": Needs(P.STATUS_VIEW),
+    "/patterns": Needs(P.STATUS_VIEW),
+    "/applications/": Needs(P.STATUS_VIEW),
+    "/applications/{application}/": Needs(P.STATUS_VIEW),
+    "/add/application/": both(P.CATALOG_EDIT),
+    "/applications/{application}/edit/": both(P.CATALOG_EDIT),
+    "/applications/{application}/delete/": act(P.CATALOG_EDIT),
+    "/checks/": Needs(P.OPERATIONS_VIEW),
+    "/checks/{check_id}/": Needs(P.OPERATIONS_VIEW),
+    "/checks/new/": both(P.CHECKS_EDIT),
+    "/checks/try/": act(P.CHECKS_EDIT),
+    "/checks/{check_id}/edit/": both(P.CHECKS_EDIT),
+    "/checks/{check_id}/delete/": act(P.CHECKS_EDIT),
+    "/checks/{check_id}/probe/": act(P.MAINTENANCE_EDIT),
+    "/checks/{check_id}/pause/": act(P.MAINTENANCE_EDIT),
+    "/maintenance/": Needs(P.OPERATIONS_VIEW),
+    "/maintenance/new/": both(P.MAINTENANCE_EDIT),
+    "/maintenance/{maintenance_id}/edit/": both(P.MAINTENANCE_EDIT),
+    "/maintenance/{maintenance_id}/cancel/": act(P.MAINTENANCE_EDIT),
+    "/alerts/": Needs(P.OPERATIONS_VIEW),
+    "/alerts/{alert_id}/": Needs(P.OPERATIONS_VIEW),
+    "/alerts/{alert_id}/acknowledge": act(P.ALERTS_RESPOND),
+    "/alerts/{alert_id}/unacknowledge": act(P.ALERTS_RESPOND),
+    "/silences/": Needs(P.OPERATIONS_VIEW),
+    "/silences/new": both(P.ALERTS_RESPOND),
+    "/silences/{silence_id}/end": act(P.ALERTS_RESPOND),
+    "/routes/who": Needs(P.OPERATIONS_VIEW),
+    "/routes/new": both(P.DELIVERY_EDIT),
+    "/routes/{route_id}/": both(P.DELIVERY_EDIT),
+    "/routes/{route_id}/move": act(P.DELIVERY_EDIT),
+    "/routes/{route_id}/delete": both(P.DELIVERY_EDIT),
+    "/channels/": Needs(P.OPERATIONS_VIEW),
+    "/new-channel/{kind}": both(P.DELIVERY_EDIT),
+    "/channels/{channel}/": both(P.DELIVERY_EDIT),
+    "/channels/{channel}/test": act(P.DELIVERY_EDIT),
+    "/channels/{channel}/pause": act(P.DELIVERY_EDIT),
+    "/channels/{channel}/delete": both(P.DELIVERY_EDIT),
+    "/deliveries/": Needs(P.OPERATIONS_VIEW),
+    "/deliveries/{delivery_id}/": Needs(P.OPERATIONS_VIEW),
+    "/deliveries/{delivery_id}/test": Needs(P.OPERATIONS_VIEW),
+    "/deliveries/{delivery_id}/retry": act(P.ALERTS_RESPOND),
+    "/journal/": Needs(P.OPERATIONS_VIEW),
+    "/journal/{entry_id}/": Needs(P.OPERATIONS_VIEW),
+    "/journal/verify/": act(P.OPERATIONS_VIEW),
+    "/people/": Needs(P.PEOPLE_VIEW),
+    "/people/permissions/": Needs(P.PEOPLE_VIEW),
+    "/people/invite": both(P.PEOPLE_EDIT),
+    "/people/{user_id}/": Needs(P.PEOPLE_VIEW, P.PEOPLE_EDIT),
+    "/people/{user_id}/link": act(P.PEOPLE_EDIT),
+    "/people/{user_id}/sign-out": act(P.PEOPLE_EDIT),
+    "/people/{user_id}/second-factor": act(P.PEOPLE_EDIT),
+    "/people/{user_id}/deactivate": act(P.PEOPLE_EDIT),
+    "/people/{user_id}/reactivate": act(P.PEOPLE_EDIT),
+    "/teams/": Needs(P.PEOPLE_VIEW),
+    "/teams/new": both(P.PEOPLE_EDIT),
+    "/teams/{team_id}/": both(P.PEOPLE_EDIT),
+    "/teams/{team_id}/delete": act(P.PEOPLE_EDIT),
+    "/tokens/": Needs(P.PEOPLE_VIEW),
+    "/tokens/new": both(P.PEOPLE_EDIT),
+    "/tokens/{token_id}/revoke": act(P.PEOPLE_EDIT),
+    "/me/": both(P.SELF_EDIT),
+    "/me/sessions/revoke": act(P.SELF_EDIT),
+    "/me/sessions/{session_id}/revoke": act(P.SELF_EDIT),
+    "/sign-in/password": both(P.SELF_EDIT),
+    "/settings/": Needs(P.SETTINGS_VIEW),
+}
+LOOKED_AT = {address: needs.look for address, needs in TABLE.items() if needs.look is not None}
+DONE = {address: needs.act for address, needs in TABLE.items() if needs.act is not None}
+# Marked public. Each guards itself, and has tests of its own.
+PUBLIC = {"/healthz", "/metrics", "/sign-in/{token}", "/prometheus/api/v1/{path}", "/^api(?:/|$)"}
+# Included as a whole: the API (test_api_permissions.py) and the sign-in library (accounts/tests/test_sign_in.py).
+APART = ("/api/v1/", "/account/")
+LEADS_ON = {"/sign-in/password"}  # to where a password is changed, unless one came by a link
+
+
+def addresses(patterns: Any, prefix: str = "/") -> Iterator[tuple[str, Any]]:
+    """Every address as the table writes it, with its view."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from addresses(pattern.url_patterns, route)
+        elif not route.startswith(APART):
+            yield as_in_table(route), pattern.callback
+
+
+def as_in_table(route: str) -> str:
+    """`applications/<slug:name>/` → `/applications/{application}/`."""
+    resource = route.strip("/").split("/")[0].removesuffix("s")
+    return re.sub(r"<(?:\w+:)?(\w+)>", lambda hit: f"{{{resource if hit[1] == 'name' else hit[1]}}}", route)
+
+
+@pytest.fixture
+def places(db: None) -> dict[str, Any]:
+    here = desk()
+    test = here.delivery
+    test.pk, test.event, test.key = None, "test", "a test"
+    test.save(force_insert=True)
+    return {
+        **here.places,
+        "delivery_id": test.pk,
+        "entry_id": Entry.objects.values_list("pk", flat=True).first(),
+        "kind": "slack",
+        "session_id": 1,
+    }
+
+
+def holders(permission: Permission) -> frozenset[Role]:
+    return PERMISSIONS[permission]
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_is_in_the_table_or_public() -> None:
+    found = dict(addresses(get_resolver().url_patterns))
+    assert {address for address, view in found.items() if getattr(view, "public", False)} == PUBLIC
+    assert set(found) - PUBLIC == set(TABLE)
+
+
+def test_every_page_declares_a_permission_of_the_table() -> None:
+    found = dict(addresses(get_resolver().url_patterns))
+    wrong = {address: permission_of(found[address]) for address in TABLE}
+    assert {address: one for address, one in wrong.items() if one not in TABLE[address] or one is None} == {}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_page_is_shown_to_whom_the_permission_table_says(places: dict[str, Any], role: Role) -> None:
+    client = signed_in(role)
+    found = {address: client.get(address.format(**places)).status_code for address in LOOKED_AT}
+    shown = {address: 302 if address in LEADS_ON else 200 for address in LOOKED_AT}
+    assert found == {
+        address: shown[address] if role in holders(needed) else 403 for address, needed in LOOKED_AT.items()
+    }
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_deed_is_refused_to_whom_the_permission_table_says(places: dict[str, Any], role: Role) -> None:
+    client = signed_in(role)
+    refused = [address for address, needed in DONE.items() if role not in holders(needed)]
+    before = Entry.objects.count()
+    assert {client.post(address.format(**places)).status_code for address in refused} <= {403}
+    assert Entry.objects.count() == before
+
+
+def test_signed_out_every_page_and_deed_leads_to_signing_in(places: dict[str, Any]) -> None:
+    client = Client()
+    for address in LOOKED_AT:
+        answer = client.get(address.format(**places))
+        assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (302, "/account/login/"), address
+    for address in DONE:
+        assert client.post(address.format(**places)).status_code == 302, address
+
+
+def test_a_form_without_its_token_does_nothing(places: dict[str, Any]) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = signed_in().cookies
+    before = Entry.objects.count()
+    for address in DONE:
+        assert strict.post(address.format(**places)).status_code == 403, address
+    assert Entry.objects.count() == before
+
+
+def test_what_only_posts_does_not_answer_to_a_link_and_what_only_shows_not_to_a_form(places: dict[str, Any]) -> None:
+    client = signed_in()
+    for address, needs in TABLE.items():
+        if needs.look is None:
+            assert client.get(address.format(**places)).status_code == 405, address
+        if needs.act is None:
+            assert client.post(address.format(**places)).status_code == 405, address
+
+
+NUMBERED = sorted(address for address in LOOKED_AT if re.search(r"\{\w+_id\}|\{application\}|\{channel\}", address))
+
+
+@pytest.mark.parametrize("address", NUMBERED)
+@pytest.mark.parametrize("number", ["0", "999999", str(2**63), "9" * 40])
+def test_what_is_not_there_is_not_found(db: None, address: str, number: str) -> None:
+    assert signed_in().get(re.sub(r"\{\w+\}", number, address)).status_code == 404
