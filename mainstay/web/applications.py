@@ -317,7 +317,8 @@ def application(request: HttpRequest, name: str) -> HttpResponseBase:
         context |= _inside(found, now)
     if not is_fragment(request):
         context |= _recent(one) if inside else {}
-        context |= {"environments": list(one.environments.order_by("id")), "graph": graph(one, found.checks)}
+        context["environments"] = list(one.environments.order_by("id"))
+        context["graph"] = graph(one, found.checks, links=inside)
     return live(request, "applications/one.html", context)
 
 
@@ -366,8 +367,8 @@ def _recent(one: Application) -> dict[str, Any]:
     return {"entries": [line(entry) for entry in entries]}
 
 
-def graph(application: Application, checks: Sequence[tuple[Row, Shown]]) -> SafeString:
-    """Draw the components and what they need; empty when there is none."""
+def graph(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:
+    """Draw the components and what they need; empty when there is none. `links`: to their checks."""
     mine = list(application.components.order_by("name"))
     if not mine:
         return mark_safe("")
@@ -387,7 +388,7 @@ def graph(application: Application, checks: Sequence[tuple[Row, Shown]]) -> Safe
         Node(
             str(one.pk),
             one.name,
-            href=f"/checks/?application={application.name}&q={one.name}" if one.name in worst else "",
+            href=f"/checks/?application={application.name}&q={one.name}" if links and one.name in worst else "",
             tone=_TONES.get(worst[one.name], "quiet") if one.name in worst else "",
             words=worst[one.name].value if one.name in worst else "not watched",
         )

@@ -7,11 +7,12 @@ from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
-from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.access import actor_of, needs, permission_of
+from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import TIERS, Application
@@ -22,44 +23,42 @@ from mainstay.respond.delivery.models import Channel
 
 SHOWN = 6
 LONGEST_QUERY = 80
-_P = Permission
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A page or an action: its words, the name of its address, who may go there, and further words it answers to."""
+    """A page or an action: its words, the name of its address, and further words it answers to."""
 
     title: str
     url: str
-    permission: Permission
     words: str = ""
     query: str = ""
 
 
 PAGES = (
-    Place("Now", "now", _P.STATUS_VIEW, "home start wrong"),
-    Place("Applications", "applications", _P.STATUS_VIEW, "services uptime"),
-    Place("Checks", "checks", _P.OPERATIONS_VIEW, "probes heartbeats monitors"),
-    Place("Maintenance", "maintenance", _P.OPERATIONS_VIEW, "windows downtime"),
-    Place("Alerts", "alerts", _P.OPERATIONS_VIEW, "incidents firing"),
-    Place("Silences", "silences", _P.OPERATIONS_VIEW, "mute"),
-    Place("Channels and routes", "channels", _P.OPERATIONS_VIEW, "slack mail webhook notify"),
-    Place("Deliveries", "deliveries", _P.OPERATIONS_VIEW, "pages outbox sent"),
-    Place("Journal", "journal", _P.OPERATIONS_VIEW, "history audit log"),
-    Place("People", "people", _P.PEOPLE_VIEW, "users roles"),
-    Place("Teams", "teams", _P.PEOPLE_VIEW, "owners groups"),
-    Place("API tokens", "tokens", _P.PEOPLE_EDIT, "keys"),
-    Place("Settings", "settings", _P.SETTINGS_VIEW, "configuration environment"),
-    Place("Your profile", "profile", _P.SELF_EDIT, "time zone name"),
-    Place("Your password", "account_change_password", _P.SELF_EDIT, ""),
-    Place("Your second factor", "mfa_index", _P.SELF_EDIT, "mfa totp passkey"),
+    Place("Now", "now", "home start wrong"),
+    Place("Applications", "applications", "services uptime"),
+    Place("Checks", "checks", "probes heartbeats monitors"),
+    Place("Maintenance", "maintenance", "windows downtime"),
+    Place("Alerts", "alerts", "incidents firing"),
+    Place("Silences", "silences", "mute"),
+    Place("Channels and routes", "channels", "slack mail webhook notify"),
+    Place("Deliveries", "deliveries", "pages outbox sent"),
+    Place("Journal", "journal", "history audit log"),
+    Place("People", "people", "users roles"),
+    Place("Teams", "teams", "owners groups"),
+    Place("API tokens", "tokens", "keys"),
+    Place("Settings", "settings", "configuration environment"),
+    Place("Your profile", "profile", "time zone name"),
+    Place("Your password", "account_change_password"),
+    Place("Your second factor", "mfa_index", "mfa totp passkey"),
 )
 ACTIONS = (
-    Place("Add a check", "check_new", _P.CHECKS_EDIT, "new monitor probe heartbeat"),
-    Place("Add an application", "application_new", _P.CATALOG_EDIT, "new service"),
-    Place("Announce maintenance", "maintenance_new", _P.MAINTENANCE_EDIT, "window downtime"),
-    Place("Checks that are down", "checks", _P.OPERATIONS_VIEW, "failing", "status=down"),
-    Place("Checks that are paused", "checks", _P.OPERATIONS_VIEW, "", "status=paused"),
+    Place("Add a check", "check_new", "new monitor probe heartbeat"),
+    Place("Add an application", "application_new", "new service"),
+    Place("Announce maintenance", "maintenance_new", "window downtime"),
+    Place("Checks that are down", "checks", "failing", "status=down"),
+    Place("Checks that are paused", "checks", "", "status=paused"),
 )
 
 
@@ -76,23 +75,25 @@ def find(request: HttpRequest) -> HttpResponseBase:
         if actor.may(Permission.OPERATIONS_VIEW):
             groups.append({"label": "Checks", "items": _checks(words)})
             groups.append({"label": "Open alerts", "items": _alerts(words)})
-            groups.append({"label": "Channels", "items": _channels(words)})
+            groups.append({"label": "Channels", "items": _channels(words, actor)})
         if actor.may(Permission.PEOPLE_VIEW):
             groups.append({"label": "People", "items": _people(words)})
     for label, places in (("Pages", PAGES), ("Actions", ACTIONS)):
-        may = (place for place in places if actor.may(place.permission))
-        groups.append({"label": label, "items": [item for place in may if (item := _place(place, words))]})
+        groups.append({"label": label, "items": [item for place in places if (item := _place(place, words, actor))]})
     filled = [group for group in groups if group["items"]]
     return render(request, "components/find_results.html", {"groups": filled, "query": query})
 
 
-def _place(place: Place, words: list[str]) -> dict[str, str] | None:
+def _place(place: Place, words: list[str], actor: Actor) -> dict[str, str] | None:
     said = f"{place.title} {place.words}".lower()
     if not all(word.lower() in said for word in words):
         return None
     try:
         href = reverse(place.url)
     except NoReverseMatch:
+        return None
+    needed = permission_of(resolve(href).func)
+    if needed is not None and not actor.may(needed):
         return None
     return {"href": f"{href}?{place.query}" if place.query else href, "title": place.title}
 
@@ -153,12 +154,17 @@ def _alerts(words: list[str]) -> list[dict[str, str]]:
     ]
 
 
-def _channels(words: list[str]) -> list[dict[str, str]]:
+def _channels(words: list[str], actor: Actor) -> list[dict[str, str]]:
+    may_edit = actor.may(Permission.DELIVERY_EDIT)
     found = Channel.objects.all()
     for word in words:
         found = found.filter(Q(name__icontains=word) | Q(target__icontains=word) | Q(kind__icontains=word))
     return [
-        {"href": f"/channels/{row.name}/", "title": row.name, "detail": f"{row.kind} · {row.target}"}
+        {
+            "href": f"/channels/{row.name}/" if may_edit else "/channels/",
+            "title": row.name,
+            "detail": f"{row.kind} · {row.target}",
+        }
         for row in found.order_by("name")[:SHOWN]
     ]
 

@@ -39,10 +39,16 @@ def needs(permission: Permission) -> Callable[[View[P]], View[P]]:
             actor_of(request).need(permission)
             return view(request, *args, **kwargs)
 
-        guarded.permission = permission  # type: ignore[attr-defined]  # read by the test of role × page
+        guarded.permission = permission  # type: ignore[attr-defined]  # read by permission_of
         return cast(View[P], guarded)
 
     return decorate
+
+
+def permission_of(view: Callable[..., Any]) -> Permission | None:
+    """Return the permission that a page declares (`needs`), or None: those of the sign-in library are everybody's."""
+    found: Permission | None = getattr(view, "permission", None)
+    return found
 
 
 def public(view: Callable[..., Any]) -> Callable[..., Any]:

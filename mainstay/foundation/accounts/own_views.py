@@ -56,6 +56,7 @@ def me(request: HttpRequest) -> HttpResponse:
         "sessions": sessions_of(user, now),
         "this_session": request.session.session_key,
         "zones": zones(),
+        "sees_journal": user.may(Permission.OPERATIONS_VIEW),
     }
     return render(request, "accounts/me.html", context, status=422 if form.is_bound else 200)
 

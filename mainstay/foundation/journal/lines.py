@@ -10,14 +10,15 @@ from mainstay.foundation.journal.models import Entry
 SUBJECT_PAGES = {
     "alert": ("alert", "id"),
     "application": ("application", "name"),
-    "channel": ("channel_edit", "name"),
+    "channel": ("channels", "#"),
     "check": ("check", "id"),
-    "route": ("route_edit", "id"),
+    "route": ("channels", "#"),
     "team": ("teams", ""),
     "token": ("tokens", ""),
     "user": ("person", "id"),
 }
-"""Type of subject → the page it is shown on, and by what. Lower wings are known here by the names of pages only."""
+"""Type of subject → the page it is shown on, and by what (#: it is a row there). Each is open to whoever sees the
+journal. Lower wings are known here by the names of pages only."""
 
 TONES = {
     "alert.fired": "bad",
@@ -54,6 +55,8 @@ def subject_url(subject: str, name: str) -> str:
     kind, _, number = subject.partition(":")
     page, by = SUBJECT_PAGES.get(kind, ("", ""))
     try:
+        if page and by == "#":
+            return f"{reverse(page)}#{kind}-{number}"
         if page:
             return reverse(page, args=[{"id": number, "name": name}[by]] if by else [])
     except NoReverseMatch:

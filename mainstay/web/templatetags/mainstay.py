@@ -13,11 +13,13 @@ from django.forms.widgets import CheckboxSelectMultiple, RadioSelect
 from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, resolve, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.foundation.accounts.access import permission_of
+from mainstay.foundation.accounts.permissions import Permission
 from mainstay.web import charts, rows
 
 register = template.Library()
@@ -60,7 +62,8 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ("Respond", (("Alerts", "alerts", "alerts", "a"), ("Channels and routes", "channels", "channels", "r"))),
     ("", (("Journal", "journal", "journal", "j"),)),
 )
-"""Groups of (label, URL name, icon, key after `g`). A place whose URL name does not exist yet is not shown."""
+"""Groups of (label, URL name, icon, key after `g`). A place whose URL name does not exist yet is not shown, nor is one
+that the person may not open: its page says which permission it needs."""
 
 PLACES_BELOW = (("People", "people", "people", "e"), ("Settings", "settings", "settings", "s"))
 _IN_BOTTOM_BAR = {"now", "applications", "checks", "alerts"}
@@ -95,16 +98,17 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def places(context: Context) -> Mapping[str, object]:
-    """Return the places that exist, with the present one marked: `{% places as nav %}`."""
+    """Return the places that the person may open, with the present one marked: `{% places as nav %}`."""
     request = context.get("request")
     path = request.path if request else ""
+    may = getattr(getattr(request, "user", None), "may", None)
     groups: list[dict[str, object]] = []
     best: tuple[int, dict[str, object]] | None = None
     for title, entries in (*PLACES, ("below", PLACES_BELOW)):
         found: list[dict[str, object]] = []
         for label, name, picture, key in entries:
-            href = _url(name)
-            if href is None:
+            href, needed = _place(name)
+            if href is None or (needed is not None and not (may and may(needed))):
                 continue
             item: dict[str, object] = {"label": label, "name": name, "href": href, "icon": picture, "key": key}
             item["bottom"] = name in _IN_BOTTOM_BAR
@@ -126,15 +130,17 @@ def places(context: Context) -> Mapping[str, object]:
 
 
 @cache
-def _url_of(name: str, urlconf: str) -> str | None:
+def _place_in(name: str, urlconf: str) -> tuple[str | None, Permission | None]:
     try:
-        return reverse(name, urlconf=urlconf)
+        href = reverse(name, urlconf=urlconf)
     except NoReverseMatch:
-        return None
+        return None, None
+    return href, permission_of(resolve(href, urlconf=urlconf).func)
 
 
-def _url(name: str) -> str | None:
-    return _url_of(name, settings.ROOT_URLCONF)
+def _place(name: str) -> tuple[str | None, Permission | None]:
+    """Return the address of a place and the permission that its page needs."""
+    return _place_in(name, settings.ROOT_URLCONF)
 
 
 # --- small parts ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every page with every role, signed out, and without the form's token.
+"""Every page with every role, signed out, and without the form's token; and no way is shown that is closed.
 
 One table, held against the URL patterns: a new page without an entry fails.
 """
@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.test import Client
-from django.urls import get_resolver
+from django.urls import Resolver404, get_resolver, resolve, reverse
 
 from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
 from mainstay.foundation.journal.models import Entry
-from mainstay.web.tests.browser import signed_in
+from mainstay.web.find import ACTIONS, PAGES
+from mainstay.web.templatetags.mainstay import PLACES, PLACES_BELOW
+from mainstay.web.tests.browser import page, signed_in
 from mainstay.web.tests.desk import desk
 
 P = Permission
@@ -215,3 +217,64 @@ NUMBERED = sorted(address for address in LOOKED_AT if re.search(r"\{\w+_id\}|\{a
 @pytest.mark.parametrize("number", ["0", "999999", str(2**63), "9" * 40])
 def test_what_is_not_there_is_not_found(db: None, address: str, number: str) -> None:
     assert signed_in().get(re.sub(r"\{\w+\}", number, address)).status_code == 404
+
+
+# --- what is shown is open ------------------------------------------------------------------------------------------
+
+
+def navigation(html: str) -> dict[str, str]:
+    """The places in the sidebar: name of the key → address."""
+    side = html.partition('<nav class="side"')[2].partition("</nav>")[0]
+    return {key: href for href, key in re.findall(r'<a class="place" href="([^"]+)" data-go="(\w)"', side)}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
+    places: dict[str, Any], role: Role
+) -> None:
+    client = signed_in(role)
+    every = {key: reverse(name) for _, entries in (*PLACES, ("", PLACES_BELOW)) for _, name, _, key in entries}
+    opens = {key: href for key, href in every.items() if client.get(href).status_code == 200}
+    html = page(client, "/")
+    assert navigation(html) == opens
+    assert set(re.findall(r'data-go="(\w)"', html)) == set(opens), "the bars of a phone show others"
+    keys = html.partition('<dl class="shortcuts">')[2].partition("</dl>")[0]
+    assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens) - {key for *_, key in PLACES_BELOW}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_find_offers_a_role_every_page_that_it_may_open_and_no_other(places: dict[str, Any], role: Role) -> None:
+    client = signed_in(role)
+    offered = set(re.findall(r'href="([^"?]+)', page(client, "/find")))
+    wanted = {reverse(place.url) for place in (*PAGES, *ACTIONS)}
+    assert offered == {href for href in wanted if client.get(href).status_code != 403}
+
+
+def refused_ways(html: str, role: Role) -> set[str]:
+    """The links and forms of a page that `role` would be refused, by the table."""
+    ways = [("look", href) for href in re.findall(r'<a\b[^>]*\bhref="(/[^"#?]*)', html)]
+    ways += [("act", action) for action in re.findall(r'<form method="post" action="(/[^"#?]*)', html)]
+    wrong = set()
+    for kind, href in ways:
+        try:
+            address = as_in_table(f"/{resolve(href).route}")
+        except Resolver404:
+            wrong.add(f"{href} leads nowhere")
+            continue
+        needs = TABLE.get(address)
+        permission = getattr(needs, kind) if needs is not None else None
+        if permission is not None and role not in holders(permission):
+            wrong.add(f"{kind} {address}")
+    return wrong
+
+
+@pytest.mark.parametrize("role", Role)
+def test_no_page_shows_a_role_a_link_or_a_button_that_would_be_refused(places: dict[str, Any], role: Role) -> None:
+    client = signed_in(role)
+    found = {}
+    for address, needed in LOOKED_AT.items():
+        if role in holders(needed) and address not in LEADS_ON | {"/patterns"}:
+            wrong = refused_ways(page(client, address.format(**places)), role)
+            if wrong:
+                found[address] = wrong
+    assert found == {}
