@@ -23,12 +23,12 @@ from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import bars, listing
 from mainstay.observe.checks.applications import Part, Whole, deciding, whole
-from mainstay.observe.checks.courses import courses
+from mainstay.observe.checks.courses import courses, records
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
-from mainstay.observe.checks.uptime import Calendar, Course, calendar, united
+from mainstay.observe.checks.uptime import Calendar, Course, Fared, calendar
 from mainstay.respond.alerts.listing import open_first
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
@@ -63,7 +63,7 @@ class Overview:
     application: Application
     whole: Whole
     checks: list[tuple[Row, Shown]]
-    course: Course = UNKNOWN
+    course: Fared = UNKNOWN
 
     @property
     def state(self) -> str:
@@ -93,16 +93,9 @@ def _whole(checks: list[tuple[Row, Shown]]) -> Whole:
 def fared(found: Iterable[Overview], days: Calendar, now: datetime) -> list[Overview]:
     """Return `found` with how they fared over `days`."""
     some = list(found)
-    each = courses([row for one in some for row, _ in one.checks], datetime.fromtimestamp(days.edges[0], UTC), now)
-    out = []
-    for one in some:
-        severity = deciding(row.severity for row, _ in one.checks)
-        total = united(
-            (each[row.id] for row, _ in one.checks if row.severity == severity),
-            (each[row.id] for row, _ in one.checks if row.severity != severity),
-        )
-        out.append(replace(one, course=total))
-    return out
+    checks = {one.application.pk: [row for row, _ in one.checks] for one in some}
+    each = records(checks, datetime.fromtimestamp(days.edges[0], UTC), now)
+    return [replace(one, course=each[one.application.pk]) for one in some]
 
 
 def worst_first(found: Iterable[Overview]) -> list[Overview]:

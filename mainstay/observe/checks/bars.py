@@ -5,14 +5,14 @@ from functools import lru_cache
 
 from django.utils.safestring import SafeString, mark_safe
 
-from mainstay.observe.checks.uptime import Calendar, Course, Share, fraction, per_day, share, uptimes
+from mainstay.observe.checks.uptime import Calendar, Fared, Share, fraction, per_day, share, uptimes
 from mainstay.web import charts
 from mainstay.web.rows import write_duration
 
 WINDOWS_S = (("24 hours", 86_400.0), ("7 days", 7 * 86_400.0), ("30 days", 30 * 86_400.0), ("90 days", 90 * 86_400.0))
 
 
-def days(of: Course, calendar: Calendar) -> list[charts.Day]:
+def days(of: Fared, calendar: Calendar) -> list[charts.Day]:
     """Return one strip per day with its words."""
     return [
         charts.Day(f"{day:%a} {day.day} {day:%b}", one.uptime, detail(one))
@@ -30,7 +30,7 @@ def detail(of: Share) -> str:
     return ", ".join(parts)
 
 
-def small_bar(of: Course, calendar: Calendar) -> SafeString:
+def small_bar(of: Fared, calendar: Calendar) -> SafeString:
     """Draw the bar of a list's row, without words for the pointer: equal ones are drawn once."""
     return _drawn(uptimes(of, calendar))
 
@@ -41,13 +41,13 @@ def _drawn(shares: tuple[float | None, ...]) -> SafeString:
     return mark_safe(charts.uptime_bar(strips, title=f"Uptime, {len(strips)} days", readout=False))  # noqa: S308 - drawn
 
 
-def percent(of: Course, start: float, end: float) -> float | None:
+def percent(of: Fared, start: float, end: float) -> float | None:
     """Return the uptime in per cent, or None."""
     found = fraction(of, start, end)
     return None if found is None else found * 100
 
 
-def windows(of: Course, now: datetime) -> list[dict[str, object]]:
+def windows(of: Fared, now: datetime) -> list[dict[str, object]]:
     """Return uptime over the usual stretches, each with the words beside it."""
     end = now.timestamp()
     out: list[dict[str, object]] = []

@@ -1,7 +1,10 @@
 """Reads the records that uptime is computed from: a fixed number of queries for any number of checks."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -10,16 +13,16 @@ from django.db.models import Q
 
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import uptime
+from mainstay.observe.checks.applications import deciding
 from mainstay.observe.checks.cron import newest
-from mainstay.observe.checks.instants import UnixSeconds
-from mainstay.observe.checks.models import CheckState, Downtime, Hour, Maintenance
-from mainstay.observe.checks.uptime import Course, Span, Spans
+from mainstay.observe.checks.ledger import LEDGER, Gone
+from mainstay.observe.checks.models import CheckState, Hour, Maintenance
+from mainstay.observe.checks.uptime import Course, Record, Spans
 
-LONGEST = timedelta(days=90)
 SAMPLED = 5  # checks whose results tell when anybody watched at all
 SAMPLED_EVERY_MOST_S = 1200
-NAMED_MOST = 1_500  # checks; for more it is cheaper to read all downtimes than to name the checks
 OCCURRENCES_MOST = 4_400  # of one recurring window: every half hour for 90 days
+RECORDS_KEPT = 1_000  # applications times days, zones and lengths that people look at
 
 
 class Watched(Protocol):
@@ -53,49 +56,130 @@ class Closed:
         return all(check.matched.get(name) == value for name, value in self.match.items())
 
 
+class Weighed(Watched, Protocol):
+    """What must be known of a check to compute the course of its application."""
+
+    @property
+    def severity(self) -> str: ...
+
+
 def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[int, Course]:
     """Return the course of each check from `since` on (at most `LONGEST` ago)."""
     rows = list(checks)
     start, end = since.timestamp(), now.timestamp()
-    gone = _downtimes([row.id for row in rows], since, end)
-    events = _pause_events(since)
-    closed = closed_windows(since, now)
-    silent = silence(since, now)
-    nothing: tuple[Spans, Spans] = ((), ())
+    gone = LEDGER.read([row.id for row in rows], since, now)
+    unknown = _Unknown.read(since, now)
     untroubled: dict[float | None, Course] = {}  # most checks fared alike: known since they are, and never down
     out: dict[int, Course] = {}
     for row in rows:
         first = max(row.first_at.timestamp(), start) if row.first_at is not None else None
-        down, degraded = gone.get(row.id, nothing)
-        apart: list[Span] = []
-        mine = events.get(row.id, ())
-        if mine or row.paused:
-            apart += uptime.pauses(mine, paused_now=row.paused, start=start, now=end)
-        for window in closed:
-            if window.covers(row):
-                apart += window.spans
-        if not (down or degraded or apart):
+        mine, apart = gone.get(row.id), unknown.of(row)
+        if mine is None and not apart:
             if first not in untroubled:
-                untroubled[first] = uptime.course(first, end, excluded=silent)
+                untroubled[first] = uptime.course(first, end, excluded=unknown.silent)
             out[row.id] = untroubled[first]
             continue
-        excluded = uptime.merged([*silent, *apart]) if apart else silent
-        out[row.id] = uptime.course(first, end, down=down, degraded=degraded, excluded=excluded)
+        out[row.id] = _course(first, mine, unknown.excluded(apart), start, end)
     return out
 
 
-def _downtimes(ids: list[int], since: datetime, end: float) -> dict[int, tuple[list[Span], list[Span]]]:
-    wanted = set(ids)
-    rows = Downtime.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since))
-    if len(ids) <= NAMED_MOST:
-        rows = rows.filter(check_ref__in=ids)
-    found: dict[int, tuple[list[Span], list[Span]]] = {}
-    times = (UnixSeconds("started_at"), UnixSeconds("ended_at"))
-    for check, health, started, ended in rows.values_list("check_ref_id", "health", *times):
-        if check in wanted:
-            pair = found.get(check) or found.setdefault(check, ([], []))
-            pair[0 if health == "down" else 1].append((started, end if ended is None else ended))
-    return found
+def _course(first: float | None, gone: Gone | None, excluded: Spans, start: float, end: float) -> Course:
+    down, degraded = gone.spans(start, end) if gone is not None else ((), ())
+    return uptime.course(first, end, down=down, degraded=degraded, excluded=excluded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """What keeps the time of checks from being known: pauses, maintenance, stretches in which nobody watched."""
+
+    start: float
+    now: float
+    paused: Mapping[int, list[tuple[float, bool]]]
+    closed: Sequence[Closed]
+    silent: Spans
+
+    @staticmethod
+    def read(since: datetime, now: datetime) -> "_Unknown":
+        """Read it in a fixed number of queries."""
+        paused, closed, silent = _pause_events(since), closed_windows(since, now), silence(since, now)
+        return _Unknown(since.timestamp(), now.timestamp(), paused, closed, silent)
+
+    def of(self, check: Watched) -> Sequence[Spans]:
+        """Return what holds for `check` only: mostly nothing."""
+        mine = self.paused.get(check.id, ())
+        if not (mine or check.paused or self.closed):
+            return ()
+        found = [window.spans for window in self.closed if window.covers(check)]
+        if mine or check.paused:
+            found.append(uptime.pauses(mine, paused_now=check.paused, start=self.start, now=self.now))
+        return found
+
+    def excluded(self, apart: Sequence[Spans]) -> Spans:
+        """Return all that is unknown where `apart` holds."""
+        return uptime.merged(span for spans in (self.silent, *apart) for span in spans) if apart else self.silent
+
+
+# --- applications ---------------------------------------------------------------------------------------------------
+
+
+def records(applications: Mapping[int, Sequence[Weighed]], since: datetime, now: datetime) -> dict[int, Record]:
+    """Return how each application fared from `since` on, as `uptime.united` has it, given its checks.
+
+    What it is computed from is kept with the result. While that is the same (all but the time), so is the result.
+    """
+    start, end = since.timestamp(), now.timestamp()
+    gone = LEDGER.read([row.id for rows in applications.values() for row in rows], since, now)
+    unknown = _Unknown.read(since, now)
+    silent = uptime.endless(unknown.silent, end)
+    out: dict[int, Record] = {}
+    for application, rows in applications.items():
+        severity = deciding(row.severity for row in rows)
+        made_of: list[_Made] = []
+        for row in rows:
+            apart = tuple(uptime.endless(spans, end) for spans in unknown.of(row))
+            made_of.append((row.first_at, row.severity == severity, gone.get(row.id), apart))
+        out[application] = replace(_RECORDS.of(application, start, silent, made_of), until=end)
+    return out
+
+
+_Made = tuple[datetime | None, bool, Gone | None, tuple[Spans, ...]]  # whether it decides is the second
+
+
+class _Records:
+    """The records of applications, and what each was made of."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, float], tuple[Spans, list[_Made], Record]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, application: int, start: float, silent: Spans, made_of: list[_Made]) -> Record:
+        key = (application, start)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept[0] == silent and kept[1] == made_of:
+                self._kept.move_to_end(key)
+                return kept[2]
+        record = _united(start, silent, made_of)
+        with self._lock:
+            self._kept[key] = (silent, made_of, record)
+            while len(self._kept) > RECORDS_KEPT:
+                self._kept.popitem(last=False)
+        return record
+
+
+_RECORDS = _Records()
+
+
+def _united(start: float, silent: Spans, made_of: Iterable[_Made]) -> Record:
+    both: tuple[list[Course], list[Course]] = ([], [])
+    for first_at, decides, gone, apart in made_of:
+        first = max(first_at.timestamp(), start) if first_at is not None else None
+        excluded = uptime.merged(span for spans in (silent, *apart) for span in spans) if apart else silent
+        both[0 if decides else 1].append(_course(first, gone, excluded, start, math.inf))
+    return Record.of(uptime.united(*both), math.inf)
+
+
+# --- what is read ---------------------------------------------------------------------------------------------------
 
 
 def _pause_events(since: datetime) -> dict[int, list[tuple[float, bool]]]:

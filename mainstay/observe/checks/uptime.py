@@ -5,6 +5,8 @@ not known (before the first result, paused, in maintenance, nobody watching). Wh
 """
 
 import itertools
+import math
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -97,6 +99,58 @@ class Course:
     down: Spans = ()
     degraded: Spans = ()
 
+    def seconds(self, edges: Sequence[float]) -> tuple[list[float], list[float], list[float]]:
+        """Return how many seconds were known, down and degraded in each of the stretches that `edges` bound."""
+        known, down, degraded = (seconds_between(spans, edges) for spans in (self.known, self.down, self.degraded))
+        return known, down, degraded
+
+
+class Tally:
+    """Merged spans, kept so that how much of them lies before a moment is found by one search."""
+
+    __slots__ = ("_before", "_ends", "_starts")
+
+    def __init__(self, spans: Spans) -> None:
+        self._starts = array("d", [start for start, _ in spans])
+        self._ends = array("d", [end for _, end in spans])
+        lengths = (end - start for start, end in spans[:-1])  # the last may have no end
+        self._before = array("d", itertools.accumulate(lengths, initial=0.0))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def until(self, moment: float) -> float:
+        """Return how many seconds lie before `moment`."""
+        place = bisect_left(self._starts, moment) - 1
+        if place < 0:
+            return 0.0
+        return self._before[place] + (min(moment, self._ends[place]) - self._starts[place])
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A course that is kept while time goes on: what lasts has no end in its tallies, and `until` is now."""
+
+    known: Tally
+    down: Tally
+    degraded: Tally
+    until: float
+
+    @staticmethod
+    def of(lasting: Course, until: float) -> "Record":
+        """Return the record of a course that was computed with nothing but infinity as now."""
+        return Record(Tally(lasting.known), Tally(lasting.down), Tally(lasting.degraded), until)
+
+    def seconds(self, edges: Sequence[float]) -> tuple[list[float], list[float], list[float]]:
+        """Return how many seconds were known, down and degraded in each of the stretches that `edges` bound."""
+        cut = [min(edge, self.until) for edge in edges]
+        columns = ([tally.until(edge) for edge in cut] for tally in (self.known, self.down, self.degraded))
+        known, down, degraded = ([b - a for a, b in itertools.pairwise(column)] for column in columns)
+        return known, down, degraded
+
+
+Fared = Course | Record
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -137,14 +191,20 @@ def course(
     return Course(known, gone, without(overlap(merged(degraded), known), gone))
 
 
-def share(of: Course, start: float, end: float) -> Share:
+def endless(spans: Spans, now: float) -> Spans:
+    """Return `spans` (merged) with what lasts until `now` lasting for ever: the same a moment later."""
+    return (*spans[:-1], (spans[-1][0], math.inf)) if spans and spans[-1][1] >= now else spans
+
+
+def share(of: Fared, start: float, end: float) -> Share:
     """Return what `of` amounts to from `start` to `end`."""
-    edges = (start, max(end, start))
-    return Share(*(seconds_between(spans, edges)[0] for spans in (of.known, of.down, of.degraded)))
+    return Share(*(column[0] for column in of.seconds((start, max(end, start)))))
 
 
-def fraction(of: Course, start: float, end: float) -> float | None:
+def fraction(of: Fared, start: float, end: float) -> float | None:
     """Return `share(of, start, end).uptime`, without what else a share tells: lists ask it a thousand times."""
+    if isinstance(of, Record):
+        return share(of, start, end).uptime
     known = _seconds_within(of.known, start, end)
     return max(0.0, 1 - _seconds_within(of.down, start, end) / known) if known > 0 else None
 
@@ -188,23 +248,22 @@ class DayShare:
     share: Share
 
 
-def by_day(of: Course, now: datetime, days: int, zone: tzinfo) -> list[DayShare]:
+def by_day(of: Fared, now: datetime, days: int, zone: tzinfo) -> list[DayShare]:
     """Return the last `days` calendar days of `zone`, oldest first; the newest is today so far."""
     found = calendar(now, days, zone)
     return [DayShare(day, one) for day, one in zip(found.days, per_day(of, found), strict=True)]
 
 
-def per_day(of: Course, days: Calendar) -> list[Share]:
+def per_day(of: Fared, days: Calendar) -> list[Share]:
     """Return what `of` amounts to on each of `days`."""
-    columns = (seconds_between(spans, days.edges) for spans in (of.known, of.down, of.degraded))
-    return [Share(*row) for row in zip(*columns, strict=True)]
+    return [Share(*row) for row in zip(*of.seconds(days.edges), strict=True)]
 
 
-def uptimes(of: Course, days: Calendar) -> tuple[float | None, ...]:
+def uptimes(of: Fared, days: Calendar) -> tuple[float | None, ...]:
     """Return the uptime of each of `days`, None where nothing is known; quick for a course without gaps until today."""
     edges = days.edges
-    if len(of.known) != 1 or of.known[0][1] <= edges[-2]:
-        known, down = seconds_between(of.known, edges), seconds_between(of.down, edges)
+    if isinstance(of, Record) or len(of.known) != 1 or of.known[0][1] <= edges[-2]:
+        known, down, _ = of.seconds(edges)
         return tuple(max(0.0, 1 - gone / all_) if all_ > 0 else None for all_, gone in zip(known, down, strict=True))
     begin, end = of.known[0]
     first = max(bisect_right(edges, begin) - 1, 0)

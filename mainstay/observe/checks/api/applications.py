@@ -17,8 +17,9 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.observe.checks import listing, uptime
 from mainstay.observe.checks.applications import Part, deciding, whole
-from mainstay.observe.checks.courses import LONGEST, courses
+from mainstay.observe.checks.courses import courses
 from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.ledger import LONGEST
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.spec import Severity
 

@@ -1,6 +1,7 @@
 """What uptime is: three-valued, additive, and in step with the calendar of whoever looks."""
 
 import itertools
+import math
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.checks import uptime
-from mainstay.observe.checks.uptime import Course, calendar, course, share
+from mainstay.observe.checks.uptime import Course, Record, calendar, course, share
 
 HOUR = 3600.0
 moments = st.integers(0, 2_000_000).map(float)
@@ -71,6 +72,25 @@ def test_days_lose_no_second_and_count_none_twice(of: Course, zone: str, days: i
     assert sum(one.known_s for one in per_day) == pytest.approx(whole.known_s)
     assert sum(one.down_s for one in per_day) == pytest.approx(whole.down_s)
     assert uptime.uptimes(of, found) == pytest.approx(tuple(one.uptime for one in per_day))
+
+
+@given(spans, spans, spans, moments, st.lists(moments, min_size=2, max_size=8))
+def test_a_record_tells_at_any_time_what_a_course_computed_then_tells(
+    down: list[uptime.Span], some: list[uptime.Span], out: list[uptime.Span], now: float, cuts: list[float]
+) -> None:
+    first, excluded, edges = 1_000.0, uptime.merged(out), sorted(cuts)
+    ended = {"down": [span for span in down if span[1] <= now], "degraded": [span for span in some if span[1] <= now]}
+    then = course(first, now, excluded=excluded, **ended)
+    kept = Record.of(course(first, math.inf, excluded=excluded, **ended), now)
+    for seconds_then, seconds_kept in zip(then.seconds(edges), kept.seconds(edges), strict=True):
+        assert seconds_kept == pytest.approx(seconds_then)
+    assert uptime.fraction(kept, edges[0], edges[-1]) == pytest.approx(uptime.fraction(then, edges[0], edges[-1]))
+
+
+def test_what_lasts_until_now_lasts_for_ever_and_nothing_else_does() -> None:
+    assert uptime.endless(((1, 2), (3, 5)), 5) == ((1, 2), (3, math.inf))
+    assert uptime.endless(((1, 2), (3, 4)), 5) == ((1, 2), (3, 4))
+    assert uptime.endless((), 5) == ()
 
 
 @given(st.lists(courses, max_size=4), st.lists(courses, max_size=4))
