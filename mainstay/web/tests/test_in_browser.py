@@ -15,7 +15,6 @@ from django.test import override_settings
 from mainstay.web import rows
 from mainstay.web.patterns import patterns
 from mainstay.web.security import CONTENT_SECURITY_POLICY
-from mainstay.web.templatetags import mainstay as tags
 from mainstay.web.tests.test_components import request
 
 ORIGIN = "http://mainstay.test"
@@ -43,7 +42,6 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def sheet() -> str:
     """The component sheet as served."""
-    tags._url_of.cache_clear()
     with override_settings(ROOT_URLCONF="mainstay.web.tests.test_components"):
         response = patterns(request("/patterns"))
         assert isinstance(response, HttpResponse)
