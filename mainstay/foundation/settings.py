@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "mainstay.foundation.catalog",
     "mainstay.foundation.api",
     "mainstay.observe.checks",
+    "mainstay.observe.metrics",
     "mainstay.respond.delivery",
     "mainstay.respond.alerts",
     "mainstay.respond.rules",
