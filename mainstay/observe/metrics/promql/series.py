@@ -9,10 +9,10 @@ Prometheus marks it) and `ABSENT` (no sample at all); both are told from an ordi
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +74,16 @@ class Symbols:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Label sets, one a row. `names` is sorted and holds `__name__` like any other; `codes` is [series, name]."""
+    """Label sets, one a row. `names` is sorted and holds `__name__` like any other; `codes` is [series, name].
+
+    `derived` remembers what is computed from the labels alone (groups, matches, names dropped). A store that hands out
+    the same object while a selector's series stay the same saves the evaluator that work in every round.
+    """
 
     symbols: Symbols
     names: tuple[str, ...]
     codes: Codes
+    derived: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -1,0 +1,318 @@
+"""Evaluation of the syntax tree: every node once for all series and all steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mainstay.observe.metrics.promql import aggregate, matching, plan
+from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
+from mainstay.observe.metrics.promql.functions import FUNCTIONS, histograms, widened
+from mainstay.observe.metrics.promql.grid import Grid
+from mainstay.observe.metrics.promql.memo import Memo
+from mainstay.observe.metrics.promql.operators import ARITHMETIC, COMPARISONS, SETS, calculated
+from mainstay.observe.metrics.promql.plan import Node
+from mainstay.observe.metrics.promql.series import (
+    Hints,
+    Matcher,
+    Samples,
+    Selection,
+    Series,
+    Source,
+    Symbols,
+    Times,
+    Values,
+)
+from mainstay.observe.metrics.promql.vector import Scalar, Text, Vector, drop_name
+from mainstay.observe.metrics.promql.windows import Windows, instants
+
+Value = Vector | Scalar | Text
+_ROLLUP_RANGE_MS = 3_600_000  # up to here a source has only the samples themselves to answer from
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a query may cost, and two defaults of evaluation.
+
+    `deadline` is called between nodes and may raise; what it raises ends the query. With `delayed_names` a dropped
+    metric name counts until the end of the query (the feature flag promql-delayed-name-removal of Prometheus 3).
+    """
+
+    max_samples: int = 50_000_000
+    lookback_ms: int = 300_000
+    max_steps: int = 11_000
+    deadline: Callable[[], None] | None = None
+    subquery_step_ms: int = 60_000
+    delayed_names: bool = False
+
+
+class Evaluation:
+    """One query's evaluation. Values are remembered in `memo` by node and grid."""
+
+    def __init__(self, source: Source, limits: Limits, memo: Memo, *, instant: bool) -> None:
+        self.symbols: Symbols = source.symbols
+        self.instant = instant
+        self.delayed_names = limits.delayed_names
+        self.warnings: list[str] = []
+        self.infos: list[str] = []
+        self._source = source
+        self._limits = limits
+        self._memo = memo
+
+    # What functions ask for
+
+    def vector(self, node: Node, grid: Grid) -> Vector:
+        """Return the value of a node of kind vector."""
+        found = self.value(node, grid)
+        assert isinstance(found, Vector), node
+        return found
+
+    def scalar(self, node: Node, grid: Grid) -> Values:
+        """Return the values [steps] of a node of kind scalar."""
+        found = self.value(node, grid)
+        assert isinstance(found, Scalar), node
+        return found.values
+
+    def text(self, node: Node) -> str:
+        """Return the value of a node of kind string."""
+        assert isinstance(node, plan.Text), node
+        return node.value
+
+    def warn(self, message: str) -> None:
+        """Tell of something that makes the result doubtful."""
+        _add(self.warnings, f"PromQL warning: {message}")
+
+    def info(self, message: str) -> None:
+        """Tell of something the author of the query may want to know."""
+        _add(self.infos, f"PromQL info: {message}")
+
+    def warn_of_quantile(self, quantile: Values) -> None:
+        """Warn if a quantile is not between 0 and 1."""
+        for value in quantile[~((quantile >= 0) & (quantile <= 1))][:1].tolist():
+            shown = aggregate.written(value)
+            self.warn(f"quantile value should be between 0 and 1, got {shown}")
+
+    def warn_of_bucket_labels(self, vector: Vector) -> None:
+        """Warn if a bucket's bound is no number."""
+        for text in histograms.histograms_of(vector.series).bad:
+            self.warn(f'bucket label "le" is missing or has a malformed value of "{text}"')
+
+    # Reading
+
+    def refuse_if_too_expensive(self, node: Node, grid: Grid) -> None:
+        """Raise QueryTooExpensive if what the node would have to read is too much; nothing is read for that."""
+        samples = 0
+        counted: set[tuple[tuple[Matcher, ...], int, int]] = set()
+        waiting = [(node, grid)]
+        while waiting:
+            node, grid = waiting.pop()
+            if isinstance(node, plan.Subquery):
+                inner = self._subquery_grid(node, grid)
+                if inner is not None:
+                    waiting.append((node.inner, inner))
+                continue
+            if not isinstance(node, plan.Selector | plan.Range):
+                waiting.extend((child, grid) for child in plan.children(node))
+                continue
+            selector = node if isinstance(node, plan.Selector) else node.selector
+            reach_ms = self._limits.lookback_ms if isinstance(node, plan.Selector) else node.range_ms
+            times = grid.moved(selector.at, selector.offset_ms)
+            read = selector.matchers, int(times[0]) - reach_ms, int(times[-1])
+            if read not in counted and read not in self._memo:
+                counted.add(read)
+                samples += self._source.count(*read)
+        self._refuse_beyond(samples, "read")
+
+    def _select(self, matchers: tuple[Matcher, ...], times: Times, reach_ms: int, hints: Hints) -> Selection:
+        """Return what lies in (first time - reach, last time]."""
+        after, until = int(times[0]) - reach_ms, int(times[-1])
+        function = hints.function if hints.step_ms or reach_ms > _ROLLUP_RANGE_MS else ""
+        key = (matchers, after, until) if self.instant and not function else (matchers, after, until, hints)
+        found: Selection | None = self._memo.get(key)
+        if found is None:
+            found = self._source.select(matchers, after, until, hints)
+            self._memo.put(key, found, found.samples.values.nbytes + found.samples.times.nbytes)
+        self._refuse_beyond(len(found.series) * len(times), "make")
+        return found
+
+    def _refuse_beyond(self, samples: int, does: str) -> None:
+        if samples > self._limits.max_samples:
+            raise QueryTooExpensive(
+                f"The query would {does} about {samples:,} samples; {self._limits.max_samples:,} are allowed. "
+                "Narrow it: add matchers, shorten the range, widen the step, or record a part of it by a rule.",
+                samples,
+            )
+
+    def instants(self, node: plan.Selector, grid: Grid) -> tuple[Vector, Times]:
+        """Return the latest samples of a selector and their times [series or 1, steps]; one step if `@` fixes it."""
+        key = ("instants", node.key, grid.key)
+        known: tuple[Vector, Times] | None = self._memo.get(key)
+        if known is None:
+            times = grid.moved(node.at, node.offset_ms)
+            hints = Hints(step_ms=0 if self.instant else grid.step_ms)
+            found = self._select(node.matchers, times, self._limits.lookback_ms, hints)
+            vector, moments = instants(found.series, found.samples, times, self._limits.lookback_ms)
+            group = found.samples.group
+            known = vector, moments if len(moments) == 1 else moments[group]
+            self._memo.put(key, known, vector.values.nbytes)
+        return known
+
+    def windows(self, node: Node, grid: Grid, function: str) -> Windows:
+        """Return the windows of a node of kind matrix; one step if `@` fixes it."""
+        if isinstance(node, plan.Subquery):
+            return self._subquery(node, grid)
+        assert isinstance(node, plan.Range), node
+        selector = node.selector
+        times = grid.moved(selector.at, selector.offset_ms)
+        step_ms = 0 if self.instant else grid.step_ms
+        found = self._select(selector.matchers, times, node.range_ms, Hints(function, node.range_ms, step_ms))
+        key = ("windows", id(found), node.key, grid.key)
+        known: Windows | None = self._memo.get(key)
+        if known is None:
+            known = Windows.over(found.series, found.samples, times, node.range_ms)
+            self._memo.put(key, known, known.begin.nbytes * 2, holds=found)
+        return known
+
+    def _subquery(self, node: plan.Subquery, grid: Grid) -> Windows:
+        key = ("windows", node.key, grid.key)
+        known: Windows | None = self._memo.get(key)
+        if known is not None:
+            return known
+        times = grid.moved(node.at, node.offset_ms)
+        inner = self._subquery_grid(node, grid)
+        if inner is None:
+            nothing = Samples(
+                np.zeros((1, 0), np.int64), np.zeros(1, np.intp), np.zeros(0, np.intp), np.zeros((0, 0), np.float64)
+            )
+            return Windows.over(Series(self.symbols, (), np.zeros((0, 0), np.int32)), nothing, times, node.range_ms)
+        vector = self.vector(node.inner, inner)
+        windows = Windows.over(vector.series, _sampled(vector, inner.times), times, node.range_ms)
+        windows.unnamed = vector.unnamed
+        self._memo.put(key, windows, windows.samples.values.nbytes)
+        return windows
+
+    def _subquery_grid(self, node: plan.Subquery, grid: Grid) -> Grid | None:
+        """Return the steps at which the inside of a subquery is evaluated; None if there are none."""
+        times = grid.moved(node.at, node.offset_ms)
+        step = node.step_ms or self._limits.subquery_step_ms
+        begin = (int(times[0]) - node.range_ms) // step * step + step  # the first multiple inside the open left end
+        steps = (int(times[-1]) - begin) // step + 1
+        self._refuse_beyond(steps, "make")
+        return Grid.of(begin, begin + (steps - 1) * step, step, grid) if steps > 0 else None
+
+    # Nodes
+
+    def value(self, node: Node, grid: Grid) -> Value:
+        """Return the value of a node at the grid's steps."""
+        if isinstance(node, plan.Number):
+            return Scalar(np.full(len(grid), node.value))
+        if isinstance(node, plan.Text):
+            return Text(node.value)
+        if self._limits.deadline is not None:
+            self._limits.deadline()
+        key = (node.key, grid.key)
+        known: tuple[Value, list[str], list[str]] | None = self._memo.get(key)
+        if known is not None:
+            for message in known[1]:
+                _add(self.warnings, message)
+            for message in known[2]:
+                _add(self.infos, message)
+            return known[0]
+        outer = self.warnings, self.infos
+        self.warnings, self.infos = [], []
+        try:
+            found = self._fresh(node, grid)
+            self._memo.put(key, (found, self.warnings, self.infos), _bytes(found))
+        finally:
+            inner = self.warnings, self.infos
+            self.warnings, self.infos = outer
+        for mine, theirs in ((self.warnings, inner[0]), (self.infos, inner[1])):
+            for message in theirs:
+                _add(mine, message)
+        return found
+
+    def _fresh(self, node: Node, grid: Grid) -> Value:
+        match node:
+            case plan.Selector():
+                return widened(self.instants(node, grid)[0], len(grid))
+            case plan.Call():
+                return FUNCTIONS[node.function].implementation(self, node, grid)
+            case plan.Binary():
+                return self._binary(node, grid)
+            case plan.Aggregation():
+                return self._aggregation(node, grid)
+            case plan.Negation():
+                return self._negation(node, grid)
+        raise QueryError("A range vector is not allowed here; put a function such as rate(…) around it.")
+
+    def _negation(self, node: plan.Negation, grid: Grid) -> Value:
+        found = self.value(node.inner, grid)
+        if isinstance(found, Vector):
+            negative = Vector(found.series, -found.values, found.present, found.unnamed)
+            return drop_name(negative, delayed=self.delayed_names)
+        return Scalar(-self.scalar(node.inner, grid))
+
+    def _binary(self, node: plan.Binary, grid: Grid) -> Value:
+        left, right = self.value(node.left, grid), self.value(node.right, grid)
+        if isinstance(left, Vector) and isinstance(right, Vector):
+            if node.operator in SETS:
+                return matching.set_operation(node, left, right)
+            return matching.combined(node, left, right)
+        if isinstance(left, Scalar) and isinstance(right, Scalar):
+            return Scalar(calculated(node.operator, left.values, right.values))
+        vector = left if isinstance(left, Vector) else right
+        assert isinstance(vector, Vector)
+        a, b = (side.values for side in (left, right) if not isinstance(side, Text))
+        if node.operator in COMPARISONS and not node.return_bool:
+            kept = np.asarray(COMPARISONS[node.operator](a, b))
+            present = kept if vector.present is None else kept & vector.present
+            return Vector(vector.series, vector.values, present, vector.unnamed)
+        found = Vector(vector.series, calculated(node.operator, a, b), vector.present, vector.unnamed)
+        drops = node.operator in ARITHMETIC or node.return_bool
+        return drop_name(found, delayed=self.delayed_names) if drops else found
+
+    def _aggregation(self, node: plan.Aggregation, grid: Grid) -> Vector:
+        operator, labels, drop = node.operator, node.labels, node.without
+        if node.parameter is None:
+            return aggregate.reduced(operator, self.vector(node.inner, grid), labels, drop=drop)
+        if isinstance(node.parameter, plan.Text):
+            label = node.parameter.value
+            return aggregate.value_counts(self.vector(node.inner, grid), label, labels, drop=drop)
+        parameter = self.scalar(node.parameter, grid)
+        vector = self.vector(node.inner, grid)
+        match operator:
+            case "quantile":
+                self.warn_of_quantile(parameter)
+                return aggregate.quantiles(vector, parameter, labels, drop=drop)
+            case "topk" | "bottomk":
+                order = self.instant and len(grid) == 1
+                largest = operator == "topk"
+                return aggregate.ranked(vector, parameter, labels, drop=drop, largest=largest, order=order)
+            case "limitk":
+                return aggregate.first_of_groups(vector, parameter, labels, drop=drop)
+            case "limit_ratio":
+                found, capped = aggregate.share_of_series(vector, parameter)
+                if capped:
+                    self.warn("ratio value should be between -1 and 1, capping it")
+                return found
+        raise QueryError(f"The aggregation {operator} is not supported.")
+
+
+def _add(messages: list[str], message: str) -> None:
+    if message not in messages:
+        messages.append(message)
+
+
+def _bytes(value: Value) -> int:
+    return value.values.nbytes if not isinstance(value, Text) else 0
+
+
+def _sampled(vector: Vector, times: Times) -> Samples:
+    """Return a vector's values as samples."""
+    number = len(vector.series)
+    if vector.present is None or vector.present.all():
+        group = np.zeros(number, np.intp)
+        return Samples(times[None, :], np.array([len(times)]), group, np.ascontiguousarray(vector.values))
+    order = np.argsort(~vector.present, axis=1, kind="stable")
+    values = np.take_along_axis(vector.values, order, axis=1)
+    return Samples(times[order], vector.present.sum(axis=1), np.arange(number), values)

@@ -1,0 +1,206 @@
+"""Reader of the `*.test` files of Prometheus' own test suite: what they load, ask and expect."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mainstay.observe.metrics.promql.memory import MemorySource, labels_of
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.series import STALE
+
+Labels = tuple[tuple[str, str], ...]
+HISTOGRAM = "histogram"
+Sample = float | str | None  # a number, HISTOGRAM, or nothing
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
+_NUMBER = r"(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|[iI]nf|NaN|nan)"
+_VALUE = re.compile(rf"(?P<first>[-+]?{_NUMBER})(?P<step>[-+]{_NUMBER})?(?:x(?P<times>\d+))?$")
+_INSTANT = re.compile(r"eval(?P<old>_\w+)?\s+instant\s+at\s+(?P<at>\S+)\s+(?P<query>.+)")
+_RANGE = re.compile(
+    r"eval(?P<old>_\w+)?\s+range\s+from\s+(?P<start>\S+)\s+to\s+(?P<end>\S+)\s+step\s+(?P<step>\S+)\s+(?P<query>.+)"
+)
+_POSITION = re.compile(r"\s*\(\d+:\d+\)")
+
+
+def milliseconds(text: str) -> int:
+    """Return a duration as the files write it: a number of seconds, or as in 1h30m."""
+    if re.fullmatch(r"[\d.]+", text):
+        return round(float(text) * 1000)
+    return sum(int(number) * _UNITS_MS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", text))
+
+
+@dataclass
+class Case:
+    """One `eval` with what it expects. Times in unix milliseconds; `step` 0 means an instant query."""
+
+    file: str
+    line: int
+    query: str
+    start: int
+    end: int
+    step: int
+    source: MemorySource
+    histograms: MemorySource  # the series that hold native histograms, as series of zeros
+    flags: set[str] = field(default_factory=set)  # fail, ordered, warn, info, no_warn, no_info
+    messages: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a flag: "msg" or "regex", and the text
+    text: str | None = None
+    scalar: float | None = None
+    series: list[tuple[Labels, list[Sample]]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """Return where it stands."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def native(self) -> bool:
+        """Tell whether it is about native histograms: it expects or selects some, or calls a function for them."""
+        if any(HISTOGRAM in samples for _, samples in self.series) or "{count:" in str(self.series):
+            return True
+        try:
+            selectors = parse(self.query).selectors()
+        except ValueError as wrong:
+            return "native histograms" in str(wrong)
+        return any(self.histograms.count(one.matchers, -(10**15), 10**15) for one in selectors)
+
+
+def _split(line: str) -> tuple[Labels, str]:
+    """Split a line into the labels of a series and the rest."""
+    if "{" in line.split(None, 1)[0]:
+        depth, quoted = 0, ""
+        for place, letter in enumerate(line):
+            if quoted:
+                quoted = "" if letter == quoted and line[place - 1] != "\\" else quoted
+            elif letter in "\"'`":
+                quoted = letter
+            elif letter == "}":
+                depth = place + 1
+                break
+        head, rest = line[:depth], line[depth:].strip()
+    else:
+        head, rest = (*line.split(None, 1), "")[:2]
+    if re.fullmatch(r"\{\s*\}", head):
+        return (), rest
+    return tuple(sorted(labels_of(head).items())), rest.strip()
+
+
+def samples_of(text: str) -> list[Sample]:
+    """Return the values that a series notation stands for."""
+    found: list[Sample] = []
+    for token in re.findall(r"\{\{.*?\}\}(?:[-+]\{\{.*?\}\})?(?:x\d+)?|\S+", text):
+        if token.startswith("{{"):
+            times = re.search(r"\}\}x(\d+)$", token)
+            found += [HISTOGRAM] * (int(times.group(1)) + 1 if times else 1)
+        elif token.startswith("_"):
+            found += [None] * (int(token[2:]) if len(token) > 1 else 1)
+        elif token == "stale":
+            found.append(STALE)
+        else:
+            value = _VALUE.match(token)
+            assert value, f"{token!r} is no value"
+            first, step = float(value["first"]), float(value["step"] or 0)
+            found += [first + step * place if place else first for place in range(int(value["times"] or 0) + 1)]
+    return found
+
+
+class _Storage:
+    def __init__(self) -> None:
+        self.floats: dict[Labels, dict[int, float]] = {}
+        self.histograms: set[Labels] = set()
+        self._sources: tuple[MemorySource, MemorySource] | None = None
+
+    def load(self, series: dict[Labels, list[Sample]], step: int) -> None:
+        self._sources = None
+        for labels, samples in series.items():
+            kept = self.floats.setdefault(labels, {})
+            for place, sample in enumerate(samples):
+                if sample == HISTOGRAM:
+                    self.histograms.add(labels)
+                elif isinstance(sample, float):
+                    kept.setdefault(place * step, sample)
+
+    def sources(self) -> tuple[MemorySource, MemorySource]:
+        if self._sources is None:
+            self._sources = (
+                MemorySource((dict(labels), points.items()) for labels, points in self.floats.items()),
+                MemorySource((dict(labels), [(0, 0.0)]) for labels in self.histograms),
+            )
+        return self._sources
+
+
+def _expectation(case: Case, line: str) -> bool:
+    """Take in an `expect` line; tell whether it was one."""
+    found = re.match(r"expect\s+(\w+)(?:\s+(msg|regex):\s*(.*)|\s+(.*))?$", line)
+    if not found:
+        return False
+    name, how, message, rest = found.groups()
+    if name == "string":
+        case.text = rest[1:-1]
+    elif name != "range":
+        case.flags.add(name)
+        if how:
+            case.messages[name] = how, message
+    return True
+
+
+def cases_of(path: Path) -> Iterator[Case]:
+    """Yield the cases of one file."""
+    storage = _Storage()
+    lines = path.read_text("utf-8").splitlines()
+    place = 0
+    while place < len(lines):
+        line, number = lines[place].strip(), place + 1
+        place += 1
+        if not line or line.startswith("#"):
+            continue
+        if line == "clear":
+            storage = _Storage()
+            continue
+        block: list[str] = []
+        while place < len(lines) and lines[place].strip() and lines[place][0] in " \t":
+            if not lines[place].strip().startswith("#"):
+                block.append(lines[place].strip())
+            place += 1
+        if line.startswith("load"):
+            series = {labels: samples_of(rest) for labels, rest in map(_split, block)}
+            storage.load(series, milliseconds(line.split()[1]))
+            continue
+        instant, ranged = _INSTANT.match(line), _RANGE.match(line)
+        found = instant or ranged
+        assert found, f"{path.name}:{number}: {line!r} is no command"
+        times = [milliseconds(found[name]) for name in (("at", "at") if instant else ("start", "end"))]
+        step = 0 if instant else milliseconds(found["step"])
+        case = Case(path.name, number, found["query"], times[0], times[1], step, *storage.sources())
+        if found["old"]:
+            case.flags.add(found["old"].removeprefix("_"))
+        for row in block:
+            if _expectation(case, row):
+                continue
+            if re.fullmatch(rf"[-+]?{_NUMBER}", row):
+                case.scalar = float(row)
+                continue
+            labels, rest = _split(row)
+            case.series.append((labels, samples_of(rest)))
+        yield case
+
+
+def close(value: float, expected: float) -> bool:
+    """Tell whether two values are equal as far as the test suite asks: to one in a million."""
+    if math.isnan(expected) or math.isnan(value):
+        return math.isnan(expected) and math.isnan(value)
+    if value == expected:
+        return True
+    if math.isinf(value) or math.isinf(expected):
+        return False
+    return abs(value - expected) < 1e-6 * (abs(value) + abs(expected)) and expected != 0 and value != 0
+
+
+def matches(message: str, how: str, expected: str) -> bool:
+    """Tell whether a message is the one expected; positions in the query are not compared."""
+    message = _POSITION.sub("", message)
+    if how == "regex":
+        expected = expected.replace(r" \([0-9]+:[0-9]+\)", "")
+        return re.search(expected, message) is not None
+    return _POSITION.sub("", expected).strip() in message
