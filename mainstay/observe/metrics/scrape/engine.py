@@ -84,8 +84,9 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Digest:
-    """What became of one scrape."""
+    """What became of one scrape. One that is up may have an error, too: the store had no room for all of it."""
 
+    up: bool
     error: str
     counts: Counts
     took_s: float
@@ -435,29 +436,30 @@ class Scraper:
             # Once warm, an answer costs a third: what it cost last is what it will cost, but one slow turn is noise.
             entry.s_per_byte = rate if rate < entry.s_per_byte else (entry.s_per_byte + rate) / 2
         entry.error, entry.counts = digest.error, digest.counts
-        entry.health = TargetHealth.DOWN if digest.error else TargetHealth.UP
+        entry.health = TargetHealth.UP if digest.up else TargetHealth.DOWN
         entry.last_at, entry.duration_s = fetch.started_at, duration_s
         # The address that answered is asked again; after a failure all of them are.
-        entry.address = "" if digest.error else fetch.ip
-        self._failures += bool(digest.error)
+        entry.address = fetch.ip if digest.up else ""
+        self._failures += not digest.up
         self._samples += digest.counts.kept
 
 
 def _digest(run: _Run, duration_s: float) -> _Digest:
     """Take an answer in, or what came instead of one. Never raises."""
     began = time.perf_counter()
-    error, counts = run.fetch.failure, Counts()
+    error, counts, refused = run.fetch.failure, Counts(), ""
     intake, body = run.intake, run.fetch.body
     try:
         if body is not None:
             error, counts = _taken(intake, body, run.fetch.content_type, run.at_ms)
+            refused = intake.refused if not error else ""
         if error:
             intake.end(run.at_ms)
         intake.report(run.at_ms, up=not error, duration_s=duration_s, counts=counts)
     except Exception as defect:
         log.exception("the samples of %s could not be stored", shown_url(run.entry.wanted.target.url))
         error = error or f"the samples could not be stored: {defect or type(defect).__name__}"
-    return _Digest(one_sentence(error), counts, time.perf_counter() - began)
+    return _Digest(not error, one_sentence(error or refused), counts, time.perf_counter() - began)
 
 
 def _taken(intake: Intake, body: bytes, content_type: str, at_ms: int) -> tuple[str, Counts]:

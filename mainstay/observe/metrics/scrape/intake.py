@@ -24,6 +24,7 @@ from mainstay.observe.metrics.exposition import (
 )
 from mainstay.observe.metrics.scrape.relabel import Labels, Relabelling, scraped_labels
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
+from mainstay.observe.metrics.store.limits import CardinalityExceeded
 
 NAME = "__name__"
 EXPORTED = "exported_"
@@ -35,6 +36,8 @@ REPORT = (
     "scrape_series_added",
 )
 LINES_MOST = 2_000_000
+ASK_AGAIN_MS = 300_000
+FOREVER_MS = 1 << 62
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PARSED_SAMPLES_MOST = 200_000
 _NOT_METRICS = ("text/html", "application/json", "application/xml", "text/xml", "image/", "application/javascript")
@@ -93,6 +96,10 @@ class _Selection:
     kept: int
     hashes: NDArray[np.int64]
     """Of the label sets, to tell which series are new: a number instead of a hundred bytes for each."""
+    refused: str
+    """Why the store has not taken all of the series; "" if it has."""
+    until_ms: int
+    """When to ask it again."""
 
 
 class Intake:
@@ -134,8 +141,13 @@ class Intake:
         """What the last answer's comments say of its metrics."""
         return self._selection.source.families if self._selection is not None else ()
 
+    @property
+    def refused(self) -> str:
+        """Why the store did not take all series of the last answer; "" if it did."""
+        return self._selection.refused if self._selection is not None else ""
+
     def take(self, body: bytes, content_type: str, at_ms: int) -> Counts:
-        """Put an answer's samples into the store.
+        """Put an answer's samples into the store. When it has no room for new series, those that it has go on.
 
         Raises:
             ParseError, TooMuch, or what the store raises: nothing of the answer counts then.
@@ -150,7 +162,7 @@ class Intake:
             if kind.startswith(_NOT_METRICS):
                 raise TooMuch(f"the answer is {kind}, not metrics ({error}): is `path` right?") from None
             raise
-        selection = self._select(found)
+        selection = self._select(found, at_ms)
         counts = Counts(len(found.values), selection.kept, 0)
         if self._settings.sample_limit is not None and selection.kept > self._settings.sample_limit:
             raise LimitReached(
@@ -181,23 +193,24 @@ class Intake:
 
     # --- once for each set of series ----------------------------------------------------------------------------
 
-    def _select(self, found: Exposition) -> _Selection:
+    def _select(self, found: Exposition, at_ms: int) -> _Selection:
         own = b""
         if found.times is not None and self._settings.honor_timestamps:
             own = (found.times != NO_TIME).tobytes()
         known = self._selection
-        if known is not None and known.source is found.layout and known.own_times == own:
+        if known is not None and known.source is found.layout and known.own_times == own and at_ms < known.until_ms:
             return known
         rows, label_sets, hashes = self._kept(found.layout)
         timed: NDArray[np.bool_] = np.zeros(len(rows), np.bool_)
         if own:
             timed = np.frombuffer(own, np.bool_)[rows]
         plain = [labels for labels, is_timed in zip(label_sets, timed.tolist(), strict=True) if not is_timed]
-        handle = self._store.layout(plain, self._job)
+        handle, refused = self._handle(plain)
         timed_handle = None
         if own:
             own_sets = [labels for labels, is_timed in zip(label_sets, timed.tolist(), strict=True) if is_timed]
-            timed_handle = self._store.layout(own_sets, self._job)
+            timed_handle, more = self._handle(own_sets)
+            refused = refused or more
         all_rows = len(rows) == len(found.layout) and not own
         return _Selection(
             source=found.layout,
@@ -208,7 +221,15 @@ class Intake:
             timed_handle=timed_handle,
             kept=len(rows),
             hashes=hashes,
+            refused=refused,
+            until_ms=at_ms + ASK_AGAIN_MS if refused else FOREVER_MS,
         )
+
+    def _handle(self, label_sets: list[Labels]) -> tuple[Any, str]:
+        try:
+            return self._store.layout(label_sets, self._job), ""
+        except CardinalityExceeded as full:
+            return full.admitted, str(full)
 
     def _kept(self, layout: Layout) -> tuple[Rows, list[Labels], NDArray[np.int64]]:
         """Return the rows that relabelling leaves, their labels and hashes; of series that became the same, the

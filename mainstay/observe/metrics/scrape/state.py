@@ -43,7 +43,7 @@ class TargetState:
     discovered: Mapping[str, str]
     health: TargetHealth
     error: str
-    """Why the last scrape failed; "" when it did not."""
+    """Why the last scrape failed; "" when it did not. Of a target that is up: what of its answer was not taken."""
     last_at: float | None
     duration_s: float
     samples: int
