@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "plan": Command("mainstay.config.commands.plan", "show what a configuration file would change"),
     "apply": Command("mainstay.config.commands.apply", "make the configuration what a file says"),
     "export": Command("mainstay.config.commands.export", "print the configuration as a file"),
+    "rules": Command("mainstay.respond.rules.commands.rules", "check alert rules, run their unit tests", django=False),
     "status": Command("mainstay.web.status", "tell what is wrong now"),
     "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
     "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),

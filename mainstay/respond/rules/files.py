@@ -8,8 +8,6 @@ mend it. Metric and label names are the classic ones (letters, digits, `_`; metr
     found.groups[0].rules[0].expr
 """
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,12 +15,13 @@ from functools import cached_property
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Kind
-from mainstay.respond.rules.durations import BadDuration, duration_ms
+from mainstay.respond.rules.fields import LABEL_NAME, METRIC_NAME, FieldReader, Fields, under
+from mainstay.respond.rules.problems import BadRules, RuleProblem
 from mainstay.respond.rules.template import Template, TemplateProblem
-from mainstay.respond.rules.tree import Fields, Node, NotYaml, Tree, read_tree
+from mainstay.respond.rules.tree import Node, NotYaml, Tree, read_tree
 
-METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+__all__ = ["LABEL_NAME", "METRIC_NAME", "BadRules", "Rule", "RuleFile", "RuleGroup", "RuleProblem", "read_rules"]
+
 MOST_RULES = 20_000
 GROUP_KEYS = ("name", "interval", "query_offset", "limit", "labels", "rules")
 RULE_KEYS = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations")
@@ -109,34 +108,6 @@ class RuleGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleProblem:
-    """A mistake, or what looks like one. Line and column count from 1; 0 where there is no place."""
-
-    line: int
-    column: int
-    path: str  # groups[hosts].rules[HostDown].expr
-    detail: str
-
-    def shown(self, file: str) -> str:
-        """Return `FILE:LINE:COL: path: detail`, as editors and compilers have it."""
-        place = f"{file}:{self.line}:{self.column}" if self.line else file
-        return ": ".join(part for part in (place, self.path, self.detail) if part)
-
-    def document(self) -> dict[str, object]:
-        """Return the problem for programs."""
-        return {"line": self.line, "column": self.column, "path": self.path, "detail": self.detail}
-
-
-class BadRules(ValueError):
-    """A rule file cannot be used; `problems` has all its mistakes."""
-
-    def __init__(self, file: str, problems: Iterable[RuleProblem]) -> None:
-        self.file = file
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problem.shown(file) for problem in self.problems))
-
-
-@dataclass(frozen=True, slots=True)
 class RuleFile:
     """What a file says, and what in it is very likely not meant."""
 
@@ -163,14 +134,11 @@ def read_rules(text: str | bytes, file: str = "rules") -> RuleFile:
     return RuleFile(groups, tuple(sorted(reader.warnings, key=lambda problem: problem.line)), file)
 
 
-class _Reader:
+class _Reader(FieldReader):
     def __init__(self) -> None:
-        self.problems: list[RuleProblem] = []
+        super().__init__()
         self.warnings: list[RuleProblem] = []
         self._rules = 0
-
-    def _wrong(self, node: Node, path: str, detail: str) -> None:
-        self.problems.append(RuleProblem(node.line, node.column, path, detail))
 
     def _doubtful(self, node: Node, path: str, detail: str) -> None:
         self.warnings.append(RuleProblem(node.line, node.column, path, detail))
@@ -181,114 +149,44 @@ class _Reader:
             self.warnings.append(RuleProblem(tree.further_documents, 1, "", message))
         if tree.root is None or tree.root.is_null:
             return ()
-        fields = self._fields(tree.root, "", ("groups",), "a rule file begins with groups:")
+        fields = self.fields(tree.root, "", ("groups",), "a rule file begins with groups:")
         if fields is None:
             return ()
         groups: list[RuleGroup] = []
         seen: dict[str, int] = {}
-        for number, node in enumerate(self._items(fields.get("groups"), "groups")):
+        for number, node in enumerate(self.items(fields.get("groups"), "groups")):
             group = self._group(node, number)
             if group is None:
                 continue
             if group.name and group.name in seen:
                 where = f"groups[{group.name}]"
-                self._wrong(node, where, f"a group of this name begins on line {seen[group.name]}; names are unique")
+                self.wrong(node, where, f"a group of this name begins on line {seen[group.name]}; names are unique")
             seen.setdefault(group.name, node.line)
             groups.append(group)
-        self._repeated(groups)
+        self._tell_repeated(groups)
         return tuple(groups)
-
-    # Parts
-
-    def _fields(self, node: Node, path: str, keys: tuple[str, ...], what: str) -> Fields | None:
-        if node.is_null:
-            return Fields({})
-        if not node.is_mapping:
-            self._wrong(node, path, f"is {node.kind}; {what}")
-            return None
-        for key, second in node.repeated:
-            self._wrong(second, _under(path, key.text), f"given twice, first on line {key.line}; keep one")
-        for key in node.keys:
-            if key.text not in keys:
-                near = difflib.get_close_matches(key.text, keys, 1)
-                hint = f"did you mean {near[0]}?" if near else f"these are: {', '.join(keys)}"
-                self._wrong(key, _under(path, key.text), f"there is no such field; {hint}")
-        return Fields({key.text: value for key, value in node.entries()})
-
-    def _items(self, node: Node | None, path: str) -> list[Node]:
-        if node is None or node.is_null:
-            return []
-        if not node.is_list:
-            self._wrong(node, path, f"is {node.kind}; give a list, each item with a leading -")
-            return []
-        return node.items
-
-    def _text(self, node: Node | None, path: str) -> str:
-        if node is None or node.is_null:
-            return ""
-        if not node.is_text:
-            self._wrong(node, path, f"is {node.kind}; give a text")
-            return ""
-        return node.text
-
-    def _duration(self, node: Node | None, path: str) -> float | None:
-        if node is None or node.is_null:
-            return None
-        text = self._text(node, path)
-        if node.is_text:
-            try:
-                return duration_ms(text) / 1000
-            except BadDuration as error:
-                self._wrong(node, path, str(error))
-        return None
-
-    def _limit(self, node: Node | None, path: str) -> int:
-        if node is None or node.is_null:
-            return 0
-        if node.whole is None:
-            self._wrong(node, path, f"{node.text or node.kind} is not an integer; give a number without quotes")
-            return 0
-        return node.whole
-
-    def _labels(self, node: Node | None, path: str, *, what: str = "label") -> dict[str, str]:
-        if node is None or node.is_null:
-            return {}
-        if not node.is_mapping:
-            self._wrong(node, path, f"is {node.kind}; give names and values, as in severity: critical")
-            return {}
-        found: dict[str, str] = {}
-        for key, second in node.repeated:
-            self._wrong(second, _under(path, key.text), f"given twice, first on line {key.line}; keep one")
-        for key, value in node.entries():
-            where = _under(path, key.text)
-            if not LABEL_NAME.fullmatch(key.text):
-                self._wrong(key, where, f"{key.text!r} is no name of a {what}: letters, digits and _, no digit first")
-            elif key.text == "__name__" and what == "label":
-                self._wrong(key, where, "the name of the metric is no label to set; use record, or another label")
-            found[key.text] = self._text(value, where)
-        return found
 
     def _group(self, node: Node, number: int) -> RuleGroup | None:
         path = f"groups[{number}]"
-        fields = self._fields(node, path, GROUP_KEYS, "a group has name and rules")
+        fields = self.fields(node, path, GROUP_KEYS, "a group has name and rules")
         if fields is None:
             return None
-        name = self._text(fields.get("name"), f"{path}.name")
+        name = self.text(fields.get("name"), f"{path}.name")
         if not name:
-            self._wrong(fields.get("name") or node, path, "the group has no name; give it one: name: hosts")
+            self.wrong(fields.get("name") or node, path, "the group has no name; give it one: name: hosts")
         path = f"groups[{name or number}]"
         rules: list[Rule] = []
-        for place, item in enumerate(self._items(fields.get("rules"), f"{path}.rules")):
+        for place, item in enumerate(self.items(fields.get("rules"), f"{path}.rules")):
             rule = self._rule(item, path, place)
             if rule is not None:
                 rules.append(rule)
         return RuleGroup(
             name=name,
             rules=tuple(rules),
-            interval_s=self._duration(fields.get("interval"), f"{path}.interval") or 0.0,
-            query_offset_s=self._duration(fields.get("query_offset"), f"{path}.query_offset"),
-            limit=self._limit(fields.get("limit"), f"{path}.limit"),
-            labels=self._labels(fields.get("labels"), f"{path}.labels"),
+            interval_s=self.duration(fields.get("interval"), f"{path}.interval") or 0.0,
+            query_offset_s=self.duration(fields.get("query_offset"), f"{path}.query_offset"),
+            limit=self.whole(fields.get("limit"), f"{path}.limit"),
+            labels=self.labels(fields.get("labels"), f"{path}.labels"),
             line=node.line,
         )
 
@@ -296,26 +194,26 @@ class _Reader:
         self._rules += 1
         if self._rules > MOST_RULES:
             if self._rules == MOST_RULES + 1:  # aliases can make many of few
-                self._wrong(node, group, f"the file has more than {MOST_RULES} rules; split it")
+                self.wrong(node, group, f"the file has more than {MOST_RULES} rules; split it")
             return None
         path = f"{group}.rules[{place}]"
-        fields = self._fields(node, path, RULE_KEYS, "a rule has alert or record, and expr")
+        fields = self.fields(node, path, RULE_KEYS, "a rule has alert or record, and expr")
         if fields is None:
             return None
-        record, alert = self._text(fields.get("record"), path), self._text(fields.get("alert"), path)
+        record, alert = self.text(fields.get("record"), path), self.text(fields.get("alert"), path)
         path = f"{group}.rules[{alert or record or place}]"
         if record and alert:
-            self._wrong(fields["record"], path, "has both record and alert; a rule is one of them")
+            self.wrong(fields["record"], path, "has both record and alert; a rule is one of them")
         elif not record and not alert:
-            self._wrong(node, path, "has neither alert nor record; name the alert (alert: HostDown) or the new metric")
+            self.wrong(node, path, "has neither alert nor record; name the alert (alert: HostDown) or the new metric")
         rule = Rule(
-            expr=self._text(fields.get("expr"), f"{path}.expr"),
+            expr=self.text(fields.get("expr"), f"{path}.expr"),
             alert=alert,
             record=record,
-            for_s=self._duration(fields.get("for"), f"{path}.for") or 0.0,
-            keep_firing_for_s=self._duration(fields.get("keep_firing_for"), f"{path}.keep_firing_for") or 0.0,
-            labels=self._labels(fields.get("labels"), f"{path}.labels"),
-            annotations=self._labels(fields.get("annotations"), f"{path}.annotations", what="annotation"),
+            for_s=self.duration(fields.get("for"), f"{path}.for") or 0.0,
+            keep_firing_for_s=self.duration(fields.get("keep_firing_for"), f"{path}.keep_firing_for") or 0.0,
+            labels=self.labels(fields.get("labels"), f"{path}.labels"),
+            annotations=self.labels(fields.get("annotations"), f"{path}.annotations", what="annotation"),
             line=node.line,
         )
         self._expression(rule, fields.get("expr") or node, path)
@@ -328,7 +226,7 @@ class _Reader:
 
     def _expression(self, rule: Rule, node: Node, path: str) -> None:
         if not rule.expr:
-            self._wrong(node, path, "has no expression; give it one: expr: up == 0")
+            self.wrong(node, path, "has no expression; give it one: expr: up == 0")
             return
         try:
             expression = parse(rule.expr)
@@ -349,10 +247,10 @@ class _Reader:
             ("keep_firing_for", rule.keep_firing_for_s),
         ):
             if given:
-                self._wrong(fields[key], f"{path}.{key}", "only alerts have this; remove it, or make the rule an alert")
+                self.wrong(fields[key], f"{path}.{key}", "only alerts have this; remove it, or make the rule an alert")
         if not METRIC_NAME.fullmatch(rule.record):
             message = f"{rule.record!r} is not a name of a metric: letters, digits, _ and :, no digit first"
-            self._wrong(fields["record"], f"{path}.record", message)
+            self.wrong(fields["record"], f"{path}.record", message)
 
     def _templates(self, texts: Mapping[str, str], node: Node | None, path: str) -> None:
         for key, value in node.entries() if node is not None and node.is_mapping else ():
@@ -361,9 +259,9 @@ class _Reader:
                 Template.compile(text)
             except TemplateProblem as problem:
                 line, column = value.inside(problem.at)
-                self.problems.append(RuleProblem(line, column, _under(path, key.text), f"template: {problem}"))
+                self.problems.append(RuleProblem(line, column, under(path, key.text), f"template: {problem}"))
 
-    def _repeated(self, groups: Iterable[RuleGroup]) -> None:
+    def _tell_repeated(self, groups: Iterable[RuleGroup]) -> None:
         """Warn of rules that write the same series or raise the same alert (promtool lints them, and accepts them)."""
         seen: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
         for group in groups:
@@ -376,7 +274,3 @@ class _Reader:
                     where = f"groups[{group.name}].rules[{rule.name}]"
                     self.warnings.append(RuleProblem(rule.line, 1, where, message))
                 seen.setdefault(key, rule.line)
-
-
-def _under(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

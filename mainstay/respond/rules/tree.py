@@ -144,10 +144,6 @@ class Node:
         return self.line, self.column + along + (self.style is not None)
 
 
-class Fields(dict[str, Node]):
-    """The fields of a mapping by name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A document, and the line on which another one begins (0: none)."""
