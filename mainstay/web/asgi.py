@@ -10,6 +10,7 @@ from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from mainstay.foundation.processes.run import settle
 from mainstay.observe.checks.pings import Intake
 
 THREADS = 8
@@ -33,6 +34,7 @@ async def _lifespan(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             intake.start()
+            settle()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             intake.stop()

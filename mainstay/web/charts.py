@@ -488,15 +488,17 @@ def uptime_bar(
     """
     width = max(len(days), 1) * 4
     sheet = _Sheet(0, 1, width, height + 24, standalone=standalone)
-    # A run of equal days is one thick dashed line: a list of a thousand bars stays small.
-    tops = {"ok": 2, "warn": height // 2 - 2, "bad": 0, "none": height - 4}
-    drawn = ""
+    # A run of equal days is one thick dashed line, all of a kind one path: a list of a thousand bars stays small.
+    thick = {"ok": height - 2, "warn": height - height // 2 + 2, "bad": height, "none": 4}
+    lines: dict[str, str] = {}
     for tone, run in groupby(enumerate(days), key=lambda pair: day_tone(pair[1].uptime)):
         places = [i for i, _ in run]
-        thick = height - tops[tone]
+        line = f"M{places[0] * 4 + 0.5:g} {height - thick[tone] / 2:g}h{len(places) * 4 - 1}"
+        lines[tone] = lines.get(tone, "") + line
+    drawn = ""
+    for tone, line in lines.items():
         paint = sheet.paint("strip-none") if tone == "none" else sheet.paint("strip", tone)
-        line = f"M{places[0] * 4 + 0.5:g} {height - thick / 2:g}h{len(places) * 4 - 1}"
-        drawn += f'<path d="{line}" stroke-width="{thick}" stroke-dasharray="3 1" {paint}/>'
+        drawn += f'<path d="{line}" stroke-width="{thick[tone]}" stroke-dasharray="3 1" {paint}/>'
     measured = [d.uptime for d in days if d.uptime is not None]
     mean = f"{write_percent(sum(measured) / len(measured) * 100)}{NBSP}% up" if measured else "nothing measured"
     bad = sum(1 for u in measured if u < 1)

@@ -1,8 +1,6 @@
 """Reads the records that uptime is computed from: a fixed number of queries for any number of checks."""
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +20,7 @@ from mainstay.observe.checks.uptime import Course, Record, Spans
 SAMPLED = 5  # checks whose results tell when anybody watched at all
 SAMPLED_EVERY_MOST_S = 1200
 OCCURRENCES_MOST = 4_400  # of one recurring window: every half hour for 90 days
-RECORDS_KEPT = 1_000  # applications times days, zones and lengths that people look at
+COURSES_KEPT, RECORDS_KEPT = 10_000, 1_000  # of checks and of applications; each times the days people look back to
 
 
 class Watched(Protocol):
@@ -69,28 +67,50 @@ def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[i
     start, end = since.timestamp(), now.timestamp()
     gone = LEDGER.read([row.id for row in rows], since, now)
     unknown = _Unknown.read(since, now)
-    untroubled: dict[float | None, Course] = {}  # most checks fared alike: known since they are, and never down
+    untroubled: dict[datetime | None, Course] = {}  # most checks fared alike: known since they are, and never down
     out: dict[int, Course] = {}
     for row in rows:
-        first = max(row.first_at.timestamp(), start) if row.first_at is not None else None
         mine, apart = gone.get(row.id), unknown.of(row)
         if mine is None and not apart:
-            if first not in untroubled:
-                untroubled[first] = uptime.course(first, end, excluded=unknown.silent)
-            out[row.id] = untroubled[first]
-            continue
-        out[row.id] = _course(first, mine, unknown.excluded(apart), start, end)
+            if row.first_at not in untroubled:
+                lasting = _course(start, unknown.silent, (row.first_at, None, ()))
+                untroubled[row.first_at] = uptime.until(lasting, end)
+            out[row.id] = untroubled[row.first_at]
+        else:
+            out[row.id] = uptime.until(_kept_course(row.id, start, unknown.silent, (row.first_at, mine, apart)), end)
     return out
 
 
-def _course(first: float | None, gone: Gone | None, excluded: Spans, start: float, end: float) -> Course:
-    down, degraded = gone.spans(start, end) if gone is not None else ((), ())
-    return uptime.course(first, end, down=down, degraded=degraded, excluded=excluded)
+_Made = tuple[datetime | None, Gone | None, tuple[Spans, ...]]  # first result, downtimes, what is not known of it only
+_COURSES: dict[tuple[int, float], tuple[Spans, _Made, Course]] = {}
+
+
+def _kept_course(check: int, start: float, silent: Spans, made_of: _Made) -> Course:
+    """Return the course of a check while time goes on: the one kept, when it was made of the same."""
+    kept = _COURSES.get((check, start))
+    if kept is not None and kept[1] == made_of and kept[0] == silent:
+        return kept[2]
+    if len(_COURSES) >= COURSES_KEPT:
+        _COURSES.clear()
+    lasting = _course(start, silent, made_of)
+    _COURSES[check, start] = (silent, made_of, lasting)
+    return lasting
+
+
+def _course(start: float, silent: Spans, made_of: _Made) -> Course:
+    first_at, gone, apart = made_of
+    first = max(first_at.timestamp(), start) if first_at is not None else None
+    down, degraded = gone.spans(start, math.inf) if gone is not None else ((), ())
+    excluded = uptime.merged(span for spans in (silent, *apart) for span in spans) if apart else silent
+    return uptime.course(first, math.inf, down=down, degraded=degraded, excluded=excluded)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unknown:
-    """What keeps the time of checks from being known: pauses, maintenance, stretches in which nobody watched."""
+    """What keeps the time of checks from being known: pauses, maintenance, stretches in which nobody watched.
+
+    What lasts has no end here, so that it stays the same while time goes on.
+    """
 
     start: float
     now: float
@@ -101,22 +121,20 @@ class _Unknown:
     @staticmethod
     def read(since: datetime, now: datetime) -> "_Unknown":
         """Read it in a fixed number of queries."""
-        paused, closed, silent = _pause_events(since), closed_windows(since, now), silence(since, now)
-        return _Unknown(since.timestamp(), now.timestamp(), paused, closed, silent)
+        start, end = since.timestamp(), now.timestamp()
+        closed = [replace(one, spans=uptime.endless(one.spans, end)) for one in closed_windows(since, now)]
+        return _Unknown(start, end, _pause_events(since), closed, uptime.endless(silence(since, now), end))
 
-    def of(self, check: Watched) -> Sequence[Spans]:
+    def of(self, check: Watched) -> tuple[Spans, ...]:
         """Return what holds for `check` only: mostly nothing."""
         mine = self.paused.get(check.id, ())
         if not (mine or check.paused or self.closed):
             return ()
         found = [window.spans for window in self.closed if window.covers(check)]
         if mine or check.paused:
-            found.append(uptime.pauses(mine, paused_now=check.paused, start=self.start, now=self.now))
-        return found
-
-    def excluded(self, apart: Sequence[Spans]) -> Spans:
-        """Return all that is unknown where `apart` holds."""
-        return uptime.merged(span for spans in (self.silent, *apart) for span in spans) if apart else self.silent
+            paused = uptime.pauses(mine, paused_now=check.paused, start=self.start, now=self.now)
+            found.append(uptime.endless(paused, self.now))
+        return tuple(found)
 
 
 # --- applications ---------------------------------------------------------------------------------------------------
@@ -130,53 +148,29 @@ def records(applications: Mapping[int, Sequence[Weighed]], since: datetime, now:
     start, end = since.timestamp(), now.timestamp()
     gone = LEDGER.read([row.id for rows in applications.values() for row in rows], since, now)
     unknown = _Unknown.read(since, now)
-    silent = uptime.endless(unknown.silent, end)
     out: dict[int, Record] = {}
     for application, rows in applications.items():
         severity = deciding(row.severity for row in rows)
-        made_of: list[_Made] = []
-        for row in rows:
-            apart = tuple(uptime.endless(spans, end) for spans in unknown.of(row))
-            made_of.append((row.first_at, row.severity == severity, gone.get(row.id), apart))
-        out[application] = replace(_RECORDS.of(application, start, silent, made_of), until=end)
+        made_of = [(row.severity == severity, (row.first_at, gone.get(row.id), unknown.of(row))) for row in rows]
+        out[application] = replace(_kept_record(application, start, unknown.silent, made_of), until=end)
     return out
 
 
-_Made = tuple[datetime | None, bool, Gone | None, tuple[Spans, ...]]  # whether it decides is the second
+_Weight = tuple[bool, _Made]  # whether the check decides, and what its course is made of
+_RECORDS: dict[tuple[int, float], tuple[Spans, list[_Weight], Record]] = {}
 
 
-class _Records:
-    """The records of applications, and what each was made of."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, float], tuple[Spans, list[_Made], Record]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, application: int, start: float, silent: Spans, made_of: list[_Made]) -> Record:
-        key = (application, start)
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept[0] == silent and kept[1] == made_of:
-                self._kept.move_to_end(key)
-                return kept[2]
-        record = _united(start, silent, made_of)
-        with self._lock:
-            self._kept[key] = (silent, made_of, record)
-            while len(self._kept) > RECORDS_KEPT:
-                self._kept.popitem(last=False)
-        return record
-
-
-_RECORDS = _Records()
-
-
-def _united(start: float, silent: Spans, made_of: Iterable[_Made]) -> Record:
-    both: tuple[list[Course], list[Course]] = ([], [])
-    for first_at, decides, gone, apart in made_of:
-        first = max(first_at.timestamp(), start) if first_at is not None else None
-        excluded = uptime.merged(span for spans in (silent, *apart) for span in spans) if apart else silent
-        both[0 if decides else 1].append(_course(first, gone, excluded, start, math.inf))
-    return Record.of(uptime.united(*both), math.inf)
+def _kept_record(application: int, start: float, silent: Spans, made_of: list[_Weight]) -> Record:
+    kept = _RECORDS.get((application, start))
+    if kept is not None and kept[1] == made_of and kept[0] == silent:
+        return kept[2]
+    if len(_RECORDS) >= RECORDS_KEPT:
+        _RECORDS.clear()
+    deciding_ones = [_course(start, silent, made) for decides, made in made_of if decides]
+    others = [_course(start, silent, made) for decides, made in made_of if not decides]
+    record = Record.of(uptime.united(deciding_ones, others), math.inf)
+    _RECORDS[application, start] = (silent, made_of, record)
+    return record
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------

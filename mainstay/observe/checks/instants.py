@@ -3,7 +3,7 @@
 Measured: seven microseconds a value through the ORM's converters, half of one through these.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, overload
 
 from django.db.models import Func, TextField
@@ -13,15 +13,15 @@ class Instant(Func):
     """A column with a time, for `values_list`; to be read with `read_instant`.
 
     It passes for text, which the ORM does not convert. SQLite's driver would convert by the type that the column was
-    declared with, hence the cast; PostgreSQL's gives a time as ever.
+    declared with, but an expression has none; PostgreSQL's gives a time as ever.
     """
 
     template = "%(expressions)s"
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        """`CAST(… AS text)`."""
-        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)", **extra)
+        """As text, with the zone that all are of; null stays null."""
+        return self.as_sql(compiler, connection, template="(%(expressions)s || '+00:00')", **extra)
 
 
 class UnixSeconds(Func):
@@ -49,4 +49,4 @@ def read_instant(value: str | datetime) -> datetime: ...
 def read_instant(value: str | datetime | None) -> datetime | None: ...
 def read_instant(value: str | datetime | None) -> datetime | None:
     """Return the aware time that an `Instant` column holds: text in UTC from SQLite, a time from PostgreSQL."""
-    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -196,6 +196,18 @@ def endless(spans: Spans, now: float) -> Spans:
     return (*spans[:-1], (spans[-1][0], math.inf)) if spans and spans[-1][1] >= now else spans
 
 
+def until(lasting: Course, now: float) -> Course:
+    """Return what a course that was computed with infinity as now is at `now`."""
+    return Course(_cut(lasting.known, now), _cut(lasting.down, now), _cut(lasting.degraded, now))
+
+
+def _cut(spans: Spans, now: float) -> Spans:
+    if not spans or spans[-1][1] <= now:
+        return spans
+    start = spans[-1][0]
+    return (*spans[:-1], (start, now)) if start < now else _cut(spans[:-1], now)
+
+
 def share(of: Fared, start: float, end: float) -> Share:
     """Return what `of` amounts to from `start` to `end`."""
     return Share(*(column[0] for column in of.seconds((start, max(end, start)))))

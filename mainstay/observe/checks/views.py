@@ -100,16 +100,19 @@ def _page(
     if sort.removeprefix("-") not in listing.SORTED_HERE:
         listed = listing.page(filters, now, sort=sort, number=max(number, 1))
         return listed, courses([row for row, _ in listed.rows], since, now)
-    every = listing.everything(filters, now)
-    found = courses([row for row, _ in every], since, now)
+    every = listing.matching(filters, now)
+    found = courses(every, since, now)
 
-    def worst_first(pair: tuple[Row, Shown]) -> tuple[bool, float]:
-        uptime = bars.percent(found[pair[0].id], days.edges[0], days.edges[-1])
+    def worst_first(row: Row) -> tuple[bool, float]:
+        uptime = bars.percent(found[row.id], days.edges[0], days.edges[-1])
         return uptime is None, uptime or 0.0
 
     every.sort(key=worst_first, reverse=sort.startswith("-"))
     begin = (max(number, 1) - 1) * listing.PAGE
-    some = every[begin : begin + listing.PAGE]
+    wanted = [row.id for row in every[begin : begin + listing.PAGE]]
+    whole = {row.id: row for row in listing.read(Check.objects.filter(pk__in=wanted))}
+    open_now = listing.open_windows(now)
+    some = [(whole[pk], whole[pk].shown(open_now, now)) for pk in wanted if pk in whole]
     return Listed(some, len(every), max(number, 1), len(every) > begin + listing.PAGE), found
 
 

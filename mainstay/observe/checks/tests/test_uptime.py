@@ -81,7 +81,9 @@ def test_a_record_tells_at_any_time_what_a_course_computed_then_tells(
     first, excluded, edges = 1_000.0, uptime.merged(out), sorted(cuts)
     ended = {"down": [span for span in down if span[1] <= now], "degraded": [span for span in some if span[1] <= now]}
     then = course(first, now, excluded=excluded, **ended)
-    kept = Record.of(course(first, math.inf, excluded=excluded, **ended), now)
+    lasting = course(first, math.inf, excluded=excluded, **ended)
+    assert uptime.until(lasting, now) == then
+    kept = Record.of(lasting, now)
     for seconds_then, seconds_kept in zip(then.seconds(edges), kept.seconds(edges), strict=True):
         assert seconds_kept == pytest.approx(seconds_then)
     assert uptime.fraction(kept, edges[0], edges[-1]) == pytest.approx(uptime.fraction(then, edges[0], edges[-1]))
