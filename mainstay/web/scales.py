@@ -22,6 +22,7 @@ _SCALES: dict[str, tuple[Scale, ...]] = {
     "s": (Scale(1e-3, "ms"), Scale(1, "s"), Scale(60, "min"), Scale(3600, "h"), Scale(86400, "d")),
     "%": (Scale(1, "%"),),
     "bytes": tuple(Scale(1024.0**i, u) for i, u in enumerate(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))),
+    "bytes/s": tuple(Scale(1024.0**i, f"{u}/s") for i, u in enumerate(("B", "KiB", "MiB", "GiB"))),
     "/s": (Scale(1, "/s"), Scale(1e3, "k/s"), Scale(1e6, "M/s")),
     "": (Scale(1, ""), Scale(1e3, "k"), Scale(1e6, "M"), Scale(1e9, "G"), Scale(1e12, "T")),
 }
@@ -67,7 +68,7 @@ def write_value(value: float | None, unit: str) -> tuple[str, str]:
         return "–", ""
     if unit == "%":
         return write_percent(v), "%"
-    scale = scale_for(abs(v), unit) if v else Scale(1, "B" if unit == "bytes" else unit)
+    scale = scale_for(abs(v), unit) if v else Scale(1, {"bytes": "B", "bytes/s": "B/s"}.get(unit, unit))
     return write_number(v / scale.divisor), scale.suffix
 
 
