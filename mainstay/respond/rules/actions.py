@@ -13,6 +13,7 @@ from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.respond.rules import facts
+from mainstay.respond.rules.alerting import resolve_all
 from mainstay.respond.rules.models import Rule, RuleGroup, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 
@@ -58,7 +59,7 @@ def put_group(
         group.version = F("version") + 1
         group.save()
         group.refresh_from_db(fields=["version"])
-    _put_rules(group, spec.rules)
+    _put_rules(group, spec.rules, at)
     if was is None:
         write(facts.GROUP_CREATED, subject(group), actor, at, rules=[rule.name for rule in spec.rules])
     elif changes := list(differences(was, spec)):
@@ -67,7 +68,7 @@ def put_group(
     return group
 
 
-def _put_rules(group: RuleGroup, specs: Sequence[RuleSpec]) -> None:
+def _put_rules(group: RuleGroup, specs: Sequence[RuleSpec], at: datetime) -> None:
     known: dict[tuple[bool, str], list[Rule]] = {}
     for row in group.rules.order_by("position", "id"):
         known.setdefault((row.alerts, row.name), []).append(row)
@@ -83,9 +84,10 @@ def _put_rules(group: RuleGroup, specs: Sequence[RuleSpec]) -> None:
             row.save()
         if fresh:
             RuleState.objects.create(rule=row)
-    for rows in known.values():
-        for row in rows:
-            row.delete()
+    gone = [row for rows in known.values() for row in rows]
+    resolve_all([row.pk for row in gone], "its rule was removed", at)
+    for row in gone:
+        row.delete()
 
 
 @transaction.atomic
@@ -98,6 +100,7 @@ def remove_group(group: RuleGroup, actor: Actor, at: datetime, *, by_file: str =
     actor.need(Permission.CHECKS_EDIT)
     need_unmanaged(f"The rules {group.name}", group.managed_by, by_file)
     write(facts.GROUP_REMOVED, subject(group), actor, at)
+    resolve_all(group.rules.values_list("pk", flat=True), "its rule was removed", at)
     group.delete()
     Revision.bump("rules")
 

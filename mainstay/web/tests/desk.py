@@ -27,6 +27,9 @@ from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.respond.rules.actions import put_group
+from mainstay.respond.rules.models import RuleGroup
+from mainstay.respond.rules.spec import RuleGroupSpec
 
 SECRET = "sesame-opens-the-door"
 
@@ -83,6 +86,7 @@ class Desk:
     heartbeat: Check
     channel: Channel
     route: Route
+    rules: RuleGroup
     alert: Alert
     delivery: Delivery
     silence: Silence
@@ -102,6 +106,7 @@ class Desk:
             "alert_id": self.alert.pk,
             "silence_id": self.silence.pk,
             "route_id": self.route.pk,
+            "rules_id": self.rules.pk,
             "delivery_id": self.delivery.pk,
             "user_id": self.user.pk,
             "team_id": self.team.pk,
@@ -148,6 +153,7 @@ def desk(at: datetime | None = None) -> Desk:
         heartbeat=heartbeat,
         channel=channel,
         route=route,
+        rules=put_group(RuleGroupSpec.model_validate(RULES), me, at),
         alert=alert,
         delivery=Delivery.objects.get(subject=f"alert:{alert.pk}"),
         silence=silence({"application": "elsewhere"}, at, at + timedelta(hours=1), "a test", me, at),
@@ -169,5 +175,18 @@ CHECK: Document = {
     "fail_after": 2,
     "severity": "critical",
     "labels": {"team": "payments"},
+}
+RULES: Document = {
+    "name": "shop",
+    "rules": [
+        {
+            "alert": "ErrorRate",
+            "expr": "sum(rate(shop_errors_total[5m])) / sum(rate(shop_requests_total[5m])) > 0.05",
+            "for": "5m",
+            "labels": {"severity": "critical", "application": "shop"},
+            "annotations": {"summary": "The shop fails", "first_step": "Look at the log."},
+        },
+        {"record": "shop:requests:rate5m", "expr": "sum(rate(shop_requests_total[5m]))"},
+    ],
 }
 CHANNEL: Document = {"name": "ops", "webhook": {"url": f"http://127.0.0.1:1/hook/{SECRET}"}}

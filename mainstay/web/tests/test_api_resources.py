@@ -42,10 +42,12 @@ def test_an_application_is_created_read_replaced_and_removed() -> None:
     assert not Application.objects.exists()
 
 
-@pytest.mark.parametrize("what", ["applications/shop", "checks/{check}", "channels/ops", "routes/{route}"])
+@pytest.mark.parametrize(
+    "what", ["applications/shop", "checks/{check}", "channels/ops", "routes/{route}", "rules/{rules}"]
+)
 def test_what_is_read_can_be_put_back_and_changes_nothing(what: str) -> None:
     found, call = desk(), caller()
-    address = "/" + what.format(check=found.check.pk, route=found.route.pk)
+    address = "/" + what.format(check=found.check.pk, route=found.route.pk, rules=found.rules.pk)
     before = call.get(address)
     edited = edits()
     assert call.put(address, before["spec"]) == before
@@ -293,6 +295,19 @@ def test_a_route_is_written_tried_and_explained() -> None:
     assert call.post("/routes/explain", {"labels": {"team": "a"}, "at": sunday})["code"] == "outside_hours"
     assert call.post("/routes", {"notify": ["nobody"]}, 422)["errors"][0]["pointer"] == "/notify"
     assert call("DELETE", f"/routes/{made['id']}").status_code == 204
+
+
+def test_rules_are_written_as_in_a_rule_file_and_mistakes_are_told_with_their_place() -> None:
+    desk()
+    call = caller(Role.DEVOPS)
+    rule = {"alert": "Slow", "expr": "latency > 1", "for": "5m", "labels": {"severity": "warning"}}
+    made = call.post("/rules", {"name": "more", "interval": "30s", "rules": [rule]}, 201)
+    assert made["spec"]["rules"][0]["for"] == "5m"
+    assert [(one["name"], one["health"], one["instances"]) for one in made["rules"]] == [("Slow", "unknown", [])]
+    wrong = call.post("/rules", {"name": "wrong", "rules": [rule, rule | {"expr": "sum by ("}]}, 422)
+    assert wrong["errors"][0]["pointer"] == "/rules/1/expr"
+    assert call.post("/rules", {"name": "more", "rules": [rule]}, 409)["errors"][0]["pointer"] == "/name"
+    assert call("DELETE", f"/rules/{made['id']}").status_code == 204
 
 
 # --- delivery -----------------------------------------------------------------------------------------------------

@@ -12,25 +12,24 @@ from itertools import islice
 from typing import Any, Protocol
 
 import orjson
+import promql_parser
 
 from mainstay import __version__
 from mainstay.observe.metrics.promql import (
     Limits,
     QueryError,
-    QueryTooExpensive,
     Result,
-    Source,
     evaluate,
     evaluate_range,
-    parse,
 )
-from mainstay.observe.metrics.promql.series import NAME, Matcher, Series
+from mainstay.observe.metrics.promql.series import Matcher, Series, Source
 from mainstay.observe.metrics.serve.asked import (
     EARLIEST_MS,
     LATEST_MS,
     BadRequest,
     Parameters,
     duration_ms,
+    expression,
     limit,
     one,
     selectors,
@@ -115,10 +114,8 @@ class Prometheus:
             found = self._paths[name](parameters)
         except BadRequest as error:
             return failure(400, "bad_data", str(error))
-        except QueryTooExpensive as error:
-            return failure(422, "execution", str(error))
         except QueryError as error:
-            return failure(422 if error.execution else 400, "execution" if error.execution else "bad_data", str(error))
+            return failure(422, "execution", str(error))
         except Overdue as error:
             return failure(503, "timeout", str(error))
         except MemoryError:
@@ -144,21 +141,20 @@ class Prometheus:
         return Limits(deadline=deadline)
 
     def _query(self, asked: Parameters) -> Answer:
-        expression = parse(one(asked, "query"))
         at_ms = time_ms(asked, "time", self._now_ms())
-        return _of_result(evaluate(expression, self._store, at_ms, limits=self._limits(asked)), limit(asked))
+        return _of_result(evaluate(expression(asked), self._store, at_ms, limits=self._limits(asked)), limit(asked))
 
     def _query_range(self, asked: Parameters) -> Answer:
-        expression = parse(one(asked, "query"))
         steps = span(asked)
         result = evaluate_range(
-            expression, self._store, steps.start_ms, steps.end_ms, steps.step_ms, limits=self._limits(asked)
+            expression(asked), self._store, steps.start_ms, steps.end_ms, steps.step_ms, limits=self._limits(asked)
         )
         return _of_result(result, limit(asked))
 
     @staticmethod
     def _format(asked: Parameters) -> str:
-        return parse(one(asked, "query")).pretty
+        expression(asked)
+        return str(promql_parser.parse(one(asked, "query")).prettify())
 
     # --- series and labels ---------------------------------------------------------------------------------------
 
@@ -243,4 +239,4 @@ def _of_result(result: Result, most: int) -> Answer:
     return Answer(200, orjson.dumps(document))
 
 
-__all__ = ["NAME", "Answer", "Prometheus", "Store", "failure"]
+__all__ = ["Answer", "Prometheus", "Store", "failure"]

@@ -6,11 +6,14 @@ https://prometheus.io/docs/prometheus/latest/querying/api/
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from mainstay.observe.metrics.promql import QueryError, parse
+import promql_parser
+
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.parse import Expression, parse
+from mainstay.observe.metrics.promql.plan import Selector
 from mainstay.observe.metrics.promql.series import Matcher
-from mainstay.observe.metrics.promql.units import milliseconds
 
 Parameters = Mapping[str, Sequence[str]]
 LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9999 and 1, as datetime has them
@@ -72,7 +75,7 @@ def duration_ms(parameters: Parameters, name: str, default: str | None = None) -
         found = round(float(text) * 1000)
     except (ValueError, OverflowError):
         try:
-            found = milliseconds(text)
+            found = promql_parser.parse_duration(text) // timedelta(milliseconds=1)
         except ValueError:
             raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no duration; write 15s or 15") from None
     if found <= 0:
@@ -120,6 +123,18 @@ def span(parameters: Parameters) -> Span:
     return Span(start_ms, end_ms, step_ms)
 
 
+def expression(parameters: Parameters) -> Expression:
+    """Return the query.
+
+    Raises:
+        BadRequest: it is missing or cannot be parsed.
+    """
+    try:
+        return parse(one(parameters, "query"))
+    except QueryError as error:
+        raise BadRequest(f"invalid parameter query: {error}") from None
+
+
 def selectors(parameters: Parameters, *, needed: bool) -> list[tuple[Matcher, ...]]:
     """Return the series selectors of `match[]`.
 
@@ -129,12 +144,12 @@ def selectors(parameters: Parameters, *, needed: bool) -> list[tuple[Matcher, ..
     found = []
     for text in parameters.get("match[]", ()):
         try:
-            matchers = parse(text).selector
+            node = parse(text).node
         except QueryError as error:
             raise BadRequest(f"invalid parameter match[]: {error}") from None
-        if matchers is None:
+        if not isinstance(node, Selector):
             raise BadRequest(f'invalid parameter match[]: {text[:100]!r} is no selector; write up{{job="shop"}}')
-        found.append(matchers)
+        found.append(node.matchers)
     if needed and not found:
         raise BadRequest("no match[] parameter provided")
     return found

@@ -51,7 +51,8 @@ def serve(host: str, port: int, registry: CollectorRegistry, answer: Respond, to
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
         if not path.startswith(f"{PREFIX}/"):
-            return figures(environ, start_response)
+            body: Iterable[bytes] = figures(environ, start_response)
+            return body
         found = _answered(environ, path.removeprefix(PREFIX), answer, token)
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(found.body)))]
         start_response(f"{found.status} {_REASONS.get(found.status, 'Other')}", headers)
