@@ -13,6 +13,7 @@ import numpy as np
 from mainstay.observe.metrics.promql.series import Index, Mask, Samples, Series, Times, Values, is_stale, packed
 from mainstay.observe.metrics.promql.vector import Vector
 
+_BLOCK_CELLS = 1 << 18
 _NEVER = np.iinfo(np.int64).max
 _SCAN_COLUMNS = 256  # up to here counting is cheaper than searching
 
@@ -106,6 +107,9 @@ class Windows:
         times = clean_times(samples)
         return cls(series, samples, times, positions(times, until - range_ms), positions(times, until), until, range_ms)
 
+    def __len__(self) -> int:
+        return len(self.samples.values)
+
     @property
     def counts(self) -> Index:
         """Return how many samples each window holds [groups, steps]."""
@@ -122,7 +126,7 @@ class Windows:
         if enough.all():
             return None
         found = per_series(self.samples, enough)
-        return np.broadcast_to(found, (len(self.series), self.steps))
+        return np.broadcast_to(found, (len(self), self.steps))
 
     def first(self, skip: int = 0) -> Values:
         """Return the value of the first sample (after `skip`) of each window [series, steps]; anything if none."""
@@ -145,11 +149,19 @@ class Windows:
             return np.zeros(index.shape, np.int64)
         return np.take_along_axis(self.times, index, axis=1)
 
-    def rows(self, rows: Index) -> "Windows":
-        """Return the windows of some of the series."""
+    def rows(self, rows: Index | slice) -> "Windows":
+        """Return the windows of some of the series, without the labels: the table of series stays whole."""
         samples = self.samples
         few = Samples(samples.times, samples.counts, samples.group[rows], samples.values[rows])
-        return Windows(self.series.take(rows), few, self.times, self.begin, self.end, self.until, self.range_ms)
+        return Windows(self.series, few, self.times, self.begin, self.end, self.until, self.range_ms)
+
+    def blocks(self) -> Iterator[tuple[slice, "Windows"]]:
+        """Yield the windows of some series after the other, so many that what is made of them fits the caches."""
+        number = len(self.samples.values)
+        height = max(1, _BLOCK_CELLS // max(self.steps, self.samples.values.shape[1], 1))
+        for begin in range(0, number, height):
+            rows = slice(begin, begin + height)
+            yield rows, self if height >= number else self.rows(rows)
 
     def spread(self, until: Times) -> "Windows":
         """Return the same single window at each of several steps (for what is fixed by @)."""
@@ -177,7 +189,7 @@ class Windows:
             index = self.begin + column
             inside = None
             if column >= fewest:
-                inside = np.broadcast_to(per_series(self.samples, counts > column), (len(self.series), self.steps))
+                inside = np.broadcast_to(per_series(self.samples, counts > column), (len(self), self.steps))
                 index = np.minimum(index, limit)
             yield inside, gather(self.samples, index), self._time(index)
 
@@ -191,6 +203,6 @@ class Windows:
             inside = None
         else:
             inside = np.arange(most) < per_series(self.samples, counts)[:, None]
-            inside = np.broadcast_to(inside, (len(self.series), most))
+            inside = np.broadcast_to(inside, (len(self), most))
         index = np.minimum(begin[:, None] + np.arange(most), max(self.samples.values.shape[1] - 1, 0))
         return gather(self.samples, index), inside

@@ -38,7 +38,20 @@ def widened(vector: Vector, steps: int) -> Vector:
     return Vector(vector.series, np.broadcast_to(vector.values, shape), present, vector.unnamed)
 
 
-def _over(function: Callable[[Windows], Vector], *, named: bool = False, counter: bool = False) -> Implementation:
+def _figures(function: Callable[[Windows], Values], windows: Windows, at_least: int = 1) -> Vector:
+    """Return a function's figure for every window that holds so many samples."""
+    values = np.empty((len(windows), windows.steps))
+    for rows, block in windows.blocks():
+        if block is windows:
+            values = function(block)
+        else:
+            values[rows] = function(block)
+    return Vector(windows.series, values, windows.at_least(at_least), windows.unnamed)
+
+
+def _over(
+    function: Callable[[Windows], Values], at_least: int, *, named: bool = False, counter: bool = False
+) -> Implementation:
     def run(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
         windows = evaluation.windows(call.arguments[0], grid, call.function)
         if counter:
@@ -46,7 +59,7 @@ def _over(function: Callable[[Windows], Vector], *, named: bool = False, counter
                 evaluation.info(
                     f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name!r}"
                 )
-        found = widened(function(windows), len(grid))
+        found = widened(_figures(function, windows, at_least), len(grid))
         return found if named else drop_name(found, delayed=evaluation.delayed_names)
 
     return run
@@ -132,7 +145,7 @@ def _absent_labels(node: Node) -> dict[str, str]:
 def _absent(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
     argument = call.arguments[0]
     if argument.kind is Kind.MATRIX:
-        found = widened(over_time.present(evaluation.windows(argument, grid, call.function)), len(grid))
+        found = widened(_figures(over_time.present, evaluation.windows(argument, grid, call.function)), len(grid))
     else:
         found = evaluation.vector(argument, grid)
     missing: Mask = ~np.any(found.mask(), axis=0, keepdims=True)
@@ -146,7 +159,7 @@ def _quantile_over_time(evaluation: "Evaluation", call: Call, grid: "Grid") -> V
     windows = evaluation.windows(call.arguments[1], grid, call.function)
     if windows.steps != len(grid) and (quantile != quantile[0]).any():
         windows = windows.spread(grid.times)
-    found = widened(over_time.quantile(windows, quantile), len(grid))
+    found = widened(_figures(lambda block: over_time.quantile(block, quantile), windows), len(grid))
     return drop_name(found, delayed=evaluation.delayed_names)
 
 
@@ -155,15 +168,17 @@ def _predict_linear(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vecto
     if windows.steps != len(grid):
         windows = windows.spread(grid.times)
     ahead = evaluation.scalar(call.arguments[1], grid)
-    return drop_name(trends.prediction(windows, grid.times, ahead), delayed=evaluation.delayed_names)
+    found = _figures(lambda block: trends.prediction(block, grid.times, ahead), windows, 2)
+    return drop_name(found, delayed=evaluation.delayed_names)
 
 
 def _smoothing(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
     windows = evaluation.windows(call.arguments[0], grid, call.function)
     if windows.steps != len(grid):
         windows = windows.spread(grid.times)
-    factors = [evaluation.scalar(argument, grid) for argument in call.arguments[1:]]
-    return drop_name(trends.smoothed(windows, *factors), delayed=evaluation.delayed_names)
+    smoothing, trend = (evaluation.scalar(argument, grid) for argument in call.arguments[1:])
+    found = _figures(lambda block: trends.smoothed(block, smoothing, trend), windows, 2)
+    return drop_name(found, delayed=evaluation.delayed_names)
 
 
 def _round(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
@@ -235,14 +250,16 @@ def _sort_by_label(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector
 
 
 def _rate(function: str, doc: str, *, counter: bool, per_second: bool) -> Function:
-    def extrapolated(windows: Windows) -> Vector:
+    def extrapolated(windows: Windows) -> Values:
         return rates.extrapolated(windows, counter=counter, per_second=per_second)
 
-    return Function(function, (_MATRIX,), _VECTOR, _over(extrapolated, counter=counter), doc)
+    return Function(function, (_MATRIX,), _VECTOR, _over(extrapolated, 2, counter=counter), doc)
 
 
-def _range(name: str, function: Callable[[Windows], Vector], doc: str, *, named: bool = False) -> Function:
-    return Function(name, (_MATRIX,), _VECTOR, _over(function, named=named), doc)
+def _range(
+    name: str, function: Callable[[Windows], Values], doc: str, *, at_least: int = 1, named: bool = False
+) -> Function:
+    return Function(name, (_MATRIX,), _VECTOR, _over(function, at_least, named=named), doc)
 
 
 def _fixed(name: str, function: Callable[["Grid"], Values], doc: str) -> Function:
@@ -257,11 +274,15 @@ _ALL = (
         "irate",
         lambda windows: rates.of_last_two(windows, counter=True),
         "Increase of a counter per second, by the last two samples.",
+        at_least=2,
     ),
     _range(
-        "idelta", lambda windows: rates.of_last_two(windows, counter=False), "Difference between the last two samples."
+        "idelta",
+        lambda windows: rates.of_last_two(windows, counter=False),
+        "Difference between the last two samples.",
+        at_least=2,
     ),
-    _range("deriv", trends.derivative, "Slope per second of a gauge, by linear regression."),
+    _range("deriv", trends.derivative, "Slope per second of a gauge, by linear regression.", at_least=2),
     Function(
         "predict_linear", (_MATRIX, _SCALAR), _VECTOR, _predict_linear, "Value in so many seconds, by regression."
     ),

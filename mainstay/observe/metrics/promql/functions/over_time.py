@@ -1,56 +1,54 @@
-"""What the samples of a window come to: sum, average, extremes, quantiles, spread."""
+"""What the samples of a window come to: sum, average, extremes, quantiles, spread.
+
+Every function returns a figure for each window [series, steps]; it means nothing where the window is empty.
+"""
 
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import Index, Mask, Samples, Values
 from mainstay.observe.metrics.promql.sums import Compensated, corrected, prefix_sums, steady
-from mainstay.observe.metrics.promql.vector import Vector
 from mainstay.observe.metrics.promql.windows import Windows, gather, per_series
-
-
-def _vector(windows: Windows, values: Values, at_least: int = 1) -> Vector:
-    return Vector(windows.series, values, windows.at_least(at_least), windows.unnamed)
 
 
 def _whole(windows: Windows, of_group: Values | Index) -> Values:
     """Spread a figure of the group over its series [series, steps]."""
-    shape = (len(windows.series), windows.steps)
+    shape = (len(windows), windows.steps)
     return np.broadcast_to(per_series(windows.samples, of_group), shape).astype(np.float64)
 
 
-def count(windows: Windows) -> Vector:
+def count(windows: Windows) -> Values:
     """Return how many samples each window holds."""
-    return _vector(windows, _whole(windows, windows.counts))
+    return _whole(windows, windows.counts)
 
 
-def present(windows: Windows) -> Vector:
+def present(windows: Windows) -> Values:
     """Return 1 for each window with a sample."""
-    return _vector(windows, np.ones((len(windows.series), windows.steps)))
+    return np.ones((len(windows), windows.steps))
 
 
-def last(windows: Windows) -> Vector:
+def last(windows: Windows) -> Values:
     """Return the last value of each window."""
-    return _vector(windows, windows.last())
+    return windows.last()
 
 
-def first(windows: Windows) -> Vector:
+def first(windows: Windows) -> Values:
     """Return the first value of each window."""
-    return _vector(windows, windows.first())
+    return windows.first()
 
 
-def time_of_last(windows: Windows) -> Vector:
+def time_of_last(windows: Windows) -> Values:
     """Return the time in seconds of the last sample of each window."""
-    return _vector(windows, _whole(windows, windows.last_time() / 1000.0))
+    return _whole(windows, windows.last_time() / 1000.0)
 
 
-def time_of_first(windows: Windows) -> Vector:
+def time_of_first(windows: Windows) -> Values:
     """Return the time in seconds of the first sample of each window."""
-    return _vector(windows, _whole(windows, windows.first_time() / 1000.0))
+    return _whole(windows, windows.first_time() / 1000.0)
 
 
 def _running(windows: Windows, share: Values | None = None) -> tuple[Values, Values]:
     """Return the compensated sum of each window and its error, sample by sample; of value / `share` if given."""
-    sums = Compensated((len(windows.series), windows.steps))
+    sums = Compensated((len(windows), windows.steps))
     for inside, values, _ in windows.columns():
         term = values if share is None else values / share
         sums.add(term if inside is None else np.where(inside, term, 0.0))
@@ -86,12 +84,12 @@ def _sums(windows: Windows) -> tuple[Values, Values]:
     return totals, lost
 
 
-def total(windows: Windows) -> Vector:
+def total(windows: Windows) -> Values:
     """Return the compensated sum of each window."""
-    return _vector(windows, corrected(*_sums(windows)))
+    return corrected(*_sums(windows))
 
 
-def average(windows: Windows) -> Vector:
+def average(windows: Windows) -> Values:
     """Return the mean of each window; sums that overflow are divided first."""
     sums, lost = _sums(windows)
     counts = _whole(windows, windows.counts)
@@ -101,10 +99,10 @@ def average(windows: Windows) -> Vector:
         few = windows.rows(overflown)
         share, share_lost = _running(few, counts[overflown])
         means[overflown] = np.where(np.isinf(sums[overflown]), corrected(share, share_lost), means[overflown])
-    return _vector(windows, means)
+    return means
 
 
-def extreme(windows: Windows, *, largest: bool) -> Vector:
+def extreme(windows: Windows, *, largest: bool) -> Values:
     """Return the largest or smallest value of each window; NaN only if there is nothing else."""
     pick = np.fmax if largest else np.fmin
     if windows.steps == 1:
@@ -112,11 +110,11 @@ def extreme(windows: Windows, *, largest: bool) -> Vector:
         if inside is not None:
             values = np.where(inside, values, np.nan)
         if not values.shape[1]:
-            return _vector(windows, np.zeros((len(windows.series), 1)))
+            return np.zeros((len(windows), 1))
         found: Values = pick.reduce(values, axis=1, keepdims=True)
-        return _vector(windows, found)
+        return found
     # The extreme of a window is that of two overlapping blocks of a power of two.
-    result = np.full((len(windows.series), windows.steps), np.nan)
+    result = np.full((len(windows), windows.steps), np.nan)
     counts = windows.counts
     blocks = windows.samples.values
     length = 1
@@ -133,12 +131,12 @@ def extreme(windows: Windows, *, largest: bool) -> Vector:
         shifted[:, : blocks.shape[1] - length] = blocks[:, length:]
         blocks = pick(blocks, shifted)
         length *= 2
-    return _vector(windows, result)
+    return result
 
 
-def time_of_extreme(windows: Windows, *, largest: bool) -> Vector:
+def time_of_extreme(windows: Windows, *, largest: bool) -> Values:
     """Return the time in seconds of the last of the largest or smallest values of each window."""
-    best = np.full((len(windows.series), windows.steps), np.nan)
+    best = np.full((len(windows), windows.steps), np.nan)
     moment = np.zeros(best.shape)
     for inside, values, times in windows.columns():
         better = (values >= best) if largest else (values <= best)
@@ -147,12 +145,12 @@ def time_of_extreme(windows: Windows, *, largest: bool) -> Vector:
             better &= inside
         best = np.where(better, values, best)
         moment = np.where(better, per_series(windows.samples, times / 1000.0), moment)
-    return _vector(windows, moment)
+    return moment
 
 
-def variance(windows: Windows) -> Vector:
+def variance(windows: Windows) -> Values:
     """Return the population variance of each window, by Welford's method with compensated sums."""
-    shape = (len(windows.series), windows.steps)
+    shape = (len(windows), windows.steps)
     mean, square = Compensated(shape), Compensated(shape)
     for number, (inside, values, _) in enumerate(windows.columns(), 1):
         delta = values - (mean.total + mean.lost)
@@ -161,13 +159,13 @@ def variance(windows: Windows) -> Vector:
         mean.add(delta / number)
         rest = delta * (values - (mean.total + mean.lost))
         square.add(rest if inside is None else np.where(inside, rest, 0.0))
-    return _vector(windows, (square.total + square.lost) / _whole(windows, windows.counts))
+    return (square.total + square.lost) / _whole(windows, windows.counts)
 
 
-def deviation(windows: Windows) -> Vector:
+def deviation(windows: Windows) -> Values:
     """Return the population standard deviation of each window."""
-    found = variance(windows)
-    return Vector(found.series, np.sqrt(found.values), found.present, found.unnamed)
+    found: Values = np.sqrt(variance(windows))
+    return found
 
 
 def sorted_with_nan_first(values: Values, inside: Mask | None) -> tuple[Values, Index, Index]:
@@ -201,18 +199,18 @@ def quantile_of_sorted(quantile: float, ordered: Values, undefined: Index, count
     return np.where(counts > 0, at(lower) * (1 - weight) + at(upper) * weight, np.nan)
 
 
-def quantile(windows: Windows, quantiles: Values) -> Vector:
+def quantile(windows: Windows, quantiles: Values) -> Values:
     """Return a quantile of each window; `quantiles` [steps]."""
-    result = np.empty((len(windows.series), windows.steps))
+    result = np.empty((len(windows), windows.steps))
     for step in range(windows.steps):
         values, inside = windows.matrix(step)
         result[:, step] = quantile_of_sorted(float(quantiles[step]), *sorted_with_nan_first(values, inside))
-    return _vector(windows, result)
+    return result
 
 
-def median_deviation(windows: Windows) -> Vector:
+def median_deviation(windows: Windows) -> Values:
     """Return the median of the distances from the median of each window; NaN if a value is NaN."""
-    result = np.empty((len(windows.series), windows.steps))
+    result = np.empty((len(windows), windows.steps))
     for step in range(windows.steps):
         values, inside = windows.matrix(step)
         ordered, undefined, counts = sorted_with_nan_first(values, inside)
@@ -221,4 +219,4 @@ def median_deviation(windows: Windows) -> Vector:
         found = quantile_of_sorted(0.5, *sorted_with_nan_first(distance, inside))
         inner = np.isnan(values) if inside is None else np.isnan(values) & inside
         result[:, step] = np.where(inner.any(axis=1), np.nan, found)
-    return _vector(windows, result)
+    return result

@@ -3,7 +3,6 @@
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Values
-from mainstay.observe.metrics.promql.vector import Vector
 from mainstay.observe.metrics.promql.windows import Windows, per_series
 
 _COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
@@ -44,7 +43,7 @@ def _lost_in_resets(windows: Windows) -> tuple[Index, Values] | None:
     return rows, lost
 
 
-def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Vector:
+def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Values:
     """Return rate (counter, per second), increase (counter) or delta (neither) of each window.
 
     Sampling seldom meets the edges of a window. Where a sample could be expected at the edge, the change is
@@ -82,17 +81,17 @@ def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Vector
     if per_second:
         factor = factor / (windows.range_ms / 1000.0)
     change *= factor
-    return Vector(windows.series, change, windows.at_least(2), windows.unnamed)
+    return change
 
 
-def of_last_two(windows: Windows, *, counter: bool) -> Vector:
+def of_last_two(windows: Windows, *, counter: bool) -> Values:
     """Return irate (counter: per second, minding a reset) or idelta of the last two samples of each window."""
     last, before = windows.last(), windows.last(1)
     change = last - before
     if counter:
         change = np.where(last < before, last, change)
         change /= per_series(windows.samples, (windows.last_time() - windows.last_time(1)) / 1000.0)
-    return Vector(windows.series, change, windows.at_least(2), windows.unnamed)
+    return change
 
 
 def _prefix_counts(windows: Windows, events: Mask) -> Values:
@@ -110,20 +109,20 @@ def _prefix_counts(windows: Windows, events: Mask) -> Values:
     return found
 
 
-def changes(windows: Windows) -> Vector:
+def changes(windows: Windows) -> Values:
     """Return how often the value changed in each window."""
     values = windows.samples.values
     if not values.size:
-        return Vector(windows.series, np.zeros((len(values), windows.steps)), windows.at_least(1), windows.unnamed)
+        return np.zeros((len(values), windows.steps))
     later, earlier = values[:, 1:], values[:, :-1]
     events = (later != earlier) & ~(np.isnan(later) & np.isnan(earlier))
-    return Vector(windows.series, _prefix_counts(windows, events), windows.at_least(1), windows.unnamed)
+    return _prefix_counts(windows, events)
 
 
-def resets(windows: Windows) -> Vector:
+def resets(windows: Windows) -> Values:
     """Return how often the value fell in each window."""
     values = windows.samples.values
     if not values.size:
-        return Vector(windows.series, np.zeros((len(values), windows.steps)), windows.at_least(1), windows.unnamed)
+        return np.zeros((len(values), windows.steps))
     events = values[:, 1:] < values[:, :-1]
-    return Vector(windows.series, _prefix_counts(windows, events), windows.at_least(1), windows.unnamed)
+    return _prefix_counts(windows, events)

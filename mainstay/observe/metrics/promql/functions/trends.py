@@ -5,13 +5,12 @@ import numpy as np
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.series import Times, Values
 from mainstay.observe.metrics.promql.sums import Compensated
-from mainstay.observe.metrics.promql.vector import Vector
 from mainstay.observe.metrics.promql.windows import Windows, per_series
 
 
 def _line(windows: Windows, origin: Times) -> tuple[Values, Values]:
     """Fit a line by least squares to each window: slope per second, and value at `origin` [groups or 1, steps]."""
-    shape = (len(windows.series), windows.steps)
+    shape = (len(windows), windows.steps)
     narrow = (len(windows.times), windows.steps)
     sum_y, sum_xy = Compensated(shape), Compensated(shape)
     sum_x, sum_x2 = Compensated(narrow), Compensated(narrow)
@@ -45,25 +44,25 @@ def _line(windows: Windows, origin: Times) -> tuple[Values, Values]:
     return slope, np.where(constant, np.where(unbounded, np.nan, first), intercept)
 
 
-def derivative(windows: Windows) -> Vector:
+def derivative(windows: Windows) -> Values:
     """Return the slope per second of the line through each window."""
     slope, _ = _line(windows, windows.first_time())
-    return Vector(windows.series, slope, windows.at_least(2), windows.unnamed)
+    return slope
 
 
-def prediction(windows: Windows, at: Times, ahead: Values) -> Vector:
+def prediction(windows: Windows, at: Times, ahead: Values) -> Values:
     """Return where the line through each window will be `ahead` seconds [steps] after the step's time `at` [steps]."""
     slope, intercept = _line(windows, at[None, :])
-    return Vector(windows.series, slope * ahead + intercept, windows.at_least(2), windows.unnamed)
+    return slope * ahead + intercept
 
 
-def smoothed(windows: Windows, smoothing: Values, trend: Values) -> Vector:
+def smoothed(windows: Windows, smoothing: Values, trend: Values) -> Values:
     """Return double exponential smoothing of each window; both factors [steps] must be in (0, 1)."""
     for name, factors in (("smoothing", smoothing), ("trend", trend)):
         wrong = factors[~((factors > 0) & (factors < 1))]
         if len(wrong):
             raise QueryError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
-    shape = (len(windows.series), windows.steps)
+    shape = (len(windows), windows.steps)
     level, slope, before = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for column, (inside, values, _) in enumerate(windows.columns()):
         if column == 0:
@@ -76,4 +75,4 @@ def smoothed(windows: Windows, smoothing: Values, trend: Values) -> Vector:
         else:
             before = np.where(inside, level, before)
             level, slope = np.where(inside, new_level, level), np.where(inside, new_slope, slope)
-    return Vector(windows.series, level, windows.at_least(2), windows.unnamed)
+    return level
