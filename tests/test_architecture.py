@@ -25,6 +25,7 @@ KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies",
 PURE = (
     "observe/metrics/exposition",
     "observe/metrics/promql",
+    "observe/metrics/store",
     "foundation/clock.py",
     "foundation/environment.py",
     "foundation/secrets.py",

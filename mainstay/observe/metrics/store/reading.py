@@ -1,0 +1,343 @@
+"""Reads from a store: recent samples from the head, older ones from history, each series once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mainstay.observe.metrics.promql.series import (
+    ABSENT_BITS,
+    NAME,
+    Codes,
+    Hints,
+    Index,
+    Matcher,
+    Samples,
+    Selection,
+    Series,
+    Times,
+    packed,
+    stack,
+)
+from mainstay.observe.metrics.store.assemble import Blocks, assembled, within
+from mainstay.observe.metrics.store.core import Core
+from mainstay.observe.metrics.store.head import NEVER
+from mainstay.observe.metrics.store.history import Chunks, decoded
+from mainstay.observe.metrics.store.matching import name_of
+
+_SELECTIONS_MOST = 4_096
+_SELECTED_ROWS_MOST = 2_000_000
+_SUBSETS_MOST = 4
+Matchers = tuple[Matcher, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Selected:
+    """What matchers select in memory. The same object answers until the set of series changes."""
+
+    series: Series
+    slots: Codes
+    identities: Codes
+    version: tuple[object, int]
+    moves: int = -1
+    rows: Index = field(default_factory=lambda: np.empty(0, np.intp))  # of the head, -1 without
+    streams: Index = field(default_factory=lambda: np.empty(0, np.intp))  # distinct
+    group: Index = field(default_factory=lambda: np.empty(0, np.intp))  # by series, into streams; -1 without row
+    rowless: bool = True  # whether some series have no row
+    former: list[tuple[int, int]] = field(default_factory=list)  # series and row in a stream that it has left
+    subsets: "OrderedDict[bytes, Series]" = field(default_factory=OrderedDict)
+
+
+@dataclass(slots=True, eq=False)
+class HeadPart:
+    """What was copied from the head at one moment."""
+
+    blocks: Blocks
+    saved: dict[int, int]  # stream to the last time that history has and the head has not given
+
+
+class Reader:
+    """Answers selections. Any number of threads may ask."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._selected: OrderedDict[Matchers, Selected] = OrderedDict()
+        self._rows_cached = 0
+        self._cache = threading.Lock()
+
+    # --- which series ---------------------------------------------------------------------------------------------
+
+    def selected(self, matchers: Matchers) -> Selected:
+        """Return the series in memory that match. The store's lock must be held."""
+        core = self._core
+        owner, version, moves = core.index.stamp(matchers)
+        found = self._selected.get(matchers)
+        if found is None or found.version != (owner, version):
+            series, slots = core.index.select(matchers)
+            if found is not None:
+                self._rows_cached -= len(found.slots)
+            found = Selected(series, slots, core.index.identity[slots], (owner, version))
+            self._selected[matchers] = found
+            self._rows_cached += len(slots)
+            while len(self._selected) > _SELECTIONS_MOST or (
+                self._rows_cached > _SELECTED_ROWS_MOST and len(self._selected) > 1
+            ):
+                _, gone = self._selected.popitem(last=False)
+                self._rows_cached -= len(gone.slots)
+        self._selected.move_to_end(matchers)
+        if found.moves != moves:
+            self._place(found)
+            found.moves = moves
+        return found
+
+    def _place(self, found: Selected) -> None:
+        core = self._core
+        rows = core.row_of[found.slots].astype(np.intp)
+        found.rowless = bool((rows < 0).any())
+        found.rows = rows
+        if len(core.head.stream_of):
+            streams = np.where(rows >= 0, core.head.stream_of[rows], -1)
+        else:
+            streams = np.full(len(rows), -1, np.int32)
+        distinct, group = np.unique(streams, return_inverse=True)
+        if len(distinct) and distinct[0] < 0:
+            distinct, group = distinct[1:], group - 1
+        found.streams, found.group = distinct.astype(np.intp), group.astype(np.intp)
+        found.former = []
+        if core.former:
+            place = {slot: position for position, slot in enumerate(found.slots.tolist()) if slot in core.former}
+            found.former = [(place[slot], row) for slot in place for row in core.former[slot]]
+
+    def _only(self, found: Selected, present: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Series:
+        """Return those of the selected series that are present, the same object for the same ones."""
+        if present.all():
+            return found.series
+        key = np.packbits(present).tobytes()
+        with self._cache:
+            series = found.subsets.get(key)
+            if series is None:
+                series = found.subsets[key] = found.series.take(present)
+                while len(found.subsets) > _SUBSETS_MOST:
+                    found.subsets.popitem(last=False)
+        return series
+
+    # --- samples --------------------------------------------------------------------------------------------------
+
+    def select(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int, hints: Hints) -> Selection:
+        """Return the series that match and have a sample in (after, until], and those samples."""
+        core, key = self._core, tuple(matchers)
+        with core.lock:
+            found = self.selected(key)
+            if self._in_head(found, after_ms, until_ms):
+                return self._answer(found, self._from_head(found, after_ms, until_ms))
+            past = self._head_part(found)
+        return self._with_history(key, found, past, after_ms, until_ms)
+
+    def _answer(self, found: Selected, samples: Samples) -> Selection:
+        present = samples.counts[samples.group] > 0 if len(samples.counts) else np.zeros(len(found.slots), np.bool_)
+        if found.rowless and len(samples.counts):
+            present &= found.group >= 0
+        if present.all():
+            return Selection(found.series, samples)
+        kept = Samples(samples.times, samples.counts, samples.group[present], samples.values[present])
+        return Selection(self._only(found, present), kept)
+
+    def _in_head(self, found: Selected, after_ms: int, until_ms: int) -> bool:
+        """Tell whether the head alone can answer: nothing that matches left it after the range began."""
+        history = self._core.history
+        if found.former or (history.last_ended is not None and history.last_ended > after_ms):
+            return False
+        if found.rowless and history.partitions and max(s.last for s in history.partitions.values()) > after_ms:
+            return False
+        return not (self._left(found.streams) > after_ms).any()
+
+    def _left(self, streams: Index) -> Times:
+        """Return the time of the last sample of each stream that is in history and not in the head any more."""
+        head = self._core.head
+        # While columns that history has are still here, what left lies before the first of them.
+        return np.where(head.written[streams] > 0, head.times[streams, 0] - 1, head.saved[streams])
+
+    def _from_head(self, found: Selected, after_ms: int, until_ms: int) -> Samples:
+        """Copy samples from the head alone."""
+        head, streams = self._core.head, found.streams
+        if not len(streams):
+            return Samples(
+                np.zeros((0, 0), np.int64), np.zeros(0, np.intp), found.group, np.zeros((len(found.rows), 0))
+            )
+        counts = head.counts[streams]
+        widest = int(counts.max())
+        all_times = head.times[streams, :widest]
+        used = np.arange(widest) < counts[:, None]
+        low = ((all_times <= after_ms) & used).sum(axis=1)
+        counts = ((all_times <= until_ms) & used).sum(axis=1) - low
+        width = int(counts.max())
+        steps = np.arange(width)
+        rows, group = (found.rows, found.group) if not found.rowless else (np.maximum(found.rows, 0), found.group)
+        begin = int(low.min())
+        if begin == int(low.max()):
+            values = head.values[rows, begin : begin + width]
+            times = all_times[:, begin : begin + width]
+        else:
+            # One flat index is faster than two; beyond the last column it runs into the next row, which is anything.
+            flat = head.values.reshape(-1)
+            at = (rows * head.columns + low[group])[:, None] + steps
+            values = flat.take(at, mode="clip")
+            times = np.take_along_axis(all_times, np.minimum(low[:, None] + steps, widest - 1), axis=1)
+        samples = Samples(times, counts, group, values)
+        if head.gaps[streams].any():
+            samples = packed(samples, values.view(np.uint64) == ABSENT_BITS)
+        return samples
+
+    def _head_part(self, found: Selected) -> HeadPart:
+        """Copy what history does not have, as blocks."""
+        head = self._core.head
+        blocks = Blocks()
+        rows = np.concatenate([found.rows, [row for _, row in found.former]]).astype(np.intp)
+        places = np.concatenate([np.arange(len(found.rows)), [place for place, _ in found.former]]).astype(np.intp)
+        places, rows = places[rows >= 0], rows[rows >= 0]
+        of = head.stream_of[rows]
+        streams, group = np.unique(of, return_inverse=True)
+        written, counts = head.written[streams], head.counts[streams]
+        saved = dict(zip(streams.tolist(), head.saved[streams].tolist(), strict=True))
+        for n in np.unique(counts - written).tolist():
+            if not n:
+                continue
+            mine = np.flatnonzero(counts - written == n)
+            first = blocks.add(streams[mine].astype(np.intp), np.full(len(mine), n))
+            columns = written[mine][:, None] + np.arange(n)
+            blocks.times.append((first + np.arange(len(mine)), head.times[streams[mine][:, None], columns]))
+            number = np.full(len(streams), -1, np.intp)
+            number[mine] = first + np.arange(len(mine))
+            block = number[group]
+            chosen = block >= 0
+            at = written[group[chosen]][:, None] + np.arange(n)
+            blocks.values.append((places[chosen], block[chosen], head.values[rows[chosen][:, None], at]))
+        return HeadPart(blocks, saved)
+
+    def _with_history(
+        self, matchers: Matchers, found: Selected, part: HeadPart, after_ms: int, until_ms: int
+    ) -> Selection:
+        core = self._core
+        series, identities, rows, extended = found.series, found.identities, np.arange(len(found.slots)), False
+        dead, labels = core.history.series_ended_after(after_ms, name_of(matchers))
+        if len(dead):
+            more, owners, fresh = self._ended(matchers, found, dead, labels)
+            if len(more):
+                identities, rows = np.concatenate([identities, more]), np.concatenate([rows, owners])
+            if fresh:
+                series, extended = stack(core.symbols, [series, Series.of(core.symbols, fresh)]), True
+        for chunks in core.history.read(identities, after_ms, until_ms):
+            add_chunks(part.blocks, chunks, rows, part.saved)
+        samples = within(assembled(len(series), part.blocks), after_ms, until_ms)
+        present = samples.counts[samples.group] > 0
+        if present.all():
+            return Selection(series, samples)
+        kept = Samples(samples.times, samples.counts, samples.group[present], samples.values[present])
+        return Selection(series.take(present) if extended else self._only(found, present), kept)
+
+    def _ended(
+        self, matchers: Matchers, found: Selected, dead: Codes, labels: list[dict[str, str]]
+    ) -> tuple[Codes, Index, list[dict[str, str]]]:
+        """Find series that have left memory and match: their numbers, the rows they belong to, the labels of new rows.
+
+        A series that came back has a new number and the same labels: then both belong to one row.
+        """
+        core = self._core
+        with core.lock:
+            matching = core.index.matching
+            live = np.isin(dead, found.identities)
+            places = {int(slot): place for place, slot in enumerate(found.slots.tolist())}
+            numbers: list[int] = []
+            owners: list[int] = []
+            fresh: list[dict[str, str]] = []
+            rows: dict[tuple[tuple[str, str], ...], int] = {}
+            for identity, one, alive in zip(dead.tolist(), labels, live.tolist(), strict=True):
+                if alive or not all(matching.text(matcher, one.get(matcher.name, "")) for matcher in matchers):
+                    continue
+                slot = core.index.find(one)
+                row = places.get(slot) if slot is not None else None
+                if row is None:
+                    key = tuple(sorted(one.items()))
+                    row = rows.get(key)
+                    if row is None:
+                        row = rows[key] = len(found.slots) + len(fresh)
+                        fresh.append(one)
+                numbers.append(identity)
+                owners.append(row)
+        return np.array(numbers, np.int32), np.array(owners, np.intp), fresh
+
+    # --- without samples ------------------------------------------------------------------------------------------
+
+    def series(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> Series:
+        """Return the series that match and may have samples in (after, until]: told by when their streams had."""
+        core, key = self._core, tuple(matchers)
+        with core.lock:
+            found = self.selected(key)
+            in_head = self._in_head(found, after_ms, until_ms)
+            present = np.zeros(len(found.slots), np.bool_)
+            if len(found.streams):
+                last, first = core.head.last[found.streams], core.head.times[found.streams, 0]
+                used = (core.head.counts[found.streams] > 0) | (core.head.saved[found.streams] > NEVER)
+                overlaps = used & (last > after_ms) & ((first <= until_ms) | (core.head.saved[found.streams] > NEVER))
+                present = overlaps[found.group] & (found.group >= 0)
+        series = self._only(found, present)
+        if in_head:
+            return series
+        dead, labels = core.history.series_ended_after(after_ms, name_of(key))
+        if not len(dead):
+            return series
+        _, _, fresh = self._ended(key, found, dead, labels)
+        return stack(core.symbols, [series, Series.of(core.symbols, fresh)]) if fresh else series
+
+    def count(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> int:
+        """Return about how many samples there are, by how often the streams are sampled now."""
+        core = self._core
+        with core.lock:
+            found = self.selected(tuple(matchers))
+            if not len(found.streams):
+                return 0
+            head = core.head
+            per_stream = np.bincount(found.group[found.group >= 0], minlength=len(found.streams))
+            counts = head.counts[found.streams]
+            first = head.times[found.streams, 0]
+            last = head.last[found.streams]
+            begin = min([*(span.first for span in core.history.partitions.values()), int(first.min())])
+            # A stream with a single sample says nothing about its pace: count that one.
+            interval = np.where(counts > 1, (last - first) / np.maximum(1, counts - 1), np.inf)
+            wide = np.clip(np.minimum(until_ms, last) - max(after_ms, begin - 1), 0, None)
+            return int((per_stream * np.maximum(wide > 0, np.ceil(wide / np.maximum(interval, 1)))).sum())
+
+    def label_names(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> list[str]:
+        """Return the names of labels that the matching series have."""
+        series = self.series(matchers, after_ms, until_ms)
+        return [name for column, name in enumerate(series.names) if series.codes[:, column].any()]
+
+    def label_values(self, name: str, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> list[str]:
+        """Return the values of one label that the matching series have, sorted."""
+        if name == NAME and not matchers:
+            with self._core.lock:
+                if not self._core.history.last_ended:
+                    return sorted(filter(None, self._core.index.tables))
+        series = self.series(matchers, after_ms, until_ms)
+        texts = self._core.symbols.texts
+        return sorted(texts[code] for code in np.unique(series.column(name)).tolist() if code)
+
+
+def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, saved: dict[int, int]) -> None:
+    """Add what was read from history. Blocks that were written after the head was copied are left out."""
+    first = blocks.add(chunks.stream, chunks.n)
+    begin = np.empty(len(chunks.stream), np.int64)
+    for which, values in decoded(chunks.times, chunks.n):
+        times = values.astype(np.int64)
+        begin[which] = times[:, 0]
+        blocks.times.append((first + which, times))
+    streams, which_stream = np.unique(chunks.stream, return_inverse=True)
+    bound = np.array([saved.get(stream, np.iinfo(np.int64).max) for stream in streams.tolist()], np.int64)
+    fits = (begin <= bound[which_stream])[chunks.block]
+    length = chunks.n[chunks.block]
+    for which, values in decoded(chunks.data, length):
+        which, values = which[fits[which]], values[fits[which]]
+        if len(which):
+            blocks.values.append((rows[chunks.rows[which]], first + chunks.block[which], values))
