@@ -101,7 +101,7 @@ def when(at: datetime | float | None, now: datetime, *, clock: bool = False, mis
     if at is None:
         return mark_safe(f'<span class="faint">{escape(missing)}</span>')  # noqa: S308 - escaped
     moment = datetime.fromtimestamp(at, UTC) if isinstance(at, (int, float)) else at
-    iso = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    iso = f"{moment.astimezone(UTC).isoformat()[:19]}Z"
     if clock:
         text, live = timezone.localtime(moment).strftime("%H:%M"), ""
     else:

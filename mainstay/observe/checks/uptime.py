@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 Span = tuple[float, float]
 Spans = tuple[Span, ...]
-_FEW = 20  # downtimes: so many are looked for day by day, more are gone through once
 
 
 def merged(spans: Iterable[Span]) -> Spans:
@@ -280,22 +279,16 @@ def uptimes(of: Fared, days: Calendar) -> tuple[float | None, ...]:
     begin, end = of.known[0]
     first = max(bisect_right(edges, begin) - 1, 0)
     found: list[float | None] = [None] * first + [1.0] * (len(days.days) - first)
-    if len(of.down) > _FEW:
-        for i, gone in enumerate(seconds_between(of.down, edges)):
-            if gone:
-                found[i] = max(0.0, 1 - gone / (min(end, edges[i + 1]) - max(begin, edges[i])))
-    elif of.down:
-        for i in {i for span in of.down for i in _days_of(span, edges)}:
-            gone = _seconds_within(of.down, edges[i], edges[i + 1])
-            found[i] = max(0.0, 1 - gone / (min(end, edges[i + 1]) - max(begin, edges[i])))
+    gone: dict[int, float] = {}
+    for start, stop in of.down:
+        i = bisect_right(edges, start) - 1 if start > edges[0] else 0
+        while i < len(found) and stop > edges[i]:  # most lie within one day
+            begins, ends = edges[i], edges[i + 1]
+            gone[i] = gone.get(i, 0.0) + (stop if stop < ends else ends) - (start if start > begins else begins)
+            i += 1
+    for i, seconds in gone.items():
+        found[i] = max(0.0, 1 - seconds / (min(end, edges[i + 1]) - max(begin, edges[i])))
     return tuple(found)
-
-
-def _days_of(span: Span, edges: Sequence[float]) -> range:
-    """Return the numbers of the stretches between `edges` that `span` touches."""
-    if span[1] <= edges[0] or span[0] >= edges[-1]:
-        return range(0)
-    return range(max(bisect_right(edges, span[0]) - 1, 0), min(bisect_left(edges, span[1]), len(edges) - 1))
 
 
 def pauses(events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float) -> Spans:
