@@ -19,6 +19,7 @@ from mainstay.web.scales import LIMIT, NBSP, Scale, known, quantity, scale_for, 
 Point = tuple[float, float | None]
 Known = tuple[float, float]
 
+LINES_TOLD = 4  # a chart's description names as many lines
 _MISSING_SPACINGS = 3.0
 """A silence longer than this many usual spacings is a gap."""
 _TONES = {
@@ -59,11 +60,12 @@ _PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: `points` are (unix seconds, value or None), oldest first."""
+    """One line: `points` are (unix seconds, value or None), oldest first. `dash` is 0 (whole) to 2; None: by place."""
 
     label: str
     points: Sequence[Point]
     tone: str = "accent"
+    dash: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +307,9 @@ def _legend(entries: Sequence[tuple[str, str, str]]) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def _line_part(index: int) -> str:
-    return f"line dash-{min(index, 2) + 1}" if index else "line"
+def _line_part(index: int, dash: int | None = None) -> str:
+    which = min(index, 2) if dash is None else dash
+    return f"line dash-{which + 1}" if which else "line"
 
 
 def _nothing(sheet: _Sheet) -> str:
@@ -329,15 +332,23 @@ def line_chart(
     gap_s: float | None = None,
     width: int = 640,
     height: int = 176,
+    many: bool = False,
+    from_zero: bool = True,
     standalone: bool = False,
 ) -> str:
-    """Draw up to three lines over the same time; the first has a soft area, the others differ by dash as well."""
+    """Draw up to three lines over the same time; the first has a soft area, the others differ by dash as well.
+
+    Args:
+        many: draw more of them, without an area and a key; the page lists them beside it.
+        from_zero: whether the axis begins at 0 though all values are far from it.
+    """
     sheet = _Sheet(start, end, width, height, standalone=standalone)
     runs = [segments(s.points, start, end, gap_s) for s in series]
     flat = [[p for run in rs for p in run] for rs in runs]
     values = [v for points in flat for _, v in points]
     limits = [threshold.value] if threshold else []
-    sheet.fit(min([0.0, *values, *limits]), max([*values, *limits], default=1.0), unit)
+    lowest = [0.0] if from_zero or not values else []
+    sheet.fit(min([*lowest, *values, *limits]), max([*values, *limits], default=1.0), unit)
     inner: list[str] = []
     for gone in down:
         left, right = max(gone.start, start), min(gone.end, end)
@@ -352,10 +363,10 @@ def line_chart(
     inner_lines: list[str] = []
     for i, (one, rs) in enumerate(zip(series, runs, strict=True)):
         thin = [decimate(run, start, end, width) for run in rs]
-        part = _line_part(i)
+        part = _line_part(i, one.dash)
         base = sheet.y(max(0.0, sheet.low))
         for run in thin:
-            if len(run) > 1 and i == 0:
+            if len(run) > 1 and i == 0 and not many:
                 closed = (
                     f"{sheet.path(run)}L{sheet.px(run[-1][0]):.1f} {base:.1f} {sheet.px(run[0][0]):.1f} {base:.1f}Z"
                 )
@@ -374,9 +385,10 @@ def line_chart(
     front = [*(sheet.limit(threshold) if threshold else []), *sheet.marks(marks), *dots]
     if not values:
         front.append(_nothing(sheet))
-    gist = " ".join(
-        _gist(s.label, [v for _, v in p], unit, max(len(r) - 1, 0)) for s, p, r in zip(series, flat, runs, strict=True)
-    )
+    told = list(zip(series, flat, runs, strict=True))
+    gist = " ".join(_gist(s.label, [v for _, v in p], unit, max(len(r) - 1, 0)) for s, p, r in told[:LINES_TOLD])
+    if len(told) > LINES_TOLD:
+        gist += f" And {len(told) - LINES_TOLD} more lines."
     outages = f" {len(down)} {'outage' if len(down) == 1 else 'outages'} shaded." if down else ""
     return sheet.frame(
         sheet.axes(zone),
@@ -385,7 +397,7 @@ def line_chart(
         title=title or ", ".join(s.label for s in series) or "Chart",
         desc=f"{_span_text(start, end, zone)}. {gist}{outages}",
         data=sheet.data(zone),
-        legend=_legend([(_line_part(i), s.tone, s.label) for i, s in enumerate(series)]),
+        legend="" if many else _legend([(_line_part(i, s.dash), s.tone, s.label) for i, s in enumerate(series)]),
     )
 
 
@@ -527,14 +539,15 @@ def sparkline(
     label: str = "",
     width: int = 80,
     height: int = 20,
+    limit: float | None = None,
     standalone: bool = False,
 ) -> str:
-    """Draw the course of evenly spaced values, without axes; missing ones leave it open.
+    """Draw the course of evenly spaced values, without axes, against a dashed `limit`; missing ones leave it open.
 
     Without `label` the line is decoration for assistive technology, so the number must stand beside it.
     """
     sheet = _Sheet(0, max(len(values) - 1, 1), width - 4, height, standalone=standalone)
-    numbers = [v for v in map(known, values) if v is not None]
+    numbers = [v for v in [*map(known, values), known(limit)] if v is not None]
     low, high = min([0.0, *numbers]), max(numbers, default=1.0)
     span = high / 2 - low / 2
     last = max(len(values) - 1, 1)
@@ -546,9 +559,15 @@ def sparkline(
             line += "M" + " ".join(spots)
         else:
             dots += f"M{spots[0]}h0"
+    line_of_limit = ""
+    if (level := known(limit)) is not None:
+        y = _level(level, low, span, height)
+        line_of_limit = f'<path d="M0 {y:.1f}H{width}" {sheet.paint("threshold", "bad")}/>'
     named = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     xmlns = 'xmlns="http://www.w3.org/2000/svg" ' if standalone else 'class="spark" '
-    drawn = (f'<path d="{line}" {sheet.paint("line", tone)}/>' if line else "") + (
-        f'<path d="{dots}" {sheet.paint("dot", tone)}/>' if dots else ""
+    drawn = (
+        line_of_limit
+        + (f'<path d="{line}" {sheet.paint("line", tone)}/>' if line else "")
+        + (f'<path d="{dots}" {sheet.paint("dot", tone)}/>' if dots else "")
     )
     return f'<svg {xmlns}{named} width="{width}" height="{height}" viewBox="0 0 {width} {height}">{drawn}</svg>'

@@ -28,10 +28,13 @@ _TIMES = ("_timestamp_seconds", "_time_seconds", "_cert_expiry", "_not_after", "
 _NO_TIMES = ("_cpu_time_seconds", "_processing_time_seconds", "_request_time_seconds", "_response_time_seconds")
 _RATES = frozenset({"rate", "irate", "deriv"})
 _SAME = frozenset(
-    "increase delta idelta avg_over_time min_over_time max_over_time sum_over_time last_over_time first_over_time "
-    "stddev_over_time mad_over_time predict_linear abs ceil floor round clamp clamp_min clamp_max sort sort_desc "
-    "scalar vector label_replace label_join sum avg min max stddev".split()
-)
+    {
+        "increase", "delta", "idelta", "avg_over_time", "min_over_time", "max_over_time", "sum_over_time",
+        "last_over_time", "first_over_time", "stddev_over_time", "mad_over_time", "predict_linear", "abs", "ceil",
+        "floor", "round", "clamp", "clamp_min", "clamp_max", "sort", "sort_desc", "scalar", "vector", "label_replace",
+        "label_join", "sum", "avg", "min", "max", "stddev",
+    }
+)  # fmt: skip
 _SECOND = frozenset({"topk", "bottomk", "quantile", "quantile_over_time", "limitk", "limit_ratio", "holt_winters"})
 _COUNTS = frozenset(
     {"count", "group", "count_values", "count_over_time", "present_over_time", "absent", "changes", "resets"}

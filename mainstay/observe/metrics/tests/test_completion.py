@@ -1,0 +1,94 @@
+"""What is offered while an expression is written. `|` marks the cursor."""
+
+import pytest
+
+from mainstay.observe.metrics import completion, language
+from mainstay.observe.metrics.completion import Place, Wanted, wanted
+
+
+def at_cursor(text: str) -> Wanted:
+    before, _, after = text.partition("|")
+    return wanted(before, after)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "typed"),
+    [
+        ("|", Place.EXPRESSION, ""),
+        ("htt|", Place.EXPRESSION, "htt"),
+        ("sum(ra|", Place.EXPRESSION, "ra"),
+        ("sum(|)", Place.EXPRESSION, ""),
+        ("a / |", Place.EXPRESSION, ""),
+        ("a / b|", Place.EXPRESSION, "b"),
+        ("a |", Place.NOTHING, ""),
+        ("rate(x[5m]) |", Place.NOTHING, ""),
+        ("x{|", Place.LABEL, ""),
+        ("x{jo|}", Place.LABEL, "jo"),
+        ('x{job="a", in|', Place.LABEL, "in"),
+        ('x{job="a"|', Place.NOTHING, ""),
+        ("x{job|", Place.LABEL, "job"),
+        ("x{job=|}", Place.VALUE, ""),
+        ('x{job="sh|"}', Place.VALUE, "sh"),
+        ('x{job=~"a|b', Place.VALUE, "a"),
+        ('label_replace(x, "jo|', Place.NOTHING, ""),
+        ("sum by (jo|", Place.GROUPING, "jo"),
+        ("a / on (|", Place.GROUPING, ""),
+        ("rate(x[|", Place.SPAN, ""),
+        ("rate(x[5|])", Place.SPAN, "5"),
+        ("x[1h:5|]", Place.SPAN, "5"),
+        ("a # htt|", Place.NOTHING, ""),
+    ],
+)
+def test_the_place_of_the_cursor_decides_what_is_offered(text: str, place: Place, typed: str) -> None:
+    found = at_cursor(text)
+    assert found.place is place
+    if place is not Place.NOTHING:
+        assert found.typed == typed
+
+
+def test_labels_and_values_are_those_of_the_series_that_are_meant() -> None:
+    found = at_cursor('sum(rate(http_requests_total{job="shop", code!~"2..", method="G|')
+    assert (found.metric, found.label) == ("http_requests_total", "method")
+    assert found.selector == 'http_requests_total{job="shop",code!~"2.."}'
+    assert at_cursor("x{|}").selector == "x"
+    assert at_cursor('{job="a",|}').selector == '{job="a"}'
+    assert at_cursor("{|}").selector == ""
+
+
+def test_what_follows_the_cursor_of_the_same_word_is_replaced() -> None:
+    assert at_cursor("ra|te_total + 1").rest == len("te_total")
+    assert at_cursor('x{job="sh|op"}').rest == len("op")
+    assert at_cursor('x{job="sh|').rest == 0
+
+
+def test_names_of_labels_after_by_are_those_of_the_metrics_in_the_expression() -> None:
+    assert at_cursor("sum by (|) (rate(a_total[5m])) / b").metrics == ("a_total", "b")
+
+
+def test_better_fits_come_first() -> None:
+    options = [
+        completion.Option(name, name, "metric")
+        for name in ("node_http_requests", "http_requests_total", "http", "process_cpu", "xhttpx")
+    ]
+    assert [one.name for one in completion.ranked(options, "http")] == [
+        "http", "http_requests_total", "node_http_requests", "xhttpx",
+    ]  # fmt: skip
+    assert [one.name for one in completion.ranked(options, "req_tot")] == ["http_requests_total"]
+    assert completion.ranked(options, "nothing like it") == []
+
+
+def test_values_are_quoted_and_escaped() -> None:
+    (bare,) = completion.values(['a "b" \\ c'], quoted=False)
+    (inside,) = completion.values(['a "b" \\ c'], quoted=True)
+    assert bare.insert == '"a \\"b\\" \\\\ c"'
+    assert inside.insert == 'a \\"b\\" \\\\ c'
+
+
+def test_the_functions_offered_are_those_of_the_evaluator() -> None:
+    from mainstay.observe.metrics.promql.aggregate import AGGREGATIONS
+    from mainstay.observe.metrics.promql.functions import FUNCTIONS
+
+    assert {one.name: (one.signature, one.doc) for one in language.FUNCTIONS} == {
+        name: (function.signature, function.doc) for name, function in FUNCTIONS.items()
+    }
+    assert {one.name for one in language.AGGREGATIONS} == set(AGGREGATIONS)
