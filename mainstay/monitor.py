@@ -1,17 +1,21 @@
-"""`mainstay monitor`: probes the checks of its shards, understands pings, notices what did not come.
+"""`mainstay monitor`: probes the checks of its shards, understands pings, notices what did not come; scrapes, keeps
+metrics and evaluates rules.
 
-Three threads matter: the prober's loop (starts probes on time, never touches the database), the flush cycle (the one
-that writes results) and the cycles that look for what changed.
+Four threads matter: the prober's and the scraper's loops (on time, never touch the database), the flush cycle (the one
+that writes results) and the cycle of rules; others look for what changed.
 """
 
 import argparse
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
+from django.conf import settings as django_settings
 from django.db.models import F
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation import environment as env
@@ -22,14 +26,21 @@ from mainstay.foundation.secrets import LostKey
 from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
-from mainstay.observe.checks.figures import serve
+from mainstay.observe.checks.figures import ProberMetrics
 from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.models import Check, CheckState, Ping
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
 from mainstay.observe.checks.probe.schedule import offset_for
-from mainstay.observe.checks.standing import graph
+from mainstay.observe.checks.standing import all_labels, graph
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Observation, Watch, Watched
+from mainstay.observe.metrics.client import inner_token
+from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
+from mainstay.observe.metrics.serve.port import serve
+from mainstay.observe.metrics.servers import client
+from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
+from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules.figures import StoreMetrics
 
 log = logging.getLogger("mainstay.monitor")
 PINGS_AT_ONCE = 2_000
@@ -44,11 +55,12 @@ def run(_args: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT."""
     environment = env.read()
     monitor = Monitor(environment)
-    runner = Runner("monitor", monitor.cycles, extra_lag=lambda: monitor.prober.figures().lag_s)
+    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s)
     runner.stop_on_signals()
     runner.start()
     monitor.prober.start()
-    server = serve(environment.host, environment.monitor_port, monitor.prober.figures)
+    token = inner_token(django_settings.SECRET_KEY)
+    server = serve(environment.host, environment.monitor_port, monitor.registry(), monitor.metrics.answer, token)
     log.info("watching")
     runner.wait()
     server.shutdown()
@@ -62,7 +74,17 @@ class Monitor:
     """What one monitor process knows and does."""
 
     def __init__(self, environment: env.Environment) -> None:
-        self.watch = Watch()
+        self.metrics = Embedded(environment)
+        self.watch = Watch(self.metrics.hear)
+        self._source: Source | None = None
+        self._elsewhere = bool(environment.metrics_url)
+        self.rules = Evaluation(
+            source=self.source,
+            mine=self.evaluates,
+            turn=lambda: frozenset(self.shards) if self._elsewhere else id(self.metrics.store),
+            ready=self.may_evaluate,
+            external_url=django_settings.BASE_URL,
+        )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
         self.shards: set[int] = set()
         self.revision = -1
@@ -75,6 +97,8 @@ class Monitor:
             Cycle("reload", 0.5, self.reload),
             Cycle("pings", 0.2, self.pings),
             Cycle("sweep", 1.0, self.sweep),
+            Cycle("metrics", 1.0, self.metrics.cycle),
+            Cycle("rules", 0.5, self.rules.cycle),
             self._flush,
         ]
 
@@ -104,6 +128,7 @@ class Monitor:
     def finish(self, process: int) -> None:
         """Commit what is left and give the shards back."""
         self.watch.flush(force=True)
+        self.metrics.close()
         leases.release(process)
 
     def hold(self, at: datetime, process: int) -> None:
@@ -112,6 +137,46 @@ class Monitor:
         if shards != self.shards:
             self.shards = shards
             self.revision = -1
+        self.metrics.hold(mine=OWNING_SHARD in shards and not self._elsewhere)
+
+    # --- rules ---------------------------------------------------------------------------------------------------
+
+    def source(self) -> Source | None:
+        """Return whom rules ask: the server of METRICS_URL, or this monitor's store while it has one."""
+        if self._elsewhere:
+            self._source = self._source or ServerSource(client())
+            return self._source
+        store = self.metrics.store
+        if store is None:
+            return None
+        if not isinstance(self._source, StoreSource) or self._source.store is not store:
+            self._source = StoreSource(store, time.monotonic)
+        return self._source
+
+    def evaluates(self, group: int) -> bool:
+        """Tell whether a group of rules is this monitor's: where the store is, or by shards."""
+        if self._elsewhere:
+            return leases.shard_of(group) in self.shards
+        return self.metrics.store is not None
+
+    def may_evaluate(self) -> bool:
+        """Tell whether what rules find missing is missing."""
+        return self._elsewhere or self.metrics.ready
+
+    # --- how it is -----------------------------------------------------------------------------------------------
+
+    def lag_s(self) -> float:
+        """Return how late the loops are that are no cycles."""
+        return max(self.prober.figures().lag_s, self.metrics.lag_s())
+
+    def registry(self) -> CollectorRegistry:
+        """Return this monitor's own metrics."""
+        registry = CollectorRegistry()
+        registry.register(ProberMetrics(self.prober.figures))
+        registry.register(StoreMetrics(self.metrics, self.rules))
+        return registry
+
+    # --- checks --------------------------------------------------------------------------------------------------
 
     def reload(self, _now: datetime, process: int) -> None:
         """Notice checks that were added, edited, removed, handed over."""
@@ -134,6 +199,7 @@ class Monitor:
         gone = held.keys() - versions.keys()
         changed = [check for check, version in versions.items() if held.get(check) != version]
         self.watch.drop(gone)
+        self.metrics.forget(gone, now())
         planned = [plan for check in self._load(changed) if (plan := self._take(check)) is not None]
         probed = {plan.key for plan in planned}
         self.prober.update(planned, [*gone, *(check for check in changed if check not in probed)])
@@ -146,7 +212,8 @@ class Monitor:
     def _load(ids: list[int]) -> Iterator[Check]:
         for begin in range(0, len(ids), LOADED_AT_ONCE):
             part = ids[begin : begin + LOADED_AT_ONCE]
-            yield from Check.objects.filter(pk__in=part).select_related("application", "state")
+            related = ("application", "environment", "component", "state")
+            yield from Check.objects.filter(pk__in=part).select_related(*related)
 
     def _take(self, check: Check) -> Planned | None:
         """Hold a check; return its plan for the prober, or None when it is not probed."""
@@ -157,6 +224,7 @@ class Monitor:
             CheckState.objects.filter(pk=check.pk).update(message=f"Its settings cannot be used: {error}")
             return None
         self.watch.put(_watched(check, settings))
+        self.metrics.know(check.pk, check.kind, check.target, all_labels(check))
         if check.paused or check.passive:
             return None
         return Planned(

@@ -1,9 +1,7 @@
-"""The monitor's own metrics, served on MAINSTAY_MONITOR_PORT for whoever scrapes it."""
+"""How the prober is, as metrics."""
 
 from collections.abc import Callable, Iterator
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from mainstay.observe.checks.probe.engine import Figures
@@ -42,11 +40,3 @@ class ProberMetrics:
             ("mainstay_slots_skipped", "Slots that nobody could probe (stall, suspended machine).", now.slots_skipped),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
-
-
-def serve(host: str, port: int, figures: Callable[[], Figures]) -> WSGIServer:
-    """Serve `/metrics` on `host`:`port` from a thread; return the server, to be shut down at the end."""
-    registry = CollectorRegistry()
-    registry.register(ProberMetrics(figures))
-    server, _thread = start_http_server(port, host, registry=registry)
-    return server

@@ -149,9 +149,13 @@ class Patience:
 
 
 class Watch:
-    """All checks that this monitor holds. Any thread may call; only one at a time writes."""
+    """All checks that this monitor holds. Any thread may call; only one at a time writes.
 
-    def __init__(self) -> None:
+    `heard` is called with results once they are recorded, in the thread that recorded them.
+    """
+
+    def __init__(self, heard: Callable[[Iterable[Observation]], None] = lambda _seen: None) -> None:
+        self._heard = heard
         self.checks: dict[int, Watched] = {}
         self._lock = threading.RLock()  # of memory; never held while the database is asked
         self._writing = threading.Lock()  # held from reading a state to having committed what follows from it
@@ -270,6 +274,7 @@ class Watch:
 
     def _apply(self, steps: list[_Step], refused: _Refused) -> None:
         """Let memory follow what the database has."""
+        self._heard(step.seen for step in steps if step.seen.check not in refused.all)
         with self._lock:
             waiting = {step.seen.check for step in self._steps}
             for step in steps:

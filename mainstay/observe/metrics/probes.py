@@ -7,14 +7,14 @@ and silences know: application, check, kind, environment, component, severity an
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import NAME
-from mainstay.observe.metrics.store import CardinalityExceeded, OutOfOrder, Store, Stream
+from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Store, Stream
 
 log = logging.getLogger("mainstay.metrics")
 JOB = "checks"
@@ -55,7 +55,6 @@ class _Check:
     names: tuple[tuple[str, str], ...] = ()
     layout: Any = None
     refused: bool = False
-    shown: dict[str, float] = field(default_factory=dict)
 
 
 class ProbeSeries:
@@ -94,13 +93,11 @@ class ProbeSeries:
                     known.layout = self._store.layout([_labels(name, known.labels) for name in names], JOB)
                     known.names = names
                 known.stream.put(_ms(one.at), known.layout, np.array([pair[1] for pair in pairs], np.float64))
-            except CardinalityExceeded as error:
+            except (CardinalityExceeded, BadLabels) as error:
                 known.names = ()
                 if not known.refused:
                     log.warning("results of check %d are not kept as series: %s", one.check, error)
                 known.refused = True
-            except OutOfOrder:
-                continue  # counted by the store
 
 
 def _values(kind: str, seen: Seen) -> Iterator[tuple[tuple[str, str], float]]:

@@ -8,7 +8,7 @@ import numpy as np
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
 from mainstay.observe.metrics.promql import Kind, Limits, QueryError, Round, parse
 from mainstay.observe.metrics.promql.series import Matcher
-from mainstay.observe.metrics.store import CardinalityExceeded, OutOfOrder, Store, Stream
+from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Layout, Store, Stream
 from mainstay.respond.rules.outcome import Rows, RuleFails, SourceAway
 from mainstay.respond.rules.state import Vector
 from mainstay.respond.rules.verdict import shown
@@ -71,7 +71,7 @@ class StoreSource:
         self.store = store
         self.seconds = seconds
         self.streams: dict[str, Stream] = {}
-        self.layouts: dict[str, tuple[tuple[Any, ...], Any]] = {}
+        self.layouts: dict[str, tuple[tuple[Any, ...], Layout]] = {}
 
     def at(self, at_ms: int) -> "StoreInstant":
         """Return an instant of the store."""
@@ -134,11 +134,10 @@ class StoreInstant:
             if known is None or known[0] != names:
                 known = (names, source.store.layout([labels for labels, _ in rows], JOB))
                 source.layouts[key] = known
+            # Refused, and counted, when it is evaluated again after a commit that failed: the column is there.
             stream.put(self._at_ms, known[1], np.array([value for _, value in rows], np.float64))
-        except CardinalityExceeded as error:
+        except (CardinalityExceeded, BadLabels) as error:
             raise RuleFails(str(error)) from None
-        except OutOfOrder:
-            return  # evaluated again after a commit that failed: the column is there
         self._fresh.update(labels["__name__"] for labels, _ in rows)
 
     def count(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> int:

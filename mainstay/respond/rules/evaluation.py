@@ -7,7 +7,7 @@ again. A source that is away, or an expression that fails, leaves every instance
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -55,17 +55,19 @@ class Evaluation:
     Args:
         source: whom to ask; None while there is nobody to ask.
         mine: which groups are this monitor's.
+        turn: what that depends on; when it changes, the groups are looked at again.
         ready: whether samples have come in since the start; before that, missing series mean nothing.
         external_url: where people find this installation, for templates.
     """
 
     source: Callable[[], Source | None]
     mine: Callable[[int], bool]
+    turn: Callable[[], Hashable]
     ready: Callable[[], bool]
     external_url: str
     figures: Figures = field(default_factory=Figures)
     groups: dict[int, HeldGroup] = field(default_factory=dict)
-    _revision: int = -1
+    _revision: Hashable = None
     _next_at: dict[int, float] = field(default_factory=dict)  # group → unix seconds
     _looked: dict[int, float] = field(default_factory=dict)  # rule → when its series were last asked for
     _missing: dict[int, Verdict] = field(default_factory=dict)
@@ -73,8 +75,8 @@ class Evaluation:
 
     def reload(self) -> None:
         """Notice groups that were added, edited, removed, handed over."""
-        revision = Revision.current("rules")
-        if revision == self._revision and not self._strangers():
+        revision = (Revision.current("rules"), self.turn())
+        if revision == self._revision:
             return
         versions = {group: n for group, n in RuleGroup.objects.values_list("id", "version") if self.mine(group)}
         for gone in self.groups.keys() - versions.keys():
@@ -84,15 +86,6 @@ class Evaluation:
         for group in records.load(changed):
             self.groups[group.id] = group
         self._revision = revision
-
-    def _strangers(self) -> bool:
-        return any(not self.mine(group) for group in self.groups)
-
-    def forget(self) -> None:
-        """Hold nothing: another monitor's turn, or the records are read anew."""
-        self.groups.clear()
-        self._next_at.clear()
-        self._revision = -1
 
     def cycle(self, now: datetime, _process: int) -> bool:
         """Evaluate what is due at `now`; return whether more is waiting.

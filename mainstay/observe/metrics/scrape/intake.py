@@ -50,7 +50,7 @@ Rows = NDArray[np.intp]
 class StreamLike(Protocol):
     """Where the samples of one target go. A series that a put no longer has, has ended."""
 
-    def put(self, at_ms: int, layout: Any, values: Values) -> None: ...
+    def put(self, at_ms: int, layout: Any, values: Values) -> int: ...
     def end(self, at_ms: int) -> None: ...
 
 
@@ -59,7 +59,7 @@ class StoreLike(Protocol):
 
     def layout(self, label_sets: Sequence[Labels], job: str) -> Any: ...
     def stream(self, key: str, job: str) -> StreamLike: ...
-    def put_own_times(self, layout: Any, times: Times, values: Values) -> None: ...
+    def put_own_times(self, layout: Any, values: Values, times: Times) -> int: ...
 
 
 class TooMuch(ValueError):
@@ -289,6 +289,6 @@ class Intake:
         self._stream.put(at_ms, selection.handle, values if selection.rows is None else values[selection.rows])
         if selection.timed_rows is not None and found.times is not None and len(selection.timed_rows):
             self._store.put_own_times(
-                selection.timed_handle, found.times[selection.timed_rows], values[selection.timed_rows]
+                selection.timed_handle, values[selection.timed_rows], found.times[selection.timed_rows]
             )
         self.newest_ms = max(self.newest_ms, at_ms)

@@ -6,7 +6,7 @@ whoever owns those answers them.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -47,12 +47,12 @@ _LABEL_VALUES = re.compile(r"^label/([a-zA-Z_][a-zA-Z0-9_]*)/values$")
 class Store(Source, Protocol):
     """What is asked of a store beyond samples."""
 
-    def series(self, matchers: "tuple[Matcher, ...]", after_ms: int, until_ms: int) -> Series:
+    def series(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> Series:
         """Return the series that match and have samples in that time."""
         ...
 
-    def metadata(self) -> Mapping[str, Mapping[str, str]]:
-        """Return, by metric, `type`, `help` and `unit`."""
+    def metadata(self) -> Mapping[str, tuple[str, str, str]]:
+        """Return type, help and unit of each metric."""
         ...
 
 
@@ -190,7 +190,9 @@ class Prometheus:
         metric = one(asked, "metric", "")
         known = self._store.metadata()
         wanted = {metric: known[metric]} if metric in known else {} if metric else known
-        return {name: [dict(of)] for name, of in islice(wanted.items(), limit(asked))}
+        return {
+            name: [{"type": of[0], "help": of[1], "unit": of[2]}] for name, of in islice(wanted.items(), limit(asked))
+        }
 
 
 def _buildinfo() -> dict[str, str]:
@@ -218,18 +220,18 @@ def failure(status: int, kind: str, message: str) -> Answer:
 def _of_result(result: Result, most: int) -> Answer:
     data: dict[str, Any] = {"resultType": result.kind}
     if result.kind == "string":
-        data["result"] = [result.times[0] / 1000, result.text]
+        data["result"] = [int(result.times[0]) / 1000, result.text]
     elif result.kind == "scalar":
-        data["result"] = [int(result.times[0]) / 1000, of_float(float(result.values[0, 0]))]
+        data["result"] = [int(result.times[0]) / 1000, of_float(result.scalar)]
     elif result.kind == "vector":
         data["result"] = [
             {"metric": labels, "value": [points[0][0] / 1000, of_float(points[0][1])]}
-            for labels, points in islice(result, most)
+            for labels, points in islice(result.rows(), most)
         ]
     else:
         data["result"] = [
             {"metric": labels, "values": [[at_ms / 1000, of_float(value)] for at_ms, value in points]}
-            for labels, points in islice(result, most)
+            for labels, points in islice(result.rows(), most)
         ]
     document: dict[str, Any] = {"status": "success", "data": data}
     if result.warnings:

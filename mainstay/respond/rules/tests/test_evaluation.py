@@ -63,7 +63,7 @@ def said() -> Said:
 
 
 def evaluation(said: Said) -> Evaluation:
-    return Evaluation(lambda: said, lambda _group: True, lambda: True, "")
+    return Evaluation(lambda: said, lambda _group: True, lambda: 0, lambda: True, "")
 
 
 def second(number: float) -> datetime:
@@ -252,7 +252,7 @@ def test_instants_lie_on_the_grid_and_missed_ones_are_counted(me: Actor, said: S
 
 def test_nothing_is_evaluated_before_samples_have_come_in(me: Actor, said: Said) -> None:
     group(me)
-    held = Evaluation(lambda: said, lambda _group: True, lambda: False, "")
+    held = Evaluation(lambda: said, lambda _group: True, lambda: 0, lambda: False, "")
     turn(held, 0, 15, 30)
     assert held.figures.rounds == 0
 

@@ -34,7 +34,7 @@ class RecordingStore:
     def stream(self, key: str, job: str) -> "RecordingStream":
         return RecordingStream(self)
 
-    def put_own_times(self, layout: list[Key], times: Any, values: Any) -> None:
+    def put_own_times(self, layout: list[Key], values: Any, times: Any) -> None:
         with self._lock:
             for key, at_ms, value in zip(layout, times.tolist(), values.tolist(), strict=True):
                 self.samples.setdefault(key, []).append((at_ms, value))

@@ -1,0 +1,178 @@
+"""The embedded store in a monitor: what feeds it (scrapes, the host, checks), what asks it, and whose turn it is.
+
+Of several monitors one has the store: the one that holds the first shard. Its files are on its disk, so monitors on
+several hosts want METRICS_URL.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from mainstay.foundation.environment import Environment
+from mainstay.observe.checks.targets import policy
+from mainstay.observe.metrics.host.collect import HostMetrics
+from mainstay.observe.metrics.planned import Plans
+from mainstay.observe.metrics.probes import ProbeSeries, Seen
+from mainstay.observe.metrics.promql import FUNCTIONS
+from mainstay.observe.metrics.scrape.document import targets_document
+from mainstay.observe.metrics.scrape.engine import Scraper
+from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
+from mainstay.observe.metrics.store import Store, StoreLimits
+
+log = logging.getLogger("mainstay.metrics")
+OWNING_SHARD = 0
+HOST_EVERY_S = 15.0
+STOP_S = 2.0
+PATIENCE_S = 60.0  # how long rules wait for the first scrape of every target after a start
+
+
+class Embedded:
+    """The store of this monitor, while it is this monitor's turn. Any thread may ask; cycles open and feed it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._turn = threading.Lock()  # of opening
+        self._lock = threading.Lock()  # of what feeds it
+        self._host_at = 0.0
+        self._opened_at = 0.0
+        self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
+        self.store: Store | None = None
+        self.scraper: Scraper | None = None
+        self._probes: ProbeSeries | None = None
+        self._host: HostMetrics | None = None
+        self._plans = Plans()
+        self._prometheus: Prometheus | None = None
+        self._error = ""
+
+    # --- whose turn it is ----------------------------------------------------------------------------------------
+
+    def hold(self, *, mine: bool) -> None:
+        """Open the store when it is this monitor's turn, close it when it is not any more."""
+        with self._turn:  # two cycles ask
+            if mine and self.store is None:
+                self._open()
+            elif not mine and self.store is not None:
+                self.close()
+
+    def _open(self) -> None:
+        settings = self._environment
+        limits = StoreLimits(
+            series=settings.metrics_series_most,
+            series_of_job=settings.metrics_series_most,
+            raw_ms=int(settings.metrics_kept_s * 1000),
+            disk_bytes=settings.metrics_disk_most_bytes,
+        )
+        try:
+            store = Store(settings.home / "metrics", limits)
+        except OSError as error:  # another monitor is just closing it, or the disk is full: tried again in two seconds
+            if str(error) != self._error:
+                log.error("the metrics store cannot be opened: %s", error)
+            self._error = str(error)
+            return
+        self._error = ""
+        probes = ProbeSeries(store)
+        with self._lock:
+            for check, (kind, target, labels) in self._checks.items():
+                probes.hold(check, kind, target, labels)
+            self._probes = probes
+        self._plans = Plans()
+        self._host = HostMetrics(store)
+        self._prometheus = Prometheus(
+            store,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            seconds=time.monotonic,
+            extra={"targets": self._targets, "functions": _functions},
+        )
+        self.scraper = Scraper(policy(settings), store)
+        self.scraper.start()
+        self._opened_at = time.monotonic()
+        self.store = store
+        log.info("keeping metrics: %d series known", store.figures().series)
+
+    def close(self) -> None:
+        """End scraping and close the store. No series ends: whoever opens it next goes on with them."""
+        scraper, store = self.scraper, self.store
+        self.store = self.scraper = self._host = self._prometheus = None
+        with self._lock:
+            self._probes = None
+        if scraper is not None:
+            scraper.stop(STOP_S)
+        if store is not None:
+            store.close()
+
+    # --- what feeds it -------------------------------------------------------------------------------------------
+
+    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
+        """Know a check whose results will come."""
+        with self._lock:
+            self._checks[check] = (kind, target, labels)
+            if self._probes is not None:
+                self._probes.hold(check, kind, target, labels)
+
+    def forget(self, checks: Iterable[int], now: datetime) -> None:
+        """Let go of checks."""
+        gone = list(checks)
+        with self._lock:
+            for check in gone:
+                self._checks.pop(check, None)
+            if self._probes is not None:
+                self._probes.drop(gone, now)
+
+    def hear(self, seen: Iterable[Seen]) -> None:
+        """Take results of checks that have been recorded."""
+        with self._lock:
+            if self._probes is not None:
+                self._probes.take(seen)
+
+    def cycle(self, now: datetime, _process: int) -> None:
+        """Keep the store, look for changed scrapes, measure the host; once a second."""
+        store, scraper, host = self.store, self.scraper, self._host
+        if store is None or scraper is None or host is None:
+            return
+        planned, removed = self._plans.changes()
+        if planned or removed:
+            scraper.update(planned, removed)
+        if abs(now.timestamp() - self._host_at) >= HOST_EVERY_S:
+            self._host_at = now.timestamp()
+            host.put(self._host_at)
+        store.tick(round(now.timestamp() * 1000))
+
+    # --- what asks it --------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether every target has been scraped since the store was opened: before, missing series mean nothing."""
+        scraper = self.scraper
+        if scraper is None:
+            return False
+        if time.monotonic() - self._opened_at > PATIENCE_S:
+            return True
+        targets = scraper.targets()
+        return self._plans.asked and all(target.last_at is not None for target in targets)
+
+    def answer(self, path: str, parameters: dict[str, list[str]]) -> Answer:
+        """Answer a request of the Prometheus API."""
+        prometheus = self._prometheus
+        if prometheus is None:
+            why = self._error or "this monitor has no store of metrics"
+            return failure(503, "unavailable", why)
+        return prometheus.answer(path, parameters)
+
+    def lag_s(self) -> float:
+        """Return how late the scraper is."""
+        scraper = self.scraper
+        return scraper.figures().lag_s if scraper is not None else 0.0
+
+    def _targets(self) -> Any:
+        scraper = self.scraper
+        return targets_document(scraper.targets(), scraper.scrapes()) if scraper is not None else {}
+
+
+def _functions() -> list[dict[str, str]]:
+    return [
+        {"name": name, "signature": function.signature, "doc": function.doc}
+        for name, function in sorted(FUNCTIONS.items())
+    ]
