@@ -32,6 +32,8 @@ from mainstay.foundation.secrets import MASK
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.windows import BadWindow
+from mainstay.observe.metrics import actions as metrics
+from mainstay.observe.metrics.models import Scrape
 from mainstay.respond.alerts import routes
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.delivery import actions as delivery
@@ -41,7 +43,7 @@ from mainstay.respond.rules.models import RuleGroup
 
 CHANGES_TOLD = 200
 NO_VARIABLES: Mapping[str, str] = {}
-_REMOVED_IN_ORDER = ("rules", "maintenance", "route", "check", "channel", "application", "team")
+_REMOVED_IN_ORDER = ("rules", "scrape", "maintenance", "route", "check", "channel", "application", "team")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,11 @@ class _Appliance:
                 application = Application.objects.get(name=name).pk if name is not None else None
                 with _placed(window):
                     checks.announce(window.spec.window(application), self.actor, self.now, existing=row, by_file=file)
+        for scrape in self.wanted.scrapes:
+            if ("scrape", scrape.name) in matters:
+                existing_scrape = Scrape.objects.filter(name=scrape.name).first()
+                with _placed(scrape):
+                    metrics.put_scrape(scrape.spec, self.actor, self.now, existing=existing_scrape, by_file=file)
         for group in self.wanted.groups:
             if ("rules", group.name) in matters:
                 existing_group = RuleGroup.objects.filter(name=group.name).first()
@@ -305,6 +312,8 @@ class _Appliance:
                 delivery.remove_channel(Channel.objects.get(name=change.name), actor, now, by_file=file)
             case "application":
                 catalog.remove_application(Application.objects.get(name=change.name), actor, now, by_file=file)
+            case "scrape":
+                metrics.remove_scrape(Scrape.objects.get(name=change.name), actor, now, by_file=file)
             case "rules":
                 rules.remove_group(RuleGroup.objects.get(name=change.name), actor, now, by_file=file)
             case "team":

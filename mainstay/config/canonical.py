@@ -16,6 +16,7 @@ from mainstay.foundation.secrets import MASK
 from mainstay.observe.checks.actions import DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.spec import Common as CheckFields
+from mainstay.observe.metrics.spec import ScrapeSpec, default_timeout_s, short
 from mainstay.respond.alerts.routes import default_name
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.spec import Common as ChannelFields
@@ -111,6 +112,14 @@ def maintenance(spec: MaintenanceSpec) -> Written:
         if at is not None:
             document[key] = at.isoformat().replace("+00:00", "Z")
     return _without_empty({name: document.get(name) for name in MaintenanceSpec.model_fields})
+
+
+def scrape(spec: ScrapeSpec) -> Written:
+    """Return a scrape as a document; a timeout that would hold anyway is left out."""
+    document = written(spec)
+    if spec.timeout == default_timeout_s(spec.every):
+        document.pop("timeout", None)
+    return short(_without_empty({name: document.get(name) for name in ScrapeSpec.model_fields}))
 
 
 def rules(spec: RuleGroupSpec) -> Written:

@@ -21,6 +21,7 @@ _SECTIONS = {
     "channel": "channels",
     "route": "routes",
     "maintenance": "maintenance",
+    "scrape": "scrapes",
     "rules": "groups",
 }
 

@@ -113,6 +113,8 @@ def _asked(wanted: Document) -> Iterable[Wanted]:
         yield Wanted("route", route, canonical.route(route.spec))
     for window in wanted.maintenance:
         yield Wanted("maintenance", window, canonical.maintenance(window.spec))
+    for scrape in wanted.scrapes:
+        yield Wanted("scrape", scrape, canonical.scrape(scrape.spec))
     for group in wanted.groups:
         yield Wanted("rules", group, canonical.rules(group.spec))
 

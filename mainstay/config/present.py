@@ -17,6 +17,8 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.secrets import LostKey, keep_masked
 from mainstay.observe.checks.actions import spec_of as check_spec
 from mainstay.observe.checks.models import Check, Maintenance
+from mainstay.observe.metrics.actions import spec_of as scrape_spec
+from mainstay.observe.metrics.models import Scrape
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.routes import spec_of as route_spec
 from mainstay.respond.delivery.actions import spec_of as channel_spec
@@ -89,6 +91,10 @@ def state() -> State:
             document = canonical.route(route_spec(route))
         _add(found, "route", route.name, document, route)
     _maintenance(found)
+    for scrape in Scrape.objects.order_by("name").select_related("application", "environment"):
+        with _readable(f"the scrape {scrape.name}"):
+            document = canonical.scrape(scrape_spec(scrape))
+        _add(found, "scrape", scrape.name, document, scrape)
     for group in RuleGroup.objects.order_by("name").prefetch_related("rules"):
         _add(found, "rules", group.name, canonical.rules(group_spec(group)), group)
     return found
@@ -140,6 +146,8 @@ def stored_secrets() -> "StoredSecrets":
         configs["check", f"{application}/{name}", kind] = config
     for name, kind, config in Channel.objects.values_list("name", "kind", "config"):
         configs["channel", name, kind] = config
+    for name, config in Scrape.objects.values_list("name", "config"):
+        configs |= {("scrape", name, field): value for field, value in config.items()}
     return StoredSecrets(configs)
 
 

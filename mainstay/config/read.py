@@ -332,6 +332,8 @@ class _Reader:
         def replace(found: re.Match[str]) -> str:
             if found[0] == "$$":
                 return "$"
+            if found[1] is not None and found[1].isdecimal():
+                return found[0]  # a group of a regular expression, as relabelling has it; no variable is a number
             inside = _VARIABLE_INSIDE.fullmatch(found[1]) if found[1] is not None else None
             if inside is None:
                 node.problem = (

@@ -17,6 +17,7 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.status import format_statuses
 from mainstay.observe.checks.probe.duration import format_duration
 from mainstay.observe.checks.spec import CheckSpec
+from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -107,6 +108,7 @@ Things are managed by the file that names them. It is known by its base name (`c
 | `channels` | list of [channels](#channels) |
 | `routes` | list of [routes](#routes), in the order in which they are tried |
 | `maintenance` | list of [maintenance windows](#maintenance) |
+| `scrapes` | list of [scrapes](#scrapes) |
 | `groups` | list of [groups of rules](#rules); a rule file of Prometheus can be applied as it is |
 | `x-…` | anything |
 """
@@ -128,6 +130,11 @@ def markdown() -> str:
     parts += _section("Routes", order, RouteSpec)
     window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
     parts += _section("Maintenance", window, MaintenanceSpec)
+    scrapes = (
+        "A scrape has `targets`, `file` or `dns`. An entry of Prometheus' `scrape_configs` can be pasted as it is: the"
+        " names that differ, and all that a scrape does, are in [scraping](scraping.md)."
+    )
+    parts += _section("Scrapes", scrapes, ScrapeSpec)
     groups = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
     parts += _section("Rules", groups, RuleGroupSpec)
     return "\n".join(parts)

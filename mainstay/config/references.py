@@ -39,7 +39,11 @@ def check_references(
         gone: what the file removes.
         failed: what is in the file but wrong; it exists, though what is in it is not known.
     """
-    known: dict[str, set[str]] = {"person": set(state.people), "component": set(_components(state, asked, gone))}
+    known: dict[str, set[str]] = {
+        "person": set(state.people),
+        "component": set(_components(state, asked, gone)),
+        "environment": set(_environments(state, asked, gone)),
+    }
     for kind, name in {*state.things, *asked, *failed} - gone:
         known.setdefault(kind, set()).add(name)
     unread = {name for kind, name in failed if kind == "application"}
@@ -83,6 +87,11 @@ def _uses(one: Wanted) -> Iterator[_Use]:
         case "maintenance":
             if spec.application is not None:
                 yield _Use(item.place("application"), "application", spec.application)
+        case "scrape":
+            if spec.application is not None:
+                yield _Use(item.place("application"), "application", spec.application)
+            if spec.environment is not None:
+                yield _Use(item.place("environment"), "environment", f"{spec.application}/{spec.environment}")
 
 
 def check_cycles(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key], problems: Problems) -> None:
@@ -114,6 +123,13 @@ def _components(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key
             for part in document.get("components", ()):
                 found[f"{application}/{part['name']}"] = [_full(name, application) for name in part.get("needs", ())]
     return found
+
+
+def _environments(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key]) -> Iterator[str]:
+    """Yield every environment that will be there, as application/name."""
+    for (kind, application), document in _future(state, asked, gone).items():
+        if kind == "application":
+            yield from (f"{application}/{part['name']}" for part in document.get("environments", ()))
 
 
 def _full(name: str, application: str) -> str:

@@ -11,10 +11,12 @@ from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping, Node, Scalar, Sequence, data, step
 from mainstay.config.specs import MaintenanceSpec, TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
-from mainstay.foundation.secrets import MASK, LostKey
+from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.spec import CheckSpec
 from mainstay.observe.checks.spec import Common as CheckFields
+from mainstay.observe.metrics.spec import SECRETS as SCRAPE_SECRETS
+from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.respond.alerts.routes import default_name
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -22,14 +24,15 @@ from mainstay.respond.delivery.spec import ChannelSpec
 from mainstay.respond.delivery.spec import Common as ChannelFields
 from mainstay.respond.rules.spec import RuleGroupSpec
 
-SECTIONS = ("teams", "applications", "channels", "routes", "maintenance", "groups")
+SECTIONS = ("teams", "applications", "channels", "routes", "maintenance", "scrapes", "groups")
 MANAGED_AS = "managed_as"
 OWN_PREFIX = "x-"  # keys of one's own, to hang anchors on
 MANAGED_AS_MOST = 200
 
 S = TypeVar("S", bound=BaseModel)
 KeepSecrets = Callable[[str, str, str, Any], Any]
-"""(check or channel, its name, kind, settings with masks) → settings with the stored secrets in place of the masks."""
+"""(check, channel or scrape, its name, kind or field, settings with masks) → settings with the stored secrets in place
+of the masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Document:
     channels: list[Item[ChannelFields]] = field(default_factory=list)
     routes: list[Item[RouteSpec]] = field(default_factory=list)
     maintenance: list[Item[MaintenanceSpec]] = field(default_factory=list)
+    scrapes: list[Item[ScrapeSpec]] = field(default_factory=list)
     groups: list[Item[RuleGroupSpec]] = field(default_factory=list)
     failed: set[tuple[str, str]] = field(default_factory=set)  # kind and name of what is there, but wrong
 
@@ -80,6 +84,9 @@ def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
         wanted.routes += _item(node, path, RouteSpec, problems) or _failed(wanted, "route", node)
     for node, path in _items(root, "maintenance", "", problems):
         wanted.maintenance += _item(node, path, MaintenanceSpec, problems) or _failed(wanted, "maintenance", node)
+    for node, path in _items(root, "scrapes", "", problems):
+        found_scrape = _item(node, path, ScrapeSpec, problems, ("scrape", SCRAPE_SECRETS, keep))
+        wanted.scrapes += _without_masks(found_scrape, problems) or _failed(wanted, "scrape", node)
     for node, path in _items(root, "groups", "", problems):
         found_rules = _item(node, path, RuleGroupSpec, problems)
         wanted.groups += found_rules or _failed(wanted, "rules", node)
@@ -90,6 +97,7 @@ def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
     _unique(wanted.channels, problems)
     _unique(wanted.routes, problems)
     _unique(wanted.maintenance, problems)
+    _unique(wanted.scrapes, problems)
     _unique(wanted.groups, problems)
     return wanted
 
@@ -194,6 +202,19 @@ def _keep(
             detail = f"{MASK} keeps the stored secret, and there is none; write the secret, or ${{NAME}} of a variable"
             problems.add(place.line, place.column, place.path, detail)
             fine = False
+    return fine
+
+
+def _without_masks(items: list[Item[S]], problems: Problems) -> list[Item[S]]:
+    """Leave out what holds a mask where no stored secret was put: a field may have been written by another name."""
+    fine = []
+    for item in items:
+        masked = left_mask(item.spec)
+        if masked is None:
+            fine.append(item)
+        else:
+            place = item.place(*masked)
+            problems.add(place.line, place.column, place.path, LEFT_MASK)
     return fine
 
 

@@ -13,6 +13,7 @@ from mainstay.foundation.catalog.api import router as catalog
 from mainstay.foundation.journal.api import router as journal
 from mainstay.observe.checks.api import router as checks
 from mainstay.observe.checks.windows import BadWindow
+from mainstay.observe.metrics.api import router as scrapes
 from mainstay.respond.alerts.api import router as alerts
 from mainstay.respond.delivery.api import router as delivery
 from mainstay.respond.rules.api import router as rules
@@ -28,7 +29,7 @@ DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this
 """
 
 api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
-for router in (catalog, checks, alerts, rules, delivery, journal, people, config):
+for router in (catalog, checks, scrapes, alerts, rules, delivery, journal, people, config):
     api.add_router("", router)
 
 

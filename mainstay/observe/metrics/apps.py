@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class MetricsConfig(AppConfig):
     name = "mainstay.observe.metrics"
     label = "metrics"
+
+    def ready(self) -> None:
+        from mainstay.observe.metrics import facts, listen  # noqa: F401  # declares facts, hears of the catalog

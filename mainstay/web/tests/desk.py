@@ -20,6 +20,9 @@ from mainstay.observe.checks.actions import announce, put_check
 from mainstay.observe.checks.models import Check, CheckState, Maintenance, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec
 from mainstay.observe.checks.windows import Window
+from mainstay.observe.metrics.actions import put_scrape
+from mainstay.observe.metrics.models import Scrape
+from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.respond.alerts.actions import fire, silence
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.routes import put_route
@@ -91,6 +94,7 @@ class Desk:
     delivery: Delivery
     silence: Silence
     maintenance: Maintenance
+    scrape: Scrape
     user: User
     team: Team
     token: Token
@@ -103,6 +107,8 @@ class Desk:
             "channel": self.channel.name,
             "check_id": self.check.pk,
             "maintenance_id": self.maintenance.pk,
+            "scrape": self.scrape.name,
+            "identity": "0a1b2c3d4e5f",
             "alert_id": self.alert.pk,
             "silence_id": self.silence.pk,
             "route_id": self.route.pk,
@@ -160,6 +166,7 @@ def desk(at: datetime | None = None) -> Desk:
         maintenance=announce(
             Window("deploy", match={"team": "none"}, starts_at=at, ends_at=at + timedelta(hours=1)), me, at
         ),
+        scrape=put_scrape(ScrapeSpec.model_validate(SCRAPE), me, at),
         user=user,
         team=team,
         token=create_token("scraper", Role.SUPPORT, me, at)[0],
@@ -188,5 +195,12 @@ RULES: Document = {
         },
         {"record": "shop:requests:rate5m", "expr": "sum(rate(shop_requests_total[5m]))"},
     ],
+}
+SCRAPE: Document = {
+    "name": "node",
+    "application": "shop",
+    "environment": "production",
+    "targets": ["127.0.0.1:1"],
+    "bearer": SECRET,
 }
 CHANNEL: Document = {"name": "ops", "webhook": {"url": f"http://127.0.0.1:1/hook/{SECRET}"}}

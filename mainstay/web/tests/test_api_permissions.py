@@ -18,7 +18,7 @@ from mainstay.foundation.api.access import Needs
 from mainstay.foundation.clock import now
 from mainstay.respond.alerts.actions import acknowledge
 from mainstay.web.api import api
-from mainstay.web.tests.desk import CHANNEL, CHECK, RULES, Caller, Desk, caller, desk
+from mainstay.web.tests.desk import CHANNEL, CHECK, RULES, SCRAPE, Caller, Desk, caller, desk
 
 OPERATIONS = sorted(api.operations(), key=lambda one: (one[0], one[1]))
 IDS = [operation.view_func.__name__ for _, _, operation in OPERATIONS]
@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "create_check": CHECK | {"name": "other", "application": "shop"},
     "create_route": {"name": "other", "notify": ["ops"]},
     "create_rules": RULES | {"name": "other"},
+    "create_scrape": SCRAPE | {"name": "other"},
     "create_silence": {"match": {"check": "storefront"}, "duration": "1h", "comment": "why not"},
     "create_team": {"name": "Other", "members": ["lee@example.com"]},
     "create_token": {"name": "other", "role": "support"},
@@ -45,6 +46,7 @@ BODIES: dict[str, Any] = {
     "replace_check": CHECK,
     "replace_route": {"notify": ["ops"]},
     "replace_rules": RULES,
+    "replace_scrape": SCRAPE,
     "replace_team": {"name": "Payments"},
     "try_check": {"name": "x", "http": {"url": "http://127.0.0.1:1/"}, "timeout": "1s"},
 }

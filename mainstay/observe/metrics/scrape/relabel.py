@@ -78,7 +78,7 @@ class Rule(KindSettings):
     regex: str = Field(
         default=_ANY, max_length=LONGEST_REGEX, description="Regular expression (RE2) that must match the whole text."
     )
-    modulus: int = Field(default=0, ge=0, lt=1 << 64, description="For `hashmod`: the number of buckets.")
+    modulus: int = Field(default=0, ge=0, le=1 << 53, description="For `hashmod`: the number of buckets.")
     target_label: TemplateText = Field(default="", description="The label that is set; may hold `${1}` for `replace`.")
     replacement: TemplateText = Field(default=_WHOLE, description="What it is set to; `$1`, `${name}` are groups.")
 
