@@ -249,7 +249,7 @@ class Evaluation:
         found = self.value(node.inner, grid)
         if isinstance(found, Vector):
             negative = Vector(found.series, -found.values, found.present, found.unnamed)
-            return drop_name(negative, delayed=self.delayed_names)
+            return drop_name(negative, delayed=self.delayed_names, strict=True)
         return Scalar(-self.scalar(node.inner, grid))
 
     def _binary(self, node: plan.Binary, grid: Grid) -> Value:

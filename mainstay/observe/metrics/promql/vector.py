@@ -166,14 +166,23 @@ def merged(vector: Vector) -> Vector:
     return Vector(groups.series, values, counts > 0, unnamed)
 
 
-def drop_name(vector: Vector, *, delayed: bool) -> Vector:
-    """Take the metric names off: at once, or by a mark that is honoured at the end of the query."""
+def drop_name(vector: Vector, *, delayed: bool, strict: bool = False) -> Vector:
+    """Take the metric names off: at once, or by a mark that is honoured at the end of the query.
+
+    Two series may become equal as long as no step has values of both; with `strict` they may not at all.
+    """
     if NAME not in vector.series.names:
         return vector
     if delayed:
         marked = np.ones(len(vector.series), np.bool_)
         return Vector(vector.series, vector.values, vector.present, marked)
-    return merged(Vector(nameless(vector.series), vector.values, vector.present))
+    found = Vector(nameless(vector.series), vector.values, vector.present)
+    if strict and duplicates(found.series) is not None:
+        found = found.take(np.flatnonzero(found.mask().any(axis=1)))
+        groups = duplicates(found.series)
+        if groups is not None:
+            raise QueryError(f"{SAME_LABELS}: {shown(groups.series.labels(int(groups.sizes.argmax())))}")
+    return merged(found)
 
 
 def settle_names(vector: Vector) -> Vector:

@@ -60,7 +60,7 @@ def _over(
                     f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name!r}"
                 )
         found = widened(_figures(function, windows, at_least), len(grid))
-        return found if named else drop_name(found, delayed=evaluation.delayed_names)
+        return found if named else drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
     return run
 
@@ -160,7 +160,7 @@ def _quantile_over_time(evaluation: "Evaluation", call: Call, grid: "Grid") -> V
     if windows.steps != len(grid) and (quantile != quantile[0]).any():
         windows = windows.spread(grid.times)
     found = widened(_figures(lambda block: over_time.quantile(block, quantile), windows), len(grid))
-    return drop_name(found, delayed=evaluation.delayed_names)
+    return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 
 def _predict_linear(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
@@ -169,7 +169,7 @@ def _predict_linear(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vecto
         windows = windows.spread(grid.times)
     ahead = evaluation.scalar(call.arguments[1], grid)
     found = _figures(lambda block: trends.prediction(block, grid.times, ahead), windows, 2)
-    return drop_name(found, delayed=evaluation.delayed_names)
+    return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 
 def _smoothing(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
@@ -178,7 +178,7 @@ def _smoothing(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
         windows = windows.spread(grid.times)
     smoothing, trend = (evaluation.scalar(argument, grid) for argument in call.arguments[1:])
     found = _figures(lambda block: trends.smoothed(block, smoothing, trend), windows, 2)
-    return drop_name(found, delayed=evaluation.delayed_names)
+    return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 
 def _round(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
@@ -190,11 +190,11 @@ def _round(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
 def _clamp(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
     vector = evaluation.vector(call.arguments[0], grid)
     limits = [evaluation.scalar(argument, grid) for argument in call.arguments[1:]]
-    infinity = np.full(len(grid), np.inf)
-    if call.function == "clamp":
-        low, high = limits
-    else:
-        low, high = (limits[0], infinity) if call.function == "clamp_min" else (-infinity, limits[0])
+    if call.function == "clamp_min":
+        return _changed(evaluation, vector, elementwise.larger(vector.values, limits[0]))
+    if call.function == "clamp_max":
+        return _changed(evaluation, vector, elementwise.smaller(vector.values, limits[0]))
+    low, high = limits
     values = elementwise.clamped(vector.values, low, high)
     nothing = high < low
     present = vector.mask() & ~nothing if nothing.any() else vector.present
@@ -387,8 +387,8 @@ _ALL = (
         lambda grid: np.full(1, (grid.query_end_ms - grid.query_start_ms) / 1000.0),
         "Length of the query in seconds, 0 if instant.",
     ),
-    Function("max_of", (_SCALAR, _SCALAR), _SCALAR, _of_two(np.maximum), "The larger of two numbers."),
-    Function("min_of", (_SCALAR, _SCALAR), _SCALAR, _of_two(np.minimum), "The smaller of two numbers."),
+    Function("max_of", (_SCALAR, _SCALAR), _SCALAR, _of_two(elementwise.larger), "The larger of two numbers."),
+    Function("min_of", (_SCALAR, _SCALAR), _SCALAR, _of_two(elementwise.smaller), "The smaller of two numbers."),
     *(
         Function(name, (_VECTOR,), _VECTOR, _simple(function), doc)
         for name, (function, doc) in elementwise.SIMPLE.items()

@@ -22,10 +22,19 @@ def sign(values: Values) -> Values:
     return np.where(values < 0, -1.0, np.where(values > 0, 1.0, values))
 
 
+def larger(one: Values, other: Values) -> Values:
+    """Return the larger; an infinity beats NaN and NaN beats numbers, as in Prometheus."""
+    return np.where(np.isposinf(one) | np.isposinf(other), np.inf, np.maximum(one, other))
+
+
+def smaller(one: Values, other: Values) -> Values:
+    """Return the smaller; minus infinity beats NaN and NaN beats numbers, as in Prometheus."""
+    return np.where(np.isneginf(one) | np.isneginf(other), -np.inf, np.minimum(one, other))
+
+
 def clamped(values: Values, low: Values, high: Values) -> Values:
-    """Limit values to [low, high]; NaN if any of the three is NaN."""
-    found: Values = np.maximum(low, np.minimum(high, values))
-    return found
+    """Limit values to [low, high]."""
+    return larger(low, smaller(high, values))
 
 
 def _moments(values: Values) -> "tuple[np.ndarray[tuple[int, ...], np.dtype[np.datetime64]], Values]":
