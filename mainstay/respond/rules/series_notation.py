@@ -14,7 +14,8 @@ _NAME = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*")
 _LABEL = re.compile(
     r"""\s*(?:([a-zA-Z_][a-zA-Z0-9_]*)|("(?:[^"\\]|\\.)*"))\s*=\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)\s*"""
 )
-_NUMBER = r"(?:0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
+# No hexadecimal numbers: 0x8 is a zero, nine times.
+_NUMBER = r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
 _VALUE = re.compile(rf"(?P<first>[+-]?{_NUMBER}|stale)(?:(?P<step>[+-]{_NUMBER}))?(?:x(?P<times>[0-9]+))?")
 _BLANK = re.compile(r"_(?:x(?P<times>[0-9]+))?")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
@@ -113,15 +114,10 @@ def _expanded(word: str, most: int) -> list[float | None]:
     assert found is not None
     if found["step"] and not found["times"]:
         raise BadSeries(f"{word!r} does not say how often; write {word}x10")
-    value = STALE if found["first"] == "stale" else _number(found["first"])
+    value = STALE if found["first"] == "stale" else float(found["first"])
     values: list[float | None] = [value]
-    step = _number(found["step"]) if found["step"] else 0.0
+    step = float(found["step"]) if found["step"] else 0.0
     for _ in range(times):
         value = value + step if found["step"] else value  # added again and again, as promtool does: the last bits count
         values.append(value)
     return values
-
-
-def _number(text: str) -> float:
-    lowered = text.lower()
-    return float(int(lowered, 16)) if "0x" in lowered else float(lowered)

@@ -4,9 +4,11 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import promql_parser
+from numpy.typing import NDArray
 
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+_COMPARISONS: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.bool_]]] = {
     "==": operator.eq,
     "!=": operator.ne,
     ">": operator.gt,
@@ -32,9 +34,10 @@ class Threshold:
     operator: str
     number: float
 
-    def is_passed(self, value: float) -> bool:
-        """Tell whether `value` meets the comparison."""
-        return _COMPARISONS[self.operator](value, self.number)
+    def passed(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which values meet the comparison; NaN meets only `!=`."""
+        found: NDArray[np.bool_] = _COMPARISONS[self.operator](values, self.number)
+        return found
 
 
 def threshold(text: str) -> Threshold | None:

@@ -22,7 +22,7 @@ from mainstay.respond.rules.files import BadRules, RuleGroup, RuleProblem, read_
 from mainstay.respond.rules.growing import GrowingSource
 from mainstay.respond.rules.outcome import Health, Outcome
 from mainstay.respond.rules.state import Instance, Labels, State, Vector
-from mainstay.respond.rules.template.go_format import real
+from mainstay.respond.rules.template.go_format import quoted, real
 from mainstay.respond.rules.unit_files import AlertCase, ExpressionCase, Test, TestFile, read_tests
 
 Alerts = list[tuple[Labels, Labels]]  # labels and annotations of alerts
@@ -286,4 +286,4 @@ def _sample(sample: tuple[Labels, float]) -> str:
 
 
 def _labels(labels: Labels) -> str:
-    return "{" + ", ".join(f'{name}="{text}"' for name, text in sorted(labels.items())) + "}"
+    return "{" + ", ".join(f"{name}={quoted(text)}" for name, text in sorted(labels.items())) + "}"

@@ -189,6 +189,10 @@ def _less(name: str, first: Value, second: Value) -> bool:
     return bool(first < second)  # type: ignore[operator]  # both are numbers of one type, or texts
 
 
+def _less_or_equal(first: Value, second: Value, name: str = "le") -> bool:
+    return _less(name, first, second) or _equal(first, second)
+
+
 def _incomparable(name: str, first: Value, second: Value) -> str:
     number = next((value for value in (first, second) if isinstance(value, int) and not isinstance(value, bool)), None)
     mend = f"; write {number}.0 to compare with a float64" if number is not None else ""
@@ -252,9 +256,10 @@ FIXED: Mapping[str, Signature] = {
     "eq": Signature(_equal, (ANY,), ANY),
     "ne": Signature(lambda first, second: not _equal(first, second), (ANY, ANY)),
     "lt": Signature(lambda first, second: _less("lt", first, second), (ANY, ANY)),
-    "le": Signature(lambda first, second: _less("le", first, second) or _equal(first, second), (ANY, ANY)),
-    "gt": Signature(lambda first, second: _less("gt", second, first), (ANY, ANY)),
-    "ge": Signature(lambda first, second: _less("ge", second, first) or _equal(first, second), (ANY, ANY)),
+    # Go has `gt` as not `le` and `ge` as not `lt`: with NaN both are true.
+    "le": Signature(_less_or_equal, (ANY, ANY)),
+    "gt": Signature(lambda first, second: not _less_or_equal(first, second, "gt"), (ANY, ANY)),
+    "ge": Signature(lambda first, second: not _less("ge", first, second), (ANY, ANY)),
     "not": Signature(lambda value: not is_true(value), (ANY,)),
     "index": Signature(_index, (ANY,), ANY),
     "slice": Signature(_slice, (ANY,), ANY),

@@ -12,10 +12,12 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
 
 
-def promtool(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
+def promtool(*arguments: str, where: Path, timeout: float = 110) -> subprocess.CompletedProcess[str]:
     """Run promtool in a directory."""
     assert PROMTOOL is not None
-    return subprocess.run([PROMTOOL, *arguments], cwd=where, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(
+        [PROMTOOL, *arguments], cwd=where, capture_output=True, text=True, check=False, timeout=timeout
+    )
 
 
 def write(path: Path, document: Any) -> Path:

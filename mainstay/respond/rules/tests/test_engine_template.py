@@ -60,6 +60,10 @@ CASES = [
      "%!d(MISSING) 1%!(EXTRA int=2, string=x) %!(NOVERB) 100%"),
     ('{{ printf "%*d|%-*d|%.*f" 5 1 4 2 2 3.14159 }}', "    1|2   |3.14"),
     ('{{ printf "%q %q %#q %#x %#o" `tab	é☃` 65 `raw` 255 8 }}', "\"tab\\té☃\" 'A' `raw` 0xff 010"),
+    ("{{ $n := parseDuration `0s` }}{{ $n }} {{ gt 1.0 1.0 }} {{ ge 1.0 1.0 }} {{ le 1 2 }} {{ gt 2 1 }}",
+     "0 false true true true"),
+    ("{{ with query `odd` }}{{ $v := . | first | value }}{{ gt $v 1.0 }} {{ le $v 1.0 }} {{ ge $v 1.0 }}{{ end }}",
+     "true false true"),
     ("{{ print 1 2 `a` 3 4 true }}|{{ println 1 `a` }}|{{ print }}", "1 2a3 4 true|1 a\n|"),
     ("{{ 1e20 }} {{ 1000000.0 }} {{ 100000.0 }} {{ 0.0001 }} {{ 0.00001 }} {{ 0x1F }} {{ 017 }} {{ 'a' }} {{ -3 }}",
      "1e+20 1e+06 100000 0.0001 1e-05 31 15 97 -3"),
@@ -115,6 +119,8 @@ REFUSED = [
 def query(text: str) -> list[tuple[dict[str, str], float]]:
     if text == "many":
         return [({"__name__": "many", "n": str(number)}, float(number)) for number in range(5)]
+    if text == "odd":
+        return [({"__name__": "odd"}, math.nan)]
     return [(LABELS, VALUE)] if text == "x" else []
 
 
@@ -142,7 +148,7 @@ def test_promtool_gives_the_same(tmp_path: Path) -> None:
         "interval": "1m",
         "external_labels": EXTERNAL,
         "external_url": URL,
-        "input_series": [{"series": series, "values": str(VALUE)}, *many],
+        "input_series": [{"series": series, "values": str(VALUE)}, {"series": "odd", "values": "NaN"}, *many],
         "alert_rule_test": [{"eval_time": "0m", "alertname": "A", "exp_alerts": [expected]}],
     }
     write(tmp_path / "test.yml", {"rule_files": ["rules.yml"], "tests": [test]})
