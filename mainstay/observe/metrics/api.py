@@ -91,9 +91,10 @@ def list_scrapes(request: HttpRequest, given: Query[ScrapeFilter]) -> dict[str, 
 def create_scrape(
     request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(ScrapeSpec)]]
 ) -> dict[str, Any]:
-    """Create a scrape; an entry of Prometheus' `scrape_configs` is understood. Secrets are encrypted and never shown.
+    """Create a scrape.
 
-    Its targets are scraped within seconds.
+    An entry of Prometheus' `scrape_configs` is understood. Secrets are encrypted and never shown again. Its targets
+    are scraped within seconds.
     """
     row = actions.put_scrape(read(ScrapeSpec, body), actor_of(request), now())
     response["Location"] = f"/api/v1/scrapes/{row.name}"
@@ -110,7 +111,10 @@ def get_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
 def replace_scrape(
     request: HttpRequest, name: ScrapeName, body: Body[Annotated[Document, Described(ScrapeSpec)]]
 ) -> dict[str, Any]:
-    """Make a scrape what the body says. A mask (`********`) keeps the secret that is stored at its place."""
+    """Make a scrape what the body says.
+
+    A mask (`********`) keeps the secret that is stored at its place.
+    """
     row = _named(name)
     kept = keep_masked(_in_our_words(body), row.config, settings.SECRET_KEY)
     return _detail(actions.put_scrape(read(ScrapeSpec, kept), actor_of(request), now(), existing=row))
@@ -127,13 +131,16 @@ def _in_our_words(body: Document) -> Document:
 
 @router.delete("/scrapes/{name}", auth=needs(Permission.CHECKS_EDIT), response={204: None})
 def remove_scrape(request: HttpRequest, name: ScrapeName) -> None:
-    """Remove a scrape. Its series end; what was measured stays as long as metrics are kept."""
+    """Remove a scrape.
+
+    Its series end; what was measured stays as long as metrics are kept.
+    """
     actions.remove_scrape(_named(name), actor_of(request), now())
 
 
 @router.post("/scrapes/{name}/pause", auth=needs(Permission.MAINTENANCE_EDIT), response=ScrapeDetail)
 def pause_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
-    """Stop scraping; its series end."""
+    """Stop scraping."""
     actions.pause(_named(name), actor_of(request), now(), paused=True)
     return _detail(_named(name))
 
