@@ -39,6 +39,7 @@ PAGES = (
     Place("Now", "now", "home start wrong"),
     Place("Applications", "applications", "services uptime"),
     Place("Checks", "checks", "probes heartbeats monitors"),
+    Place("Metrics", "explore", "promql query prometheus explorer graph"),
     Place("Maintenance", "maintenance", "windows downtime"),
     Place("Alerts", "alerts", "incidents firing"),
     Place("Silences", "silences", "mute"),
