@@ -150,7 +150,7 @@ def _application(node: Mapping, path: str, wanted: Document, keep: KeepSecrets, 
 
 
 def _failed(wanted: Document, kind: str, node: Mapping, of: str = "") -> list[Any]:
-    name = node.text("name")
+    name = node.text("name") or node.text("job_name")  # a scrape that was pasted is called so
     wanted.failed.add((kind, f"{of}/{name}" if of else name))
     return []
 
@@ -164,7 +164,7 @@ def _item(
     of: str = "",
 ) -> list[Item[S]]:
     given = data(node)
-    name = f"{of}/{node.text('name')}" if of else node.text("name")
+    name = f"{of}/{node.text('name')}" if of else node.text("name") or node.text("job_name")
     if secret is not None and not _keep(given, node, path, name, secret, problems):
         return []
     try:
