@@ -10,7 +10,7 @@ from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.functions.over_time import quantile_of_sorted
 from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Series, Values
 from mainstay.observe.metrics.promql.sums import group_sums
-from mainstay.observe.metrics.promql.vector import Groups, Vector, grouped, with_column, with_only, without
+from mainstay.observe.metrics.promql.vector import Groups, Vector, grouped, remember, with_column, with_only, without
 
 _LARGEST_INT = 2.0**63
 
@@ -21,7 +21,8 @@ def groups_of(series: Series, labels: tuple[str, ...], *, drop: bool) -> Groups:
     found = series.derived.get(key)
     if found is None:
         reduced = without(series, (*labels, NAME)) if drop else with_only(series, labels)
-        found = series.derived[key] = grouped(reduced.codes, reduced)
+        found = grouped(reduced.codes, reduced)
+        remember(series, key, found)
     return cast("Groups", found)
 
 

@@ -78,6 +78,11 @@ class Evaluation:
         assert isinstance(node, plan.Text), node
         return node.value
 
+    def check_deadline(self) -> None:
+        """Let the caller end the query by raising."""
+        if self._limits.deadline is not None:
+            self._limits.deadline()
+
     def warn(self, message: str) -> None:
         """Tell of something that makes the result doubtful."""
         _add(self.warnings, f"PromQL warning: {message}")
@@ -208,8 +213,7 @@ class Evaluation:
             return Scalar(np.full(len(grid), node.value))
         if isinstance(node, plan.Text):
             return Text(node.value)
-        if self._limits.deadline is not None:
-            self._limits.deadline()
+        self.check_deadline()
         key = (node.key, grid.key)
         known: tuple[Value, list[str], list[str]] | None = self._memo.get(key)
         if known is not None:

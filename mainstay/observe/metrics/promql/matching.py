@@ -14,6 +14,7 @@ from mainstay.observe.metrics.promql.vector import (
     Vector,
     duplicates,
     merged,
+    remember,
     row_ids,
     rows_below,
     shown,
@@ -73,7 +74,7 @@ def pairs_of(left: Series, right: Series, matching: Matching) -> Pairs:
         bool((sizes <= 1).all()),
         bool((np.bincount(many_ids, minlength=number) <= 1).all()) if len(many_ids) else True,
     )
-    left.derived[key] = (right, found)
+    remember(left, key, (right, found))
     return found
 
 
@@ -99,7 +100,7 @@ def _result_series(left: Series, right: Series, pairs: Pairs, matching: Matching
         rows = pairs.left if many_left else pairs.right
         if (rows == np.arange(len(rows))).all():
             table = whole
-    left.derived[key] = (right, pairs, table)
+    remember(left, key, (right, pairs, table))
     return table
 
 
@@ -211,7 +212,8 @@ def set_operation(node: Binary, left: Vector, right: Vector) -> Vector:
     key = ("set", matching)
     known = left.series.derived.get(key)
     if known is None or known[0] is not right.series:
-        known = left.series.derived[key] = (right.series, _ids(left.series, right.series, matching))
+        known = (right.series, _ids(left.series, right.series, matching))
+        remember(left.series, key, known)
     left_ids, right_ids, number = known[1]
     if node.operator != "or":
         there = _keys_present(right, right_ids, number)[left_ids]
@@ -225,7 +227,8 @@ def set_operation(node: Binary, left: Vector, right: Vector) -> Vector:
     known = left.series.derived.get("or")
     if known is None or known[0] is not right.series:
         series = stack(left.series.symbols, [left.series, right.series])
-        known = left.series.derived["or"] = (right.series, series)
+        known = (right.series, series)
+        remember(left.series, "or", known)
     result = rows_below(known[1], [left, added])
     if result.unnamed is not None:  # rows of equal labels may be told apart at the end of the query only
         return _named_alike(result)

@@ -16,7 +16,7 @@ from mainstay.observe.metrics.promql.patterns import accepts, pattern
 from mainstay.observe.metrics.promql.plan import Cardinality, Edge, Kind, Node
 from mainstay.observe.metrics.promql.series import NAME, Matcher, MatchKind
 
-DEEPEST_TREE = 150  # levels; each takes two of Python's frames while it is evaluated
+DEEPEST_TREE = 100  # levels; each takes up to six of Python's thousand frames while it is evaluated
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {"Vector": Kind.VECTOR, "Scalar": Kind.SCALAR, "Matrix": Kind.MATRIX, "String": Kind.STRING}

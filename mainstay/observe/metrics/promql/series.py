@@ -12,6 +12,7 @@ import struct
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,14 +47,15 @@ def is_special(values: Values) -> Mask:
 class Symbols:
     """Texts and their codes. Code 0 is the empty text: a label with it is a label that is absent. Grows only.
 
-    One writer at a time; readers need no lock, for a code is given out after its text is in place.
+    Several threads may add; readers need no lock, for a code is given out after its text is in place.
     """
 
-    __slots__ = ("_codes", "texts")
+    __slots__ = ("_adding", "_codes", "texts")
 
     def __init__(self) -> None:
         self.texts: list[str] = [""]
         self._codes: dict[str, int] = {"": 0}
+        self._adding = Lock()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -62,9 +64,12 @@ class Symbols:
         """Return the code of `text`, giving it one if it has none."""
         code = self._codes.get(text)
         if code is None:
-            code = len(self.texts)
-            self.texts.append(text)
-            self._codes[text] = code
+            with self._adding:
+                code = self._codes.get(text)
+                if code is None:
+                    code = len(self.texts)
+                    self.texts.append(text)
+                    self._codes[text] = code
         return code
 
     def find(self, text: str) -> int | None:

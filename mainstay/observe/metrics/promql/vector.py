@@ -4,6 +4,7 @@ A vector keeps all series of its selector at every step and says by a mask where
 therefore stays the same object from round to round, and so does everything derived from it.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,6 +13,7 @@ import numpy as np
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.series import NAME, Codes, Index, Mask, Series, Values, stack
 
+_REMEMBERED = 64  # groupings and matches of one table of series
 SAME_LABELS = "vector cannot contain metrics with the same labelset"
 
 
@@ -68,6 +70,14 @@ class Groups:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+
+def remember(series: Series, key: Hashable, value: object) -> None:
+    """Keep what was derived from a table with the table; the oldest goes when there is much of it."""
+    derived = series.derived
+    if len(derived) >= _REMEMBERED:
+        derived.pop(next(iter(derived)), None)
+    derived[key] = value
 
 
 def row_ids(columns: Codes) -> tuple[Index, Index]:
@@ -133,7 +143,7 @@ def nameless(series: Series) -> Series:
         names = series.column(NAME)
         if len(names) and (names == names[0]).all():  # one metric: what differed before still differs
             found.derived["duplicates"] = None
-        series.derived["nameless"] = found
+        remember(series, "nameless", found)
     return cast("Series", found)
 
 
@@ -142,7 +152,8 @@ def duplicates(series: Series) -> Groups | None:
     found = series.derived.get("duplicates", False)
     if found is False:
         groups = grouped(series.codes, series)
-        found = series.derived["duplicates"] = None if len(groups) == len(series) else groups
+        found = None if len(groups) == len(series) else groups
+        remember(series, "duplicates", found)
     return cast("Groups | None", found)
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from mainstay.observe.metrics.promql.series import Index, Mask, Samples, Series, Times, Values, is_stale, packed
 from mainstay.observe.metrics.promql.vector import Vector
 
-_BLOCK_CELLS = 1 << 18
+_BLOCK_CELLS = 1 << 18  # of 8 bytes
 _NEVER = np.iinfo(np.int64).max
-_SCAN_COLUMNS = 256  # up to here counting is cheaper than searching
 
 
 def clean_times(samples: Samples) -> Times:
@@ -27,16 +26,23 @@ def clean_times(samples: Samples) -> Times:
 
 
 def positions(times: Times, at: Times) -> Index:
-    """Return how many of each row's times [groups, most] lie at or before each of `at` [steps]: [groups, steps]."""
-    groups, most = times.shape
+    """Return how many of each row's times [groups, most] lie at or before each of `at` [steps]: [groups, steps].
+
+    `at` is evenly spaced if it has more than two steps.
+    """
+    groups, steps = len(times), len(at)
     if groups == 1:
         return np.searchsorted(times[0], at, side="right")[None, :]
-    if not groups or len(at) * most <= _SCAN_COLUMNS * 8 or most <= _SCAN_COLUMNS // 8:
-        found = np.empty((groups, len(at)), np.intp)
-        for step, moment in enumerate(at.tolist()):
-            found[:, step] = np.count_nonzero(times <= moment, axis=1)
-        return found
-    return np.stack([np.searchsorted(row, at, side="right") for row in times])
+    if steps <= 2:
+        return np.stack([np.count_nonzero(times <= moment, axis=1) for moment in at.tolist()], axis=1)
+    # Steps are evenly spaced: each sample tells from which step on it is seen, and counting by step says how many are.
+    start, step_ms = int(at[0]), int(at[1] - at[0])
+    seen_from = np.minimum(times, int(at[-1]) + 1) - start
+    np.floor_divide(seen_from + (step_ms - 1), step_ms, out=seen_from)
+    np.maximum(seen_from, 0, out=seen_from)
+    seen_from += np.arange(groups)[:, None] * (steps + 1)
+    counts = np.bincount(seen_from.reshape(-1), minlength=groups * (steps + 1)).reshape(groups, steps + 1)
+    return np.cumsum(counts[:, :steps], axis=1)
 
 
 def gather(samples: Samples, index: Index) -> Values:

@@ -38,10 +38,13 @@ def widened(vector: Vector, steps: int) -> Vector:
     return Vector(vector.series, np.broadcast_to(vector.values, shape), present, vector.unnamed)
 
 
-def _figures(function: Callable[[Windows], Values], windows: Windows, at_least: int = 1) -> Vector:
+def _figures(
+    evaluation: "Evaluation", function: Callable[[Windows], Values], windows: Windows, at_least: int = 1
+) -> Vector:
     """Return a function's figure for every window that holds so many samples."""
     values = np.empty((len(windows), windows.steps))
     for rows, block in windows.blocks():
+        evaluation.check_deadline()
         if block is windows:
             values = function(block)
         else:
@@ -57,9 +60,9 @@ def _over(
         if counter:
             for name in rates.doubtful_counters(windows):
                 evaluation.info(
-                    f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name!r}"
+                    f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"'
                 )
-        found = widened(_figures(function, windows, at_least), len(grid))
+        found = widened(_figures(evaluation, function, windows, at_least), len(grid))
         return found if named else drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
     return run
@@ -145,7 +148,9 @@ def _absent_labels(node: Node) -> dict[str, str]:
 def _absent(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
     argument = call.arguments[0]
     if argument.kind is Kind.MATRIX:
-        found = widened(_figures(over_time.present, evaluation.windows(argument, grid, call.function)), len(grid))
+        found = widened(
+            _figures(evaluation, over_time.present, evaluation.windows(argument, grid, call.function)), len(grid)
+        )
     else:
         found = evaluation.vector(argument, grid)
     missing: Mask = ~np.any(found.mask(), axis=0, keepdims=True)
@@ -159,7 +164,7 @@ def _quantile_over_time(evaluation: "Evaluation", call: Call, grid: "Grid") -> V
     windows = evaluation.windows(call.arguments[1], grid, call.function)
     if windows.steps != len(grid) and (quantile != quantile[0]).any():
         windows = windows.spread(grid.times)
-    found = widened(_figures(lambda block: over_time.quantile(block, quantile), windows), len(grid))
+    found = widened(_figures(evaluation, lambda block: over_time.quantile(block, quantile), windows), len(grid))
     return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 
@@ -168,7 +173,7 @@ def _predict_linear(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vecto
     if windows.steps != len(grid):
         windows = windows.spread(grid.times)
     ahead = evaluation.scalar(call.arguments[1], grid)
-    found = _figures(lambda block: trends.prediction(block, grid.times, ahead), windows, 2)
+    found = _figures(evaluation, lambda block: trends.prediction(block, grid.times, ahead), windows, 2)
     return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 
@@ -177,7 +182,7 @@ def _smoothing(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
     if windows.steps != len(grid):
         windows = windows.spread(grid.times)
     smoothing, trend = (evaluation.scalar(argument, grid) for argument in call.arguments[1:])
-    found = _figures(lambda block: trends.smoothed(block, smoothing, trend), windows, 2)
+    found = _figures(evaluation, lambda block: trends.smoothed(block, smoothing, trend), windows, 2)
     return drop_name(found, delayed=evaluation.delayed_names, strict=True)
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import Index, Mask, Series, Values
-from mainstay.observe.metrics.promql.vector import Groups, Vector, grouped, without
+from mainstay.observe.metrics.promql.vector import Groups, Vector, grouped, remember, without
 
 BUCKET_LABEL = "le"
 _NOISE = 1e-12  # relative difference of neighbouring buckets that is taken for rounding
@@ -79,7 +79,7 @@ def histograms_of(series: Series) -> Histograms:
         filled[cell] = sorted_bounds[mine]
         shapes.append(Shape(members, rows[mine], cell, filled.reshape(len(members), width)))
     made = Histograms(groups, tuple(shapes), bad)
-    series.derived["histograms"] = made
+    remember(series, "histograms", made)
     return made
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Values
+from mainstay.observe.metrics.promql.vector import remember
 from mainstay.observe.metrics.promql.windows import Windows, per_series
 
 _COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
@@ -16,7 +17,8 @@ def doubtful_counters(windows: Windows) -> list[str]:
     if found is None:
         codes = np.unique(series.column(NAME)).tolist()
         names = [series.symbols.texts[code] for code in codes if code]
-        found = series.derived["doubtful counters"] = [name for name in names if not name.endswith(_COUNTER_ENDINGS)]
+        found = [name for name in names if not name.endswith(_COUNTER_ENDINGS)]
+        remember(series, "doubtful counters", found)
     return found
 
 
