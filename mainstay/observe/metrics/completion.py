@@ -206,7 +206,7 @@ def ranked(options: Iterable[Option], typed: str, most: int = MOST) -> list[Opti
     """Return those that fit what was typed, the best first: as a whole, from the start, from a word's start, within."""
     wanted_text = typed.lower()
     scored = []
-    for option in options:
+    for index, option in enumerate(options):
         name = option.name.lower()
         place = name.find(wanted_text)
         if place < 0:
@@ -219,7 +219,9 @@ def ranked(options: Iterable[Option], typed: str, most: int = MOST) -> list[Opti
             fit = 1
         else:
             fit = 2 if name[place - 1] in "_:." else 3
-        scored.append((fit, _ORDER.get(option.kind, 0), len(name) if wanted_text else 0, option.name, option))
+        # Functions come in the order of their list, which begins with the most used; all else the shortest first.
+        order = _ORDER.get(option.kind, 0)
+        scored.append((fit, order, index if order else len(name) if wanted_text else 0, option.name, option))
     scored.sort(key=lambda one: one[:4])
     return [one[4] for one in scored[:most]]
 

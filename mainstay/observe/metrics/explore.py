@@ -238,13 +238,11 @@ def distinguishing(labels: Sequence[Mapping[str, str]]) -> list[tuple[str, int]]
 
 
 def in_common(labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the labels that all series have alike, without the name."""
-    if not labels:
+    """Return the labels that all series have alike, the name among them; of one series alone, none."""
+    if len(labels) < 2:
         return {}
     first = labels[0]
-    return {
-        name: first[name] for name in sorted(first) if name != _NAME and all(o.get(name) == first[name] for o in labels)
-    }
+    return {name: first[name] for name in sorted(first) if all(one.get(name) == first[name] for one in labels)}
 
 
 def name_of(
@@ -252,7 +250,7 @@ def name_of(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Return a series' metric and the labels that tell it from the others; `instead` where it has neither."""
     own = [(name, labels[name]) for name in sorted(labels) if name != _NAME and common.get(name) != labels[name]]
-    metric = labels.get(_NAME, "")
+    metric = labels.get(_NAME, "") if common.get(_NAME) != labels.get(_NAME) else ""
     return metric or (instead if not own else ""), own
 
 

@@ -191,8 +191,12 @@ def _drawn(answers: Sequence[Answered], times: Asked) -> dict[str, Any]:
         for line in one.lines:
             found.append(_row(one, line, number))
             number += 1
-        table.append({"answer": one, "rows": found, "note": _note(one), "common": sorted(one.common.items())})
+        table.append({"answer": one, "rows": found, "note": _note(one), "common": _shown_common(one)})
     return {"charts": drawings, "tables": table, "drawn": number}
+
+
+def _shown_common(one: Answered) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in sorted(one.common.items()) if name != "__name__"]
 
 
 def _chart(series: Sequence[charts.Series], unit: str, times: Asked, lines: Sequence[Line]) -> dict[str, Any]:

@@ -165,7 +165,14 @@
       form.requestSubmit();
     }
   });
-  document.addEventListener("htmx:afterSettle", (event) => {
+  // The address of an answer says what was asked and nothing else.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.target.id !== "ask") return;
+    const asked = event.detail.parameters;
+    if (asked.range !== "custom") ["from", "to", "step"].forEach((name) => delete asked[name]);
+    else if (!asked.step) delete asked.step;
+  });
+  document.addEventListener("htmx:afterSettle", () => {
     for (const error of document.querySelectorAll(".write-error")) {
       const area = error.parentElement.querySelector("textarea");
       area?.toggleAttribute("aria-invalid", error.childElementCount > 0);
