@@ -1,7 +1,6 @@
 """Real metric servers from Debian's packages, on free ports, each scraping one target every second."""
 
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -14,12 +13,7 @@ from pathlib import Path
 
 import pytest
 
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from tests.program import free_port
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.models import Rule, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
-from tests.peers import free_port, prometheus, served, victoria_metrics
+from tests.peers import prometheus, served, victoria_metrics
+from tests.program import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 RATIO = 'sum by (job) (rate(app_requests_total{code=~"5.."}[6s])) / sum by (job) (rate(app_requests_total[6s]))'
