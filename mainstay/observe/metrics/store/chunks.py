@@ -12,7 +12,7 @@ matrix: first byte, (two bitmaps: absent, stale), first value, least difference,
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.observe.metrics.promql.series import ABSENT, STALE, Index, Values, is_stale
+from mainstay.observe.metrics.promql.series import ABSENT, STALE, Index, Values, is_special, is_stale
 
 Bytes = NDArray[np.uint8]
 Blobs = NDArray[np.object_]
@@ -27,29 +27,28 @@ _BOUND = {LINEAR: 1, BITS4: 1 << 4, BITS8: 1 << 8, BITS16: 1 << 16, BITS32: 1 <<
 _SPECIAL = 1 << 6  # in the first byte: bitmaps follow. Bits 0 to 2 are the kind, 3 to 5 the exponent
 _EXACT = float(1 << 53)
 _MOST_EXPONENT = 7
+_SLICE = 2_048  # rows
 
 
 def encode(values: Values) -> Blobs:
     """Return the rows of `values` [rows, n ≥ 1] as chunks."""
     out = np.empty(len(values), object)
-    values = np.ascontiguousarray(values)
-    bits = values.view(np.uint64)
-    special = np.isnan(values)
-    special &= (bits == np.float64(STALE).view(np.uint64)) | (bits == np.float64(ABSENT).view(np.uint64))
-    flagged = special.any(axis=1)
-    for with_maps in (False, True):
-        chosen = np.flatnonzero(flagged == with_maps)
-        if not len(chosen):
-            continue
-        plain = values[chosen]
-        prefix: Bytes | None = None
-        if with_maps:
-            marked = special[chosen]
-            stale = is_stale(plain)
-            prefix = np.concatenate([np.packbits(marked & ~stale, axis=1), np.packbits(stale, axis=1)], axis=1)
-            plain = _filled(plain, marked)
-        _encode_plain(plain, chosen, prefix, out)
+    for begin in range(0, len(values), _SLICE):  # so that what is calculated on the way stays in the caches, and small
+        _encode(np.ascontiguousarray(values[begin : begin + _SLICE]), out[begin : begin + _SLICE])
     return out
+
+
+def _encode(values: Values, out: Blobs) -> None:
+    special = is_special(values)
+    flagged = special.any(axis=1)
+    plain = np.flatnonzero(~flagged)
+    if len(plain):
+        _encode_plain(values[plain] if flagged.any() else values, plain, None, out)
+    marked = np.flatnonzero(flagged)
+    if len(marked):
+        where, stale = special[marked], is_stale(values[marked])
+        maps = np.concatenate([np.packbits(where & ~stale, axis=1), np.packbits(stale, axis=1)], axis=1)
+        _encode_plain(_filled(values[marked], where), marked, maps, out)
 
 
 def _filled(values: Values, marked: NDArray[np.bool_]) -> Values:

@@ -1,8 +1,8 @@
-"""Samples that have left memory, in one DuckDB file: chunks of one series each, times shared by their stream.
+"""Samples that have left memory, in one DuckDB file: a chunk per series, times shared by their stream.
 
-Chunks lie in partitions of six hours, a pair of tables each: `times_N` has a row per block (the columns of a stream that
-were written at once), `raw_N` a row per series and block. A whole partition is dropped when it is too old: that frees
-its space at once. Rollups lie in partitions of their own, see `rollup`.
+Chunks lie in partitions of six hours, a pair of tables each: `times_N` has a row per block (the columns of a stream
+that were written at once), `raw_N` a row per series and block. A whole partition is dropped when it is too old: that
+frees its space at once. Rollups lie in partitions of their own, see `rollup`.
 
 A write is one transaction, after which the samples are in history and, told by `saved`, no longer needed in the
 write-ahead log: a crash before leaves them to the log, a crash after makes the log's copy be skipped.
@@ -13,7 +13,7 @@ write-ahead log: a crash before leaves them to the log, a crash after makes the 
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import orjson
 from numpy.typing import NDArray
 
 from mainstay.observe.metrics.promql.series import ABSENT_BITS, Codes, Index, Times, Values
+from mainstay.observe.metrics.store.assemble import Blocks
 from mainstay.observe.metrics.store.chunks import Blobs, decode, encode
 from mainstay.observe.metrics.store.limits import HOUR_MS
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 FILE = "history.duckdb"
 PARTITION_MS = 6 * HOUR_MS
 SCHEMA = 1
+COUNTER_ENDS = ("_total", "_count", "_sum", "_bucket")
 Columns = dict[str, NDArray[Any]]
 
 
@@ -207,7 +209,7 @@ class History:
                     "INSERT INTO streams VALUES (?, ?, ?, ?)", [(*stream, self.next_block) for stream in streams]
                 )
             if series.identity:
-                _insert(
+                insert(
                     connection,
                     "series",
                     "identity, metric, labels, NULL",
@@ -245,9 +247,9 @@ class History:
             )
             connection.execute(f"CREATE TABLE IF NOT EXISTS raw_{number} (series INTEGER, block INTEGER, data BLOB)")
         here = {name: column[mine] for name, column in times.items()}
-        _insert(connection, f"times_{number}", "block, stream, first, last, n, data", here)
+        insert(connection, f"times_{number}", "block, stream, first, last, n, data", here)
         chosen = mine[rows["block"] - self.next_block]
-        _insert(
+        insert(
             connection, f"raw_{number}", "series, block, data", {name: column[chosen] for name, column in rows.items()}
         )
         return Span(int(here["first"].min()), int(here["last"].max()))
@@ -365,6 +367,61 @@ class History:
             connection.unregister("here")
         (self.last_ended,) = self._row("SELECT max(ended) FROM series")
 
+    def identities(self, after_ms: int, until_ms: int) -> Codes:
+        """Return the numbers of series that may have samples in (after, until], in order.
+
+        Raises:
+            HistoryFailed: the database cannot be read.
+        """
+        found = [np.empty(0, np.int32)]
+        try:
+            connection = self.reader()
+            for number, span in sorted(self.partitions.items()):
+                if span.last <= after_ms or span.first > until_ms:
+                    continue
+                rows = connection.execute(
+                    f"SELECT DISTINCT series FROM raw_{number} WHERE block IN "
+                    f"(SELECT block FROM times_{number} WHERE last > ? AND first <= ?)",
+                    [after_ms, until_ms],
+                ).fetchnumpy()
+                found.append(rows["series"])
+        except duckdb.Error as error:
+            raise HistoryFailed(str(error)) from error
+        return np.unique(np.concatenate(found))
+
+    def are_counters(self, identities: Codes, known: Container[str]) -> NDArray[np.bool_]:
+        """Tell which series are counters, by the known types of their metrics, else by how their names end.
+
+        Raises:
+            HistoryFailed: the database cannot be read.
+        """
+        try:
+            connection = self.reader()
+            connection.register("wanted", {"series": np.ascontiguousarray(identities)})
+            rows = connection.execute(
+                "SELECT series, metric FROM series WHERE series IN (SELECT series FROM wanted)"
+            ).fetchall()
+            connection.unregister("wanted")
+        except duckdb.Error as error:
+            raise HistoryFailed(str(error)) from error
+        counters = {series for series, metric in rows if metric in known or metric.endswith(COUNTER_ENDS)}
+        return np.fromiter((series in counters for series in identities.tolist()), np.bool_, len(identities))
+
+    def marks(self) -> dict[str, int]:
+        """Return up to what time each kind of rollup is complete."""
+        rows = self._connection.execute("SELECT key, value FROM meta WHERE key <> 'schema'").fetchall()
+        return {key: int(value) for key, value in rows}
+
+    def mark(self, key: str, until_ms: int) -> None:
+        """Note up to what time a kind of rollup is complete.
+
+        Raises:
+            HistoryFailed: nothing was noted.
+        """
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", [key])
+            connection.execute("INSERT INTO meta VALUES (?, ?)", [key, str(until_ms)])
+
     def families(self) -> Iterator[tuple[str, str, str, str]]:
         """Return what is known of metrics: name, type, help, unit."""
         yield from self._connection.execute("SELECT name, type, help, unit FROM families").fetchall()
@@ -421,7 +478,8 @@ def _objects(items: Sequence[object]) -> Blobs:
     return out
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: str, data: Mapping[str, NDArray[Any]]) -> None:
+def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: str, data: Mapping[str, NDArray[Any]]) -> None:
+    """Insert columns of data; `columns` names them in the order of the table's."""
     connection.register("fresh", dict(data))
     try:
         connection.execute(f"INSERT INTO {table} SELECT {columns} FROM fresh")
@@ -466,3 +524,37 @@ def decoded(data: Blobs, n: Index) -> Iterator[tuple[Index, Values]]:
         mine = np.flatnonzero(kinds == kind)
         joined = np.frombuffer(b"".join(data[mine].tolist()), np.uint8).reshape(len(mine), -1)
         yield mine, decode(kind & 255, kind >> 8, joined)
+
+
+def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, saved: Mapping[int, int], after_ms: int) -> None:
+    """Add what was read to other blocks; `rows` turns positions among the identities asked for into rows.
+
+    Blocks that begin later than `saved` says of their stream were written after the head was copied, and are left out;
+    so are columns up to `after_ms`.
+    """
+    count = len(chunks.stream)
+    begin, cut = np.empty(count, np.int64), np.empty(count, np.intp)
+    times: list[tuple[Index, Times]] = []
+    for which, values in decoded(chunks.times, chunks.n):
+        found = values.astype(np.int64)
+        begin[which], cut[which] = found[:, 0], (found <= after_ms).sum(axis=1)
+        times.append((which, found))
+    streams, of = np.unique(chunks.stream, return_inverse=True)
+    bound = np.array([saved.get(stream, np.iinfo(np.int64).max) for stream in streams.tolist()], np.int64)
+    kept = np.flatnonzero((begin <= bound[of]) & (cut < chunks.n))
+    number = np.full(count, -1, np.intp)
+    number[kept] = blocks.add(chunks.stream[kept], (chunks.n - cut)[kept]) + np.arange(len(kept))
+    for which, found in times:
+        for columns, mine in _by(cut[which], number[which] >= 0):
+            blocks.times.append((number[which[mine]], found[mine, columns:]))
+    for which, values in decoded(chunks.data, chunks.n[chunks.block]):
+        block = chunks.block[which]
+        for columns, mine in _by(cut[block], number[block] >= 0):
+            blocks.values.append((rows[chunks.rows[which[mine]]], number[block[mine]], values[mine, columns:]))
+
+
+def _by(keys: Index, mask: NDArray[np.bool_]) -> Iterator[tuple[int, Index]]:
+    """Yield each key that the mask leaves, and where it is."""
+    chosen = np.flatnonzero(mask)
+    for key in np.unique(keys[chosen]).tolist():
+        yield key, chosen[keys[chosen] == key]

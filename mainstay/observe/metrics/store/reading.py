@@ -18,14 +18,18 @@ from mainstay.observe.metrics.promql.series import (
     Selection,
     Series,
     Times,
+    Values,
+    is_special,
     packed,
     stack,
 )
 from mainstay.observe.metrics.store.assemble import Blocks, assembled, within
 from mainstay.observe.metrics.store.core import Core
 from mainstay.observe.metrics.store.head import NEVER
-from mainstay.observe.metrics.store.history import Chunks, decoded
+from mainstay.observe.metrics.store.history import add_chunks
 from mainstay.observe.metrics.store.matching import name_of
+from mainstay.observe.metrics.store.planning import Stretch, planned
+from mainstay.observe.metrics.store.rollup import FIVE, HOUR, Rollups
 
 _SELECTIONS_MOST = 4_096
 _SELECTED_ROWS_MOST = 2_000_000
@@ -61,8 +65,9 @@ class HeadPart:
 class Reader:
     """Answers selections. Any number of threads may ask."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, rollups: Rollups) -> None:
         self._core = core
+        self._rollups = rollups
         self._selected: OrderedDict[Matchers, Selected] = OrderedDict()
         self._rows_cached = 0
         self._cache = threading.Lock()
@@ -130,10 +135,10 @@ class Reader:
         core, key = self._core, tuple(matchers)
         with core.lock:
             found = self.selected(key)
-            if self._in_head(found, after_ms, until_ms):
+            if self._in_head(found, after_ms):
                 return self._answer(found, self._from_head(found, after_ms, until_ms))
             past = self._head_part(found)
-        return self._with_history(key, found, past, after_ms, until_ms)
+        return self._with_history(key, found, past, after_ms, until_ms, hints)
 
     def _answer(self, found: Selected, samples: Samples) -> Selection:
         present = samples.counts[samples.group] > 0 if len(samples.counts) else np.zeros(len(found.slots), np.bool_)
@@ -144,7 +149,7 @@ class Reader:
         kept = Samples(samples.times, samples.counts, samples.group[present], samples.values[present])
         return Selection(self._only(found, present), kept)
 
-    def _in_head(self, found: Selected, after_ms: int, until_ms: int) -> bool:
+    def _in_head(self, found: Selected, after_ms: int) -> bool:
         """Tell whether the head alone can answer: nothing that matches left it after the range began."""
         history = self._core.history
         if found.former or (history.last_ended is not None and history.last_ended > after_ms):
@@ -217,7 +222,7 @@ class Reader:
         return HeadPart(blocks, saved)
 
     def _with_history(
-        self, matchers: Matchers, found: Selected, part: HeadPart, after_ms: int, until_ms: int
+        self, matchers: Matchers, found: Selected, part: HeadPart, after_ms: int, until_ms: int, hints: Hints
     ) -> Selection:
         core = self._core
         series, identities, rows, extended = found.series, found.identities, np.arange(len(found.slots)), False
@@ -228,14 +233,76 @@ class Reader:
                 identities, rows = np.concatenate([identities, more]), np.concatenate([rows, owners])
             if fresh:
                 series, extended = stack(core.symbols, [series, Series.of(core.symbols, fresh)]), True
-        for chunks in core.history.read(identities, after_ms, until_ms):
-            add_chunks(part.blocks, chunks, rows, part.saved)
+        stretches = self._plan(after_ms, until_ms, hints)
+        for stretch in stretches:
+            if stretch.tier is None:
+                for chunks in core.history.read(identities, stretch.after_ms, stretch.until_ms):
+                    add_chunks(part.blocks, chunks, rows, part.saved, stretch.after_ms)
+        self._add_rollups(part.blocks, identities, rows, [one for one in stretches if one.tier is not None], hints)
         samples = within(assembled(len(series), part.blocks), after_ms, until_ms)
         present = samples.counts[samples.group] > 0
         if present.all():
             return Selection(series, samples)
         kept = Samples(samples.times, samples.counts, samples.group[present], samples.values[present])
         return Selection(series.take(present) if extended else self._only(found, present), kept)
+
+    def _plan(self, after_ms: int, until_ms: int, hints: Hints) -> list[Stretch]:
+        rollups = self._rollups
+        begins = {tier.name: min(rollups.partitions[tier.name], default=None) for tier in (FIVE, HOUR)}
+        return planned(
+            after_ms,
+            until_ms,
+            hints,
+            raw_begin=min((span.first for span in list(self._core.history.partitions.values())), default=None),
+            begins={
+                tier: number * tier.partition_ms for tier in (FIVE, HOUR) if (number := begins[tier.name]) is not None
+            },
+            ends={tier: rollups.until[tier.name] for tier in (FIVE, HOUR) if tier.name in rollups.until},
+        )
+
+    def _add_rollups(
+        self, blocks: Blocks, identities: Codes, rows: Index, stretches: Sequence[Stretch], hints: Hints
+    ) -> None:
+        """Add buckets as blocks of the stream that the series has now, so that times are shared as with samples."""
+        if not stretches:
+            return
+        series = int(rows.max()) + 1 if len(rows) else 0
+        of_row = np.full(series, -1, np.intp)
+        if blocks.count:
+            streams = np.concatenate(blocks.streams)
+            for places, which, _ in blocks.values:
+                of_row[places] = streams[which]
+        found: list[tuple[Index, Index, Times, Values]] = []
+        latest = np.zeros(series)
+        for stretch in stretches:
+            tier = stretch.tier
+            assert tier is not None
+            for places, first_ms, values, shifts in self._rollups.values(
+                tier, identities, stretch.after_ms, stretch.until_ms, stretch.column
+            ):
+                times = first_ms + np.arange(tier.buckets, dtype=np.int64) * tier.bucket_ms
+                if tier is HOUR and not hints.function:
+                    # An instant selector looks back five minutes only: the hour's value is held for an hour.
+                    held = tier.bucket_ms // FIVE.bucket_ms
+                    times = (times[:, None] + np.arange(held, dtype=np.int64) * FIVE.bucket_ms).reshape(-1)
+                    values = np.repeat(values, held, axis=1)
+                inside = (times > stretch.after_ms) & (times <= stretch.until_ms)
+                inside &= (values.view(np.uint64) != ABSENT_BITS).any(axis=0)
+                owners = rows[places]
+                if inside.any():
+                    found.append((owners, of_row[owners], times[inside], values[:, inside]))
+                if stretch.column == "counter":
+                    latest[owners] = shifts
+        for owners, streams, times, values in found:
+            if stretches[0].column == "counter":
+                # Where samples go on after the buckets, they go on from the counter as it was.
+                moved = latest[owners][:, None]
+                with np.errstate(invalid="ignore"):  # marks are NaNs that signal
+                    values = np.where(is_special(np.ascontiguousarray(values)) | (moved == 0), values, values - moved)
+            distinct, group = np.unique(streams, return_inverse=True)
+            first = blocks.add(distinct, np.full(len(distinct), len(times)))
+            blocks.times.append((first + np.arange(len(distinct)), np.tile(times, (len(distinct), 1))))
+            blocks.values.append((owners, first + group, values))
 
     def _ended(
         self, matchers: Matchers, found: Selected, dead: Codes, labels: list[dict[str, str]]
@@ -275,7 +342,7 @@ class Reader:
         core, key = self._core, tuple(matchers)
         with core.lock:
             found = self.selected(key)
-            in_head = self._in_head(found, after_ms, until_ms)
+            in_head = self._in_head(found, after_ms)
             present = np.zeros(len(found.slots), np.bool_)
             if len(found.streams):
                 last, first = core.head.last[found.streams], core.head.times[found.streams, 0]
@@ -323,21 +390,3 @@ class Reader:
         series = self.series(matchers, after_ms, until_ms)
         texts = self._core.symbols.texts
         return sorted(texts[code] for code in np.unique(series.column(name)).tolist() if code)
-
-
-def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, saved: dict[int, int]) -> None:
-    """Add what was read from history. Blocks that were written after the head was copied are left out."""
-    first = blocks.add(chunks.stream, chunks.n)
-    begin = np.empty(len(chunks.stream), np.int64)
-    for which, values in decoded(chunks.times, chunks.n):
-        times = values.astype(np.int64)
-        begin[which] = times[:, 0]
-        blocks.times.append((first + which, times))
-    streams, which_stream = np.unique(chunks.stream, return_inverse=True)
-    bound = np.array([saved.get(stream, np.iinfo(np.int64).max) for stream in streams.tolist()], np.int64)
-    fits = (begin <= bound[which_stream])[chunks.block]
-    length = chunks.n[chunks.block]
-    for which, values in decoded(chunks.data, length):
-        which, values = which[fits[which]], values[fits[which]]
-        if len(which):
-            blocks.values.append((rows[chunks.rows[which]], first + chunks.block[which], values))

@@ -35,6 +35,8 @@ from mainstay.observe.metrics.store.limits import (
 from mainstay.observe.metrics.store.reading import Reader
 from mainstay.observe.metrics.store.recovery import Reader as LogReader
 from mainstay.observe.metrics.store.recovery import Writer
+from mainstay.observe.metrics.store.retention import Retention
+from mainstay.observe.metrics.store.rollup import FIVE, Rollups
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +114,9 @@ class Store:
         self.limits = limits or StoreLimits()
         folder.mkdir(parents=True, exist_ok=True)
         self._core = core = Core(folder, self.limits)
-        self._reader = Reader(core)
+        self._rollups = Rollups(core.history)
+        self._reader = Reader(core, self._rollups)
+        self._retention = Retention(core, self._rollups)
         self._flusher = Flusher(core)
         self._writer = Writer(core)
         reading = LogReader(core)
@@ -399,11 +403,27 @@ class Store:
                 if abs(now_ms - self._swept_ms) >= SWEEP_EVERY_MS:
                     self._swept_ms = now_ms
                     self._flusher.sweep(now_ms)
+                    self._retention.keep(now_ms)
+                    self._retention.fit()
+                if not wrote:  # one or the other: a tick stays short
+                    self._rollups.step(self._settled(now_ms), self._counters())
                 if wrote:
                     with core.lock:
                         core.log.forget(core.head.saved)
             except HistoryFailed as error:
                 self._flusher.failed(error)
+
+    def _settled(self, now_ms: int) -> int:
+        """Return a time up to which everything is in history."""
+        head = self._core.head
+        with self._core.lock:
+            waiting = np.flatnonzero(head.counts > head.written)
+            oldest = head.times[waiting, head.written[waiting]]
+        return int(min(now_ms - MINUTE_MS, *oldest - 1)) if len(oldest) else now_ms - MINUTE_MS
+
+    def _counters(self) -> set[str]:
+        with self._core.lock:
+            return {name for name, (kind, _, _) in self._core.families.items() if kind == "counter"}
 
     def _keep_log(self, now_ms: int) -> None:
         core = self._core
@@ -459,7 +479,7 @@ class Store:
                 refused={reason: count for reason, count in core.counts.refused.items() if count},
                 refused_series=sum(core.guard.refused.values()),
                 oldest_ms=min(times, default=None),
-                rolled_up_ms=None,
+                rolled_up_ms=self._rollups.until.get(FIVE.name),
                 failed_writes=core.counts.failed_writes,
                 dropped_partitions=core.counts.dropped_partitions,
             )

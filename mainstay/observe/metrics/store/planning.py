@@ -1,0 +1,99 @@
+"""From what a selection is answered: samples as they came, or rollups.
+
+Rollups answer where nobody can tell the difference, or where nothing else is left:
+
+- range queries (step > 0) whose step and range are at least two buckets wide, for functions of which the buckets know
+  what they need;
+- single evaluations (step 0: rules, tables) only over ranges of at least 288 buckets, a day for those of 5 minutes:
+  a rule over an hour is exact;
+- times of which the samples are not kept any more.
+
+What is then approximate: a bucket counts as a whole if it ends within the range, so the edges are uncertain by one
+bucket; `avg_over_time` is the mean of the buckets' means, exact where all have as many samples; the last value of
+a bucket stands at its end; `delta`, `deriv` and `predict_linear` see the last value of each bucket. Functions that
+depend on each sample (`count_over_time`, `changes`, `resets`, `quantile_over_time`, `stddev_over_time`, `irate` …) get
+samples as long as there are any, and the last value of each bucket before that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mainstay.observe.metrics.promql.series import Hints
+from mainstay.observe.metrics.store.rollup import FIVE, HOUR, Tier
+
+COLUMN = {
+    "": "last",
+    "rate": "counter",
+    "increase": "counter",
+    "min_over_time": "low",
+    "max_over_time": "high",
+    "sum_over_time": "total",
+    "avg_over_time": "mean",
+    "last_over_time": "last",
+    "present_over_time": "last",
+    "delta": "last",
+    "deriv": "last",
+    "predict_linear": "last",
+}
+BUCKETS_OF_STEP = 2
+BUCKETS_OF_ONE_EVALUATION = 288
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a range, and from what it is answered: (after, until] of a tier, or of samples if that is None."""
+
+    tier: Tier | None
+    column: str
+    after_ms: int
+    until_ms: int
+
+
+def coarse_enough(tier: Tier, hints: Hints) -> bool:
+    """Tell whether buckets of a tier are as good as samples for what is asked."""
+    if hints.function not in COLUMN:
+        return False
+    if hints.step_ms:
+        least = BUCKETS_OF_STEP * tier.bucket_ms
+        return hints.step_ms >= least and (not hints.function or hints.range_ms >= least)
+    return bool(hints.function) and hints.range_ms >= BUCKETS_OF_ONE_EVALUATION * tier.bucket_ms
+
+
+def planned(
+    after_ms: int,
+    until_ms: int,
+    hints: Hints,
+    *,
+    raw_begin: int | None,
+    begins: Mapping[Tier, int],
+    ends: Mapping[Tier, int],
+) -> list[Stretch]:
+    """Divide a range among tiers and samples, oldest first.
+
+    `raw_begin` is the time of the oldest sample in history, `begins` and `ends` are the times between which the tiers
+    have buckets.
+    """
+    column = COLUMN.get(hints.function, "last")
+    fine = until_ms if raw_begin is None else raw_begin - 1  # up to here there are no samples
+    bounds = {}
+    for tier in (HOUR, FIVE):
+        if tier not in ends or tier not in begins:
+            continue
+        upto = ends[tier] if coarse_enough(tier, hints) else min(ends[tier], _down(fine, tier))
+        if tier is HOUR and not coarse_enough(HOUR, hints) and FIVE in begins:
+            upto = min(upto, _down(begins[FIVE], HOUR))  # finer buckets are better while there are any
+        bounds[tier] = upto
+    stretches, at = [], after_ms
+    for tier in (HOUR, FIVE):
+        if tier in bounds and min(bounds[tier], until_ms) > at:
+            upto = min(bounds[tier], until_ms)
+            stretches.append(Stretch(tier, column, at, upto))
+            at = upto
+    if at < until_ms:
+        stretches.append(Stretch(None, column, at, until_ms))
+    return stretches
+
+
+def _down(at_ms: int, tier: Tier) -> int:
+    """Return the end of the last period of a tier that lies before a time completely."""
+    return at_ms // tier.period_ms * tier.period_ms
