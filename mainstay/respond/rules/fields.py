@@ -35,7 +35,7 @@ class FieldReader:
         self._repeated(node, path)
         for key in node.keys:
             if key.text not in keys:
-                near = difflib.get_close_matches(key.text, keys, 1)
+                near = difflib.get_close_matches(key.text, keys, 1, 0.5)
                 hint = f"did you mean {near[0]}?" if near else f"these are: {', '.join(keys)}"
                 self.wrong(key, under(path, key.text), f"there is no such field; {hint}")
         return Fields({key.text: value for key, value in node.entries()})
@@ -101,7 +101,7 @@ class FieldReader:
             if free:
                 pass
             elif not LABEL_NAME.fullmatch(key.text):
-                self.wrong(key, where, f"{key.text!r} is no name of a {what}: letters, digits and _, no digit first")
+                self.wrong(key, where, f"{key.text!r} is no {what} name: letters, digits and _, no digit first")
             elif key.text == "__name__" and what == "label":
                 self.wrong(key, where, "the name of the metric is no label to set; use record, or another label")
             found[key.text] = self.text(value, where)

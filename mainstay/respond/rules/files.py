@@ -196,12 +196,12 @@ class _Reader(FieldReader):
             if self._rules == MOST_RULES + 1:  # aliases can make many of few
                 self.wrong(node, group, f"the file has more than {MOST_RULES} rules; split it")
             return None
-        path = f"{group}.rules[{place}]"
+        given = {key.text: value.text for key, value in node.entries()}
+        path = f"{group}.rules[{given.get('alert') or given.get('record') or place}]"
         fields = self.fields(node, path, RULE_KEYS, "a rule has alert or record, and expr")
         if fields is None:
             return None
         record, alert = self.text(fields.get("record"), path), self.text(fields.get("alert"), path)
-        path = f"{group}.rules[{alert or record or place}]"
         if record and alert:
             self.wrong(fields["record"], path, "has both record and alert; a rule is one of them")
         elif not record and not alert:
@@ -249,7 +249,7 @@ class _Reader(FieldReader):
             if given:
                 self.wrong(fields[key], f"{path}.{key}", "only alerts have this; remove it, or make the rule an alert")
         if not METRIC_NAME.fullmatch(rule.record):
-            message = f"{rule.record!r} is not a name of a metric: letters, digits, _ and :, no digit first"
+            message = f"{rule.record!r} is no name for a metric: letters, digits, _ and :, no digit first"
             self.wrong(fields["record"], f"{path}.record", message)
 
     def _templates(self, texts: Mapping[str, str], node: Node | None, path: str) -> None:

@@ -4,6 +4,7 @@ Prometheus reads YAML with Go's yaml.v3; only its strings, integers and nulls ma
 resolved here. Aliases and merges (`<<`) are followed. Nesting, size and the number of values are bounded.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ MOST_BYTES = 8_000_000
 MOST_DEPTH = 40
 MOST_NODES = 1_000_000
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_REAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+")
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -59,7 +61,7 @@ class Node:
     @property
     def style(self) -> str | None:
         """How a text is written: None plain, or one of `"`, `'`, `|` and `>`."""
-        return self._node.style if isinstance(self._node, yaml.ScalarNode) else None
+        return self._node.style or None if isinstance(self._node, yaml.ScalarNode) else None
 
     @property
     def is_null(self) -> bool:
@@ -78,9 +80,12 @@ class Node:
 
     @property
     def whole(self) -> int | None:
-        """The integer that an unquoted word is, or None."""
-        if not self.is_text or self.style is not None or not _WHOLE.fullmatch(self._node.value):
+        """The integer that an unquoted word is, or None. Of a fraction it is the whole part, as in yaml.v3."""
+        if not self.is_text or self.style is not None:
             return None
+        if not _WHOLE.fullmatch(self._node.value):
+            real = float(self._node.value) if _REAL.fullmatch(self._node.value) else math.inf
+            return int(real) if abs(real) < 2**63 else None
         text = self._node.value.replace("_", "")
         sign = -1 if text.startswith("-") else 1
         digits = text.lstrip("+-")

@@ -232,7 +232,7 @@ class _Reader(FieldReader):
     def _number(self, node: Node | None, path: str) -> float:
         if node is None or node.is_null:
             return 0.0
-        if node.whole is not None:
+        if node.style is None and not _FLOAT.fullmatch(node.text) and node.whole is not None:
             return float(node.whole)
         if node.style is None and _FLOAT.fullmatch(node.text):
             return float(

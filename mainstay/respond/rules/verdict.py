@@ -57,8 +57,8 @@ def _judged(expression: Expression, count: Count, at_ms: int, lookback_ms: int) 
         else:
             reason = f"there is no series of {' or '.join(names)}, nor was there in {HISTORY_MS // 86_400_000} days"
         return Verdict(Health.NO_SERIES, reason, names, last)
-    unmatched = looks.unmatched
-    if looks.asked and len(unmatched) == looks.asked and not looks.has_absent:
+    unmatched = looks.blind(expression.node, 0, 0, named=False)
+    if unmatched and not looks.something_matches:
         texts = tuple(dict.fromkeys(shown(selector.matchers) for selector in unmatched))
         reason = f"no series matches {' or '.join(texts)}, though the metric exists; are the labels right?"
         return Verdict(Health.NO_SERIES, reason, texts)
@@ -72,43 +72,44 @@ class _Looks:
         self._count = count
         self._at_ms = at_ms
         self._lookback_ms = lookback_ms
-        self.asked = 0
-        self.unmatched: list[Selector] = []
-        self.has_absent = False
+        self.something_matches = False  # some selector does, with all its labels
 
-    def blind(self, node: Node, back_ms: int, width_ms: int) -> list[Selector]:
+    def blind(self, node: Node, back_ms: int, width_ms: int, *, named: bool = True) -> list[Selector]:
         """Return the selectors because of which `node` can give nothing; none if it can.
 
         `back_ms` is how far the window that is looked at has been moved back, `width_ms` its width (0: the lookback).
+        `named` counts a selector as seeing something if its metric exists, whatever its labels.
         """
+
+        def below(child: Node, back_ms: int = back_ms, width_ms: int = width_ms) -> list[Selector]:
+            return self.blind(child, back_ms, width_ms, named=named)
+
         match node:
             case Selector():
-                return self._selector(node, back_ms, width_ms)
+                return [] if self._sees(node, back_ms, width_ms, named=named) else [node]
             case plan.Range():
-                return self.blind(node.selector, back_ms, width_ms + node.range_ms)
+                return below(node.selector, width_ms=width_ms + node.range_ms)
             case plan.Subquery():
-                return self.blind(node.inner, back_ms + node.offset_ms, width_ms + node.range_ms)
+                return below(node.inner, back_ms + node.offset_ms, width_ms + node.range_ms)
             case plan.Call() if node.function in _ABSENT:
-                self.has_absent = True
                 return []
             case plan.Binary() if node.operator == "or":
-                left, right = self.blind(node.left, back_ms, width_ms), self.blind(node.right, back_ms, width_ms)
+                left, right = below(node.left), below(node.right)
                 return [*left, *right] if left and right else []
             case plan.Binary() if node.operator == "unless":
-                return self.blind(node.left, back_ms, width_ms)
+                return below(node.left)
             case _:
-                found = [each for child in plan.children(node) for each in self.blind(child, back_ms, width_ms)]
+                found = [each for child in plan.children(node) for each in below(child)]
                 return [] if node.kind is Kind.SCALAR else found  # scalar() of nothing is NaN, which is something
 
-    def _selector(self, selector: Selector, back_ms: int, width_ms: int) -> list[Selector]:
-        self.asked += 1
+    def _sees(self, selector: Selector, back_ms: int, width_ms: int, *, named: bool) -> bool:
         until = selector.at if isinstance(selector.at, int) else self._at_ms
         until -= back_ms + selector.offset_ms
         after = until - max(width_ms, self._lookback_ms)
         if self._count(selector.matchers, after, until):
-            return []
-        self.unmatched.append(selector)
-        return [] if self._count(_by_name(selector), after, until) else [selector]
+            self.something_matches = True
+            return True
+        return named and bool(self._count(_by_name(selector), after, until))
 
     def last_seen(self, selector: Selector) -> int | None:
         """Return when the metric had its last sample, to the minute; None if not within the history that is kept."""
