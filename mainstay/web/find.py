@@ -40,6 +40,7 @@ PAGES = (
     Place("Applications", "applications", "services uptime"),
     Place("Checks", "checks", "probes heartbeats monitors"),
     Place("Metrics", "explore", "promql query prometheus explorer graph"),
+    Place("Targets", "targets", "scrapes scraping prometheus exporters jobs"),
     Place("Maintenance", "maintenance", "windows downtime"),
     Place("Alerts", "alerts", "incidents firing"),
     Place("Silences", "silences", "mute"),
@@ -56,6 +57,7 @@ PAGES = (
 )
 ACTIONS = (
     Place("Add a check", "check_new", "new monitor probe heartbeat"),
+    Place("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),
     Place("Add an application", "application_new", "new service"),
     Place("Announce maintenance", "maintenance_new", "window downtime"),
     Place("Checks that are down", "checks", "failing", "status=down"),

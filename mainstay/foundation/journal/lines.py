@@ -13,6 +13,7 @@ SUBJECT_PAGES = {
     "channel": ("channels", "#"),
     "check": ("check", "id"),
     "route": ("channels", "#"),
+    "scrape": ("scrape", "name"),
     "team": ("teams", ""),
     "token": ("tokens", ""),
     "user": ("person", "id"),

@@ -58,7 +58,14 @@ STYLESHEETS = (
 
 PLACES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ("", (("Now", "now", "now", "n"), ("Applications", "applications", "applications", "p"))),
-    ("Observe", (("Checks", "checks", "checks", "c"), ("Metrics", "explore", "metrics", "m"))),
+    (
+        "Observe",
+        (
+            ("Checks", "checks", "checks", "c"),
+            ("Metrics", "explore", "metrics", "m"),
+            ("Targets", "targets", "targets", "t"),
+        ),
+    ),
     ("Respond", (("Alerts", "alerts", "alerts", "a"), ("Channels and routes", "channels", "channels", "r"))),
     ("", (("Journal", "journal", "journal", "j"),)),
 )

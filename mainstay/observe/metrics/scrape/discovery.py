@@ -208,7 +208,7 @@ def read_groups(content: bytes, *, is_json: bool) -> tuple[Group, ...]:
     Raises:
         ValueError: it is not such a file. The message names the place, not the content.
     """
-    given = _json(content) if is_json else _yaml(content)
+    given = _json(content) if is_json else read_yaml(content)
     if given is None:
         return ()
     if not isinstance(given, list):
@@ -232,7 +232,12 @@ def _json(content: bytes) -> Any:
         raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from None
 
 
-def _yaml(content: bytes) -> Any:
+def read_yaml(content: bytes) -> Any:
+    """Return the data of a YAML document, which must be flat enough and hold no aliases.
+
+    Raises:
+        ValueError: it is none; the message names the line, not the content.
+    """
     try:
         text = content.decode()
         depth = 0

@@ -38,13 +38,14 @@ class RecordingStore:
     def stream(self, key: str, job: str) -> Any:
         return self
 
-    def put(self, at_ms: int, layout: Any, values: Any) -> None:
+    def put(self, at_ms: int, layout: Any, values: Any) -> int:
         self.puts.append((at_ms, layout, values.tolist()))
+        return len(values)
 
     def end(self, at_ms: int) -> None:
         raise AssertionError("the machine does not end")
 
-    def put_own_times(self, layout: Any, times: Any, values: Any) -> None:
+    def put_own_times(self, layout: Any, values: Any, times: Any) -> int:
         raise AssertionError("the machine gives no timestamps")
 
 
