@@ -243,7 +243,9 @@ def _without(rule: "Rule", key: str, instance: Instance, at_ms: int) -> tuple[In
     return resolved, _change(key, instance, Code.RESOLVED, State.INACTIVE, reason, at_ms)
 
 
-def _with(rule: "Rule", key: str, before: Instance | None, element: Found, at_ms: int) -> tuple[Instance, Change | None]:
+def _with(
+    rule: "Rule", key: str, before: Instance | None, element: Found, at_ms: int
+) -> tuple[Instance, Change | None]:
     """The condition holds for this instance."""
     if before is None or before.state is State.INACTIVE:
         fresh = Instance(element.labels, element.annotations, State.PENDING, element.value, at_ms)
