@@ -14,7 +14,6 @@ from mainstay.observe.metrics.promql.operators import ARITHMETIC, COMPARISONS, S
 from mainstay.observe.metrics.promql.plan import Node
 from mainstay.observe.metrics.promql.series import (
     Hints,
-    Matcher,
     Samples,
     Selection,
     Series,
@@ -107,7 +106,7 @@ class Evaluation:
     def refuse_if_too_expensive(self, node: Node, grid: Grid) -> None:
         """Raise QueryTooExpensive if what the node would have to read is too much; nothing is read for that."""
         samples = 0
-        counted: set[tuple[tuple[Matcher, ...], int, int]] = set()
+        counted: set[tuple[str, int, int]] = set()
         waiting = [(node, grid)]
         while waiting:
             node, grid = waiting.pop()
@@ -122,20 +121,22 @@ class Evaluation:
             selector = node if isinstance(node, plan.Selector) else node.selector
             reach_ms = self._limits.lookback_ms if isinstance(node, plan.Selector) else node.range_ms
             times = grid.moved(selector.at, selector.offset_ms)
-            read = selector.matchers, int(times[0]) - reach_ms, int(times[-1])
+            after, until = int(times[0]) - reach_ms, int(times[-1])
+            read = selector.series_key, after, until
             if read not in counted and read not in self._memo:
                 counted.add(read)
-                samples += self._source.count(*read)
+                samples += self._source.count(selector.matchers, after, until)
         self._refuse_beyond(samples, "read")
 
-    def _select(self, matchers: tuple[Matcher, ...], times: Times, reach_ms: int, hints: Hints) -> Selection:
+    def _select(self, selector: plan.Selector, times: Times, reach_ms: int, hints: Hints) -> Selection:
         """Return what lies in (first time - reach, last time]."""
         after, until = int(times[0]) - reach_ms, int(times[-1])
         function = hints.function if hints.step_ms or reach_ms > _ROLLUP_RANGE_MS else ""
-        key = (matchers, after, until) if self.instant and not function else (matchers, after, until, hints)
+        read = selector.series_key, after, until
+        key = read if self.instant and not function else (*read, hints)
         found: Selection | None = self._memo.get(key)
         if found is None:
-            found = self._source.select(matchers, after, until, hints)
+            found = self._source.select(selector.matchers, after, until, hints)
             self._memo.put(key, found, found.samples.values.nbytes + found.samples.times.nbytes)
         self._refuse_beyond(len(found.series) * len(times), "make")
         return found
@@ -155,7 +156,7 @@ class Evaluation:
         if known is None:
             times = grid.moved(node.at, node.offset_ms)
             hints = Hints(step_ms=0 if self.instant else grid.step_ms)
-            found = self._select(node.matchers, times, self._limits.lookback_ms, hints)
+            found = self._select(node, times, self._limits.lookback_ms, hints)
             vector, moments = instants(found.series, found.samples, times, self._limits.lookback_ms)
             group = found.samples.group
             known = vector, moments if len(moments) == 1 else moments[group]
@@ -170,7 +171,7 @@ class Evaluation:
         selector = node.selector
         times = grid.moved(selector.at, selector.offset_ms)
         step_ms = 0 if self.instant else grid.step_ms
-        found = self._select(selector.matchers, times, node.range_ms, Hints(function, node.range_ms, step_ms))
+        found = self._select(selector, times, node.range_ms, Hints(function, node.range_ms, step_ms))
         key = ("windows", id(found), node.key, grid.key)
         known: Windows | None = self._memo.get(key)
         if known is None:

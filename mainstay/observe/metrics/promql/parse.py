@@ -181,12 +181,13 @@ class _Compiler:
         if all(accepts(matcher, "") for matcher in matchers):
             raise QueryError(
                 "Vector selector must contain at least one non-empty matcher. Name a metric or a label.",
-                _position(self._text, "{") if "{" in self._text else None,
+                _last(self._text, "{"),
             )
         ordered = tuple(sorted(set(matchers), key=lambda one: (one.name, one.kind, one.value)))
         at, offset_ms = self._at(tree.at), _ms(tree.offset)
         inside = ",".join(f"{one.name}{one.kind}{one.value!r}" for one in ordered)
-        return plan.Selector(ordered, offset_ms, at, f"{{{inside}}}{_moved(at, offset_ms)}")
+        series_key = f"{{{inside}}}"
+        return plan.Selector(ordered, offset_ms, at, series_key, f"{series_key}{_moved(at, offset_ms)}")
 
     def _subquery(self, tree: promql_parser.SubqueryExpr, depth: int) -> Node:
         inner = self.node(tree.expr, depth + 1)

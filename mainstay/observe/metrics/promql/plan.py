@@ -68,6 +68,7 @@ class Selector:
     matchers: tuple[Matcher, ...]
     offset_ms: int
     at: int | Edge | None
+    series_key: str  # of the matchers alone
     key: str
 
     @property

@@ -105,4 +105,5 @@ def raw_of(windows: Windows) -> tuple[Series, Samples]:
     times = np.take_along_axis(windows.times, index, axis=1) if most else windows.times[:, :0]
     group = windows.samples.group
     kept = np.flatnonzero(counts[group] > 0)
-    return windows.series.take(kept), Samples(times, counts, group[kept], values[kept])
+    used, compact = np.unique(group[kept], return_inverse=True)
+    return windows.series.take(kept), Samples(times[used], counts[used], compact, values[kept])

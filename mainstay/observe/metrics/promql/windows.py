@@ -33,8 +33,11 @@ def positions(times: Times, at: Times) -> Index:
     groups, steps = len(times), len(at)
     if groups == 1:
         return np.searchsorted(times[0], at, side="right")[None, :]
-    if steps <= 2:
-        return np.stack([np.count_nonzero(times <= moment, axis=1) for moment in at.tolist()], axis=1)
+    if steps == 1:
+        seen: Index = (times <= at[0]).sum(axis=1)[:, None]
+        return seen
+    if steps == 2:
+        return np.stack([(times <= moment).sum(axis=1) for moment in at.tolist()], axis=1)
     # Steps are evenly spaced: each sample tells from which step on it is seen, and counting by step says how many are.
     start, step_ms = int(at[0]), int(at[1] - at[0])
     seen_from = np.minimum(times, int(at[-1]) + 1) - start
@@ -43,6 +46,14 @@ def positions(times: Times, at: Times) -> Index:
     seen_from += np.arange(groups)[:, None] * (steps + 1)
     counts = np.bincount(seen_from.reshape(-1), minlength=groups * (steps + 1)).reshape(groups, steps + 1)
     return np.cumsum(counts[:, :steps], axis=1)
+
+
+def picked(times: Times, index: Index) -> Times:
+    """Return of each row of times [groups, most] the columns `index` [groups, steps]."""
+    if len(times) == 1:
+        return times[:, index[0]]
+    found: Times = times.reshape(-1).take(index + np.arange(len(times))[:, None] * times.shape[1])
+    return found
 
 
 def gather(samples: Samples, index: Index) -> Values:
@@ -76,7 +87,7 @@ def instants(series: Series, samples: Samples, at: Times, lookback_ms: int) -> t
     if not times.shape[1]:
         nothing = np.zeros((len(series), len(at)))
         return Vector(series, nothing, nothing.astype(np.bool_)), np.zeros((len(times), len(at)), np.int64)
-    moments = np.take_along_axis(times, found, axis=1)
+    moments = picked(times, found)
     fresh = (last >= 0) & (moments > at - lookback_ms)
     values = np.ascontiguousarray(gather(samples, found))
     stale = is_stale(values)
@@ -153,7 +164,7 @@ class Windows:
     def _time(self, index: Index) -> Times:
         if not self.times.shape[1]:
             return np.zeros(index.shape, np.int64)
-        return np.take_along_axis(self.times, index, axis=1)
+        return picked(self.times, index)
 
     def rows(self, rows: Index | slice) -> "Windows":
         """Return the windows of some of the series, without the labels: the table of series stays whole."""

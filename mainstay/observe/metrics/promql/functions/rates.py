@@ -52,7 +52,8 @@ def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Values
     extrapolated to the edge, else by half the usual distance; a counter never below zero.
     """
     samples = windows.samples
-    change = windows.last() - windows.first()
+    first = windows.first()
+    change = windows.last() - first
     if counter:
         found = _lost_in_resets(windows)
         if found is not None:
@@ -67,7 +68,6 @@ def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Values
     to_start = np.where(to_start >= threshold, distance / 2, to_start)
     to_end = np.where(to_end >= threshold, distance / 2, to_end)
     if counter:
-        first = windows.first()
         to_zero = first / change
         to_zero *= per_series(samples, sampled)
         start = np.broadcast_to(per_series(samples, to_start), to_zero.shape)

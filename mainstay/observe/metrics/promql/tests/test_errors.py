@@ -1,0 +1,150 @@
+"""What is wrong with a query is said, with where and how to mend it; hostile queries do no harm."""
+
+import time
+
+import pytest
+
+from mainstay.observe.metrics.promql import MemorySource, QueryError, evaluate, evaluate_range, parse
+from mainstay.observe.metrics.promql.functions import NATIVE_HISTOGRAM_FUNCTIONS
+
+SOURCE = MemorySource(
+    {
+        'up{job="shop",instance="a"}': [(0, 1.0)],
+        'up{job="shop",instance="b"}': [(0, 0.0)],
+        'info{job="shop",version="1"}': [(0, 1.0)],
+        'info{job="shop",version="2"}': [(0, 1.0)],
+    }
+)
+
+
+def failure(query: str) -> QueryError:
+    with pytest.raises(QueryError) as caught:
+        evaluate(query, SOURCE, 0)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("query", "says", "position"),
+    [
+        ("1 + reat(up[5m])", "no function 'reat'. Did you mean rate?", 4),
+        ("sum(rate(up))", "Give it a range, as in rate(metric[5m])", 4),
+        ("abs(up[5m])", "Leave out the range", 0),
+        ("abs(1)", "vector(…)", 0),
+        ("clamp_min(up, up)", "scalar(…)", 0),
+        ("1 == 1", "1 == bool 1", None),
+        ("up[5m] + 1", "A range needs a function", None),
+        ("up[5m][10m:]", "Put a function such as rate(…)", None),
+        ("time()[5m:]", "vector(…)", None),
+        ("(up)[5m]", "subquery: (…)[5m:1m]", None),
+        ("sum(up", "Close every bracket", None),
+        ("up)", "parenthesis", 2),
+        ("", "Write a metric's name", None),
+        ("up{job=~'('}", "regular expression '(' is not valid", None),
+        ("{job=''}", "at least one non-empty matcher", 0),
+        ("{job=~'.*'}", "at least one non-empty matcher", 0),
+        ("up{job='a' or job='b'}", "Join two selectors with the operator or", None),
+        ("up + fill(0) up", "experimental and not supported", None),
+        ("info(up)", "experimental in Prometheus and not supported", 0),
+        ("up @ 1e300", "out of bounds", 3),
+        (r'label_replace(up, "a", "\q", "b", "c")', "no escape", None),
+        (r'label_replace(up, "\xff", "", "job", "(.*)")', "invalid", None),
+        ('label_replace(up, "", "", "job", "(.*)")', "invalid destination label name", None),
+        ('label_replace(up, "a", "$1", "job", "(")', "regular expression '(' is not valid", None),
+        (r'count_values("a\xc5z", up)', r'invalid label name "a\xc5z"', None),
+        ("topk(NaN, up)", "Parameter value is NaN", None),
+        ("topk(1e300, up)", "overflows int64", None),
+        ("limit_ratio(NaN, up)", "Ratio value is NaN", None),
+        ("holt_winters(up[5m], 2, 0.5)", "smoothing factor", None),
+        ("double_exponential_smoothing(up[5m], 0.5, 1)", "trend factor", None),
+        ("foo bar", "Check the operators", None),
+        ("up[5x]", "30s, 5m or 1h30m", None),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_how_to_mend_it(query: str, says: str, position: int | None) -> None:
+    found = failure(query)
+    assert says in found.message
+    assert found.position == position
+
+
+@pytest.mark.parametrize("name", NATIVE_HISTOGRAM_FUNCTIONS)
+def test_functions_of_native_histograms_are_refused_by_name(name: str) -> None:
+    assert "native histograms, which are not supported" in failure(f"{name}(up)").message
+
+
+def test_two_series_on_the_one_side_are_named() -> None:
+    assert failure("up * on (job) group_left (version) info").message == (
+        'found duplicate series for the match group {job="shop"} on the right hand-side of the operation: '
+        '[info{job="shop", version="2"}, info{job="shop", version="1"}];'
+        "many-to-many matching not allowed: matching labels must be unique on one side"
+    )
+    assert "on the left hand-side" in failure("info * on (job) group_right up").message
+
+
+def test_many_to_one_must_be_asked_for() -> None:
+    assert failure('up + on (job) info{version="1"}').message == (
+        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+    )
+
+
+def test_results_of_a_group_must_stay_different() -> None:
+    source = MemorySource({'a{x="1",y="2"}': [(0, 1.0)], 'b{x="1",y="2"}': [(0, 1.0)], 'c{x="1"}': [(0, 1.0)]})
+    with pytest.raises(QueryError, match="grouping labels must ensure unique matches"):
+        evaluate('{__name__=~"a|b"} * on (x) group_left c', source, 0)
+
+
+def test_series_that_become_equal_are_refused() -> None:
+    with pytest.raises(QueryError, match="cannot contain metrics with the same labelset"):
+        evaluate('label_replace(up, "instance", "same", "", "")', SOURCE, 0)
+    with pytest.raises(QueryError, match="cannot contain metrics with the same labelset"):
+        evaluate('rate({__name__=~"a|b"}[5m])', MemorySource({n: [(0, 1.0), (1000, 2.0)] for n in ("a", "b")}), 1000)
+
+
+def test_a_range_query_of_a_range_is_refused() -> None:
+    for query in ("up[5m]", '"text"'):
+        with pytest.raises(QueryError, match="invalid expression type"):
+            evaluate_range(query, SOURCE, 0, 1000, 1000)
+    with pytest.raises(QueryError, match="longer than 0"):
+        evaluate_range("up", SOURCE, 0, 1000, 0)
+    with pytest.raises(QueryError, match="before its start"):
+        evaluate_range("up", SOURCE, 1000, 0, 1000)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "(" * 100_000 + "1" + ")" * 100_000,
+        "-" * 100_000 + "up",
+        "1" + " + 1" * 20_000,
+        "abs(" * 300 + "up" + ")" * 300,
+        "up" + " or up" * 400,
+        "max_over_time(" * 90 + "up" + "[5m:])" * 90,
+        "a" * 1_000_000,
+        "up \uf8ff0\uf8ff",
+        "up{job=~'" + "(" * 40_000 + "'}",
+        "\0",
+    ],
+)
+def test_a_monstrous_query_is_refused(query: str) -> None:
+    begin = time.process_time()
+    with pytest.raises(QueryError):
+        evaluate(query, SOURCE, 0)
+    assert time.process_time() - begin < 5
+
+
+def test_a_nested_query_of_the_deepest_kind_works() -> None:
+    assert len(evaluate("max_over_time(" * 45 + "up" + "[5m:5m])" * 45, SOURCE, 0)) == 2
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*)*x", "(a{0,50}){0,20}b", "(?:(?:a*)*)*c"])
+def test_a_regular_expression_bomb_is_harmless(pattern: str) -> None:
+    source = MemorySource([({"__name__": "up", "job": "a" * 20_000 + "!"}, [(0, 1.0)])])
+    begin = time.process_time()
+    assert len(evaluate(f'up{{job=~"{pattern}"}}', source, 0)) == 0
+    evaluate(f'label_replace(up, "x", "$1", "job", "{pattern}")', source, 0)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("pattern", ["(a{1000}){1000}", "(?=a)", "a**", "[z-a]"])
+def test_a_regular_expression_that_cannot_be_compiled_is_refused(pattern: str) -> None:
+    with pytest.raises(QueryError, match="not valid"):
+        parse(f"up{{job=~`{pattern}`}}")
