@@ -2,8 +2,8 @@
 
 from mainstay.foundation.journal.kinds import declare
 
-SCRAPE_CREATED = declare("scrape.created", "The scrape {subject} was added: {target}", target=str)
-SCRAPE_EDITED = declare("scrape.edited", "The scrape {subject} was edited: {fields}", fields=list)
-SCRAPE_REMOVED = declare("scrape.removed", "The scrape {subject} was removed")
-SCRAPE_PAUSED = declare("scrape.paused", "The scrape {subject} was paused")
-SCRAPE_RESUMED = declare("scrape.resumed", "The scrape {subject} was resumed")
+SCRAPE_CREATED = declare("scrape.created", "{subject} was added: a scrape of {target}", target=str)
+SCRAPE_EDITED = declare("scrape.edited", "{subject} was edited: {fields}", fields=list)
+SCRAPE_REMOVED = declare("scrape.removed", "{subject} was removed: a scrape")
+SCRAPE_PAUSED = declare("scrape.paused", "{subject} was paused: nothing is scraped")
+SCRAPE_RESUMED = declare("scrape.resumed", "{subject} was resumed: it is scraped again")

@@ -50,7 +50,7 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
         "now": clock.now(),
         "fragment": is_fragment(request),
         "scrape": row,
-        "seen": seen,
+        "health": seen,
         "standing": standing,
         "title": f"{row.name}: {standing.word}." if seen.available else f"Nobody knows how {row.name} stands.",
         "targets": found[:TARGETS_SHOWN],

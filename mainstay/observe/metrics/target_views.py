@@ -106,7 +106,7 @@ def targets(request: HttpRequest) -> HttpResponseBase:
         "fragment": is_fragment(request),
         "title": _title(seen, scrapes),
         "sub": _sub(seen, scrapes),
-        "seen": seen,
+        "health": seen,
         "scrapes": scrapes,
         "targets": found[:SHOWN_MOST],
         "matching": len(found),
@@ -178,7 +178,7 @@ def target(request: HttpRequest, identity: str) -> HttpResponseBase:
     context: dict[str, Any] = {
         "now": clock.now(),
         "fragment": is_fragment(request),
-        "seen": seen,
+        "health": seen,
         "target": one,
         "title": _target_title(one),
         "crumbs": [{"href": reverse("targets"), "label": "Targets"}],
