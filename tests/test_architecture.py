@@ -42,6 +42,23 @@ PURE = (
     "respond/delivery/http.py",
     "respond/delivery/kinds",
     "respond/delivery/message.py",
+    "respond/rules/durations.py",
+    "respond/rules/fields.py",
+    "respond/rules/files.py",
+    "respond/rules/growing.py",
+    "respond/rules/outcome.py",
+    "respond/rules/problems.py",
+    "respond/rules/replay.py",
+    "respond/rules/series_notation.py",
+    "respond/rules/starter_pack.py",
+    "respond/rules/state.py",
+    "respond/rules/template",
+    "respond/rules/threshold.py",
+    "respond/rules/tree.py",
+    "respond/rules/unit_files.py",
+    "respond/rules/unit_tests.py",
+    "respond/rules/verdict.py",
+    "respond/rules/writing.py",
 )
 
 # The edges: where a request, a signal, a packet or a command comes in, and where the clock is read.
@@ -160,7 +177,10 @@ def test_pure_modules_import_no_django() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide", "foundation.processes.supervise"],
+    [
+        "observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide", "respond.rules.unit_tests",
+        "foundation.processes.supervise",
+    ],
 )  # fmt: skip
 def test_pure_modules_load_without_django(module: str) -> None:
     """Not only by their own lines, but with all that they bring along."""

@@ -1,6 +1,6 @@
 """Alerts live as they do in Prometheus: `promtool test rules` agrees with our engine at every step of random scenarios.
 
-`MAINSTAY_RULE_SCENARIOS` sets how many scenarios are tried (default 50).
+`RULE_SCENARIOS` sets how many scenarios are tried (default 50).
 """
 
 import os
@@ -13,7 +13,7 @@ from mainstay.respond.rules.tests.promtool import needs_promtool, promtool, writ
 from mainstay.respond.rules.tests.scenarios import lived, promtool_file, scenario
 from mainstay.respond.rules.unit_tests import run_file
 
-SCENARIOS = int(os.environ.get("MAINSTAY_RULE_SCENARIOS", "50"))
+SCENARIOS = int(os.environ.get("RULE_SCENARIOS", "50"))
 
 
 @needs_promtool
