@@ -37,6 +37,7 @@ class HostMetrics:
         if series != self._series:
             sets = [{_NAME: name, **dict(labels), **dict(self._own)} for name, labels in series]
             self._handle = self._store.layout(sets, JOB)
+            self._store.describe(families(samples))
             self._series = series
         values = np.array([value for _, _, value in samples], np.float64)
         self._stream.put(round(now * 1000), self._handle, values)

@@ -5,7 +5,7 @@ series and remembered; while the set stays, a scrape only moves numbers.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,7 @@ class StoreLike(Protocol):
     def layout(self, label_sets: Sequence[Labels], job: str) -> Any: ...
     def stream(self, key: str, job: str) -> StreamLike: ...
     def put_own_times(self, layout: Any, values: Values, times: Times) -> int: ...
+    def describe(self, families: Iterable[Family]) -> None: ...
 
 
 class TooMuch(ValueError):
@@ -170,6 +171,8 @@ class Intake:
                 counts,
             )
         self._put(selection, found, at_ms)
+        if self._selection is None or self._selection.source.families != found.layout.families:
+            self._store.describe(found.layout.families)
         self._selection = selection
         return Counts(counts.scraped, counts.kept, self._added(selection))
 

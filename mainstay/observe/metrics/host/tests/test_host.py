@@ -42,6 +42,9 @@ class RecordingStore:
         self.puts.append((at_ms, layout, values.tolist()))
         return len(values)
 
+    def describe(self, families: Any) -> None:
+        self.described = {family.name for family in families}
+
     def end(self, at_ms: int) -> None:
         raise AssertionError("the machine does not end")
 

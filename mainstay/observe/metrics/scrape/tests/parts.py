@@ -23,6 +23,7 @@ class RecordingStore:
     def __init__(self) -> None:
         self.samples: dict[Key, list[tuple[int, float]]] = {}
         self.layouts = 0
+        self.described: list[str] = []
         self.threads: set[str] = set()
         self._lock = threading.Lock()
 
@@ -38,6 +39,9 @@ class RecordingStore:
         with self._lock:
             for key, at_ms, value in zip(layout, times.tolist(), values.tolist(), strict=True):
                 self.samples.setdefault(key, []).append((at_ms, value))
+
+    def describe(self, families: Any) -> None:
+        self.described = [family.name for family in families]
 
     def of(self, name: str, **labels: str) -> list[tuple[int, float]]:
         """Return the samples of the one series with this name and (at least) these labels, stale markers as None."""
