@@ -44,6 +44,7 @@ PAGES = (
     Place("Maintenance", "maintenance", "windows downtime"),
     Place("Alerts", "alerts", "incidents firing"),
     Place("Silences", "silences", "mute"),
+    Place("Rules", "rules", "alerting recording promql thresholds"),
     Place("Channels and routes", "channels", "slack mail webhook notify"),
     Place("Deliveries", "deliveries", "pages outbox sent"),
     Place("Journal", "journal", "history audit log"),

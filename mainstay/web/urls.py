@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("mainstay.foundation.journal.urls")),
     path("", include("mainstay.respond.delivery.urls")),
     path("", include("mainstay.respond.alerts.urls")),
+    path("", include("mainstay.respond.rules.urls")),
     path("settings/", settings_page.settings_page, name="settings"),
     path("patterns", patterns, name="patterns"),
 ]

@@ -13,6 +13,8 @@ SUBJECT_PAGES = {
     "channel": ("channels", "#"),
     "check": ("check", "id"),
     "route": ("channels", "#"),
+    "rule": ("rule", "id"),
+    "rules": ("rules", ""),
     "scrape": ("scrape", "name"),
     "team": ("teams", ""),
     "token": ("tokens", ""),

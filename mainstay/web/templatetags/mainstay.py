@@ -66,7 +66,14 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Targets", "targets", "targets", "t"),
         ),
     ),
-    ("Respond", (("Alerts", "alerts", "alerts", "a"), ("Channels and routes", "channels", "channels", "r"))),
+    (
+        "Respond",
+        (
+            ("Alerts", "alerts", "alerts", "a"),
+            ("Rules", "rules", "rules", "u"),
+            ("Channels and routes", "channels", "channels", "r"),
+        ),
+    ),
     ("", (("Journal", "journal", "journal", "j"),)),
 )
 """Groups of (label, URL name, icon, key after `g`). A place whose URL name does not exist yet is not shown, nor is one

@@ -1,0 +1,286 @@
+"""The form of one rule. What it gathers is validated by the same specification as a rule file or the API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from pydantic import ValidationError
+
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.refusal import Refused
+from mainstay.respond.rules.actions import spec_of
+from mainstay.respond.rules.durations import written
+from mainstay.respond.rules.models import Rule, RuleGroup
+from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
+
+NEW_GROUP = ""
+SEVERITIES = [
+    ("", "none: counts as major"),
+    ("critical", "critical: the system is down"),
+    ("major", "major: part of it is"),
+    ("minor", "minor: low priority"),
+]
+SAID = ("summary", "description", "cause", "first_step", "runbook_url")
+_PLACES = {
+    "alert": "name",
+    "record": "name",
+    "expr": "expr",
+    "for": "for_",
+    "keep_firing_for": "keep_firing_for",
+    "labels": "labels",
+    "annotations": "annotations",
+    "interval": "every",
+}
+
+
+def pairs_text(pairs: Mapping[str, str], sign: str) -> str:
+    """Return names and values as people write them, one per line."""
+    return "\n".join(f"{name}{sign}{value}" for name, value in pairs.items())
+
+
+def read_pairs(text: str, sign: str) -> dict[str, str]:
+    """Return the names and values in `text`, one per line; a line that is indented continues the one before.
+
+    Raises:
+        forms.ValidationError: a line has no sign or no name.
+    """
+    found: dict[str, str] = {}
+    last = ""
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        if line[0] in " \t" and last:
+            found[last] = f"{found[last]}\n{line.strip()}"
+            continue
+        name, cut, value = line.partition(sign)
+        last = name.strip()
+        if not cut or not last:
+            raise forms.ValidationError(f"“{line.strip()[:80]}” cannot be read: write name{sign}value, one per line.")
+        found[last] = value.strip()
+    return found
+
+
+class RuleForm(forms.Form):
+    """One rule of one group."""
+
+    kind = forms.ChoiceField(
+        choices=[("alert", "raises alerts"), ("record", "records a series")], widget=forms.RadioSelect, label="It"
+    )
+    name = forms.CharField(
+        max_length=200,
+        help_text="What people read in the page at night, such as ErrorRateHigh; of a series recorded, its name.",
+    )
+    expr = forms.CharField(
+        max_length=20_000,
+        label="Expression",
+        widget=forms.Textarea(attrs={"rows": 3, "class": "mono promql", "spellcheck": "false", "autocomplete": "off"}),
+        help_text="PromQL. An alert fires for each series that it gives: compare with a limit, as in … > 0.05.",
+    )
+    for_ = forms.CharField(
+        required=False, label="For", help_text="How long it must hold before it fires: 5m. Empty: fires at once."
+    )
+    keep_firing_for = forms.CharField(
+        required=False, label="Fires on for", help_text="How long it fires on when it no longer holds; calms flapping."
+    )
+    severity = forms.ChoiceField(choices=SEVERITIES, required=False)
+    application = forms.ChoiceField(
+        required=False, help_text="Whom it is about, when the series do not say so by a label “application”."
+    )
+    labels = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
+        label="Further labels",
+        help_text="name=value, one per line. Routes and silences match them.",
+    )
+    summary = forms.CharField(
+        required=False,
+        max_length=10_000,
+        help_text="One line: what is wrong, with {{ $labels.instance }} and {{ $value }}.",
+    )
+    description = forms.CharField(
+        required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="What it means for people who use it."
+    )
+    cause = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), label="Likely cause")
+    first_step = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="What to do first, at 3 a.m., half asleep: one command or one page.",
+    )
+    runbook_url = forms.CharField(required=False, label="Runbook", max_length=500)
+    annotations = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
+        label="Further annotations",
+        help_text="name: value, one per line; a line that is indented goes on.",
+    )
+    group = forms.ChoiceField(required=False, help_text="Rules of a group are evaluated together, one after another.")
+    new_group = forms.CharField(required=False, max_length=200, label="Name of the new group")
+    every = forms.CharField(required=False, label="Evaluated every", help_text="15s where nothing is written.")
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        rule: Rule | None = None,
+        expr: str = "",
+        group: str = "",
+        disabled: bool = False,
+    ) -> None:
+        self.rule = rule
+        self.spec: RuleSpec | None = None
+        groups = list(RuleGroup.objects.filter(managed_by="").order_by("name").values_list("name", flat=True))
+        initial = of_rule(rule) if rule is not None else {"kind": "alert", "expr": expr, "severity": "major"}
+        if rule is None:
+            initial["group"] = group if group in groups else groups[0] if groups else NEW_GROUP
+        super().__init__(data, initial=initial)
+        self._choice("group").choices = [*((name, name) for name in groups), (NEW_GROUP, "a new group …")]
+        names = list(Application.objects.order_by("name").values_list("name", flat=True))
+        given = initial.get("application", "")
+        names += [given] if given and given not in names else []
+        self._choice("application").choices = [("", "as the series say"), *((name, name) for name in names)]
+        given = initial.get("severity", "")
+        if given and given not in dict(SEVERITIES):
+            self._choice("severity").choices = [*SEVERITIES, (given, given)]
+        if disabled:
+            for field in self.fields.values():
+                field.disabled = True
+
+    def _choice(self, name: str) -> forms.ChoiceField:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        return field
+
+    def clean_labels(self) -> dict[str, str]:
+        """Read the labels."""
+        return read_pairs(self.cleaned_data["labels"], "=")
+
+    def clean_annotations(self) -> dict[str, str]:
+        """Read the annotations that have no field of their own."""
+        return read_pairs(self.cleaned_data["annotations"], ":")
+
+    def clean(self) -> dict[str, Any]:
+        """Make a specification of the fields."""
+        given = super().clean() or {}
+        if self.errors:
+            return given
+        try:
+            self.spec = RuleSpec.model_validate(document(given))
+        except ValidationError as error:
+            for problem in error.errors():
+                place = str(problem["loc"][0]) if problem["loc"] else ""
+                text = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+                self._say(place, text)
+        return given
+
+    def _say(self, place: str, text: str) -> None:
+        name = _PLACES.get(place, place)
+        text = text[:1].upper() + text[1:]
+        self.add_error(name if name in self.fields else None, text if text.endswith((".", "?")) else f"{text}.")
+
+    def refuse(self, refused: Refused) -> None:
+        """Show why the action refused, at the field it names: `rules.2.annotations.cause`."""
+        parts = refused.field.split(".")
+        parts = parts[2:] if parts[0] == "rules" and len(parts) > 2 else parts
+        place = (
+            parts[1]
+            if parts[0] in {"annotations", "labels"} and len(parts) > 1 and parts[1] in self.fields
+            else parts[0]
+        )
+        if refused.field == "name":
+            place = "new_group"
+        self._say(place, refused.detail)
+
+    # --- the group it goes into -------------------------------------------------------------------------------------
+
+    def target(self) -> tuple[RuleGroup | None, RuleGroupSpec, int]:
+        """Return the group that is to change (None: a new one), what it is to say, and the place of this rule in it.
+
+        Raises:
+            Refused: there is no such group, or it was edited since the form was shown.
+        """
+        assert self.spec is not None  # a valid form has one
+        if self.rule is not None:
+            group = self.rule.group
+            self._need_unedited(group)
+            spec = spec_of(group)
+            index = place_of(self.rule)
+            rules = [*spec.rules[:index], self.spec, *spec.rules[index + 1 :]]
+            return group, spec.model_copy(update={"rules": rules}), index
+        name = self.cleaned_data["group"]
+        if name == NEW_GROUP:
+            new = self.cleaned_data["new_group"].strip()
+            if not new:
+                raise Refused("name the new group", "new_group")
+            return None, _new_group(new, self.cleaned_data["every"], self.spec), 0
+        found = RuleGroup.objects.filter(name=name).first()
+        if found is None:
+            raise Refused(f"there are no rules called {name} any more", "group")
+        spec = spec_of(found)
+        return found, spec.model_copy(update={"rules": [*spec.rules, self.spec]}), len(spec.rules)
+
+    def _need_unedited(self, group: RuleGroup) -> None:
+        shown = self.cleaned_data.get("version")
+        if shown is not None and shown != group.version:
+            raise Refused(
+                "the group was edited meanwhile by somebody else; load the page again and make your change there",
+                "expr",
+                conflict=True,
+            )
+
+
+def _new_group(name: str, every: str, rule: RuleSpec) -> RuleGroupSpec:
+    given = {"name": name, "rules": [rule.model_dump(by_alias=True)]} | ({"interval": every} if every.strip() else {})
+    try:
+        return RuleGroupSpec.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = str(problem["loc"][0]) if problem["loc"] else ""
+        raise Refused(
+            problem["msg"].removeprefix("Value error, "), "every" if place == "interval" else "new_group"
+        ) from None
+
+
+def place_of(rule: Rule) -> int:
+    """Return the place of a rule within its group, from 0."""
+    return list(rule.group.rules.order_by("position", "id").values_list("pk", flat=True)).index(rule.pk)
+
+
+def document(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the fields say as a rule file has it."""
+    alerts = given.get("kind") == "alert"
+    labels = {
+        name: text
+        for name, text in (("severity", given.get("severity")), ("application", given.get("application")))
+        if text and alerts
+    }
+    found: dict[str, Any] = {
+        "alert" if alerts else "record": given.get("name", ""),
+        "expr": given.get("expr", ""),
+        "labels": {**labels, **(given.get("labels") or {})},
+    }
+    if alerts:
+        said = {name: given[name] for name in SAID if given.get(name)}
+        found["annotations"] = {**said, **(given.get("annotations") or {})}
+        for name, field in (("for", "for_"), ("keep_firing_for", "keep_firing_for")):
+            if (given.get(field) or "").strip():
+                found[name] = given[field].strip()
+    return found
+
+
+def of_rule(rule: Rule) -> dict[str, Any]:
+    """Return the fields of a rule that exists."""
+    labels, annotations = dict(rule.labels), dict(rule.annotations)
+    return {
+        "kind": "alert" if rule.alerts else "record",
+        "name": rule.name,
+        "expr": rule.expr,
+        "for_": written(rule.for_s) if rule.for_s else "",
+        "keep_firing_for": written(rule.keep_firing_for_s) if rule.keep_firing_for_s else "",
+        "severity": labels.pop("severity", ""),
+        "application": labels.pop("application", ""),
+        "labels": pairs_text(labels, "="),
+        **{name: annotations.pop(name, "") for name in SAID},
+        "annotations": pairs_text({n: text.replace("\n", "\n  ") for n, text in annotations.items()}, ": "),
+        "version": rule.group.version,
+    }

@@ -1,0 +1,16 @@
+"""The pages of rules."""
+
+from django.urls import path
+
+from mainstay.respond.rules import edit_views, views
+
+urlpatterns = [
+    path("rules/", views.rules, name="rules"),
+    path("rules/sparks", views.sparks, name="rule_sparks"),
+    path("rules/new", edit_views.new, name="rule_new"),
+    path("rules/preview", edit_views.show_preview, name="rule_preview"),
+    path("rules/<int:rule_id>/edit", edit_views.edit, name="rule_edit"),
+    path("rules/<int:rule_id>/delete", edit_views.remove, name="rule_delete"),
+    path("rules/<int:rule_id>/", views.rule, name="rule"),
+    path("rules/<int:rule_id>/course", views.course, name="rule_course"),
+]
