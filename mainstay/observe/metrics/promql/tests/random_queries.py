@@ -274,7 +274,7 @@ class Random:
         bool_ = " bool" if operator in COMPARISONS and self.chance.random() < 0.4 else ""
         labels = self.pick("job", "instance", "job, instance", "job, instance, handler")
         if self.chance.random() < 0.25:
-            many = self.pick("group_left", "group_left (version)")
+            many = self.pick("group_left ()", "group_left (version)")
             left, right = self.vector(depth - 1), self.pick("build_info", "build_info", "up", self.vector(0))
             if operator in ("and", "or", "unless"):
                 return f"({left}) {operator} on ({labels}) ({right})"
