@@ -255,7 +255,9 @@ def _with(
             return fired, _change(key, fresh, Code.FIRED, State.FIRING, reason, at_ms, before=State.INACTIVE)
         reason = f"the condition holds; it fires at {_clock(at_ms + rule.for_ms)} if it still does"
         return fresh, _change(key, fresh, Code.PENDING, State.PENDING, reason, at_ms, before=State.INACTIVE)
-    instance = replace(before, value=element.value, annotations=element.annotations, kept_since_ms=None)
+    instance = before
+    if (before.value, before.annotations, before.kept_since_ms) != (element.value, element.annotations, None):
+        instance = replace(before, value=element.value, annotations=element.annotations, kept_since_ms=None)
     if before.state is State.PENDING and at_ms - before.active_at_ms >= rule.for_ms:
         held = f"the condition has held since {_clock(before.active_at_ms)}"
         reason = f"{held}, which is at least the {_span(rule.for_ms)} of `for`"

@@ -236,15 +236,14 @@ def _refuse_call(*_values: Value) -> Value:
     raise RenderProblem("call: there is nothing to call; no value is a function")
 
 
-def functions(data: Data, query: Callable[[str], Samples], now_ms: int) -> Mapping[str, Signature]:
-    """Return the functions that need to know where and when they are called, with all others."""
+def special(data: Data, query: Callable[[str], Samples], now_ms: int) -> Mapping[str, Signature]:
+    """Return the functions that need to know where and when they are called."""
 
     def path_prefix() -> str:
         rest = data.external_url.partition("://")[2] or data.external_url
         return "/" + rest.partition("/")[2].partition("?")[0].partition("#")[0] if "/" in rest else ""
 
     return {
-        **FIXED,
         "query": Signature(query, (STRING,)),
         "externalURL": Signature(lambda: data.external_url),
         "pathPrefix": Signature(path_prefix),

@@ -65,7 +65,7 @@ class Renderer:
         self._templates = templates
         self._data = data
         self._asked = query
-        self._functions = library.functions(data, self._query, now_ms)
+        self._now_ms = now_ms
         self._variables: list[tuple[str, Value]] = [("$", data), *variables.items()]
         self._out: list[str] = []
         self._size = self._steps = self._depth = self._queries = 0
@@ -243,7 +243,7 @@ class Renderer:
     def _function(self, name: str, arguments: Sequence[Term], dot: Value, given: tuple[Value, ...]) -> Value:
         if name in {"and", "or"}:
             return self._and_or(name, arguments, dot, given)
-        function = self._functions[name]
+        function = library.FIXED.get(name) or library.special(self._data, self._query, self._now_ms)[name]
         count = len(arguments) + len(given)
         if count < len(function.takes) or (count > len(function.takes) and not function.rest):
             wanted = f"at least {len(function.takes)}" if function.rest else str(len(function.takes))
