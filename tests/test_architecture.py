@@ -24,7 +24,9 @@ KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies",
 
 PURE = (
     "observe/metrics/exposition",
+    "observe/metrics/host",
     "observe/metrics/promql",
+    "observe/metrics/scrape",
     "observe/metrics/store",
     "foundation/clock.py",
     "foundation/environment.py",
@@ -178,6 +180,7 @@ def test_pure_modules_import_no_django() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "observe.metrics.scrape.engine", "observe.metrics.host.collect", "observe.metrics.spec",
         "observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide", "respond.rules.unit_tests",
         "foundation.processes.supervise",
     ],
