@@ -1,6 +1,7 @@
 """`mainstay up`: starts web, monitor and worker, restarts what dies, stops all within five seconds.
 
-Imports no Django: the supervisor is a small process that has little to go wrong.
+On Linux the three begin as copies of the supervisor, which has loaded what they need and runs none of it
+(`template.py`); elsewhere, and whenever that does not work, they are started as programs.
 """
 
 import argparse
@@ -14,19 +15,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.processes import template
 
 ROLES = ("web", "monitor", "worker")
 STOP_S = 4.0  # then SIGKILL: the promise is five seconds
 BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
 STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
 PORT_WAIT_S = 3.0
+COPIES_BELOW_S = 1.0  # of backoff: one that ends again and again at once is tried as a program of its own
 
 
 class CannotStart(RuntimeError):
@@ -35,11 +38,12 @@ class CannotStart(RuntimeError):
 
 @dataclass(slots=True)
 class Child:
-    """One supervised program."""
+    """One supervised program. `act` is what a copy of the supervisor does instead of becoming `command`."""
 
     name: str
     command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    act: Callable[[], int] | None = None
+    process: subprocess.Popen[bytes] | template.Copy | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     backoff_s: float = BACKOFF_LEAST_S
@@ -60,16 +64,16 @@ def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT. Exit status 0 after a clean stop, 1 when it cannot start."""
     environment = env.read()
     try:
-        with lock(environment.home):
+        with lock(environment.home) as lock_held:
             for name, port in (
                 ("MAINSTAY_PORT", environment.port),
                 ("MAINSTAY_MONITOR_PORT", environment.monitor_port),
             ):
                 need_port(environment.host, port, name)
-            prepare(args.apply)
-            commands = {role: [sys.executable, "-m", "mainstay", role] for role in ROLES}
-            commands |= {line: shlex.split(line) for line in args.also}
-            return Supervisor([Child(name, command) for name, command in commands.items()]).run()
+            copied = prepare(args.apply)
+            children = [Child(role, _command(role), _act(role) if copied else None) for role in ROLES]
+            children += [Child(line, shlex.split(line)) for line in args.also]
+            return Supervisor(children, lock_held.descriptors()).run()
     except CannotStart as error:
         sys.stderr.write(f"mainstay: {error}\n")
         return 1
@@ -82,7 +86,7 @@ class lock:  # noqa: N801  # reads as a verb: with lock(home)
         self.path = home / "mainstay.lock"
         self.file: IO[str] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "lock":
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.file = self.path.open("a+", encoding="ascii")
@@ -104,6 +108,11 @@ class lock:  # noqa: N801  # reads as a verb: with lock(home)
         self.file.truncate(0)
         self.file.write(f"{os.getpid()}\n")
         self.file.flush()
+        return self
+
+    def descriptors(self) -> list[int]:
+        """Return what holds it: a child with a copy would hold it beyond the end of this process."""
+        return [self.file.fileno()] if self.file is not None else []
 
     def __exit__(self, *_: object) -> None:
         if self.file is not None:
@@ -130,18 +139,45 @@ def need_port(host: str, port: int, variable: str) -> None:
         time.sleep(0.1)
 
 
-def prepare(files: list[str]) -> None:
-    """Bring the database up to date, make the first administrator, apply `files`; in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "mainstay", "prepare", *files], check=False)
-    if done.returncode:
+def prepare(files: list[str]) -> bool:
+    """Bring the database up to date, make the first administrator, apply `files`; in a process of its own.
+
+    Meanwhile this one loads what the children share. Return whether they can be copies of it.
+    """
+    with subprocess.Popen([sys.executable, "-m", "mainstay", "prepare", *files]) as preparing:
+        hindrance = ""
+        try:
+            template.load()
+        except template.CannotCopy as error:
+            hindrance = str(error)
+        except Exception as error:  # noqa: BLE001  # the children meet it as well, and say more
+            hindrance = f"{type(error).__name__}: {error}"
+    if preparing.returncode:
         raise CannotStart("the database could not be prepared; the reason is above.")
+    if hindrance and sys.platform == "linux":
+        _say(f"every process loads everything for itself: {hindrance}")
+    return not hindrance
+
+
+def _command(role: str) -> list[str]:
+    return [sys.executable, "-m", "mainstay", role]
+
+
+def _act(role: str) -> Callable[[], int]:
+    def act() -> int:
+        from mainstay.cli import main
+
+        return main([role])
+
+    return act
 
 
 class Supervisor:
     """Keeps children running until it is told to stop."""
 
-    def __init__(self, children: list[Child]) -> None:
+    def __init__(self, children: list[Child], descriptors: Sequence[int] = ()) -> None:
         self.children = children
+        self.descriptors = descriptors  # its own, which no child may hold
         self.stopping = False
         self._end_with_supervisor = _ending_with_this_process()
 
@@ -178,15 +214,24 @@ class Supervisor:
 
     def _start(self, child: Child, now: float) -> None:
         try:
-            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
-            child.process = subprocess.Popen(
-                child.command, start_new_session=True, stdin=subprocess.DEVNULL, preexec_fn=self._end_with_supervisor
-            )
+            child.process = self._begun(child)
         except OSError as error:
             _say(f"{child.name} cannot be started: {error}")
             child.start_at, child.backoff_s = now + child.backoff_s, min(child.backoff_s * 2, BACKOFF_MOST_S)
             return
         child.started_at = now
+
+    def _begun(self, child: Child) -> subprocess.Popen[bytes] | template.Copy:
+        if child.act is not None and child.backoff_s < COPIES_BELOW_S:
+            return template.Copy(child.act, child.command, self.descriptors)
+        return subprocess.Popen(
+            child.command,
+            env=template.ALLOCATOR | os.environ,
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=self._end_with_supervisor,
+        )
 
     def _end(self) -> None:
         running = [child.process for child in self.children if child.process is not None]

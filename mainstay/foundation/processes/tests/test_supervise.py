@@ -18,7 +18,11 @@ PATIENCE_S = 15.0
 SUPERVISOR = """
 import sys
 from mainstay.foundation.processes.supervise import Child, Supervisor
-children = [Child(f"child-{number}", [sys.executable, "-c", code]) for number, code in enumerate(sys.argv[1:])]
+copies, *codes = sys.argv[1:]
+children = [
+    Child(f"child-{number}", [sys.executable, "-c", code], (lambda code=code: exec(code, {}) or 0) if copies else None)
+    for number, code in enumerate(codes)
+]
 sys.exit(Supervisor(children).run())
 """
 # Each child writes its pid and then does what its name says.
@@ -33,11 +37,20 @@ HAS_ONE_OF_ITS_OWN = (
 )  # fmt: skip
 
 
+@pytest.fixture(
+    params=["", pytest.param("copies", marks=pytest.mark.skipif(sys.platform != "linux", reason="copies: Linux only"))],
+    ids=["programs", "copies"],
+)
+def copies(request: pytest.FixtureRequest) -> str:
+    """Whether the children are copies of the supervisor or programs: nobody can tell."""
+    return str(request.param)
+
+
 @contextmanager
-def supervisor(*children: str) -> Iterator[subprocess.Popen[str]]:
+def supervisor(copies: str, *children: str) -> Iterator[subprocess.Popen[str]]:
     """A supervisor of programs; whatever is left of them is killed at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, *children], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SUPERVISOR, copies, *children], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -70,8 +83,8 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_all_stop_within_five_seconds_even_one_that_ignores_the_wish() -> None:
-    with supervisor(OBEYS, IGNORES) as process:
+def test_all_stop_within_five_seconds_even_one_that_ignores_the_wish(copies: str) -> None:
+    with supervisor(copies, OBEYS, IGNORES) as process:
         children = pids(process, 2)
         began = time.monotonic()
         process.terminate()
@@ -81,8 +94,8 @@ def test_all_stop_within_five_seconds_even_one_that_ignores_the_wish() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_obedient_children_end_at_once(number: signal.Signals) -> None:
-    with supervisor(OBEYS, OBEYS) as process:
+def test_obedient_children_end_at_once(copies: str, number: signal.Signals) -> None:
+    with supervisor(copies, OBEYS, OBEYS) as process:
         children = pids(process, 2)
         began = time.monotonic()
         process.send_signal(number)
@@ -91,16 +104,16 @@ def test_obedient_children_end_at_once(number: signal.Signals) -> None:
         assert not any(map(runs, children))
 
 
-def test_what_a_stubborn_child_started_is_ended_with_it() -> None:
-    with supervisor(HAS_ONE_OF_ITS_OWN) as process:
+def test_what_a_stubborn_child_started_is_ended_with_it(copies: str) -> None:
+    with supervisor(copies, HAS_ONE_OF_ITS_OWN) as process:
         both = pids(process, 2)
         process.terminate()
         process.wait(PATIENCE_S)
         until(lambda: not any(map(runs, both)))
 
 
-def test_a_child_that_ends_is_started_again_a_little_later_each_time() -> None:
-    with supervisor(ENDS, OBEYS) as process:
+def test_a_child_that_ends_is_started_again_a_little_later_each_time(copies: str) -> None:
+    with supervisor(copies, ENDS, OBEYS) as process:
         began = time.monotonic()
         assert len(set(pids(process, 4))) == 4  # the obedient one, and the other one three times
         assert time.monotonic() - began > 0.7  # 0.25 and 0.5 s of waiting between
@@ -111,8 +124,8 @@ def test_a_child_that_ends_is_started_again_a_little_later_each_time() -> None:
     assert len(waits) >= 2
 
 
-def test_a_child_that_was_killed_is_started_again_and_the_signal_is_told() -> None:
-    with supervisor(OBEYS) as process:
+def test_a_child_that_was_killed_is_started_again_and_the_signal_is_told(copies: str) -> None:
+    with supervisor(copies, OBEYS) as process:
         [first] = pids(process, 1)
         os.kill(first, signal.SIGKILL)
         [second] = pids(process, 1)
@@ -125,7 +138,7 @@ def test_a_child_that_was_killed_is_started_again_and_the_signal_is_told() -> No
 def test_a_program_that_cannot_be_started_is_told_and_stops_nobody_else() -> None:
     code = SUPERVISOR.replace("[sys.executable", '["/no/such/program"] if number == 0 else [sys.executable')
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "x", OBEYS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, "", "x", OBEYS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     pids(process, 1)
     process.terminate()
@@ -135,8 +148,8 @@ def test_a_program_that_cannot_be_started_is_told_and_stops_nobody_else() -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends orphans on Linux only")
-def test_killing_the_supervisor_ends_the_children() -> None:
-    with supervisor(OBEYS, OBEYS) as process:
+def test_killing_the_supervisor_ends_the_children(copies: str) -> None:
+    with supervisor(copies, OBEYS, OBEYS) as process:
         children = pids(process, 2)
         process.kill()
         process.wait(PATIENCE_S)
