@@ -25,6 +25,7 @@ from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import calendar
+from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.listing import open_first, shown_state
@@ -83,6 +84,11 @@ class Trouble:
     state: str
     tone: str
     spark: SafeString
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """What raised it, when that is no check, and its page."""
+        return origins.link(self.alert)
 
 
 def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:

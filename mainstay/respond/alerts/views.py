@@ -15,7 +15,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line, subject_url
-from mainstay.respond.alerts import listing, matchers, story
+from mainstay.respond.alerts import listing, matchers, origins, story
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.actions import unacknowledge as give_back
@@ -29,8 +29,12 @@ from mainstay.web.replies import done
 
 LARGEST_ID = 2**63 - 1
 NOTE_MOST = 2_000
-# What "silence like this" ticks at first: enough to mean this and nothing else.
+# What "silence like this" ticks at first: enough to mean this and nothing else. Of what no check raised, all labels but
+# how grave it is.
 _TELLING = ("application", "environment", "check")
+_NOT_TELLING = ("severity",)
+_SAID = (("first_step", "First step"), ("cause", "Likely cause"))
+_SHOWN_ELSEWHERE = {"summary", "description", "first_step", "cause", "runbook_url", "runbook"}
 COLUMNS = {
     "id": lambda a: a.pk,
     "name": lambda a: a.name,
@@ -141,13 +145,28 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "can_respond": actor_of(request).may(Permission.ALERTS_RESPOND),
         "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
         "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
-        "labels": [(matchers.write({name: value}), name in _TELLING) for name, value in row.labels.items()],
+        "labels": [(matchers.write({name: value}), _tells(row, name)) for name, value in row.labels.items()],
+        "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
+        "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
+        **_origin(row),
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
         "crumbs": _crumbs(row),
         "durations": DURATIONS,
         "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))
+
+
+def _tells(row: Alert, name: str) -> bool:
+    return name in _TELLING if row.check_ref_id is not None else name not in _NOT_TELLING
+
+
+def _origin(row: Alert) -> dict[str, Any]:
+    """Return what is shown of whatever raised it, when that is no check."""
+    origin = origins.of(row)
+    if origin is None:
+        return {}
+    return {"origin": origin.word, "origin_facts": origin.facts(row), "chart_url": origin.chart(row)}
 
 
 def _title(row: Alert) -> str:

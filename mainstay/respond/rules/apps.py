@@ -6,4 +6,8 @@ class RulesConfig(AppConfig):
     label = "rules"
 
     def ready(self) -> None:
+        from mainstay.respond.alerts.origins import ORIGINS
         from mainstay.respond.rules import facts  # noqa: F401  # declares facts
+        from mainstay.respond.rules.alert_pages import ORIGIN
+
+        ORIGINS["rule"] = ORIGIN

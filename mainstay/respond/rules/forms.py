@@ -13,7 +13,7 @@ from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.models import Rule, RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 
-NEW_GROUP = ""
+NEW_GROUP = "new"
 SEVERITIES = [
     ("", "none: counts as major"),
     ("critical", "critical: the system is down"),
@@ -64,7 +64,9 @@ class RuleForm(forms.Form):
     """One rule of one group."""
 
     kind = forms.ChoiceField(
-        choices=[("alert", "raises alerts"), ("record", "records a series")], widget=forms.RadioSelect, label="It"
+        choices=[("alert", "raises alerts"), ("record", "records a series")],
+        widget=forms.RadioSelect,
+        label="This rule",
     )
     name = forms.CharField(
         max_length=200,
@@ -113,7 +115,7 @@ class RuleForm(forms.Form):
         label="Further annotations",
         help_text="name: value, one per line; a line that is indented goes on.",
     )
-    group = forms.ChoiceField(required=False, help_text="Rules of a group are evaluated together, one after another.")
+    group = forms.ChoiceField(help_text="Rules of a group are evaluated together, one after another.")
     new_group = forms.CharField(required=False, max_length=200, label="Name of the new group")
     every = forms.CharField(required=False, label="Evaluated every", help_text="15s where nothing is written.")
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -129,12 +131,19 @@ class RuleForm(forms.Form):
     ) -> None:
         self.rule = rule
         self.spec: RuleSpec | None = None
-        groups = list(RuleGroup.objects.filter(managed_by="").order_by("name").values_list("name", flat=True))
+        groups = {
+            str(pk): name
+            for pk, name in RuleGroup.objects.filter(managed_by="").order_by("name").values_list("pk", "name")
+        }
         initial = of_rule(rule) if rule is not None else {"kind": "alert", "expr": expr, "severity": "major"}
         if rule is None:
-            initial["group"] = group if group in groups else groups[0] if groups else NEW_GROUP
+            wanted = (pk for pk, name in groups.items() if name == group)
+            initial["group"] = next(wanted, next(iter(groups), NEW_GROUP))
         super().__init__(data, initial=initial)
-        self._choice("group").choices = [*((name, name) for name in groups), (NEW_GROUP, "a new group …")]
+        if rule is not None:
+            del self.fields["group"]  # it stays in its group
+        else:
+            self._choice("group").choices = [*groups.items(), (NEW_GROUP, "a new group …")]
         names = list(Application.objects.order_by("name").values_list("name", flat=True))
         given = initial.get("application", "")
         names += [given] if given and given not in names else []
@@ -213,9 +222,9 @@ class RuleForm(forms.Form):
             if not new:
                 raise Refused("name the new group", "new_group")
             return None, _new_group(new, self.cleaned_data["every"], self.spec), 0
-        found = RuleGroup.objects.filter(name=name).first()
+        found = RuleGroup.objects.filter(pk=name).first()
         if found is None:
-            raise Refused(f"there are no rules called {name} any more", "group")
+            raise Refused("this group is not there any more", "group")
         spec = spec_of(found)
         return found, spec.model_copy(update={"rules": [*spec.rules, self.spec]}), len(spec.rules)
 

@@ -176,7 +176,6 @@ def headline(found: Sequence[Row], *, filtered: bool) -> str:
         return "No rule watches the metrics yet."
     firing = [row for row in alerting if row.firing]
     blind = [row for row in alerting if not row.firing and not row.pending and row.known_health != "ok"]
-    unsure = f" Of {len(blind):,} nobody can tell." if blind else ""
     if firing:
         names = ", ".join(row.name for row in firing[:3]) + (" …" if len(firing) > 3 else "")
         return (
@@ -186,12 +185,10 @@ def headline(found: Sequence[Row], *, filtered: bool) -> str:
         return "Nobody can tell whether a rule fires."
     if not alerting:
         return f"{total:,} {'rule records' if total == 1 else 'rules record'} series; none raises alerts."
-    none = (
-        f"None of {len(alerting):,} alerting rules fires"
-        if len(alerting) > 1
-        else "The one alerting rule does not fire"
-    )
-    return f"{none}.{unsure}"
+    subject = f"None of {len(alerting):,} alerting rules" if len(alerting) > 1 else "The one alerting rule"
+    if blind:
+        return f"{subject} is known to fire; of {len(blind):,} nobody can tell."
+    return f"{subject} fires." if len(alerting) > 1 else f"{subject} does not fire."
 
 
 def counted(found: Iterable[Row]) -> str:

@@ -1,7 +1,7 @@
 """The list of rules, and one rule: does it fire, why or why not, and what to do."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
@@ -20,7 +21,8 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.observe.metrics.explore import automatic_step
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import drawing, listing
-from mainstay.respond.rules.drawing import Watched
+from mainstay.respond.rules.alerting import rule_of
+from mainstay.respond.rules.drawing import Course, Watched
 from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.listing import Filter, Row
 from mainstay.respond.rules.models import Instance, Rule
@@ -118,7 +120,7 @@ def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
                 {
                     "id": row.group_id,
                     "name": row.group,
-                    "every": written(row.every_s),
+                    "every_s": row.every_s,
                     "managed_by": row.managed_by,
                     "rows": [],
                 }
@@ -182,7 +184,6 @@ def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
         "labels": sorted({**one.group.labels, **one.labels}.items()),
         "for": written(one.for_s) if one.for_s else "",
         "keep": written(one.keep_firing_for_s) if one.keep_firing_for_s else "",
-        "every": written(row.every_s),
         "alerts": alerts,
         "entries": [line(entry, about=entry.subject == subjects[0]) for entry in entries],
         "course_url": _course_url(request, one),
@@ -290,3 +291,77 @@ def _shaded(one: Rule, now: datetime, length: timedelta) -> list[charts.Interval
     for instance in one.instances.filter(state="pending")[:20]:
         shaded.insert(0, charts.Interval(instance.since.timestamp(), now.timestamp(), "pending", "warn"))
     return shaded
+
+
+# --- the alerts that rules raise ------------------------------------------------------------------------------------
+
+_LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2), timedelta(hours=24)
+
+
+@needs(Permission.OPERATIONS_VIEW)
+@require_safe
+def alert_course(request: HttpRequest, alert_id: int) -> HttpResponseBase:
+    """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""
+    now = clock.now()
+    if alert_id > LARGEST_ID:
+        raise Http404
+    alert = get_object_or_404(Alert, pk=alert_id, source__startswith="rule:")
+    one = Rule.objects.filter(pk=rule_of(alert.source) or 0).first()
+    context: dict[str, Any] = {"now": now, "rule": one}
+    if one is None:
+        context |= {"because": "The rule is not there any more.", "course": drawing.Course(mark_safe(""))}
+        return live(request, "rules/course.html", context, part="course")
+    held = timedelta(seconds=one.for_s)
+    lead = max(_LEAD_LEAST, min(_LEAD_MOST, 3 * held))
+    begin = alert.started_at - held - lead
+    end = min(now, (alert.ended_at or now) + lead / 2, begin + _AROUND_MOST)
+    step = automatic_step((end - begin).total_seconds())
+    start, until = begin.timestamp() - begin.timestamp() % step, end.timestamp()
+    found = drawing.course(
+        one.expr, start, until, step, zone(), for_s=one.for_s,
+        shaded=[
+            charts.Interval((alert.started_at - held).timestamp(), alert.started_at.timestamp(), "pending", "warn"),
+            charts.Interval(alert.started_at.timestamp(), (alert.ended_at or now).timestamp(), "firing"),
+        ],
+        marks=_marks(alert),
+        narrow_to=lambda curve: _is_of(curve.labels, alert.labels),
+        height=180,
+    )  # fmt: skip
+    context |= {
+        "course": found,
+        "because": _told_of(alert, found, Watched.of(one.expr), one),
+        "text": Watched.of(one.expr).text,
+        "from": datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "to": end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return live(request, "rules/course.html", context, part="course")
+
+
+def _marks(alert: Alert) -> list[charts.Mark]:
+    marks = [charts.Mark(alert.started_at.timestamp(), "fired", "bad")]
+    if alert.acknowledged_at is not None:
+        marks.append(charts.Mark(alert.acknowledged_at.timestamp(), "acknowledged", "accent"))
+    if alert.ended_at is not None:
+        marks.append(charts.Mark(alert.ended_at.timestamp(), "resolved", "ok"))
+    return marks
+
+
+def _is_of(series: Mapping[str, str], alert: Mapping[str, str]) -> bool:
+    """Tell whether an alert may come from a series: the alert has all of its labels but the name."""
+    return all(alert.get(name) == text for name, text in series.items() if name != "__name__")
+
+
+def _told_of(alert: Alert, found: Course, watched: Watched, one: Rule) -> str:
+    """Say the value when it fired and now, or at the end."""
+    if found.away or found.problem or not found.lines:
+        return ""
+    points = found.lines[0].points
+    fired = next((value for at, value in points if at >= alert.started_at.timestamp()), None)
+    last = points[-1][1]
+    held = f" for {written(one.for_s)}" if one.for_s else ""
+    parts = []
+    if fired is not None:
+        parts.append(f"{quantity(fired, watched.unit.shown)} when it fired")
+    parts.append(f"{quantity(last, watched.unit.shown)} {'at last' if alert.ended_at is not None else 'now'}")
+    limit = f"; it fires {watched.limit_words}{held}" if watched.comparison is not None else ""
+    return f"{', '.join(parts)}{limit}."
