@@ -15,6 +15,7 @@ from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.observe.checks.probe.duration import format_duration
 from mainstay.observe.metrics import facts
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
@@ -135,8 +136,8 @@ def _document(scrape: Scrape, config: dict[str, Any]) -> dict[str, Any]:
         "name": scrape.name,
         "application": scrape.application.name if scrape.application else None,
         "environment": scrape.environment.name if scrape.environment else None,
-        "every": scrape.every_s,
-        "timeout": scrape.timeout_s if scrape.timeout_s != default_timeout_s(scrape.every_s) else None,
+        "every": format_duration(scrape.every_s),
+        "timeout": format_duration(scrape.timeout_s) if scrape.timeout_s != default_timeout_s(scrape.every_s) else None,
         "labels": scrape.labels,
         "paused": scrape.paused,
         **config,

@@ -168,7 +168,9 @@ class Embedded:
 
     def _targets(self) -> Any:
         scraper = self.scraper
-        return targets_document(scraper.targets(), scraper.scrapes()) if scraper is not None else {}
+        if scraper is None:
+            return {}
+        return targets_document(scraper.targets(), scraper.scrapes(), self._plans.unusable)
 
 
 def _functions() -> list[dict[str, str]]:

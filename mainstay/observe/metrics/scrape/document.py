@@ -91,6 +91,11 @@ class LiveTarget:
     def instance(self) -> str:
         return self.labels.get("instance", "")
 
+    @property
+    def problem(self) -> str:
+        """Return the error without the address, for a row that shows the address already."""
+        return self.error.removeprefix(f"GET {self.url}: ").removeprefix(f"GET {self.url} ")
+
 
 @dataclass(frozen=True, slots=True)
 class LiveScrape:
