@@ -74,7 +74,7 @@ class Monitor:
     """What one monitor process knows and does."""
 
     def __init__(self, environment: env.Environment) -> None:
-        self.metrics = Embedded(environment)
+        self.metrics = Embedded(environment, now)
         self.watch = Watch(self.metrics.hear)
         self._source: Source | None = None
         self._elsewhere = bool(environment.metrics_url)

@@ -7,7 +7,7 @@ several hosts want METRICS_URL.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +32,9 @@ PATIENCE_S = 60.0  # how long rules wait for the first scrape of every target af
 class Embedded:
     """The store of this monitor, while it is this monitor's turn. Any thread may ask; cycles open and feed it."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, clock: Callable[[], datetime]) -> None:
         self._environment = environment
+        self._clock = clock
         self._turn = threading.Lock()  # of opening
         self._lock = threading.Lock()  # of what feeds it
         self._host_at = 0.0
@@ -82,7 +83,7 @@ class Embedded:
         self._host = HostMetrics(store)
         self._prometheus = Prometheus(
             store,
-            now_ms=lambda: time.time_ns() // 1_000_000,
+            now_ms=lambda: round(self._clock().timestamp() * 1000),
             seconds=time.monotonic,
             extra={"targets": self._targets, "functions": _functions},
         )
