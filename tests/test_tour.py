@@ -211,6 +211,8 @@ PAGES = {
     "alerts": "/alerts/",
     "alert": "/alerts/1/",
     "silences": "/silences/",
+    "targets": "/targets/",
+    "scrape-new": "/add/scrape/",
     "channels": "/channels/",
     "deliveries": "/deliveries/",
     "maintenance": "/maintenance/",
