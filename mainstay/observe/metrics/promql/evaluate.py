@@ -137,7 +137,8 @@ class Evaluation:
         found: Selection | None = self._memo.get(key)
         if found is None:
             found = self._source.select(selector.matchers, after, until, hints)
-            self._memo.put(key, found, found.samples.values.nbytes + found.samples.times.nbytes)
+            size = found.samples.values.nbytes + found.samples.times.nbytes
+            self._memo.put(f"select {selector.series_key}", key, found, size)
         self._refuse_beyond(len(found.series) * len(times), "make")
         return found
 
@@ -160,7 +161,7 @@ class Evaluation:
             vector, moments = instants(found.series, found.samples, times, self._limits.lookback_ms)
             group = found.samples.group
             known = vector, moments if len(moments) == 1 else moments[group]
-            self._memo.put(key, known, vector.values.nbytes)
+            self._memo.put(node.key, key, known, vector.values.nbytes)
         return known
 
     def windows(self, node: Node, grid: Grid, function: str) -> Windows:
@@ -176,7 +177,7 @@ class Evaluation:
         known: Windows | None = self._memo.get(key)
         if known is None:
             known = Windows.over(found.series, found.samples, times, node.range_ms)
-            self._memo.put(key, known, known.begin.nbytes * 2, holds=found)
+            self._memo.put(node.key, key, known, known.begin.nbytes * 2, holds=found)
         return known
 
     def _subquery(self, node: plan.Subquery, grid: Grid) -> Windows:
@@ -194,7 +195,7 @@ class Evaluation:
         vector = self.vector(node.inner, inner)
         windows = Windows.over(vector.series, _sampled(vector, inner.times), times, node.range_ms)
         windows.unnamed = vector.unnamed
-        self._memo.put(key, windows, windows.samples.values.nbytes)
+        self._memo.put(node.key, key, windows, windows.samples.values.nbytes)
         return windows
 
     def _subquery_grid(self, node: plan.Subquery, grid: Grid) -> Grid | None:
@@ -227,7 +228,7 @@ class Evaluation:
         self.warnings, self.infos = [], []
         try:
             found = self._fresh(node, grid)
-            self._memo.put(key, (found, self.warnings, self.infos), _bytes(found))
+            self._memo.put(node.key, key, (found, self.warnings, self.infos), _bytes(found))
         finally:
             inner = self.warnings, self.infos
             self.warnings, self.infos = outer

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -54,6 +55,7 @@ class Expression:
     text: str
     kind: Kind
     node: Node
+    repeated: frozenset[str]  # keys of what occurs more than once in it: nodes, and what selectors select
 
     @property
     def key(self) -> str:
@@ -75,7 +77,13 @@ def parse(text: str) -> Expression:
     except ValueError as wrong:
         raise _explained(prepared.restored(str(wrong)), text) from None
     node = _Compiler(prepared, text).node(tree, 0)
-    return Expression(text, node.kind, node)
+    return Expression(text, node.kind, node, _repeated(node))
+
+
+def _repeated(node: Node) -> frozenset[str]:
+    keys = Counter(one.key for one in plan.walk(node))
+    keys += Counter(f"select {one.series_key}" for one in plan.walk(node) if isinstance(one, plan.Selector))
+    return frozenset(key for key, times in keys.items() if times > 1)
 
 
 def _explained(message: str, text: str) -> QueryError:

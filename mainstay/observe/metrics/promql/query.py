@@ -10,7 +10,7 @@ from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Kind
 from mainstay.observe.metrics.promql.result import Result, raw_of
 from mainstay.observe.metrics.promql.series import Series, Source, Symbols
-from mainstay.observe.metrics.promql.vector import Scalar, Text, Vector, settle_names
+from mainstay.observe.metrics.promql.vector import Scalar, Text, settle_names
 
 _ROUND_BYTES = 256 << 20
 _QUERY_BYTES = 1 << 30
@@ -22,7 +22,8 @@ def evaluate(expression: Expression | str, source: Source, at_ms: int, *, limits
 
     Raises QueryError for what cannot be evaluated, QueryTooExpensive (one of them) before too much is read.
     """
-    return _instant(expression, source, at_ms, limits, Memo(_QUERY_BYTES))
+    expression = parse(expression) if isinstance(expression, str) else expression
+    return _instant(expression, source, at_ms, limits, Memo(_QUERY_BYTES, expression.repeated))
 
 
 def evaluate_range(
@@ -54,10 +55,10 @@ def evaluate_range(
             steps,
         )
     grid = Grid.of(start_ms, end_ms, step_ms)
-    evaluation = Evaluation(source, limits, Memo(_QUERY_BYTES), instant=False)
+    evaluation = Evaluation(source, limits, Memo(_QUERY_BYTES, expression.repeated), instant=False)
     evaluation.refuse_if_too_expensive(expression.node, grid)
     with np.errstate(all="ignore"):
-        value = evaluation.value(expression.node, grid)
+        value = _value(expression, grid, evaluation)
         return _result(value, Kind.MATRIX, grid, evaluation)
 
 
@@ -77,11 +78,11 @@ class Round:
 
     def evaluate(self, expression: Expression | str) -> Result:
         """Evaluate one; as the function of the same name."""
+        expression = parse(expression) if isinstance(expression, str) else expression
         return _instant(expression, self._source, self.at_ms, self._limits, self._memo)
 
 
-def _instant(expression: Expression | str, source: Source, at_ms: int, limits: Limits, memo: Memo) -> Result:
-    expression = parse(expression) if isinstance(expression, str) else expression
+def _instant(expression: Expression, source: Source, at_ms: int, limits: Limits, memo: Memo) -> Result:
     grid = Grid.of(at_ms, at_ms, 0)
     evaluation = Evaluation(source, limits, memo, instant=True)
     evaluation.refuse_if_too_expensive(expression.node, grid)
@@ -101,8 +102,15 @@ def _instant(expression: Expression | str, source: Source, at_ms: int, limits: L
                 evaluation.infos,
                 samples,
             )
-        value = evaluation.value(expression.node, grid)
+        value = _value(expression, grid, evaluation)
         return _result(value, expression.kind, grid, evaluation)
+
+
+def _value(expression: Expression, grid: Grid, evaluation: Evaluation) -> Value:
+    try:
+        return evaluation.value(expression.node, grid)
+    except RecursionError:  # the caller has used up most of the stack
+        raise QueryError("The query is nested too deep. Record parts of it by rules.") from None
 
 
 def _result(value: Value, kind: Kind, grid: Grid, evaluation: Evaluation) -> Result:
@@ -131,6 +139,3 @@ def _unlabelled(symbols: Symbols) -> Series:
 
 def _named(kind: Kind) -> str:
     return {"matrix": "range vector", "string": "string"}[kind]
-
-
-__all__ = ["Round", "Vector", "evaluate", "evaluate_range"]

@@ -169,8 +169,13 @@ class Windows:
     def rows(self, rows: Index | slice) -> "Windows":
         """Return the windows of some of the series, without the labels: the table of series stays whole."""
         samples = self.samples
-        few = Samples(samples.times, samples.counts, samples.group[rows], samples.values[rows])
-        return Windows(self.series, few, self.times, self.begin, self.end, self.until, self.range_ms)
+        group, values = samples.group[rows], samples.values[rows]
+        if len(self.times) == 1:
+            few = Samples(samples.times, samples.counts, group, values)
+            return Windows(self.series, few, self.times, self.begin, self.end, self.until, self.range_ms)
+        used, group = np.unique(group, return_inverse=True)
+        few = Samples(samples.times[used], samples.counts[used], group, values)
+        return Windows(self.series, few, self.times[used], self.begin[used], self.end[used], self.until, self.range_ms)
 
     def blocks(self) -> Iterator[tuple[slice, "Windows"]]:
         """Yield the windows of some series after the other, so many that what is made of them fits the caches."""
