@@ -54,13 +54,14 @@ class Unit:
     def shown(self) -> str:
         """The unit as the interface writes it (`mainstay.web.scales`)."""
         if self.per_second:
-            return {"1": "/s", "": "/s", "bytes": "bytes/s", "cores": "cores"}.get(self.base, f"{self.base}/s")
-        return {"1": "", "ratio": "%", "percent": "%", "time": ""}.get(self.base, self.base)
+            return {"1": "/s", "": "/s", "bytes": "bytes/s", "cores": "%"}.get(self.base, f"{self.base}/s")
+        return {"1": "", "ratio": "%", "percent": "%", "time": "", "cores": "s"}.get(self.base, self.base)
 
     @property
     def factor(self) -> float:
-        """By what a value is multiplied before it is shown: a ratio is shown in per cent."""
-        return 100.0 if self.base == "ratio" and not self.per_second else 1.0
+        """By what a value is multiplied before it is shown: a ratio in per cent, CPU in per cent of a core."""
+        in_percent = self.base == "cores" if self.per_second else self.base == "ratio"
+        return 100.0 if in_percent else 1.0
 
 
 NONE = Unit()
@@ -88,7 +89,7 @@ def of_metric(name: str) -> Unit:
     if stem.endswith(_TIMES) and not stem.endswith(_NO_TIMES):
         return Unit("time")
     if "cpu" in stem and stem.endswith("_seconds") and stem != name:
-        return Unit("cores")  # seconds of CPU; a rate of them is a number of cores
+        return Unit("cores")  # seconds of CPU; a rate of them is a number of cores at work
     found = _BY_LAST_WORD.get(stem.rpartition("_")[2])
     if found:
         return Unit(found)

@@ -97,7 +97,7 @@ def test_lines_and_columns_become_offsets_and_back() -> None:
         ("sum by (code) (rate(http_requests_total[5m]))", "/s", 1),
         ("sum(rate(node_network_receive_bytes_total[5m])) without (device)", "bytes/s", 1),
         ("increase(http_requests_total[1h])", "", 1),
-        ("rate(process_cpu_seconds_total[5m])", "cores", 1),
+        ("rate(process_cpu_seconds_total[5m])", "%", 100),
         ('sum(rate(r_total{code="500"}[5m])) / sum(rate(r_total[5m]))', "%", 100),
         ('sum(rate(r_total{code="500"}[5m])) / sum(rate(r_total[5m])) > 0.05', "%", 100),
         ('100 * sum(rate(r_total{code="500"}[5m])) / sum(rate(r_total[5m]))', "", 1),
