@@ -29,6 +29,7 @@ READ = re.compile(
     r"|targets|status/buildinfo"
 )
 FORM_MOST_BYTES = 1_000_000
+WAIT_S = 5.0
 AT_ONCE = 4  # of the web process' threads; the others stay free for pages
 OWN: dict[str, Callable[[HttpRequest], Any]] = {}
 """Paths that the records answer, each with what gives their `data`; wings below this one add theirs."""
@@ -58,10 +59,11 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
         return _error(404, "not_found", f"there is nothing at /prometheus/api/v1/{path[:200]}")
     form = None
     if request.method == "POST":
-        if int(request.headers.get("Content-Length") or 0) > FORM_MOST_BYTES:
+        length = request.headers.get("Content-Length") or "0"
+        if not length.isdecimal() or int(length) > FORM_MOST_BYTES:
             return _error(413, "bad_data", f"the form is longer than {FORM_MOST_BYTES:,} bytes")
         form = request.body
-    if not _places.acquire(timeout=5):
+    if not _places.acquire(timeout=WAIT_S):
         return _error(503, "unavailable", f"{AT_ONCE} queries are running already; try again")
     try:
         found = client().forward(f"/api/v1/{path}", request.META.get("QUERY_STRING", ""), form)

@@ -1,0 +1,150 @@
+"""`/prometheus/api/v1/…`: who may ask, what is passed on, and what is answered when nobody answers."""
+
+import base64
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client as Browser
+from prometheus_client import CollectorRegistry, Gauge
+
+from mainstay.foundation.accounts.actions import create_token, create_user
+from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.accounts.permissions import Permission, Role, allowed
+from mainstay.foundation.clock import now
+from mainstay.observe.metrics import forward_views
+from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway, Server
+from mainstay.observe.metrics.serve.port import serve
+from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked, store  # noqa: F401  # a fixture
+from mainstay.observe.metrics.store import Store
+from tests.program import free_port
+
+INNER = "the-inner-token"
+
+
+@pytest.fixture
+def monitor(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+    """A real port of a monitor, whose clock stands; pages ask it."""
+    registry, port = CollectorRegistry(), free_port()
+    Gauge("own", "A figure of its own.", registry=registry).set(7)
+    server = serve("127.0.0.1", port, registry, Asked(store).api.answer, INNER)
+    url = f"http://127.0.0.1:{port}"
+    inside = Client(Server(f"{url}/prometheus", {"Authorization": f"Bearer {INNER}"}))
+    monkeypatch.setattr(forward_views, "client", lambda: inside)
+    yield url
+    server.shutdown()
+    server.server_close()
+
+
+def asked(
+    path: str, role: Role | None = Role.SUPPORT, *, method: str = "GET", basic: bool = False, **given: str
+) -> Any:
+    headers = {}
+    if role is not None:
+        token = create_token("grafana", role, COMMAND_LINE, now())[1]
+        pair = base64.b64encode(f"anyone:{token}".encode()).decode()
+        headers["Authorization"] = f"Basic {pair}" if basic else f"Bearer {token}"
+    address = f"/prometheus/api/v1/{path}"
+    if method == "POST":
+        form = "application/x-www-form-urlencoded"
+        return Browser().post(address, urlencode(given), content_type=form, headers=headers)
+    return Browser().get(address, given, headers=headers)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("basic", [False, True])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_query_is_answered_by_the_monitor(monitor: str, method: str, basic: bool) -> None:
+    answer = asked("query", method=method, basic=basic, query='up{instance="a"}')
+    assert answer.status_code == 200
+    (found,) = answer.json()["data"]["result"]
+    assert found["value"] == [NOW_MS / 1000, "1"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", Role)
+def test_whoever_may_see_operations_may_ask(monitor: str, role: Role) -> None:
+    expected = 200 if allowed(role, Permission.OPERATIONS_VIEW) else 403
+    assert asked("labels", role).status_code == expected
+
+
+@pytest.mark.django_db
+def test_nobody_asks_without_a_token_and_a_browser_may_only_read(monitor: str) -> None:
+    answer = asked("query", None, query="up")
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"].startswith("Basic ")
+    browser = Browser()
+    browser.force_login(create_user("kim@example.com", Role.SUPPORT, "Kim", COMMAND_LINE, now()))
+    assert browser.get("/prometheus/api/v1/query", {"query": "up"}).status_code == 200
+    assert browser.post("/prometheus/api/v1/query", {"query": "up"}).status_code == 401
+    for wrong in ("Basic !!!", "Basic " + base64.b64encode(b"no colon").decode(), "Bearer nothing", "Digest x"):
+        assert Browser().get("/prometheus/api/v1/labels", headers={"Authorization": wrong}).status_code == 401
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path", ["admin/tsdb/delete_series", "write", "status/config", "../../api/v1/checks", "label/x/values/more"]
+)
+def test_only_what_reads_samples_is_passed_on(monitor: str, path: str) -> None:
+    assert asked(path).status_code == 404
+
+
+@pytest.mark.django_db
+def test_errors_of_the_query_are_passed_on_as_they_are(monitor: str) -> None:
+    answer = asked("query", query="sum(")
+    assert (answer.status_code, answer.json()["errorType"]) == (400, "bad_data")
+    assert asked("query", method="POST", query="x" * 1_100_000).status_code == 413
+
+
+@pytest.mark.django_db
+def test_a_monitor_that_is_away_is_said_to_be_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Client(Server(f"http://127.0.0.1:{free_port()}"))
+    monkeypatch.setattr(forward_views, "client", lambda: nowhere)
+    answer = asked("query", query="up")
+    assert (answer.status_code, answer.json()["errorType"]) == (503, "unavailable")
+    assert "does not answer" in answer.json()["error"]
+
+
+@pytest.mark.django_db
+def test_queries_never_take_all_threads_of_the_web_process(monitor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward_views, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(forward_views, "WAIT_S", 0.05)
+    assert forward_views._places.acquire()
+    assert asked("query", query="up").status_code == 503
+    forward_views._places.release()
+    assert asked("query", query="up").status_code == 200
+
+
+def test_the_monitors_port_answers_its_own_processes_only_and_everyone_its_figures(monitor: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {INNER}x"}):
+        with pytest.raises(MetricsAway, match="own processes"):
+            Client(Server(f"{monitor}/prometheus", headers)).query("up")
+    figures = Client(Server(monitor)).forward("/metrics", "")
+    assert figures.status == 200
+    assert b"own 7.0" in figures.body
+
+
+def test_the_client_reads_what_the_monitor_says(monitor: str) -> None:
+    client = Client(Server(f"{monitor}/prometheus", {"Authorization": f"Bearer {INNER}"}))
+    assert [(one.labels["instance"], one.value) for one in client.query("up")] == [("a", 1.0), ("b", 0.0)]
+    assert [one.value for one in client.query("1 + 1")] == [2.0]
+    (curve,) = client.query_range('up{instance="a"}', NOW_MS / 1000 - 30, NOW_MS / 1000, 15)
+    assert curve.points == [(NOW_MS / 1000 - 30, 1.0), (NOW_MS / 1000 - 15, 1.0), (NOW_MS / 1000, 1.0)]
+    assert client.label_values("instance") == ["a", "b"]
+    assert client.labels(["up"]) == ["__name__", "instance", "job"]
+    assert len(client.series(["up"], 0, NOW_MS / 1000)) == 2
+    with pytest.raises(BadQuery, match="query"):
+        client.query("sum(")
+    with pytest.raises(BadQuery, match="matrix"):
+        client.query("up[5m]")
+
+
+def test_a_user_in_the_address_becomes_a_header_and_never_a_text(tmp_path: Path) -> None:
+    server = Server.at("https://kim:s%40cret@metrics.example:9090/base/", {"X-Scope-OrgID": "shop"}, 5.0)
+    assert server.url == "https://metrics.example:9090/base"
+    assert server.headers["Authorization"] == "Basic " + base64.b64encode(b"kim:s@cret").decode()
+    assert server.headers["X-Scope-OrgID"] == "shop"
+    assert "cret" not in repr(server)
