@@ -10,8 +10,8 @@ import platform
 import re
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import psutil
@@ -81,20 +81,23 @@ class FileSystems:
 
     def __init__(self, wait_s: float = FILESYSTEM_WAIT_S) -> None:
         self._wait_s = wait_s
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="host-filesystems")
-        self._asked: Future[list[Sample]] | None = None
+        self._asked: threading.Thread | None = None
+        self._found: list[Sample] = []
 
     def __call__(self, _now: float) -> Iterator[Sample]:
         if self._asked is None:
-            self._asked = self._pool.submit(lambda: list(_filesystems()))
-        try:
-            found = self._asked.result(self._wait_s)
-        except TimeoutError:
-            return
-        finally:
-            if self._asked.done():
-                self._asked = None
-        yield from found
+            self._found = []
+            # A daemon: an exit must not wait for what never answers.
+            self._asked = threading.Thread(target=self._ask, name="host-filesystems", daemon=True)
+            self._asked.start()
+            self._asked.join(self._wait_s)
+        if self._asked.is_alive():
+            return  # waited for once, not each time
+        self._asked = None
+        yield from self._found
+
+    def _ask(self) -> None:
+        self._found = list(_filesystems())
 
 
 def _filesystems() -> Iterator[Sample]:

@@ -35,7 +35,11 @@ REPORT = (
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 )
-LINES_MOST = 2_000_000
+LINES_MOST, BLANKS_MOST = 2_000_000, 8_000_000
+LATE = (
+    "the store took none of the samples, for they are older than those it has, or lie in the future: was the clock set?"
+    " Another target with the same labels does this, too"
+)
 ASK_AGAIN_MS = 300_000
 FOREVER_MS = 1 << 62
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -130,6 +134,7 @@ class Intake:
         self._report_handle: Any = None
         self._selection: _Selection | None = None
         self._present: NDArray[np.int64] | None = None
+        self._late = ""
         self.newest_ms = NO_TIME
 
     @property
@@ -144,8 +149,8 @@ class Intake:
 
     @property
     def refused(self) -> str:
-        """Why the store did not take all series of the last answer; "" if it did."""
-        return self._selection.refused if self._selection is not None else ""
+        """Why the store did not take all of the last answer; "" if it did."""
+        return self._late or (self._selection.refused if self._selection is not None else "")
 
     def take(self, body: bytes, content_type: str, at_ms: int) -> Counts:
         """Put an answer's samples into the store. When it has no room for new series, those that it has go on.
@@ -153,9 +158,11 @@ class Intake:
         Raises:
             ParseError, TooMuch, or what the store raises: nothing of the answer counts then.
         """
+        # Cutting a body into pieces costs many times its size.
         if body.count(b"\n") > LINES_MOST:
-            # Cutting a body into pieces costs many times its size.
             raise TooMuch(f"the answer has more than {LINES_MOST:,} lines")
+        if body.count(b" ") > BLANKS_MOST:
+            raise TooMuch(f"the answer has more than {BLANKS_MOST:,} blanks")
         try:
             found = self._parser.parse(body, format_of(content_type))
         except ParseError as error:
@@ -289,7 +296,9 @@ class Intake:
 
     def _put(self, selection: _Selection, found: Exposition, at_ms: int) -> None:
         values = found.values
-        self._stream.put(at_ms, selection.handle, values if selection.rows is None else values[selection.rows])
+        plain = values if selection.rows is None else values[selection.rows]
+        taken = self._stream.put(at_ms, selection.handle, plain)
+        self._late = LATE if len(plain) and not taken and not selection.refused else ""
         if selection.timed_rows is not None and found.times is not None and len(selection.timed_rows):
             self._store.put_own_times(
                 selection.timed_handle, values[selection.timed_rows], found.times[selection.timed_rows]

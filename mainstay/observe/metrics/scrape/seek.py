@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mainstay.observe.metrics.scrape.discovery import Discovered, Source, sources_of
@@ -18,7 +17,7 @@ from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.scrape.targets import Frame, Target, targets_of
 
 log = logging.getLogger(__name__)
-LOOKS_AT_ONCE = 8
+LOOKS_AT_ONCE = 32
 _LOOK_S = 1.0
 _FIRST_LOOK_MOST_S = 10.0
 """After this long a scrape goes on with what its other places found."""
@@ -68,7 +67,6 @@ class Seeker:
         self._busy: set[Source] = set()
         self._inbox: list[tuple[list[PlannedScrape], list[int]]] = []
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="scrape-look")
         self._thread = threading.Thread(target=self._run, name="scrape-seek", daemon=True)
         self._stopping = False
 
@@ -80,7 +78,6 @@ class Seeker:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def update(self, planned: list[PlannedScrape], removed: list[int]) -> None:
         """Take over what is planned."""
@@ -131,9 +128,14 @@ class Seeker:
     def _look(self, now: float) -> None:
         for scrape in self._scrapes.values():
             for source in scrape.sources:
-                if source not in self._busy and source.due(now):
-                    self._busy.add(source)
-                    self._pool.submit(self._look_at, scrape, source, now)
+                if source not in self._busy and len(self._busy) < LOOKS_AT_ONCE and source.due(now):
+                    with self._changed:
+                        self._busy.add(source)
+                    # A daemon: an exit must not wait for a disk that never answers, as it would for an executor's.
+                    look = threading.Thread(
+                        target=self._look_at, args=(scrape, source, now), name="scrape-look", daemon=True
+                    )
+                    look.start()
 
     def _look_at(self, scrape: _Scrape, source: Source, now: float) -> None:
         before = (source.found(), source.error)

@@ -205,6 +205,8 @@ def test_a_file_system_that_never_answers_does_not_hold_the_rest(monkeypatch: py
     assert list(filesystems(1.0)) == [], "the same question is still open, and no second one is asked"
     assert time.monotonic() - began < 1
     release.set()
+    assert filesystems._asked is not None
+    filesystems._asked.join(2)
     assert [name for name, _, _ in filesystems(2.0)] == ["node_filesystem_size_bytes"]
 
 

@@ -35,10 +35,11 @@ class RecordingStore:
     def stream(self, key: str, job: str) -> "RecordingStream":
         return RecordingStream(self)
 
-    def put_own_times(self, layout: list[Key], values: Any, times: Any) -> None:
+    def put_own_times(self, layout: list[Key], values: Any, times: Any) -> int:
         with self._lock:
             for key, at_ms, value in zip(layout, times.tolist(), values.tolist(), strict=True):
                 self.samples.setdefault(key, []).append((at_ms, value))
+        return len(layout)
 
     def describe(self, families: Any) -> None:
         self.described = [family.name for family in families]
@@ -59,7 +60,7 @@ class RecordingStream:
         self._store = store
         self._last: list[Key] = []
 
-    def put(self, at_ms: int, layout: list[Key], values: Any) -> None:
+    def put(self, at_ms: int, layout: list[Key], values: Any) -> int:
         store = self._store
         with store._lock:
             store.threads.add(threading.current_thread().name)
@@ -68,6 +69,7 @@ class RecordingStream:
             for key in set(self._last) - set(layout):
                 store.samples[key].append((at_ms, STALE))
             self._last = layout
+            return len(layout)
 
     def end(self, at_ms: int) -> None:
         with self._store._lock:

@@ -14,7 +14,7 @@ from mainstay.observe.checks.kinds.tests.servers import serving
 from mainstay.observe.metrics.promql import evaluate
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.state import TargetHealth
-from mainstay.observe.metrics.scrape.tests.parts import exposing, only, planned, until
+from mainstay.observe.metrics.scrape.tests.parts import exposing, only, planned, settled, until
 from mainstay.observe.metrics.store import Store, StoreLimits
 
 Make = Callable[..., Scraper]
@@ -108,3 +108,16 @@ def test_a_real_node_exporter_is_scraped(kept: Store, scraper: Make) -> None:
     finally:
         process.terminate()
         process.wait(5)
+
+
+def test_a_clock_that_was_set_back_is_told_and_forgiven(kept: Store, scraper: Make) -> None:
+    ahead = [120.0]
+    with serving(exposing("a 1\n")) as server:
+        engine = scraper(store=kept, wall_clock=lambda: time.time() + ahead[0])
+        engine.update([planned(1, server, name="shop")])
+        assert settled(engine).health is TargetHealth.UP
+        ahead[0] = 0.0
+        until(lambda: "was the clock set?" in only(engine).error)
+        assert only(engine).health is TargetHealth.UP
+        ahead[0] = 130.0
+        until(lambda: only(engine).error == "", what="it goes on once time has come that far")
