@@ -200,7 +200,7 @@ class Core:
     def put(self, stream: StreamState, at_ms: int, layout: Layout, values: Values) -> int:
         """Write a column of a stream that has room; `values` are those of the layout's slots. Return samples taken."""
         vanished = NO_ROWS
-        if stream.layout is not layout:
+        if stream.layout is not layout or stream.owned_elsewhere:  # the other stream may have fallen silent
             vanished = self.adopt(stream, layout, at_ms)
         self.head.put(stream.number, at_ms, stream.rows, values)
         if len(vanished):
@@ -224,13 +224,12 @@ class Core:
     def own_streams(self, slots: Codes, at_ms: int) -> tuple[Index, Index]:
         """Return stream and row of series with timestamps of their own, -1 where another stream has the series."""
         rows = self.row_of[slots].astype(np.intp)
-        streams = (
-            np.where(rows >= 0, self.head.stream_of[rows], -1).astype(np.intp) if len(self.head.stream_of) else rows
-        )
-        foreign = (
-            np.flatnonzero(~self.head.own[streams] | (streams < 0)) if len(self.head.own) else np.arange(len(slots))
-        )
-        for place in foreign.tolist():
+        streams = np.full(len(slots), -1, np.intp)
+        there = np.flatnonzero(rows >= 0)
+        streams[there] = self.head.stream_of[rows[there]]
+        foreign = np.ones(len(slots), np.bool_)
+        foreign[there] = ~self.head.own[streams[there]]
+        for place in np.flatnonzero(foreign).tolist():
             slot = slots[place : place + 1]
             key = f"{OWN}{self.index.identity[slot[0]]}"
             stream = self.by_key.get(key) or self.add_stream(key, self.index.job(int(slot[0])))

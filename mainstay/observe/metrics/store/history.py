@@ -138,6 +138,7 @@ class History:
         self.last_identity = int(last)
         (ended,) = self._row("SELECT max(ended) FROM series")
         self.last_ended: int | None = ended
+        self.dropped_ms = self.marks().get("dropped")  # up to here some samples are not kept any more
 
     def _load(self) -> None:
         since: dict[int, int] = {}
@@ -432,9 +433,15 @@ class History:
         Raises:
             HistoryFailed: it is still there.
         """
+        span = self.partitions.get(number)
         with self.transaction() as connection:
             connection.execute(f"DROP TABLE IF EXISTS raw_{number}")
             connection.execute(f"DROP TABLE IF EXISTS times_{number}")
+            if span is not None:
+                dropped = max(span.last, self.dropped_ms or span.last)
+                connection.execute("DELETE FROM meta WHERE key = 'dropped'")
+                connection.execute("INSERT INTO meta VALUES ('dropped', ?)", [str(dropped)])
+                self.dropped_ms = dropped
         self.partitions.pop(number, None)
 
     def forget_series(self, before_ms: int) -> None:

@@ -64,25 +64,26 @@ def planned(
     until_ms: int,
     hints: Hints,
     *,
-    raw_begin: int | None,
+    dropped_ms: int | None,
     begins: Mapping[Tier, int],
     ends: Mapping[Tier, int],
 ) -> list[Stretch]:
     """Divide a range among tiers and samples, oldest first.
 
-    `raw_begin` is the time of the oldest sample in history, `begins` and `ends` are the times between which the tiers
+    Of samples up to `dropped_ms` some are not kept any more. `begins` and `ends` are the times between which the tiers
     have buckets.
     """
     column = COLUMN.get(hints.function, "last")
-    fine = until_ms if raw_begin is None else raw_begin - 1  # up to here there are no samples
     bounds = {}
     for tier in (HOUR, FIVE):
         if tier not in ends or tier not in begins:
             continue
-        upto = ends[tier] if coarse_enough(tier, hints) else min(ends[tier], _down(fine, tier))
-        if tier is HOUR and not coarse_enough(HOUR, hints) and FIVE in begins:
-            upto = min(upto, _down(begins[FIVE], HOUR))  # finer buckets are better while there are any
-        bounds[tier] = upto
+        if coarse_enough(tier, hints):
+            bounds[tier] = ends[tier]
+        elif dropped_ms is not None:
+            bounds[tier] = min(ends[tier], -(-dropped_ms // tier.bucket_ms) * tier.bucket_ms)
+    if HOUR in bounds and FIVE in bounds and not coarse_enough(HOUR, hints):
+        bounds[HOUR] = min(bounds[HOUR], begins[FIVE])  # finer buckets are better while there are any
     stretches, at = [], after_ms
     for tier in (HOUR, FIVE):
         if tier in bounds and min(bounds[tier], until_ms) > at:
@@ -92,8 +93,3 @@ def planned(
     if at < until_ms:
         stretches.append(Stretch(None, column, at, until_ms))
     return stretches
-
-
-def _down(at_ms: int, tier: Tier) -> int:
-    """Return the end of the last period of a tier that lies before a time completely."""
-    return at_ms // tier.period_ms * tier.period_ms

@@ -253,7 +253,7 @@ class Reader:
             after_ms,
             until_ms,
             hints,
-            raw_begin=min((span.first for span in list(self._core.history.partitions.values())), default=None),
+            dropped_ms=self._core.history.dropped_ms,
             begins={
                 tier: number * tier.partition_ms for tier in (FIVE, HOUR) if (number := begins[tier.name]) is not None
             },
@@ -297,7 +297,7 @@ class Reader:
             if stretches[0].column == "counter":
                 # Where samples go on after the buckets, they go on from the counter as it was.
                 moved = latest[owners][:, None]
-                with np.errstate(invalid="ignore"):  # marks are NaNs that signal
+                with np.errstate(invalid="ignore", over="ignore"):  # marks are NaNs that signal
                     values = np.where(is_special(np.ascontiguousarray(values)) | (moved == 0), values, values - moved)
             distinct, group = np.unique(streams, return_inverse=True)
             first = blocks.add(distinct, np.full(len(distinct), len(times)))

@@ -35,6 +35,8 @@ from mainstay.observe.metrics.store.chunks import Blobs, encode
 from mainstay.observe.metrics.store.history import Columns, History, HistoryFailed, add_chunks, decoded, insert
 from mainstay.observe.metrics.store.limits import DAY_MS, HOUR_MS, MINUTE_MS
 
+# Marks are NaNs that signal, and infinities are values like others: neither is worth a warning.
+_QUIET = np.errstate(invalid="ignore", over="ignore")
 SLICE = 4_096  # series that are summarised at once
 
 
@@ -84,6 +86,7 @@ def _empty(rows: int, buckets: int, shift: Values, final: Values) -> Buckets:
     return Buckets(last, low, high, total, count, counter, shift, final)
 
 
+@_QUIET
 def summarised(samples: Samples, begin_ms: int, tier: Tier, shift: Values, final: Values) -> Buckets:
     """Summarise the samples of one period. `shift` and `final` are those of the period before, 0 and ABSENT without."""
     out = _empty(len(samples.group), tier.buckets, shift.copy(), final.copy())
@@ -141,6 +144,7 @@ def _corrected(
     return found
 
 
+@_QUIET
 def coarser(five: Buckets, factor: int) -> Buckets:
     """Summarise buckets into `factor` times wider ones."""
 
@@ -408,19 +412,20 @@ def _span(begin: int, end: int) -> tuple[int, int]:
     return begin // FIVE.period_ms, end // FIVE.period_ms
 
 
+@_QUIET
 def _counters(found: Buckets, counting: NDArray[np.bool_]) -> tuple[Blobs, Values]:
     """Return the counters as chunks, None where they are the last values plus the shift, and the shifts."""
     shift = np.where(counting, found.shift, 0.0)
     blobs = np.full(len(shift), None, object)
     plain = ~is_special(np.ascontiguousarray(found.last)) & ~is_special(np.ascontiguousarray(found.counter))
-    with np.errstate(invalid="ignore"):  # marks are NaNs that signal
-        differs = (plain & (found.last + shift[:, None] != found.counter)).any(axis=1)
+    differs = (plain & (found.last + shift[:, None] != found.counter)).any(axis=1)
     differs |= (is_stale(np.ascontiguousarray(found.last)) & (found.shift != 0)[:, None]).any(axis=1)
     chosen = np.flatnonzero(counting & differs)
     blobs[chosen] = encode(np.ascontiguousarray(found.counter[chosen]))
     return blobs, shift
 
 
+@_QUIET
 def _values(columns: Columns, name: str, buckets: int) -> Values:
     """Decode a column of chunks [rows, buckets]."""
     data = columns[name]
@@ -431,6 +436,5 @@ def _values(columns: Columns, name: str, buckets: int) -> Values:
         out[there[which]] = values
     if name == "counter" and missing.any():
         last = _values({"last": columns["last"][missing]}, "last", buckets)
-        with np.errstate(invalid="ignore"):  # marks are NaNs that signal
-            out[missing] = np.where(is_special(last), last, last + columns["shift"][missing][:, None])
+        out[missing] = np.where(is_special(last), last, last + columns["shift"][missing][:, None])
     return out

@@ -303,11 +303,11 @@ class Store:
         while True:
             with core.lock:
                 state = core.by_key.get(stream.key)
-                if state is None or state.layout is None:
+                if state is None or not (state.rows.live >= 0).any():
                     return
                 reason = self._refuse(int(core.head.last[state.number]), at_ms)
                 if reason is not None:
-                    core.counts.refused[reason] += len(state.layout)
+                    core.counts.refused[reason] += len(state.rows.live)
                     return
                 if core.head.counts[state.number] < core.head.columns:
                     with self._logging:
