@@ -7,7 +7,7 @@ from mainstay.observe.metrics.forward_views import prometheus
 
 urlpatterns = [
     path("metrics/explore", explore_views.explore, name="explore"),
-    path("metrics/applications/<slug:name>/signals", signals_views.signals, name="application_signals"),
+    path("applications/<slug:name>/signals", signals_views.signals, name="application_signals"),
     path("metrics/complete", explore_views.complete, name="explore_complete"),
     path("targets/", target_views.targets, name="targets"),
     path("targets/<slug:identity>/", target_views.target, name="target"),

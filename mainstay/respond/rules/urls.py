@@ -11,7 +11,7 @@ urlpatterns = [
     path("rules/preview", edit_views.show_preview, name="rule_preview"),
     path("rules/<int:rule_id>/edit", edit_views.edit, name="rule_edit"),
     path("rules/<int:rule_id>/delete", edit_views.remove, name="rule_delete"),
-    path("rules/alerts/<int:alert_id>/course", views.alert_course, name="alert_course"),
+    path("rules/alerts/<int:raised_id>/course", views.alert_course, name="alert_course"),
     path("rules/<int:rule_id>/", views.rule, name="rule"),
     path("rules/<int:rule_id>/course", views.course, name="rule_course"),
 ]

@@ -300,12 +300,12 @@ _LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2
 
 @needs(Permission.OPERATIONS_VIEW)
 @require_safe
-def alert_course(request: HttpRequest, alert_id: int) -> HttpResponseBase:
+def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""
     now = clock.now()
-    if alert_id > LARGEST_ID:
+    if raised_id > LARGEST_ID:
         raise Http404
-    alert = get_object_or_404(Alert, pk=alert_id, source__startswith="rule:")
+    alert = get_object_or_404(Alert, pk=raised_id, source__startswith="rule:")
     one = Rule.objects.filter(pk=rule_of(alert.source) or 0).first()
     context: dict[str, Any] = {"now": now, "rule": one}
     if one is None:

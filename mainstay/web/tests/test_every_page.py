@@ -13,7 +13,9 @@ from django.urls import Resolver404, get_resolver, resolve, reverse
 
 from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
+from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
+from mainstay.respond.alerts.actions import Firing, fire_anew
 from mainstay.web.find import ACTIONS, PAGES
 from mainstay.web.templatetags.mainstay import PLACES, PLACES_BELOW
 from mainstay.web.tests.browser import page, signed_in
@@ -54,6 +56,9 @@ TABLE: dict[str, Needs] = {
     "/checks/{check_id}/delete/": act(P.CHECKS_EDIT),
     "/checks/{check_id}/probe/": act(P.MAINTENANCE_EDIT),
     "/checks/{check_id}/pause/": act(P.MAINTENANCE_EDIT),
+    "/metrics/explore": Needs(P.OPERATIONS_VIEW),
+    "/metrics/complete": Needs(P.OPERATIONS_VIEW),
+    "/applications/{application}/signals": Needs(P.OPERATIONS_VIEW),
     "/targets/": Needs(P.OPERATIONS_VIEW),
     "/targets/{identity}/": Needs(P.OPERATIONS_VIEW),
     "/add/scrape/": both(P.CHECKS_EDIT),
@@ -69,6 +74,15 @@ TABLE: dict[str, Needs] = {
     "/alerts/{alert_id}/": Needs(P.OPERATIONS_VIEW),
     "/alerts/{alert_id}/acknowledge": act(P.ALERTS_RESPOND),
     "/alerts/{alert_id}/unacknowledge": act(P.ALERTS_RESPOND),
+    "/rules/": Needs(P.OPERATIONS_VIEW),
+    "/rules/sparks": Needs(P.OPERATIONS_VIEW),
+    "/rules/new": both(P.CHECKS_EDIT),
+    "/rules/preview": act(P.CHECKS_EDIT),
+    "/rules/alerts/{raised_id}/course": Needs(P.OPERATIONS_VIEW),
+    "/rules/{rule_id}/": Needs(P.OPERATIONS_VIEW),
+    "/rules/{rule_id}/course": Needs(P.OPERATIONS_VIEW),
+    "/rules/{rule_id}/edit": both(P.CHECKS_EDIT),
+    "/rules/{rule_id}/delete": act(P.CHECKS_EDIT),
     "/silences/": Needs(P.OPERATIONS_VIEW),
     "/silences/new": both(P.ALERTS_RESPOND),
     "/silences/{silence_id}/end": act(P.ALERTS_RESPOND),
@@ -143,8 +157,15 @@ def places(db: None) -> dict[str, Any]:
     test = here.delivery
     test.pk, test.event, test.key = None, "test", "a test"
     test.save(force_insert=True)
+    rule = here.rules.rules.get(alerts=True)
+    labels = {"alertname": "ErrorRate"}
+    firing = Firing(
+        source=f"rule:{rule.pk}:0a1b", name="The shop fails", severity="critical", summary="", labels=labels
+    )
     return {
         **here.places,
+        "rule_id": rule.pk,
+        "raised_id": fire_anew(firing, now()).pk,
         "delivery_id": test.pk,
         "entry_id": Entry.objects.values_list("pk", flat=True).first(),
         "kind": "slack",
