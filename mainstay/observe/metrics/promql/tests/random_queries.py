@@ -30,13 +30,18 @@ def _times(offset_ms: int, chance: random.Random, gap: bool) -> list[int]:
 
 def _counter(times: list[int], chance: random.Random, most: float) -> list[float]:
     # Counters stay far above what they gain between two samples: where a series begins within a window, Prometheus 2
-    # and 3 extrapolate differently only if zero is nearer than the usual distance between samples.
+    # and 3 extrapolate differently only if zero is nearer than the usual distance between samples. A reset soon after
+    # the series begins would look like that.
     value = most * chance.uniform(50, 1000)
     floor = most * 40
     values = []
-    for _ in times:
-        value = floor + chance.random() if chance.random() < 0.01 else value + chance.random() * most
+    since_begin, before = 0, 0
+    for time in times:
+        since_begin = since_begin + 1 if time - before == INTERVAL_MS else 0
+        resets = chance.random() < 0.01 and since_begin > 20
+        value = floor + chance.random() if resets else value + chance.random() * most
         values.append(value)
+        before = time
     return values
 
 
@@ -57,10 +62,9 @@ def make_series(seed: int) -> Series:
             add("build_info", {**target, "version": f"1.{instance % 2}"}, times, [1.0] * len(times))
             for handler in HANDLERS:
                 for code in CODES:
-                    values = _counter(times, chance, 40 if code == "200" else 2)
                     late = times if chance.random() < 0.8 else times[chance.randrange(1, 120) :]
                     labels = {**target, "handler": handler, "code": code}
-                    add("http_requests_total", labels, late, values[-len(late) :])
+                    add("http_requests_total", labels, late, _counter(late, chance, 40 if code == "200" else 2))
                 counts = [[chance.randrange(0, 9) for _ in BOUNDS] for _ in times]
                 for place, bound in enumerate(BOUNDS):
                     total, values = 4000.0 * (place + 1), []
