@@ -1,13 +1,17 @@
-"""`mainstay rules`: check rule files, and run their unit tests. Needs no database."""
+"""`mainstay rules`: check rule files, run their unit tests, print the starter pack. Needs no database."""
 
 import argparse
 import sys
 from pathlib import Path
 
+import yaml
+
 from mainstay.foundation.terminal import Paint, clean, example, say, say_json
 from mainstay.respond.rules.files import BadRules, RuleFile, RuleProblem, read_rules
+from mainstay.respond.rules.starter_pack import packs
 from mainstay.respond.rules.tree import MOST_BYTES
 from mainstay.respond.rules.unit_tests import Failure, Report, run_file
+from mainstay.respond.rules.writing import write_rules
 
 STDIN = "-"
 
@@ -19,9 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("files", nargs="+", metavar="FILE", help="Prometheus rule files; - reads standard input")
     test = commands.add_parser("test", help="run unit tests of rules", description="Run promtool's unit-test files.")
     test.add_argument("files", nargs="+", metavar="FILE", help="unit-test files as promtool has them")
+    starter = commands.add_parser("starter", help="print rules to begin with", description="Print the starter pack.")
+    starter.add_argument("names", nargs="*", metavar="NAME", help="packs to print as a rule file; without: list them")
     for command, lines in (
         (check, ["mainstay rules check rules/*.yml", "mainstay rules check - < hosts.yml"]),
         (test, ["mainstay rules test rules/tests/*.yml", "mainstay rules test --json hosts_test.yml"]),
+        (starter, ["mainstay rules starter hosts http > starter.yml", "mainstay apply starter.yml"]),
     ):
         command.add_argument("--json", action="store_true", help="print the result for a program")
         example(command, lines)
@@ -29,7 +36,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check or test; exit status 1 when something is wrong."""
-    return _check(args) if args.rules_command == "check" else _test(args)
+    return {"check": _check, "test": _test, "starter": _starter}[args.rules_command](args)
+
+
+def _starter(args: argparse.Namespace) -> int:
+    known = {pack.name: pack for pack in packs()}
+    if not args.names:
+        if args.json:
+            say_json([{"name": each.name, "title": each.title, "needs": each.needs} for each in known.values()])
+        else:
+            for each in known.values():
+                say(f"{each.name:<12}{each.title}; needs {each.needs}")
+        return 0
+    unknown = [name for name in args.names if name not in known]
+    if unknown:
+        sys.stderr.write(f"mainstay: there is no pack {', '.join(unknown)}; there are {', '.join(known)}\n")
+        return 1
+    wanted = [known[name] for name in dict.fromkeys(args.names)]
+    groups = [group for each in wanted for group in each.groups]
+    text = write_rules(groups)
+    if args.json:
+        say_json(yaml.safe_load(text))
+    else:
+        say(text.rstrip())
+    return 0
 
 
 def _check(args: argparse.Namespace) -> int:
