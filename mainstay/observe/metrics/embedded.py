@@ -19,12 +19,15 @@ from mainstay.observe.metrics.probes import ProbeSeries, Seen
 from mainstay.observe.metrics.promql import FUNCTIONS
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.engine import Scraper
+from mainstay.observe.metrics.scrape.settings import ScrapeSettings
+from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
 from mainstay.observe.metrics.store import Store, StoreLimits
 
 log = logging.getLogger("mainstay.metrics")
 OWNING_SHARD = 0
 HOST_EVERY_S = 15.0
+ITSELF = 0  # key of the scrape that no record describes
 STOP_S = 2.0
 PATIENCE_S = 60.0  # how long rules wait for the first scrape of every target after a start
 
@@ -133,13 +136,26 @@ class Embedded:
         store, scraper, host = self.store, self.scraper, self._host
         if store is None or scraper is None or host is None:
             return
+        asked_before = self._plans.asked
         planned, removed = self._plans.changes()
+        if not asked_before and self._plans.asked:
+            planned = [*planned, *self._itself()]
         if planned or removed:
             scraper.update(planned, removed)
         if abs(now.timestamp() - self._host_at) >= HOST_EVERY_S:
             self._host_at = now.timestamp()
             host.put(self._host_at)
         store.tick(round(now.timestamp() * 1000))
+
+    def _itself(self) -> list[PlannedScrape]:
+        """Mainstay scrapes itself, where the policy lets it."""
+        settings, addresses = self._environment, policy(self._environment)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
+        if addresses.check_host(host):
+            return []
+        shown = f"[{host}]" if ":" in host else host
+        targets = [f"{shown}:{port}" for port in (settings.port, settings.monitor_port)]
+        return [PlannedScrape(ITSELF, "mainstay", ScrapeSettings.model_validate({"targets": targets}), 15.0, 10.0)]
 
     # --- what asks it --------------------------------------------------------------------------------------------
 

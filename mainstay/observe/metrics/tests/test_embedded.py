@@ -1,0 +1,179 @@
+"""The store in a monitor: whose turn it is, what feeds it, what it answers; and checks as series."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from mainstay.foundation import environment as env
+from mainstay.observe.checks.decide import Health
+from mainstay.observe.checks.probe.outcome import Phases
+from mainstay.observe.checks.watch import Observation
+from mainstay.observe.metrics.embedded import Embedded
+from mainstay.observe.metrics.probes import ProbeSeries
+from mainstay.observe.metrics.promql import evaluate
+from mainstay.observe.metrics.store import Store, StoreLimits
+from tests.program import free_port
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+LABELS = {"application": "shop", "check": "front", "kind": "http", "severity": "critical", "team": "web", "a-b": "x"}
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Embedded]:
+    ports = {"MAINSTAY_PORT": str(free_port()), "MAINSTAY_MONITOR_PORT": str(free_port())}
+    found = Embedded(env.read({"MAINSTAY_HOME": str(tmp_path), **ports}), lambda: NOON)
+    yield found
+    found.close()
+
+
+def answered(held: Embedded, query: str, at: datetime = NOON) -> list[tuple[dict[str, str], float]]:
+    answer = held.answer("/api/v1/query", {"query": [query], "time": [str(at.timestamp())]})
+    assert answer.status == 200, answer.body
+    return [(one["metric"], float(one["value"][1])) for one in orjson.loads(answer.body)["data"]["result"]]
+
+
+def seen(check: int, second: float, health: Health = Health.UP, **given: Any) -> Observation:
+    at = NOON + timedelta(seconds=second)
+    return Observation(check=check, at=at, health=health, duration_s=0.25, **given)
+
+
+def test_only_whose_turn_it_is_has_the_store(embedded: Embedded) -> None:
+    embedded.hold(mine=False)
+    assert embedded.store is None
+    status = embedded.answer("/api/v1/query", {"query": ["up"]}).status
+    assert status == 503
+    embedded.hold(mine=True)
+    first = embedded.store
+    embedded.hold(mine=True)
+    assert first is not None
+    assert embedded.store is first
+    embedded.hold(mine=False)
+    assert embedded.store is None
+    embedded.hold(mine=True)
+    assert embedded.store is not None
+
+
+def test_two_who_find_that_it_is_their_turn_open_it_once(embedded: Embedded) -> None:
+    threads = [threading.Thread(target=embedded.hold, kwargs={"mine": True}) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sum(thread.name == "scrape-engine" for thread in threading.enumerate()) == 1
+
+
+@pytest.mark.django_db
+def test_checks_the_host_and_mainstay_itself_feed_it(embedded: Embedded) -> None:
+    embedded.know(7, "http", "http://127.0.0.1:9001/", LABELS)  # known before it is opened
+    embedded.hold(mine=True)
+    embedded.cycle(NOON, 1)
+    embedded.hear([seen(7, -5, code=200, phases=Phases(0.01, 0.02, 0.0, 0.2, 0.02))])
+    assert answered(embedded, "probe_success") == [
+        (
+            {
+                "__name__": "probe_success", "application": "shop", "check": "front", "kind": "http",
+                "severity": "critical", "team": "web", "job": "checks", "instance": "http://127.0.0.1:9001/",
+            },
+            1.0,
+        )
+    ]  # fmt: skip
+    assert answered(embedded, 'node_memory_MemTotal_bytes{job="host"}')[0][1] > 2**20
+    answer = orjson.loads(embedded.answer("/api/v1/targets", {}).body)
+    assert {one["labels"]["job"] for one in answer["data"]["activeTargets"]} <= {"mainstay"}
+    names = {one["name"] for one in orjson.loads(embedded.answer("/api/v1/functions", {}).body)["data"]}
+    assert {"rate", "histogram_quantile"} <= names
+
+
+@pytest.mark.django_db
+def test_what_was_kept_is_there_after_a_restart(embedded: Embedded) -> None:
+    embedded.know(7, "http", "http://127.0.0.1:9001/", LABELS)
+    embedded.hold(mine=True)
+    embedded.hear([seen(7, -5)])
+    embedded.hold(mine=False)
+    embedded.hold(mine=True)
+    assert len(answered(embedded, "probe_success")) == 1
+
+
+@pytest.mark.django_db
+def test_rules_wait_until_what_is_scraped_has_been_scraped(embedded: Embedded) -> None:
+    assert not embedded.ready
+    embedded.hold(mine=True)
+    assert not embedded.ready
+    embedded.cycle(NOON, 1)
+    assert embedded.ready == all(target.last_at for target in embedded.scraper.targets())  # type: ignore[union-attr]
+
+
+# --- checks as series -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    found = Store(tmp_path / "store")
+    found.tick(round(NOON.timestamp() * 1000))
+    yield found
+    found.close()
+
+
+def value(store: Store, query: str, second: float = 0) -> list[float]:
+    result = evaluate(query, store, round((NOON.timestamp() + second) * 1000))
+    return [points[0][1] for _, points in result.rows()]
+
+
+def test_an_http_check_has_the_series_of_blackbox_exporter(store: Store) -> None:
+    series = ProbeSeries(store)
+    series.hold(7, "http", "https://shop.example/", LABELS)
+    facts = {"body_bytes": 1234, "redirects": 1, "chain_expires_at": 1_800_000_000.0}
+    series.take([seen(7, -1, code=503, health=Health.DOWN, phases=Phases(0.01, 0.02, 0.03, 0.2, 0.04), facts=facts)])
+    assert value(store, "probe_success") == [0.0]
+    assert value(store, "probe_duration_seconds") == [0.25]
+    assert value(store, "probe_http_status_code") == [503.0]
+    assert value(store, 'probe_http_duration_seconds{phase="tls"}') == [0.03]
+    assert value(store, "count(probe_http_duration_seconds)") == [5.0]
+    assert value(store, "probe_http_redirects") == [1.0]
+    assert value(store, "probe_http_uncompressed_body_length") == [1234.0]
+    assert value(store, "probe_ssl_earliest_cert_expiry") == [1_800_000_000.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "metric", "expected"),
+    [
+        ("dns", {"facts": {"answers": 3}}, "probe_dns_answer_rrs", 3.0),
+        ("icmp", {"facts": {"loss_percent": 25.0}}, "probe_icmp_loss_ratio", 0.25),
+        ("command", {"code": 2}, "probe_exit_status", 2.0),
+        ("tcp", {"phases": Phases(0.01, 0.02)}, "probe_dns_lookup_time_seconds", 0.01),
+        ("heartbeat", {}, "probe_duration_seconds", 0.25),
+    ],
+)
+def test_other_kinds_have_theirs(kind: str, given: dict[str, Any], metric: str, expected: float, store: Store) -> None:
+    series = ProbeSeries(store)
+    series.hold(1, kind, "target", {})
+    series.take([seen(1, -1, **given)])
+    assert value(store, metric) == [expected]
+
+
+def test_a_removed_check_ends_its_series_and_a_renamed_one_its_old_ones(store: Store) -> None:
+    series = ProbeSeries(store)
+    series.hold(1, "tcp", "a", {"check": "old"})
+    series.take([seen(1, -20)])
+    series.hold(1, "tcp", "a", {"check": "new"})
+    series.take([seen(1, -10)])
+    assert value(store, 'probe_success{check="old"}') == []
+    assert value(store, 'probe_success{check="new"}') == [1.0]
+    series.drop([1], NOON)
+    assert value(store, "probe_success", 1) == []
+
+
+def test_checks_beyond_the_cardinality_limit_are_told_and_the_others_go_on(tmp_path: Path) -> None:
+    store = Store(tmp_path / "small", StoreLimits(series=3, series_of_job=3))
+    series = ProbeSeries(store)
+    series.hold(1, "tcp", "a", {})
+    series.hold(2, "tcp", "b", {})
+    series.take([seen(1, -2), seen(2, -2), seen(1, -1), seen(2, -1)])
+    assert value(store, "count(probe_success)") == [1.0]
+    assert store.figures().refused_series > 0
+    store.close()
