@@ -3,7 +3,8 @@
 The parser never sees what it would get wrong. Before parsing,
 
 - texts in quotes are replaced by marks and put back later, because the parser judges regular expressions by another
-  dialect than RE2 and reads `\\xff` as a letter instead of a byte;
+  dialect than RE2 and reads `\\xff` as a letter instead of a byte; where it asks whether a matcher lets an absent label
+  pass (`{job!=""}` does not), the mark answers as the text would;
 - times after `@` are replaced by numbers in a list, because times before 1970 crash it;
 - durations given as a fraction of seconds (`[1.5]`) become milliseconds, because it cuts them off;
 - `_` between digits is taken out, because it does not know it;
@@ -21,12 +22,13 @@ from dataclasses import dataclass
 import promql_parser
 
 from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.patterns import pattern
 
 LONGEST_QUERY = 131_072
 DEEPEST_QUERY = 500
 
 _MARK = "\uf8ff"
-_MARKED = re.compile(f"{_MARK}(\\d+){_MARK}")
+_MARKED = re.compile(f"{_MARK}(\\d+){_MARK}\\|?")
 _PART = re.compile(
     r"""(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<other>[^"'`\#]+|.)""",
     re.DOTALL | re.VERBOSE,
@@ -114,7 +116,12 @@ def prepare(query: str) -> Prepared:
     for part in _PART.finditer(query):
         if part.group("text"):
             texts.append(unquoted(part.group("text")))
-            parts.append(f'"{_MARK}{len(texts) - 1}{_MARK}"')
+            mark = f"{_MARK}{len(texts) - 1}{_MARK}"
+            if parts and texts[-1] == "" and parts[-1].rstrip().endswith("!="):
+                mark = ""
+            elif parts and parts[-1].rstrip().endswith("!~") and _matches_nothing(texts[-1]):
+                mark += "|"
+            parts.append(f'"{mark}"')
         elif part.group("comment"):
             parts.append(" ")
         else:
@@ -130,6 +137,13 @@ def prepare(query: str) -> Prepared:
             f"The query has {depth} operators and brackets; {DEEPEST_QUERY} are allowed. Record parts of it by rules."
         )
     return Prepared("".join(parts), tuple(texts), tuple(times))
+
+
+def _matches_nothing(text: str) -> bool:
+    try:
+        return pattern(text).matches("")
+    except QueryError:
+        return False  # told where matchers are compiled
 
 
 def make_known() -> None:

@@ -129,3 +129,24 @@ def test_holt_winters_is_double_exponential_smoothing() -> None:
         for name in ("holt_winters", "double_exponential_smoothing")
     )
     assert old == new
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ('{job!=""}', True),
+        ('{job!~""}', True),
+        ('{job!~".*"}', True),
+        ('{job!~"x|"}', True),
+        ('{job!="x"}', False),
+        ('{job!~"x"}', False),
+        ('{job!~".+"}', False),
+        ('{job!="x", instance!=""}', True),
+    ],
+)
+def test_a_selector_needs_a_matcher_that_an_absent_label_does_not_satisfy(text: str, accepted: bool) -> None:
+    if accepted:
+        assert parse(text).selectors()
+    else:
+        with pytest.raises(QueryError, match="non-empty matcher"):
+            parse(text)
