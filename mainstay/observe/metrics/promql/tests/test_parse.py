@@ -2,7 +2,7 @@
 
 import pytest
 
-from mainstay.observe.metrics.promql import Kind, MemorySource, evaluate, parse
+from mainstay.observe.metrics.promql import Kind, MemorySource, QueryError, evaluate, parse
 from mainstay.observe.metrics.promql.plan import Range, Selector
 from mainstay.observe.metrics.promql.series import MatchKind
 
