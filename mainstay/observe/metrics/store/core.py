@@ -83,6 +83,7 @@ class Core:
         self.by_key: dict[str, StreamState] = {}
         self.free_streams: list[int] = []
         self.layouts: weakref.WeakSet[Layout] = weakref.WeakSet()
+        self.settled_block = self.history.next_block  # what history has before it, the head counts as written
         self.next_layout = 1
         self.described: set[int] = set()  # streams that the present segment of the log describes
         self.families: dict[str, tuple[str, str, str]] = {
@@ -92,6 +93,8 @@ class Core:
         self.new_streams: list[StreamState] = []  # that history does not know yet
         self.new_slots: list[int] = []  # likewise
         self.index.next_identity = self.history.last_identity + 1
+        # Up to here a series may have samples in history under a stream that it is not in any more.
+        self.moved_ms = max(self.history.saved.values(), default=NEVER)
         self._known_streams: dict[tuple[str, str], int] = {}
         self._number_streams()
 
@@ -114,6 +117,8 @@ class Core:
         """Register a stream. One that history knows goes on there, after its last time."""
         number = self._known_streams.get((key, job))
         if number is None or self.streams[number] is not None or self.history.streams.get(number) != (key, job):
+            if number is not None:  # history knows the stream by a number that another has now
+                self.moved_ms = max(self.moved_ms, *self.history.saved.values())
             number = self.free_streams.pop() if self.free_streams else len(self.streams)
         elif number in self.free_streams:
             self.free_streams.remove(number)
@@ -154,9 +159,13 @@ class Core:
         if len(foreign):
             idle = head.last[owners[foreign]] < at_ms - self.limits.owner_ms
             leave = foreign[idle | self._dormant(owners[foreign], rows[foreign])]
-            self._leave(slots[leave], rows[leave])
+            if len(leave):
+                self._leave(slots[leave], rows[leave])
+                self.moved_ms = max(self.moved_ms, at_ms)
             rows[foreign] = -2
             rows[leave] = -1
+        if self.former:
+            self._revive(number, slots, rows)
         fresh = np.flatnonzero(rows == -1)
         if len(fresh):
             rows[fresh] = head.add_rows(number, slots[fresh])
@@ -179,6 +188,24 @@ class Core:
             mine = owners == owner
             found[mine] = np.isin(rows[mine], stream.rows.dormant)
         return found
+
+    def _revive(self, number: int, slots: Codes, rows: Index) -> None:
+        """Give series that come back to a stream the rows that they still have there."""
+        for place in np.flatnonzero(rows == -1).tolist():
+            slot = int(slots[place])
+            for row in self.former.get(slot, []):
+                if self.head.stream_of[row] == number:
+                    self._not_former(slot, row)
+                    rows[place] = self.row_of[slot] = row
+                    self.index.moved([slot])
+                    break
+
+    def _not_former(self, slot: int, row: int) -> None:
+        left = [other for other in self.former.get(slot, []) if other != row]
+        if left:
+            self.former[slot] = left
+        else:
+            self.former.pop(slot, None)
 
     def _leave(self, slots: Codes, rows: Index) -> None:
         """Take series from their streams. Their samples stay where they are until history has them."""
@@ -252,11 +279,7 @@ class Core:
             if self.row_of[slot] == row:
                 self.row_of[slot] = -1
             else:
-                left = [other for other in self.former.get(slot, []) if other != row]
-                if left:
-                    self.former[slot] = left
-                else:
-                    self.former.pop(slot, None)
+                self._not_former(slot, row)
         self.index.moved(self.head.slot_of[gone].tolist())
         self.head.free_rows(gone)
         stream.rows = Rows(stream.rows.live, np.setdiff1d(stream.rows.dormant, gone))

@@ -91,6 +91,7 @@ class Flusher:
             core.counts.written += written
             for block in blocks:
                 self._done(block)
+            core.settled_block = core.history.next_block
         return written
 
     def _cut(self, stream: StreamState, most: int) -> Block | None:

@@ -66,6 +66,7 @@ class Chunks:
     rows: Index  # [k]
     block: Index  # [k], a row of the arrays below
     data: Blobs  # [k]
+    number: Index  # [blocks]
     stream: Index  # [blocks]
     n: Index  # [blocks]
     times: Blobs  # [blocks]
@@ -314,6 +315,7 @@ class History:
             got["series"],
             of.astype(np.intp),
             got["data"],
+            blocks.astype(np.intp),
             times["stream"].astype(np.intp),
             times["n"].astype(np.intp),
             times["data"],
@@ -533,22 +535,20 @@ def decoded(data: Blobs, n: Index) -> Iterator[tuple[Index, Values]]:
         yield mine, decode(kind & 255, kind >> 8, joined)
 
 
-def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, saved: Mapping[int, int], after_ms: int) -> None:
+def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, before_block: int | None, after_ms: int) -> None:
     """Add what was read to other blocks; `rows` turns positions among the identities asked for into rows.
 
-    Blocks that begin later than `saved` says of their stream were written after the head was copied, and are left out;
-    so are columns up to `after_ms`.
+    Blocks from `before_block` on were written after the head was copied, and are left out; so are columns up to
+    `after_ms`.
     """
     count = len(chunks.stream)
-    begin, cut = np.empty(count, np.int64), np.empty(count, np.intp)
+    cut = np.empty(count, np.intp)
     times: list[tuple[Index, Times]] = []
     for which, values in decoded(chunks.times, chunks.n):
         found = values.astype(np.int64)
-        begin[which], cut[which] = found[:, 0], (found <= after_ms).sum(axis=1)
+        cut[which] = (found <= after_ms).sum(axis=1)
         times.append((which, found))
-    streams, of = np.unique(chunks.stream, return_inverse=True)
-    bound = np.array([saved.get(stream, np.iinfo(np.int64).max) for stream in streams.tolist()], np.int64)
-    kept = np.flatnonzero((begin <= bound[of]) & (cut < chunks.n))
+    kept = np.flatnonzero((cut < chunks.n) & (before_block is None or chunks.number < before_block))
     number = np.full(count, -1, np.intp)
     number[kept] = blocks.add(chunks.stream[kept], (chunks.n - cut)[kept]) + np.arange(len(kept))
     for which, found in times:

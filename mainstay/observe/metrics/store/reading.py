@@ -59,7 +59,7 @@ class HeadPart:
     """What was copied from the head at one moment."""
 
     blocks: Blocks
-    saved: dict[int, int]  # stream to the last time that history has and the head has not given
+    before_block: int  # what history has before this block was not copied
 
 
 class Reader:
@@ -152,7 +152,7 @@ class Reader:
     def _in_head(self, found: Selected, after_ms: int) -> bool:
         """Tell whether the head alone can answer: nothing that matches left it after the range began."""
         history = self._core.history
-        if found.former or (history.last_ended is not None and history.last_ended > after_ms):
+        if after_ms < self._core.moved_ms or found.former or (history.last_ended is not None and history.last_ended > after_ms):
             return False
         if found.rowless and history.partitions and max(s.last for s in history.partitions.values()) > after_ms:
             return False
@@ -205,7 +205,6 @@ class Reader:
         of = head.stream_of[rows]
         streams, group = np.unique(of, return_inverse=True)
         written, counts = head.written[streams], head.counts[streams]
-        saved = dict(zip(streams.tolist(), head.saved[streams].tolist(), strict=True))
         for n in np.unique(counts - written).tolist():
             if not n:
                 continue
@@ -219,7 +218,7 @@ class Reader:
             chosen = block >= 0
             at = written[group[chosen]][:, None] + np.arange(n)
             blocks.values.append((places[chosen], block[chosen], head.values[rows[chosen][:, None], at]))
-        return HeadPart(blocks, saved)
+        return HeadPart(blocks, self._core.settled_block)
 
     def _with_history(
         self, matchers: Matchers, found: Selected, part: HeadPart, after_ms: int, until_ms: int, hints: Hints
@@ -237,7 +236,7 @@ class Reader:
         for stretch in stretches:
             if stretch.tier is None:
                 for chunks in core.history.read(identities, stretch.after_ms, stretch.until_ms):
-                    add_chunks(part.blocks, chunks, rows, part.saved, stretch.after_ms)
+                    add_chunks(part.blocks, chunks, rows, part.before_block, stretch.after_ms)
         self._add_rollups(part.blocks, identities, rows, [one for one in stretches if one.tier is not None], hints)
         samples = within(assembled(len(series), part.blocks), after_ms, until_ms)
         present = samples.counts[samples.group] > 0

@@ -284,7 +284,7 @@ class Rollups:
             blocks = Blocks()
             rows = np.arange(len(identities))
             for chunks in self._history.read(identities, begin, begin + tier.period_ms):
-                add_chunks(blocks, chunks, rows, {}, begin)
+                add_chunks(blocks, chunks, rows, None, begin)
             samples = within(assembled(len(identities), blocks), begin, begin + tier.period_ms)
             found = summarised(samples, begin, tier, shift, final)
         else:

@@ -1,6 +1,7 @@
 """What the tests of the store share: how they ask, and how they compare."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def found(selection: Selection) -> Found:
         count = int(samples.counts[group])
         times = samples.times[group, :count].tolist()
         assert count, "a series without samples"
-        assert all(one < other for one, other in zip(times, times[1:], strict=False)), "times do not ascend"
+        assert all(one < other for one, other in pairwise(times)), "times do not ascend"
         assert key(labels) not in out, "a series twice"
         values = np.ascontiguousarray(samples.values[row, :count]).view(np.uint64).tolist()
         out[key(labels)] = list(zip(times, values, strict=True))

@@ -43,7 +43,7 @@ def test_a_killed_process_loses_only_what_no_tick_had_made_safe(tmp_path: Path) 
         rounds_with_samples += safe >= first
         store = Store(tmp_path, appender.LIMITS)
         found = everything(store)
-        columns = {stream: 0 for stream in range(STREAMS)}
+        columns = dict.fromkeys(range(STREAMS), 0)
         for stream in range(STREAMS):
             times = [at for at, _ in found[key(labels(stream, 0))]] if found else []
             columns[stream] = len(times)

@@ -1,6 +1,7 @@
 """What is kept for how long, in which form, and what happens when it cannot be."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -26,7 +27,7 @@ def column(rng: np.random.Generator, counters: Values) -> Values:
     return np.array([*counters, np.round(rng.normal(), 3)])
 
 
-def run(store: Store, days: float, interval_ms: int = 60_000) -> tuple[np.ndarray, Values]:  # type: ignore[type-arg]
+def run(store: Store, days: float, interval_ms: int = 60_000) -> tuple[np.ndarray, Values]:
     rng, counters = np.random.default_rng(3), np.zeros(3)
     layout, stream = store.layout(SETS, "job"), store.stream("t", "job")
     times, values = [], []
@@ -40,7 +41,7 @@ def run(store: Store, days: float, interval_ms: int = 60_000) -> tuple[np.ndarra
     return np.array(times), np.array(values).T
 
 
-def buckets(at: np.ndarray, values: Values, width: int) -> dict[int, Values]:  # type: ignore[type-arg]
+def buckets(at: np.ndarray, values: Values, width: int) -> dict[int, Values]:
     ends = -(-at // width) * width
     return {int(end): values[ends == end] for end in np.unique(ends)}
 
@@ -115,7 +116,7 @@ def test_samples_go_before_their_buckets_and_those_before_the_hours(tmp_path: Pa
     (got,) = select(store, equal("__name__", "depth")).values()
     assert got[-1] == (now, bits(values[3, -1]))
     assert got[0][0] <= START + HOUR_MS
-    assert all(later - earlier <= HOUR_MS for (earlier, _), (later, _) in zip(got, got[1:], strict=False))
+    assert all(later - earlier <= HOUR_MS for (earlier, _), (later, _) in pairwise(got))
     store = reopened(store, tmp_path, limits)
     (again,) = select(store, equal("__name__", "depth")).values()
     assert again == got
@@ -220,8 +221,13 @@ def test_what_targets_say_of_their_metrics_is_remembered(tmp_path: Path) -> None
 def test_a_write_is_done_whole_or_not_at_all(tmp_path: Path) -> None:
     store = Store(tmp_path)
     history = store._core.history
-    with pytest.raises(HistoryFailed), history.transaction() as connection:
-        connection.execute("INSERT INTO families VALUES ('a', 'b', 'c', 'd')")
-        raise duckdb.Error("in the middle")
+
+    def half() -> None:
+        with history.transaction() as connection:
+            connection.execute("INSERT INTO families VALUES ('a', 'b', 'c', 'd')")
+            raise duckdb.Error("in the middle")
+
+    with pytest.raises(HistoryFailed):
+        half()
     assert list(history.families()) == []
     store.close()

@@ -173,5 +173,11 @@ def test_series_that_leave_memory_and_come_back_are_one(done: list[tuple[int, in
                     owner, since = number, now
                     model.add(key(shared), now, float(step))
                 assert taken == (2 if owner == number else 1)
+                for back in (1_000, 100_000, 600_000, 5_000_000):
+                    assert select(store, Matcher("__name__", MatchKind.REGEX, "s.*"), after=now - back) == model.within(
+                        None, now - back, now
+                    )
         assert everything(store) == model.within(None, 0, 1 << 62)
-        assert everything(reopened(store, Path(name), limits)) == model.within(None, 0, 1 << 62)
+        store = reopened(store, Path(name), limits)
+        assert everything(store) == model.within(None, 0, 1 << 62)
+        store.close()

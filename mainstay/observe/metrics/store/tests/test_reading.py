@@ -124,9 +124,12 @@ def test_a_vanished_series_ends_and_may_come_back(tmp_path: Path) -> None:
     stream.end(5_000)
     stream.end(6_000)  # has ended: nothing more to mark
     assert everything(store) == {
-        (("__name__", "a"),): [(1_000, bits(1)), (2_000, bits(3)), (3_000, bits(4)), (4_000, bits(5)), (5_000, bits(STALE))],
+        (("__name__", "a"),): [
+            *((1_000, bits(1)), (2_000, bits(3)), (3_000, bits(4)), (4_000, bits(5))),
+            (5_000, bits(STALE)),
+        ],
         (("__name__", "b"),): [(1_000, bits(2)), (2_000, bits(STALE)), (4_000, bits(6)), (5_000, bits(STALE))],
-    }  # fmt: skip
+    }
     store.close()
 
 
