@@ -327,12 +327,21 @@ def _change_case(rule: Rule, change: Callable[[str], str]) -> Step:
 
     def step(labels: Labels) -> bool:
         text = read(labels)
-        # Letter by letter, as Go does it: ß has no upper case of one letter and stays.
-        changed = change(text) if text.isascii() else "".join(c if len(change(c)) != 1 else change(c) for c in text)
-        _put(labels, target, changed)
+        _put(labels, target, change(text) if text.isascii() else "".join(_one_letter(c, change) for c in text))
         return True
 
     return step
+
+
+def _one_letter(letter: str, change: Callable[[str], str]) -> str:
+    """Return a letter in another case as Unicode's simple mapping has it, which Go uses: ß stays, İ becomes i."""
+    changed = change(letter)
+    if len(changed) == 1:
+        return changed
+    if change is str.lower:
+        return "i" if letter == "İ" else letter
+    titled = letter.title()
+    return titled if len(titled) == 1 else letter
 
 
 def _label_map(rule: Rule) -> Step:

@@ -69,7 +69,7 @@ def targets_of(frame: Frame, discovered: Iterable[Discovered]) -> Found:
     targets: dict[str, Target] = {}
     dropped, errors = [], []
     for each in discovered:
-        before = _with_defaults(frame, each)
+        before = with_defaults(frame, each)
         after = frame.relabel.apply(before)
         if after is None:
             dropped.append(before)
@@ -87,7 +87,8 @@ def targets_of(frame: Frame, discovered: Iterable[Discovered]) -> Found:
     return Found(tuple(targets.values()), tuple(dropped), tuple(errors))
 
 
-def _with_defaults(frame: Frame, discovered: Mapping[str, str]) -> Discovered:
+def with_defaults(frame: Frame, discovered: Mapping[str, str]) -> Discovered:
+    """Return the labels with which relabelling begins."""
     settings = frame.settings
     labels = {**frame.labels, **discovered}
     for name, value in (
