@@ -55,7 +55,7 @@ class Unit:
         """The unit as the interface writes it (`mainstay.web.scales`)."""
         if self.per_second:
             return {"1": "/s", "": "/s", "bytes": "bytes/s", "cores": "%"}.get(self.base, f"{self.base}/s")
-        return {"1": "", "ratio": "%", "percent": "%", "time": "", "cores": "s"}.get(self.base, self.base)
+        return {"1": "", "ratio": "%", "percent": "%", "time": "", "cores": "s", "flag": ""}.get(self.base, self.base)
 
     @property
     def factor(self) -> float:
@@ -66,6 +66,7 @@ class Unit:
 
 NONE = Unit()
 COUNT = Unit("1")
+FLAG = Unit("flag")  # 0 or 1: the mean of many is a ratio
 
 
 def of_metric(name: str) -> Unit:
@@ -80,7 +81,7 @@ def of_metric(name: str) -> Unit:
             return Unit("1" if inner == NONE else inner.base, per_second=True)
         return of_metric(middle)
     if name in {"up", "probe_success"}:
-        return COUNT
+        return FLAG
     for suffix in ("_bucket", "_count"):
         if name.endswith(suffix):
             return COUNT
@@ -90,7 +91,7 @@ def of_metric(name: str) -> Unit:
         return Unit("time")
     if "cpu" in stem and stem.endswith("_seconds") and stem != name:
         return Unit("cores")  # seconds of CPU; a rate of them is a number of cores at work
-    found = _BY_LAST_WORD.get(stem.rpartition("_")[2])
+    found = _BY_LAST_WORD.get(stem.partition("_by_")[0].rpartition("_")[2])
     if found:
         return Unit(found)
     if stem != name or name.endswith(("_info", "_connections", "_requests", "_threads", "_fds", "_goroutines")):
@@ -144,7 +145,10 @@ def _of_call(name: str, arguments: list[str], depth: int) -> Unit:
         inner = argument(0)
         return Unit("1" if inner == NONE else inner.base, per_second=True)
     if name in _SAME:
-        return argument(0)
+        inner = argument(0)
+        if inner == FLAG and name in {"avg", "avg_over_time", "sum", "sum_over_time"}:
+            return Unit("ratio") if name.startswith("avg") else COUNT
+        return inner
     if name in _SECOND:
         return argument(0) if name == "holt_winters" else argument(1)
     if name in _COUNTS:
