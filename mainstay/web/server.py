@@ -24,6 +24,7 @@ def run(_args: argparse.Namespace) -> int:
         host=environment.host,
         port=environment.port,
         lifespan="on",
+        ws="none",  # nothing here speaks it; its library stays unloaded
         access_log=False,
         log_config=None,
         server_header=False,

@@ -19,7 +19,7 @@ from mainstay.foundation.processes.models import Process
 
 log = logging.getLogger("mainstay.processes")
 RETRY_LEAST_S, RETRY_MOST_S = 0.2, 5.0
-COLLECT_AFTER = (20_000, 20, 20)  # objects made, then rounds of the younger generation
+COLLECT_AFTER = (2_000, 20, 50)  # objects made, then rounds of the younger generations
 
 
 def settle() -> None:

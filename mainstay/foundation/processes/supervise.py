@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import ctypes
 import fcntl
+import importlib
 import os
 import shlex
 import signal
@@ -164,10 +165,11 @@ def _command(role: str) -> list[str]:
 
 
 def _act(role: str) -> Callable[[], int]:
-    def act() -> int:
-        from mainstay.cli import main
+    def act() -> int:  # what `mainstay ROLE` does once Django is set up, which it is
+        from mainstay.cli import COMMANDS
 
-        return main([role])
+        status: int = importlib.import_module(COMMANDS[role].module).run(argparse.Namespace())
+        return status
 
     return act
 

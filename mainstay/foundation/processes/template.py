@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 LOADED = ("mainstay.web.server", "mainstay.web.asgi", "mainstay.monitor", "mainstay.worker")
-ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # for processes that are not copies, too
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}  # for processes that are not copies, too
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _M_ARENA_MAX = -8
 _PR_SET_PDEATHSIG = 1
@@ -46,11 +46,20 @@ def load() -> None:
         django.setup()
         for name in LOADED:
             importlib.import_module(name)
+        _warm()
     finally:
         gc.enable()
     gc.collect()
     gc.freeze()  # else the first collection in a copy would write to every page
     need_single()
+
+
+def _warm() -> None:
+    """Let models work out what they keep about each other and Python fit its code to its use, once for all copies."""
+    from django.apps import apps
+
+    for model in apps.get_models():
+        str(model._base_manager.filter(pk=1).order_by("pk").query)
 
 
 def need_single() -> None:

@@ -1,0 +1,94 @@
+"""The `postgresql` check type: connect, authenticate, one query."""
+
+import asyncio
+import importlib
+import sys
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
+from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
+from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
+from mainstay.observe.checks.probe.conditions import Placeholder
+from mainstay.observe.checks.probe.connect import judged_addresses
+from mainstay.observe.checks.probe.context import Context
+from mainstay.observe.checks.probe.secret import Secret
+
+_LIBPQ = "mainstay.observe.checks.kinds.postgresql.libpq"
+
+
+class PostgresqlSettings(SteppedSettings):
+    """A PostgreSQL server that must let us in and answer a query."""
+
+    PLACEHOLDERS: ClassVar[frozenset[Placeholder]] = frozenset(
+        {Placeholder.CONNECTED, Placeholder.IP, Placeholder.RESPONSE_TIME, Placeholder.BODY}
+    )
+
+    host: Host = Field(description="Name or address of the server.")
+    port: Port = Field(default=5432, description="Port of the server.")
+    ip_version: IPVersion | None = Field(default=None, description="Use only IPv4 (4) or only IPv6 (6).")
+    database: str = Field(default="postgres", max_length=63, description="Database to connect to.")
+    username: str = Field(
+        default="postgres",
+        max_length=63,
+        description="User to connect as; give it no more rights than the query needs.",
+    )
+    password: Secret | None = Field(default=None, description="The user's password.")
+    tls: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        default="prefer", description="libpq's sslmode: whether to use TLS, and whether to check the certificate."
+    )
+    ca_file: str | None = Field(
+        default=None, description="Path of a PEM file with the authorities for verify-ca and verify-full."
+    )
+    query: str = Field(
+        default="SELECT 1",
+        max_length=LONGEST_QUERY,
+        description="One query; the first column of its first row is the value.",
+    )
+    expect: DatabaseExpect = Field(default_factory=DatabaseExpect, description="What must hold for the check to be up.")
+
+
+class Postgresql(SteppedKind[PostgresqlSettings]):
+    """Drives libpq itself instead of a psycopg connection, to tell the phases apart and to read one row only."""
+
+    name: ClassVar[str] = "postgresql"
+    label: ClassVar[str] = "PostgreSQL"
+    Settings = PostgresqlSettings
+
+    def target(self, settings: PostgresqlSettings) -> str:
+        return f"{host_port(settings.host, settings.port)}/{settings.database}"
+
+    async def run(self, settings: PostgresqlSettings, context: Context, steps: Steps) -> None:
+        judged = await judged_addresses(context, settings.host, settings.ip_version)
+        steps.dns_s = judged.dns_s
+        steps.ip = judged.addresses[0]
+        if _LIBPQ not in sys.modules:
+            # Only now, for psycopg is large and most have no such check; in a thread, for the loop must stay on time.
+            await asyncio.get_running_loop().run_in_executor(context.threads, importlib.import_module, _LIBPQ)
+        from mainstay.observe.checks.kinds.postgresql import libpq
+
+        authenticated_s, queried_s, value = await libpq.ask(_options(settings, judged.addresses), settings.query, steps)
+        take_phases(steps, authenticated_s, queried_s)
+        take_value(steps, value, settings.expect.value, "the query")
+
+
+def _options(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> dict[str, str]:
+    """`hostaddr` pins the judged addresses; `host` stays for the certificate's name. Empty settings shut out the
+    environment's (PGPASSFILE, PGSERVICE)."""
+    options: dict[str, str] = {
+        "host": ",".join([settings.host] * len(addresses)),
+        "hostaddr": ",".join(addresses),
+        "port": str(settings.port),
+        "dbname": settings.database,
+        "user": settings.username,
+        "sslmode": settings.tls,
+        "application_name": "mainstay",
+        "passfile": "/nonexistent",
+        "gssencmode": "disable",
+    }
+    if settings.password is not None:
+        options["password"] = settings.password.get_secret_value()
+    if settings.ca_file is not None:
+        options["sslrootcert"] = settings.ca_file
+    return options
