@@ -68,6 +68,7 @@ def now_page(request: HttpRequest) -> HttpResponseBase:
     if is_fragment(request, "side"):
         return live(request, "now.html", context | _side(request, now, inside=inside), part="side")
     context |= {"fragment": is_fragment(request), **_situation(now, inside=inside)}
+    context["tab"] = str(context["title"]).rstrip(".")
     if not is_fragment(request):
         context |= _fleet(now) | _side(request, now, inside=inside)
     return live(request, "now.html", context)
