@@ -23,7 +23,7 @@ $(VENV)/.dev.stamp: requirements/dev.lock
 PING := http://127.0.0.1:$(or $(MAINSTAY_PORT),8000)/ping/5b6f1d0a-7c1e-4a53-9a57-3e1c8d2f4b60
 
 run: setup
-	$(BIN)/mainstay up --apply examples/shop.yaml \
+	$(BIN)/mainstay up --apply examples/shop.yaml --apply examples/shop.rules.yml \
 	  --with "$(BIN)/python -m examples.shop --port 9001 --data var/shop --heartbeat $(PING)" \
 	  --with "$(BIN)/python -m examples.receiver --port 9999"
 
