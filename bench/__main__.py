@@ -19,6 +19,7 @@ from bench.program import OUTPUT
 SECTIONS = {
     "start": "from nothing to the first result, and to the end",
     "seal": "the journal: writing, sealing, verifying",
+    "store": "the embedded store of metrics: taking samples in, keeping and finding them",
     "checks": "HTTP checks, fresh connections, everything included",
     "pings": "durable heartbeat pings",
     "paging": "from a failure to the page",

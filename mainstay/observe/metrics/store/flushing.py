@@ -16,6 +16,7 @@ from mainstay.observe.metrics.store.limits import Reason
 log = logging.getLogger(__name__)
 
 ROWS_A_ROUND = 8_192  # of series that are written at once: bounds the memory and the time it takes
+SERIES_AT_ONCE = 500
 WAIT_MS = 10_000  # a batch that is ready waits so long for others
 LOG_EVERY_S = 60.0
 
@@ -78,13 +79,14 @@ class Flusher:
                     rows += len(block.identities)
             if not blocks:
                 return 0
-            new_series, slots = self._new_series(), len(core.new_slots)
+            new_slots = list(core.new_slots)
             new_streams = list(core.new_streams)
             families = [(name, *core.families[name]) for name in sorted(core.new_families)]
+        new_series = self._new_series(new_slots)
         described = [(stream.number, stream.key, stream.job) for stream in new_streams]
         written = core.history.write(blocks, new_series, described, families)
         with core.lock:
-            del core.new_slots[:slots]
+            del core.new_slots[: len(new_slots)]
             known = set(map(id, new_streams))
             core.new_streams = [stream for stream in core.new_streams if id(stream) not in known]
             core.new_families.difference_update(name for name, *_ in families)
@@ -105,15 +107,18 @@ class Flusher:
         identities = self._core.index.identity[head.slot_of[rows]]
         return Block(number, head.times[number, begin:end].copy(), identities, head.values[rows, begin:end])
 
-    def _new_series(self) -> NewSeries:
+    def _new_series(self, slots: Sequence[int]) -> NewSeries:
+        """Describe series to history. A few at a time, so that nobody waits long for the lock."""
         index = self._core.index
         found = NewSeries([], [], [])
-        for slot in self._core.new_slots:
-            labels = index.labels(slot)
-            found.identity.append(int(index.identity[slot]))
-            found.metric.append(labels.get(NAME, ""))
-            # A copy: what orjson returns keeps the kilobyte that it was written into.
-            found.labels.append(bytes(memoryview(orjson.dumps(labels))))
+        for begin in range(0, len(slots), SERIES_AT_ONCE):
+            with self._core.lock:
+                for slot in slots[begin : begin + SERIES_AT_ONCE]:
+                    labels = index.labels(slot)
+                    found.identity.append(int(index.identity[slot]))
+                    found.metric.append(labels.get(NAME, ""))
+                    # A copy: what orjson returns keeps the kilobyte that it was written into.
+                    found.labels.append(bytes(memoryview(orjson.dumps(labels))))
         return found
 
     def _done(self, block: Block) -> None:

@@ -88,7 +88,9 @@ def open_database(folder: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
         "threads": 1,
         "memory_limit": f"{memory_bytes >> 20}MiB",
         "temp_directory": str(folder / "history.tmp"),
-        "preserve_insertion_order": True,
+        # Without these, DuckDB's allocator keeps the memory of the greatest write for the next one.
+        "allocator_flush_threshold": "4MiB",
+        "allocator_bulk_deallocation_flush_threshold": "4MiB",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "enable_external_access": True,

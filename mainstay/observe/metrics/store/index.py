@@ -207,6 +207,11 @@ class SeriesIndex:
         """Return the job that registered the series of a slot."""
         return self._jobs[int(self._job_of[slot])]
 
+    def jobs(self, slots: Codes) -> tuple[list[str], Codes]:
+        """Return the jobs of some slots, each once, and which one each slot has."""
+        numbers, places = np.unique(self._job_of[slots], return_inverse=True)
+        return [self._jobs[number] for number in numbers.tolist()], places.astype(np.int32)
+
     def is_used(self, slot: int) -> bool:
         """Tell whether a series is in a slot."""
         return self._table_of[slot] is not None

@@ -152,7 +152,11 @@ class Reader:
     def _in_head(self, found: Selected, after_ms: int) -> bool:
         """Tell whether the head alone can answer: nothing that matches left it after the range began."""
         history = self._core.history
-        if after_ms < self._core.moved_ms or found.former or (history.last_ended is not None and history.last_ended > after_ms):
+        if (
+            after_ms < self._core.moved_ms
+            or found.former
+            or (history.last_ended is not None and history.last_ended > after_ms)
+        ):
             return False
         if found.rowless and history.partitions and max(s.last for s in history.partitions.values()) > after_ms:
             return False

@@ -56,10 +56,9 @@ class Writer:
         codes, slots = table.codes[rows], table.slots[rows]
         distinct, places = np.unique(codes, return_inverse=True)
         texts = index.symbols.texts
-        jobs: dict[str, int] = {}
-        of = np.array([jobs.setdefault(index.job(slot), len(jobs)) for slot in slots.tolist()], np.int32)
+        jobs, of = index.jobs(slots)
         header = orjson.dumps(
-            {"names": table.names, "texts": [texts[code] for code in distinct.tolist()], "jobs": list(jobs)}
+            {"names": table.names, "texts": [texts[code] for code in distinct.tolist()], "jobs": jobs}
         )
         self.log.write(
             Kind.SERIES,
