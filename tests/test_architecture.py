@@ -1,6 +1,7 @@
 """The layout holds: wings import only upwards, pure engines know no Django, time comes from the edges."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -23,9 +24,16 @@ WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "re
 KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies", "rows", "scales")}
 
 PURE = (
+    "observe/metrics/browse.py",
+    "observe/metrics/completion.py",
+    "observe/metrics/explore.py",
     "observe/metrics/exposition",
+    "observe/metrics/golden.py",
+    "observe/metrics/language.py",
+    "observe/metrics/outline.py",
     "observe/metrics/host",
     "observe/metrics/promql",
+    "observe/metrics/units.py",
     "observe/metrics/scrape",
     "observe/metrics/store",
     "foundation/clock.py",
@@ -175,6 +183,19 @@ def test_pure_modules_import_no_django() -> None:
         if module.split(".")[0] in {"django", "allauth", "ninja"} or module.endswith(".models")
     ]
     assert not wrong, found(wrong)
+
+
+def test_pages_come_up_without_numpy() -> None:
+    """The evaluator's arrays are the monitor's; the web process asks it, and stays small."""
+    code = (
+        "import sys, django; django.setup(); import mainstay.web.urls, mainstay.respond.rules.state;"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,11 @@ FUNCTIONS: tuple[Word, ...] = (
         "double_exponential_smoothing(v range-vector, s scalar, s scalar)",
         "Smoothed value, by smoothing and trend factors in (0, 1).",
     ),
-    Word("holt_winters", "holt_winters(v range-vector, s scalar, s scalar)", "Prometheus 2's name of the former."),
+    Word(
+        "holt_winters",
+        "holt_winters(v range-vector, s scalar, s scalar)",
+        "Prometheus 2's name of double_exponential_smoothing.",
+    ),
     Word("changes", "changes(v range-vector)", "How often the value changed."),
     Word("resets", "resets(v range-vector)", "How often the value fell."),
     Word("avg_over_time", "avg_over_time(v range-vector)", "Average of all samples of the range."),
@@ -46,9 +50,15 @@ FUNCTIONS: tuple[Word, ...] = (
     Word("present_over_time", "present_over_time(v range-vector)", "1 for every series with a sample in the range."),
     Word("ts_of_last_over_time", "ts_of_last_over_time(v range-vector)", "Unix time of the latest sample."),
     Word("ts_of_first_over_time", "ts_of_first_over_time(v range-vector)", "Unix time of the earliest sample."),
-    Word("ts_of_max_over_time", "ts_of_max_over_time(v range-vector)", "Unix time of the last of the largest samples."),
     Word(
-        "ts_of_min_over_time", "ts_of_min_over_time(v range-vector)", "Unix time of the last of the smallest samples."
+        "ts_of_max_over_time",
+        "ts_of_max_over_time(v range-vector)",
+        "Unix time of the largest sample, the last of them.",
+    ),
+    Word(
+        "ts_of_min_over_time",
+        "ts_of_min_over_time(v range-vector)",
+        "Unix time of the smallest sample, the last of them.",
     ),
     Word("absent_over_time", "absent_over_time(v range-vector)", "1 if nothing has a sample in the range."),
     Word("absent", "absent(v instant-vector)", "1 if the vector is empty."),
@@ -77,7 +87,11 @@ FUNCTIONS: tuple[Word, ...] = (
         "sort_by_label(v instant-vector, [t string], …)",
         "Sorts by labels, numbers in them as numbers; instant queries only.",
     ),
-    Word("sort_by_label_desc", "sort_by_label_desc(v instant-vector, [t string], …)", "The same, descending."),
+    Word(
+        "sort_by_label_desc",
+        "sort_by_label_desc(v instant-vector, [t string], …)",
+        "Sorts by labels, numbers in them as numbers, descending; instant queries only.",
+    ),
     Word("clamp", "clamp(v instant-vector, s scalar, s scalar)", "Limits values to a minimum and a maximum."),
     Word("clamp_min", "clamp_min(v instant-vector, s scalar)", "Limits values to a minimum."),
     Word("clamp_max", "clamp_max(v instant-vector, s scalar)", "Limits values to a maximum."),

@@ -88,7 +88,7 @@ def test_the_functions_offered_are_those_of_the_evaluator() -> None:
     from mainstay.observe.metrics.promql.aggregate import AGGREGATIONS
     from mainstay.observe.metrics.promql.functions import FUNCTIONS
 
-    assert {one.name: (one.signature, one.doc) for one in language.FUNCTIONS} == {
-        name: (function.signature, function.doc) for name, function in FUNCTIONS.items()
+    assert {one.name: one.signature for one in language.FUNCTIONS} == {
+        name: function.signature for name, function in FUNCTIONS.items()
     }
     assert {one.name for one in language.AGGREGATIONS} == set(AGGREGATIONS)
