@@ -68,6 +68,7 @@ def test_a_target_that_explodes_keeps_what_it_had_and_is_named(kept: Store, scra
         until(lambda: ask(kept, "steady") and ask(kept, "fine"))
         bodies.pop(0)
         until(lambda: ask(kept, "steady") == {"bad": 2.0}, what="the series that there were go on")
+        until(lambda: any(state.error for state in engine.targets()))
         state = next(state for state in engine.targets() if state.job == "bad")
         assert state.health is TargetHealth.UP
         assert "'exploding'" in state.error
