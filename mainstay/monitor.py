@@ -238,6 +238,8 @@ class Monitor:
 
     def pings(self, _now: datetime, _process: int) -> bool:
         """Understand pings that have come in; return whether more are waiting."""
+        if not arrivals.waiting():
+            return False
         unhandled = Ping.objects.filter(handled=False)
         if len(self.shards) < leases.SHARDS:  # else all are ours
             unhandled = unhandled.annotate(shard=F("check_ref_id") % leases.SHARDS).filter(shard__in=self.shards)

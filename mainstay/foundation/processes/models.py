@@ -1,6 +1,6 @@
 """The processes of Mainstay and the revision counters by which they notice each other's changes."""
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F
 
 
@@ -32,5 +32,11 @@ class Revision(models.Model):
 
     @staticmethod
     def current(name: str) -> int:
-        """Return the present count, 0 before the first change."""
-        return Revision.objects.filter(name=name).values_list("number", flat=True).first() or 0
+        """Return the present count, 0 before the first change.
+
+        Past the ORM: loops ask several times a second, and building the query costs ten times what it takes to run.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT number FROM {Revision._meta.db_table} WHERE name = %s", [name])  # noqa: S608  # our own table
+            found = cursor.fetchone()
+        return int(found[0]) if found else 0

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import connection
+
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
@@ -38,6 +40,13 @@ class _Course:
 
 
 SECOND_CHANCE = timedelta(minutes=5)
+
+
+def waiting() -> bool:
+    """Tell whether any ping is not understood yet. Asked five times a second, so past the ORM."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {Ping._meta.db_table} WHERE NOT handled LIMIT 1")  # noqa: S608  # our own table
+        return cursor.fetchone() is not None
 
 
 def take(watch: Watch, pings: Iterable[Ping]) -> None:
