@@ -90,8 +90,6 @@ def asked(given: Mapping[str, Sequence[str]], now: float, zone: tzinfo) -> Asked
     least = (end - start) / POINTS_MOST
     if step is None or step < least:
         step_given, step = "", automatic_step(end - start)
-    # Whole steps: a page that is loaded again shows the same points, a little later.
-    end = end - end % step if name != "custom" else end
     return Asked(texts, name, start, end, step, step_given, problem)
 
 

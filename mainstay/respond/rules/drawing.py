@@ -249,8 +249,7 @@ def forget() -> None:
 
 def _spark(expr: str, now: float) -> Spark:
     watched = Watched.of(expr)
-    end = now - now % SPARK_STEP_S
-    start = end - SPARK_S
+    end, start = now, now - SPARK_S
     text = f"{watched.worst}((\n{watched.text}\n))"
     try:
         try:

@@ -179,8 +179,7 @@ def replay(spec: RuleSpec, name: str, now: float) -> Replayed:
         )
     while total * length / step > POINTS_MOST:
         step *= 2
-    end = now - now % step
-    start = end - length
+    end, start = now, now - length
     curves = client.query_range(spec.expr, start, end, step)
     if watched.comparison is None:
         lines, lines_step = curves, step

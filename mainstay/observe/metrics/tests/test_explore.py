@@ -17,10 +17,10 @@ def of(**given: str) -> Asked:
     return asked({name.rstrip("_"): [text] for name, text in given.items()}, NOON, BERLIN)
 
 
-def test_without_anything_it_is_the_last_hour_in_whole_steps() -> None:
+def test_without_anything_it_is_the_last_hour_up_to_now() -> None:
     found = of(q="up")
     assert (found.range, found.end - found.start, found.step_s) == ("1h", 3600, 15)
-    assert found.end % found.step_s == 0
+    assert found.end == NOON
     assert of(range="nonsense").range == "1h"
 
 
