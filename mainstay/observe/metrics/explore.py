@@ -68,6 +68,7 @@ class Asked:
 
 def asked(given: Mapping[str, Sequence[str]], now: float, zone: tzinfo) -> Asked:
     """Read a query string: `q` (often), `range` or `from` and `to`, `step`. What means nothing counts as absent."""
+    now = float(int(now))  # whole seconds: a point at the end of the range lies within it
     texts = tuple(text.replace("\0", "").strip()[: outline.LONGEST] for text in given.get("q", ()))
     texts = tuple(text for text in texts if text)[:EXPRESSIONS_MOST]
     name = _one(given, "range")

@@ -85,7 +85,7 @@ def _drawn(signal: Signal, chosen: Chosen | None, now: datetime) -> dict[str, An
         title, why = NOT_TOLD[signal]
         return {"signal": signal.value, "title": title, "missing": why}
     unit = units.of(chosen.query)
-    end = now.timestamp()
+    end = float(int(now.timestamp()))
     start = end - LENGTH_S
     href = f"{reverse('explore')}?{urlencode({'q': chosen.query, 'range': '1h'})}"
     shown: dict[str, Any] = {

@@ -249,7 +249,8 @@ def forget() -> None:
 
 def _spark(expr: str, now: float) -> Spark:
     watched = Watched.of(expr)
-    end, start = now, now - SPARK_S
+    end = float(int(now))
+    start = end - SPARK_S
     text = f"{watched.worst}((\n{watched.text}\n))"
     try:
         try:

@@ -211,4 +211,5 @@ def sentence(found: preview.Replayed) -> str:
     if not gone.fired:
         return f"It would not have paged in {found.words}."
     times = "once" if gone.fired == 1 else "twice" if gone.fired == 2 else f"{gone.fired:,} times"
-    return f"It would have paged {times} in {found.words}, {rows.write_duration(gone.firing_s)} in all."
+    lasted = f"{rows.write_duration(gone.firing_s)} in all" if gone.firing_s else "just now"
+    return f"It would have paged {times} in {found.words}, {lasted}."

@@ -179,7 +179,8 @@ def replay(spec: RuleSpec, name: str, now: float) -> Replayed:
         )
     while total * length / step > POINTS_MOST:
         step *= 2
-    end, start = now, now - length
+    end = float(int(now))
+    start = end - length
     curves = client.query_range(spec.expr, start, end, step)
     if watched.comparison is None:
         lines, lines_step = curves, step

@@ -253,7 +253,7 @@ def course(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     name = request.GET.get("range", "")
     name = name if name in RANGES else DEFAULT_RANGE
     step = automatic_step(RANGES[name])
-    end = now.timestamp()
+    end = float(int(now.timestamp()))
     start = end - RANGES[name]
     found = drawing.course(
         one.expr, start, end, step, zone(), for_s=one.for_s if one.alerts else 0,
@@ -316,7 +316,7 @@ def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     begin = alert.started_at - held - lead
     end = min(now, (alert.ended_at or now) + lead / 2, begin + _AROUND_MOST)
     step = automatic_step((end - begin).total_seconds())
-    start, until = begin.timestamp(), end.timestamp()
+    start, until = float(int(begin.timestamp())), float(int(end.timestamp()))
     found = drawing.course(
         one.expr, start, until, step, zone(), for_s=one.for_s,
         shaded=[
