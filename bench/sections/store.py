@@ -184,7 +184,7 @@ def fed(folder: Path, targets: int, rounds: int) -> dict[str, float]:
         "label_bytes": store._core.index.memory_bytes / figures.series,
         **_selections(store, now, targets),
     }
-    store._core.log.flush()
+    store._core.log.put_out(store._core.log.take())
     store._core.history.close()  # what kill -9 leaves: the log as it is, and nothing said
     begin = time.perf_counter()
     store = Store(folder)

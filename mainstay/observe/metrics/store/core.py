@@ -72,7 +72,7 @@ class Core:
         self.symbols = SharedSymbols()
         self.index = SeriesIndex(self.symbols)
         self.guard = Guard(limits, self.index)
-        self.head = Head(limits.columns)
+        self.head = Head(limits.columns, min(limits.series, limits.memory_bytes // (limits.columns * 8)))
         self.history = History(folder, limits.database_memory_bytes)
         self.log = Log(folder)
         self.counts = Counts()

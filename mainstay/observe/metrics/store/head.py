@@ -26,9 +26,10 @@ class Rows:
 class Head:
     """The pool. Streams and rows are numbers that are used again."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, rows: int) -> None:
         self.columns = columns
-        self.values: Values = np.empty((0, columns), np.float64)
+        # Memory that is not touched costs nothing: room for all from the start is never copied to grow.
+        self.values: Values = np.empty((rows, columns), np.float64)
         self.stream_of: Codes = np.empty(0, np.int32)  # by row; -1 if free
         self.slot_of: Codes = np.empty(0, np.int32)  # by row
         self.times: Times = np.empty((0, columns), np.int64)
@@ -43,10 +44,8 @@ class Head:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the arrays."""
-        return (
-            self.values.nbytes + self.times.nbytes + (self.stream_of.nbytes + self.slot_of.nbytes) + 33 * len(self.last)
-        )
+        """Bytes of the arrays that are used."""
+        return self.used_rows * (self.columns * 8 + 8) + self.times.nbytes + 34 * len(self.last)
 
     @property
     def samples(self) -> int:
@@ -79,7 +78,7 @@ class Head:
         need = len(slots)
         reused = [self._free_rows.pop() for _ in range(min(need, len(self._free_rows)))]
         fresh = need - len(reused)
-        if self.used_rows + fresh > len(self.values):
+        if self.used_rows + fresh > len(self.stream_of):
             self._grow(self.used_rows + fresh)
         rows = np.array([*reused, *range(self.used_rows, self.used_rows + fresh)], np.intp)
         rows.sort()  # rows of a stream that lie together are written and read together
@@ -93,10 +92,11 @@ class Head:
         return rows
 
     def _grow(self, need: int) -> None:
-        size = -(-max(need, len(self.values) + len(self.values) // 8) // _ROWS_CHUNK) * _ROWS_CHUNK
-        values = np.empty((size, self.columns), np.float64)  # memory that is not touched costs nothing
-        values[: self.used_rows] = self.values[: self.used_rows]
-        self.values = values
+        size = -(-max(need, len(self.stream_of) * 3 // 2) // _ROWS_CHUNK) * _ROWS_CHUNK
+        if size > len(self.values):
+            values = np.empty((size, self.columns), np.float64)
+            values[: self.used_rows] = self.values[: self.used_rows]
+            self.values = values
         more = size - len(self.stream_of)
         self.stream_of = np.concatenate([self.stream_of, np.full(more, -1, np.int32)])
         self.slot_of = np.concatenate([self.slot_of, np.full(more, -1, np.int32)])

@@ -87,7 +87,7 @@ class Writer:
         if stream.number not in self._core.described or layout.number not in self._layouts:
             self._describe(stream, layout)
         self.log.write(
-            Kind.PUT, _PUT.pack(stream.number, layout.number, at_ms), np.ascontiguousarray(values).view(np.uint8).data
+            Kind.PUT, _PUT.pack(stream.number, layout.number, at_ms), np.ascontiguousarray(values, np.float64).tobytes()
         )
         self.log.current.note(stream.number, at_ms)
 

@@ -437,9 +437,14 @@ class Store:
                 if full or old or self._log_failed:
                     self._writer.begin()
                     self._log_failed = False
-                core.log.flush()
+                records = core.log.take()
             except OSError as error:
                 self._log_broken(error)
+                records = []
+        try:
+            core.log.put_out(records)
+        except OSError as error:
+            self._log_broken(error)
         if abs(now_ms - self._synced_ms) >= SYNC_EVERY_MS:
             self._synced_ms = now_ms
             core.log.sync()

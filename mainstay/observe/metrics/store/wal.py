@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 MAGIC = b"mainstay samples 1\n"
 _FRAME = struct.Struct("<IIB")  # length of the content, CRC-32 of kind and content, kind
 _NAME = re.compile(r"wal-(\d{10})")
-_BUFFER = 1 << 20
+_PENDING_MOST = 16 << 20
 NEVER = np.iinfo(np.int64).min
 
 
@@ -73,6 +74,9 @@ class Log:
         self._number = int(paths[-1].name[4:]) if paths else 0
         self._file: BinaryIO | None = None
         self._unsynced = False
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._writing = threading.Lock()  # of the file; taken after the lock that protects the rest
 
     @property
     def size(self) -> int:
@@ -89,28 +93,43 @@ class Log:
         self.close()
         self._number += 1
         path = self._folder / f"wal-{self._number:010d}"
-        self._file = path.open("xb", buffering=_BUFFER)
+        self._file = path.open("xb")
         self._file.write(MAGIC)
+        self._file.flush()
         self.segments.append(Segment(path, len(MAGIC)))
 
-    def write(self, kind: Kind, *parts: bytes | memoryview) -> None:
-        """Append a record. It is safe from the end of the process after `flush`."""
-        assert self._file is not None
+    def write(self, kind: Kind, *parts: bytes) -> None:
+        """Append a record. It is safe from the end of the process after `put_out`."""
         tag = bytes((kind,))
         checksum, length = zlib.crc32(tag), 0
         for part in parts:
             checksum = zlib.crc32(part, checksum)
             length += len(part)
-        self._file.write(_FRAME.pack(length, checksum, kind))
-        for part in parts:
-            self._file.write(part)
+        self._pending.append(_FRAME.pack(length, checksum, kind))
+        self._pending.extend(parts)
+        self._pending_bytes += _FRAME.size + length
         self.segments[-1].size += _FRAME.size + length
-        self._unsynced = True
+        if self._pending_bytes > _PENDING_MOST:
+            self.put_out(self.take())
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        if self._file is not None:
+    def take(self) -> list[bytes]:
+        """Take the records that wait, to be put out without the lock that protects everything else."""
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending:
+            self._writing.acquire()  # so that what is taken first is written first; `put_out` releases it
+        return pending
+
+    def put_out(self, records: list[bytes]) -> None:
+        """Hand records to the operating system."""
+        if not records:
+            return
+        try:
+            assert self._file is not None
+            self._file.write(b"".join(records))
             self._file.flush()
+            self._unsynced = True
+        finally:
+            self._writing.release()
 
     def sync(self) -> None:
         """Wait until what was flushed is on the disk. Needs no lock."""
@@ -143,10 +162,11 @@ class Log:
         """Flush, sync and close the segment that is written to."""
         if self._file is None:
             return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._file = None
+        self.put_out(self.take())
+        with self._writing:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
 
 
 def records(segment: Segment, *, newest: bool) -> Iterator[tuple[Kind, memoryview]]:
