@@ -22,18 +22,18 @@ def course(*held: tuple[int, int], job: str = "shop", step: int = 60) -> Curve:
     return Curve({"__name__": "x", "job": job}, points)
 
 
-def gone(curves: Sequence[Curve], end: float = 3600, step: float = 60, **given: object) -> Gone:
-    return go_through(Draft.of(rule(**given)), curves, 0, end, step)
+def gone(curves: Sequence[Curve], held_for: str = "0s", *, end: float = 3600, **given: object) -> Gone:
+    return go_through(Draft.of(rule(**{"for": held_for, **given})), curves, 0, end, 60)
 
 
 def test_it_fires_once_it_has_held_for_as_long_as_for() -> None:
-    found = gone([course((600, 1500))], **{"for": "5m"})
+    found = gone([course((600, 1500))], "5m")
     assert (found.fired, found.pending, found.firing) == (1, [Span(600, 900)], [Span(900, 1560)])
     assert found.firing_s == 660
 
 
 def test_what_ends_before_for_is_over_never_pages() -> None:
-    found = gone([course((600, 780), (1800, 2000))], **{"for": "5m"})
+    found = gone([course((600, 780), (1800, 2000))], "5m")
     assert (found.fired, found.cancelled, found.firing) == (0, 2, [])
 
 
@@ -49,7 +49,7 @@ def test_keep_firing_for_makes_one_of_several() -> None:
 
 
 def test_what_still_fires_at_the_end_counts_up_to_it() -> None:
-    assert gone([course((3000, 3600))], **{"for": "5m"}).firing == [Span(3300, 3600)]
+    assert gone([course((3000, 3600))], "5m").firing == [Span(3300, 3600)]
 
 
 def test_two_series_page_twice_and_their_times_are_counted_once() -> None:
@@ -84,7 +84,7 @@ def test_a_week_of_minutes_of_a_handful_of_series_is_gone_through_in_less_than_t
     week = 7 * 86_400
     curves = [course(*((at, at + 1800) for at in range(0, week, 3600)), job=str(i)) for i in range(6)]
     began = time.perf_counter()
-    found = gone(curves, end=week, **{"for": "5m"})
+    found = gone(curves, "5m", end=week)
     assert found.fired == 6 * 168
     assert time.perf_counter() - began < 2
 
