@@ -42,20 +42,23 @@ def seen(check: int, second: float, health: Health = Health.UP, **given: Any) ->
     return Observation(check=check, at=at, health=health, duration_s=0.25, **given)
 
 
+def opened(held: Embedded) -> Store | None:
+    return held.store
+
+
 def test_only_whose_turn_it_is_has_the_store(embedded: Embedded) -> None:
     embedded.hold(mine=False)
-    assert embedded.store is None
-    status = embedded.answer("/api/v1/query", {"query": ["up"]}).status
-    assert status == 503
+    assert opened(embedded) is None
+    assert embedded.answer("/api/v1/query", {"query": ["up"]}).status == 503
     embedded.hold(mine=True)
-    first = embedded.store
+    first = opened(embedded)
     embedded.hold(mine=True)
     assert first is not None
-    assert embedded.store is first
+    assert opened(embedded) is first
     embedded.hold(mine=False)
-    assert embedded.store is None
+    assert opened(embedded) is None
     embedded.hold(mine=True)
-    assert embedded.store is not None
+    assert opened(embedded) is not None
 
 
 def test_two_who_find_that_it_is_their_turn_open_it_once(embedded: Embedded) -> None:
