@@ -70,7 +70,7 @@ def wanted(before: str, after: str = "") -> Wanted:
         return Wanted(Place.NOTHING)  # within a comment
     last = parts[-1] if parts else None
     solid = [part for part in parts if part.kind != "space"]
-    bracket = _open_bracket(solid)
+    bracket = outline.unclosed(solid)
     names = tuple(outline.metrics(before + after))
     if last is not None and last.kind == "text" and not _closed(last.text):
         return _in_text(solid, bracket, last, after, names)
@@ -103,22 +103,6 @@ def _closed(text: str) -> bool:
 def _rest(after: str) -> int:
     hit = re.match(r"[\w:]*", after)
     return hit.end() if hit else 0
-
-
-def _open_bracket(solid: Sequence[Token]) -> int | None:
-    """Return which bracket is open at the end, innermost."""
-    closed = 0
-    for index in range(len(solid) - 1, -1, -1):
-        part = solid[index]
-        if part.kind != "sign":
-            continue
-        if part.text in ")]}":
-            closed += 1
-        elif part.text in "([{":
-            if not closed:
-                return index
-            closed -= 1
-    return None
 
 
 def _in_expression(typed: str, ahead: Sequence[Token], after: str, names: tuple[str, ...]) -> Wanted:

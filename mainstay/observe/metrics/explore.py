@@ -253,6 +253,13 @@ def name_of(
     return metric or (instead if not own else ""), own
 
 
+def telling(labels: Sequence[Mapping[str, str]]) -> str:
+    """Return the label that alone tells all series apart, the one with the shortest texts; empty where none does."""
+    names = {name for one in labels for name in one if name != _NAME}
+    alone = [name for name in names if len({one.get(name, "") for one in labels}) == len(labels) > 1]
+    return min(alone, key=lambda name: (sum(len(one.get(name, "")) for one in labels), name), default="")
+
+
 def written(labels: Mapping[str, str]) -> str:
     """Return labels as PromQL writes a series."""
     inside = ", ".join(f'{name}="{labels[name]}"' for name in sorted(labels) if name != _NAME)
@@ -274,6 +281,9 @@ def problem_of(message: str, text: str) -> Problem:
     else:
         named = [word for word in _QUOTED.findall(message) if word in text]
         offset = text.find(named[0]) if named else None
+        parts = outline.tokens(text)
+        if offset is None and "unclosed" in said.lower() and (open_at := outline.unclosed(parts)) is not None:
+            offset = parts[open_at].start
     if offset is None:
         return Problem(said)
     row, place = outline.line_of(text, offset)

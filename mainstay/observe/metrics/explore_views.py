@@ -27,6 +27,7 @@ from mainstay.observe.metrics.explore import (
     answer,
     asked,
     name_of,
+    telling,
     written,
 )
 from mainstay.observe.metrics.language import FUNCTIONS, Word
@@ -175,6 +176,7 @@ def figure(value: float | None, unit: Unit, *, html: bool = True) -> str:
 def _drawn(answers: Sequence[Answered], times: Asked) -> dict[str, Any]:
     """Return a chart for each unit, and the table of all lines."""
     several = sum(1 for one in answers if one.lines) > 1
+    tells = {id(one): telling([line.labels for line in one.lines]) for one in answers}
     groups: dict[tuple[str, float], list[tuple[Answered, Line]]] = {}
     for one in answers:
         for line in one.lines:
@@ -184,12 +186,14 @@ def _drawn(answers: Sequence[Answered], times: Asked) -> dict[str, Any]:
     for (unit, _), members in groups.items():
         series = []
         for one, line in members:
-            series.append(charts.Series(_label(one, line, several=several), line.points, line.tone, line.dash))
+            series.append(
+                charts.Series(_label(one, line, tells[id(one)], several=several), line.points, line.tone, line.dash)
+            )
         drawings.append(_chart(series, unit, times, [line for _, line in members]))
     for one in answers:
         found = []
         for line in one.lines:
-            found.append(_row(one, line, number))
+            found.append(_row(one, line, tells[id(one)], number))
             number += 1
         table.append({"answer": one, "rows": found, "note": _note(one), "common": _shown_common(one)})
     return {"charts": drawings, "tables": table, "drawn": number}
@@ -211,19 +215,21 @@ def _chart(series: Sequence[charts.Series], unit: str, times: Asked, lines: Sequ
     return {"svg": mark_safe(svg), "flat": flat and high > low}  # noqa: S308 - charts escape
 
 
-def _label(one: Answered, line: Line, *, several: bool) -> str:
+def _label(one: Answered, line: Line, tells: str, *, several: bool) -> str:
     metric, own = name_of(line.labels, one.common, "value")
-    text = ", ".join(value for _, value in own) or metric
+    text = line.labels.get(tells, "") or ", ".join(value for _, value in own) or metric
     return f"{one.letter} {text}" if several and one.letter else text
 
 
-def _row(one: Answered, line: Line, number: int) -> dict[str, Any]:
+def _row(one: Answered, line: Line, tells: str, number: int) -> dict[str, Any]:
     metric, own = name_of(line.labels, one.common, "value")
+    first = [pair for pair in own if pair[0] == tells] or own
     return {
         "number": number,
         "swatch": _swatch(line),
         "metric": metric,
-        "labels": own,
+        "labels": first,
+        "rest": [pair for pair in own if pair not in first],
         "series": written(line.labels),
         "last": figure(line.last, one.unit),
         "low": figure(line.low, one.unit),

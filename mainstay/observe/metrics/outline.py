@@ -265,6 +265,22 @@ def _innermost(parts: Sequence[Token], index: int) -> str:
     return ""
 
 
+def unclosed(parts: Sequence[Token]) -> int | None:
+    """Return which bracket is still open at the end, the innermost; None where all are closed."""
+    closed = 0
+    for index in range(len(parts) - 1, -1, -1):
+        part = parts[index]
+        if part.kind != "sign":
+            continue
+        if part.text in _CLOSES:
+            closed += 1
+        elif part.text in _OPENS:
+            if not closed:
+                return index
+            closed -= 1
+    return None
+
+
 def position(text: str, line: int, column: int) -> int:
     """Return the offset in characters of a line and column, both counted from 1."""
     starts = [0, *accumulate(len(part) for part in text.splitlines(keepends=True))]

@@ -125,6 +125,7 @@ def test_a_source_that_is_away_is_no_empty_answer() -> None:
         ("invalid parameter query: There is no function 'foo'. Did you mean floor?", "1 + foo(x)", "1 + foo(x)", "f"),
         ("1:9: parse error: unexpected end of input", "sum(up) +", "sum(up) +", "+"),
         ("1:10: parse error: unexpected end of input", "sum(up) +", "sum(up) +", "⏎"),
+        ("Unclosed left parenthesis. Close it.", "sum(rate(a[5m]) + 1", "sum(rate(a[5m]) + 1", "("),
         ("many-to-many matching not allowed", "a / b", "", "⏎"),
     ],
 )
@@ -155,6 +156,14 @@ def test_series_are_named_by_what_tells_them_apart() -> None:
     assert explore.name_of({}, {}, "value") == ("value", [])
     assert explore.written(labels) == 'x{job="shop", pod="a"}'
     assert explore.written({}) == "{}"
+
+
+def test_one_label_that_tells_all_series_apart_is_enough_to_name_them() -> None:
+    rows = [{"check": "api", "url": "http://a/long", "job": "c"}, {"check": "web", "url": "http://b/long", "job": "c"}]
+    assert explore.telling(rows) == "check"
+    assert explore.telling([*rows, {"check": "api", "url": "x"}]) == "url"
+    assert explore.telling([{"a": "1", "b": "1"}, {"a": "1", "b": "2"}, {"a": "2", "b": "2"}]) == ""
+    assert explore.telling(rows[:1]) == ""
 
 
 METADATA = {
