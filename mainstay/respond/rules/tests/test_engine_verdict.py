@@ -7,7 +7,6 @@ import pytest
 from mainstay.observe.metrics.promql import MemorySource, parse
 from mainstay.observe.metrics.promql.series import Matcher
 from mainstay.respond.rules.outcome import Health, SourceAway
-from mainstay.respond.rules.threshold import Threshold, threshold
 from mainstay.respond.rules.verdict import verdict
 
 NOW = 1_700_000_000_000
@@ -97,25 +96,3 @@ def test_a_source_that_is_away_is_unknown_never_well() -> None:
 
     found = verdict(parse("here > 5"), away, NOW)
     assert (found.health, found.reason) == (Health.UNKNOWN, "it does not answer")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("rate(errors[5m]) > 0.05", Threshold("rate(errors[5m])", ">", 0.05)),
-        ("(sum(a) / sum(b)) * 100 >= 5", Threshold("(sum(a) / sum(b)) * 100", ">=", 5.0)),
-        ("((a)) < -3", Threshold("a", "<", -3.0)),
-        ("5 < a", Threshold("a", ">", 5.0)),
-        ("0 == a", Threshold("a", "==", 0.0)),
-        ("a != 5 * 60 + 2 ^ 3", Threshold("a", "!=", 308.0)),
-        ("a > bool 5", None),
-        ("a > b", None),
-        ("a > 5 and b > 3", None),
-        ("absent(a)", None),
-        ("a", None),
-        ("a > 1 / 0", None),
-        ("sum(", None),
-    ],
-)
-def test_the_threshold_of_an_expression(text: str, expected: Threshold | None) -> None:
-    assert threshold(text) == expected
