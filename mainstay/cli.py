@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command_name, command in COMMANDS.items():
         sub = subparsers.add_parser(command_name, help=command.help, description=command.help.capitalize() + ".")
-        if command_name == name:  # only the one that runs is imported: `mainstay up` stays small
+        if command_name == name:  # only the one that runs is imported: each starts quickly
             try:
                 module = _load(command)
             except BadEnvironment as error:
