@@ -62,7 +62,8 @@ class Tour:
         ping = f"{self.program.url}/ping/{PING}"
         shop = f"{sys.executable} -m examples.shop --port {self.shop_port} --data {home / 'shop'} --heartbeat {ping}"
         receiver = f"{sys.executable} -m examples.receiver --port {self.receiver_port}"
-        self.program.start("--apply", str(self.file), "--with", shop, "--with", receiver)
+        rules = str(ROOT / "examples" / "shop.rules.yml")
+        self.program.start("--apply", str(self.file), "--apply", rules, "--with", shop, "--with", receiver)
 
     def fault(self, *arguments: str) -> None:
         """What `make outage` and `make recover` do."""
@@ -137,7 +138,8 @@ def test_the_tour(tour: Tour, browser: Browser) -> None:
     # 2. Break it: within 15 s an alert is open on Now, without a reload, and the receiver has the page.
     begin = time.monotonic()
     tour.fault("errors", "1")
-    until(lambda: "storefront is down" in headline(page), "the alert is open on Now", within_s=15, every_s=0.2)
+    trouble = page.locator(".trouble", has_text="storefront is down")
+    until(lambda: trouble.count() > 0, "the alert is open on Now", within_s=15, every_s=0.2)
     until(
         lambda: tour.heard("firing", "storefront"),
         "the receiver has the page",
@@ -149,7 +151,7 @@ def test_the_tour(tour: Tour, browser: Browser) -> None:
     assert not tour.heard("firing", '"check": "search"'), "the search needs the storefront, so it is no news"
 
     # 3. Why?
-    page.get_by_role("link", name=re.compile("Why this page")).first.click()
+    trouble.get_by_role("link", name=re.compile("Why this page")).first.click()
     page.wait_for_url("**/alerts/*/")
     assert "Why did this page?" in page.content()
     shoot(page, "alert")
@@ -164,13 +166,29 @@ def test_the_tour(tour: Tour, browser: Browser) -> None:
     until(lambda: "Administrator has it" in page.locator("main").inner_text(), "it is acknowledged")
     until(lambda: tour.heard("acknowledge", "storefront"), "those who were paged hear who has it")
 
-    # 6. Mend it: the alert resolves and the resolution is sent.
+    # 6. Look wider: a rule fires, too, and its alert begins with the first step, beside the value.
+    until(lambda: tour.heard("firing", "ShopErrorRate"), "the rule pages", within_s=60)
+    page.goto(f"{base}/alerts/")
+    page.get_by_role("link", name=re.compile("of its requests with errors")).first.click()
+    until(lambda: page.locator("#course svg").count() > 0, "the chart of the value against its threshold")
+    assert "Look which handler fails" in page.locator("main").inner_text()
+    shoot(page, "alert-of-a-rule")
+    check_accessibility(page, "the alert of a rule")
+    page.goto(f"{base}/metrics/explore?q=sum+by+(handler)+(rate(http_requests_total[1m]))")
+    until(lambda: page.locator("main svg").count() > 0, "the chart of the explorer")
+    shoot(page, "explorer")
+    page.goto(f"{base}/applications/shop/")
+    until(lambda: "http_requests_total" in page.locator("main").inner_text(), "the golden signals")
+    shoot(page, "application")
+
+    # 7. Mend it: the alerts resolve and the resolutions are sent.
     tour.fault("clear")
     page.goto(f"{base}/")
-    until(lambda: "Nothing is wrong" in headline(page), "all is well again", within_s=40)
+    until(lambda: "Nothing is wrong" in headline(page), "all is well again", within_s=150)
     until(lambda: tour.heard("resolved", "storefront"), "the resolution is sent")
+    until(lambda: tour.heard("resolved", "ShopErrorRate"), "the rule's resolution is sent")
 
-    # 7. The journal tells the whole story and verifies.
+    # 8. The journal tells the whole story and verifies.
     page.goto(f"{base}/journal/")
     story = page.locator("main").inner_text()
     for words in ("went from up to down", "fired", "pages ops", "was acknowledged", "resolved after"):
@@ -211,6 +229,10 @@ PAGES = {
     "alerts": "/alerts/",
     "alert": "/alerts/1/",
     "silences": "/silences/",
+    "explorer": "/metrics/explore?q=sum+by+(handler)+(rate(http_requests_total[1m]))",
+    "rules": "/rules/",
+    "rule": "/rules/2/",
+    "rule-new": "/rules/new",
     "targets": "/targets/",
     "scrape-new": "/add/scrape/",
     "channels": "/channels/",
