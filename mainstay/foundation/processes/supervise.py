@@ -25,7 +25,6 @@ from typing import IO
 from mainstay.foundation import environment as env
 from mainstay.foundation.processes import template
 
-ROLES = ("web", "monitor", "worker")
 STOP_S = 4.0  # then SIGKILL: the promise is five seconds
 BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
 STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             ):
                 need_port(environment.host, port, name)
             copied = prepare(args.apply)
-            children = [Child(role, _command(role), _act(role) if copied else None) for role in ROLES]
+            children = [Child(role, _command(role), _act(role) if copied else None) for role in template.ROLES]
             children += [Child(line, shlex.split(line)) for line in args.also]
             return Supervisor(children, lock_held.descriptors()).run()
     except CannotStart as error:
@@ -166,9 +165,7 @@ def _command(role: str) -> list[str]:
 
 def _act(role: str) -> Callable[[], int]:
     def act() -> int:  # what `mainstay ROLE` does once Django is set up, which it is
-        from mainstay.cli import COMMANDS
-
-        status: int = importlib.import_module(COMMANDS[role].module).run(argparse.Namespace())
+        status: int = importlib.import_module(template.ROLES[role]).run(argparse.Namespace())
         return status
 
     return act

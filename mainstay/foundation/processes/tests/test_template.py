@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.cli import COMMANDS
+from mainstay.foundation.processes import template
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies: Linux only")
 PATIENCE_S = 15.0
 IN_A_COPY = """
@@ -122,7 +125,7 @@ def loaded(tmp_path: Path, before: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
-def test_what_the_processes_share_is_loaded_without_threads_or_connections_or_what_few_installations_need(tmp_path: Path) -> None:
+def test_what_is_shared_is_loaded_without_threads_connections_or_what_few_need(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == "can"
 
 
@@ -154,3 +157,7 @@ def test_without_copies_every_process_loads_everything_for_itself(tmp_path: Path
         "every process loads everything for itself: ModuleNotFoundError: No module named 'no_such_module'"
         in done.stderr
     )
+
+
+def test_a_copy_runs_what_the_command_runs() -> None:
+    assert {role: COMMANDS[role].module for role in template.ROLES} == template.ROLES
