@@ -148,12 +148,13 @@ def _title(seen: Seen, scrapes: list[Standing]) -> str:
         return "Nothing is scraped yet."
     if not seen.available:
         return "Nobody knows how the targets are."
-    total, down = sum(each.total for each in scrapes), sum(each.down for each in scrapes)
+    healths = [target.health for target in seen.targets]  # Mainstay's own among them
+    total, down = len(healths), healths.count("down")
     if not total:
         return "No scrape has a target now."
     if down:
         return f"{down:,} of {total:,} target{'s' if total != 1 else ''} {'is' if down == 1 else 'are'} down."
-    unknown = total - sum(each.up for each in scrapes)
+    unknown = total - healths.count("up") - down
     if unknown:
         return f"{unknown:,} of {total:,} targets {'has' if unknown == 1 else 'have'} not been scraped yet."
     return "The one target answers." if total == 1 else f"All {total:,} targets answer."
