@@ -62,14 +62,18 @@ class Memory:
         self._found: dict[object, tuple[float, object]] = {}
 
     def get(self, key: object, ask: Callable[[], T]) -> T:
-        """Return what `ask` returned for `key` a short while ago, or ask. What it raises is not kept."""
+        """Return what `ask` returned for `key` a short while ago, or ask.
+
+        What it raises is not kept, nor is nothing: what is not there yet is to be seen as soon as it is.
+        """
         now = self._seconds()
         with self._lock:
             known = self._found.get(key)
         if known is not None and known[0] > now:
             return known[1]  # type: ignore[return-value]  # a key always belongs to one kind of question
         answer = ask()
-        self.put(key, answer)
+        if answer:
+            self.put(key, answer)
         return answer
 
     def put(self, key: object, answer: object) -> None:

@@ -208,6 +208,14 @@ def test_many_keystrokes_ask_the_server_once(speaker: Speaker) -> None:
     assert paths.count("/api/v1/label/__name__/values") == paths.count("/api/v1/metadata") == 1
 
 
+def test_what_is_not_there_yet_is_seen_as_soon_as_it_is(speaker: Speaker) -> None:
+    client, speaker.names = signed_in(), []
+    assert title(page(client, "/metrics/explore")) == "There are no metrics yet."
+    speaker.names = ["http_requests_total"]
+    assert title(page(client, "/metrics/explore")) == "What do the metrics say?"
+    assert "http_requests_total" in names(complete(client, "htt|"))
+
+
 def test_while_the_source_is_away_functions_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     with asked_by_pages(monkeypatch, "http://127.0.0.1:1"):
         found = complete(signed_in(), "hist|")
