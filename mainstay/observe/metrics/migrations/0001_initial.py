@@ -5,30 +5,43 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('catalog', '0001_initial'),
+        ("catalog", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Scrape',
+            name="Scrape",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=100, unique=True)),
-                ('every_s', models.FloatField(default=15)),
-                ('timeout_s', models.FloatField(default=10)),
-                ('config', models.JSONField(default=dict)),
-                ('target', models.CharField(blank=True, max_length=500)),
-                ('labels', models.JSONField(blank=True, default=dict)),
-                ('paused', models.BooleanField(default=False)),
-                ('managed_by', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('version', models.BigIntegerField(default=0)),
-                ('application', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='scrapes', to='catalog.application')),
-                ('environment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='catalog.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.SlugField(max_length=100, unique=True)),
+                ("every_s", models.FloatField(default=15)),
+                ("timeout_s", models.FloatField(default=10)),
+                ("config", models.JSONField(default=dict)),
+                ("target", models.CharField(blank=True, max_length=500)),
+                ("labels", models.JSONField(blank=True, default=dict)),
+                ("paused", models.BooleanField(default=False)),
+                ("managed_by", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("version", models.BigIntegerField(default=0)),
+                (
+                    "application",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="scrapes",
+                        to="catalog.application",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to="catalog.environment"
+                    ),
+                ),
             ],
         ),
     ]
