@@ -6,8 +6,10 @@ class RulesConfig(AppConfig):
     label = "rules"
 
     def ready(self) -> None:
+        from mainstay.observe.metrics.forward_views import OWN
         from mainstay.respond.alerts.origins import ORIGINS
-        from mainstay.respond.rules import facts  # noqa: F401  # declares facts
+        from mainstay.respond.rules import facts, prometheus  # noqa: F401  # declares facts
         from mainstay.respond.rules.alert_pages import ORIGIN
 
         ORIGINS["rule"] = ORIGIN
+        OWN["rules"], OWN["alerts"] = prometheus.rules, prometheus.alerts

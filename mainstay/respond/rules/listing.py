@@ -13,7 +13,6 @@ from django.http import QueryDict
 
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
 
-DEFAULT_EVERY_S = 15.0
 PAGE = 50
 STATES = ("firing", "pending", "inactive", "unknown", "err", "no_series", "recording")
 STATE_WORDS = {
@@ -121,7 +120,7 @@ def rows(found: QuerySet[Rule], now: datetime) -> list[Row]:
 
 def _row(rule: Rule, counts: Mapping[str, int], now: datetime) -> Row:
     state = getattr(rule, "state", None)
-    every_s = rule.group.every_s or DEFAULT_EVERY_S
+    every_s = rule.group.interval_s
     evaluated_at = state.evaluated_at if state is not None else None
     return Row(
         id=rule.pk,

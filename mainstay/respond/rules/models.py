@@ -7,12 +7,14 @@ from django.db import models
 
 from mainstay.foundation.clock import from_unix
 
+DEFAULT_EVERY_S = 15.0
+
 
 class RuleGroup(models.Model):
     """Rules that are evaluated together, one after another, as a Prometheus rule file has them."""
 
     name = models.CharField(max_length=200, unique=True)
-    every_s = models.FloatField(null=True)  # null: `DEFAULT_EVERY_S`
+    every_s = models.FloatField(null=True)  # null: `DEFAULT_EVERY_S`; see `interval_s`
     limit = models.PositiveIntegerField(default=0)  # series a rule may give; 0: any number
     query_offset_s = models.FloatField(default=0)
     labels = models.JSONField(default=dict)  # added to every rule's
@@ -25,6 +27,11 @@ class RuleGroup(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def interval_s(self) -> float:
+        """How often it is evaluated."""
+        return self.every_s or DEFAULT_EVERY_S
 
 
 class Rule(models.Model):

@@ -20,7 +20,6 @@ from mainstay.respond.rules.state import Change, Code, Instance
 
 log = logging.getLogger("mainstay.rules")
 RULES = program("rules")
-DEFAULT_EVERY_S = 15.0
 STATE_COLUMNS = ("health", "reason", "since", "evaluated_at", "duration_s", "results")
 
 
@@ -97,7 +96,7 @@ def _held_group(group: RuleGroup) -> HeldGroup:
         id=group.pk,
         version=group.version,
         name=group.name,
-        every_s=group.every_s or DEFAULT_EVERY_S,
+        every_s=group.interval_s,
         offset_ms=plain.query_offset_ms,
         limit=group.limit,
         rules=held,
