@@ -204,7 +204,6 @@ def _buildinfo() -> dict[str, str]:
         "buildUser": "",
         "buildDate": "",
         "goVersion": "",
-        "application": "Mainstay",
     }
 
 
