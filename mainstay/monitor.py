@@ -174,6 +174,8 @@ class Monitor:
         registry = CollectorRegistry()
         registry.register(ProberMetrics(self.prober.figures))
         registry.register(StoreMetrics(self.metrics, self.rules))
+        if self.metrics.latest is not None:
+            registry.register(self.metrics.latest)
         return registry
 
     # --- checks --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from mainstay.foundation.environment import Environment
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
-from mainstay.observe.metrics.probes import ProbeSeries, Seen
+from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen
 from mainstay.observe.metrics.promql import FUNCTIONS
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.engine import Scraper
@@ -46,6 +46,7 @@ class Embedded:
         self.store: Store | None = None
         self.scraper: Scraper | None = None
         self._probes: ProbeSeries | None = None
+        self.latest = LatestProbes() if environment.metrics_url else None  # for the server that keeps samples instead
         self._host: HostMetrics | None = None
         self._plans = Plans()
         self._prometheus: Prometheus | None = None
@@ -113,6 +114,8 @@ class Embedded:
         """Know a check whose results will come."""
         with self._lock:
             self._checks[check] = (kind, target, labels)
+            if self.latest is not None:
+                self.latest.hold(check, kind, target, labels)
             if self._probes is not None:
                 self._probes.hold(check, kind, target, labels)
 
@@ -122,13 +125,17 @@ class Embedded:
         with self._lock:
             for check in gone:
                 self._checks.pop(check, None)
+            if self.latest is not None:
+                self.latest.drop(gone)
             if self._probes is not None:
                 self._probes.drop(gone, now)
 
     def hear(self, seen: Iterable[Seen]) -> None:
         """Take results of checks that have been recorded."""
         with self._lock:
-            if self._probes is not None:
+            if self.latest is not None:
+                self.latest.take(seen)
+            elif self._probes is not None:
                 self._probes.take(seen)
 
     def cycle(self, now: datetime, _process: int) -> None:

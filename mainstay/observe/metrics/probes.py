@@ -6,12 +6,14 @@ and silences know: application, check, kind, environment, component, severity an
 
 import logging
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
+from prometheus_client.core import Metric
 
 from mainstay.observe.metrics.promql.series import NAME
 from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Store, Stream
@@ -66,8 +68,7 @@ class ProbeSeries:
 
     def hold(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
         """Know a check, or what it is called now."""
-        wanted = {name: text for name, text in labels.items() if _LABEL.fullmatch(name) and text}
-        wanted |= {"job": JOB, "instance": target or labels.get("check", "")}
+        wanted = _series_labels(target, labels)
         known = self._checks.get(check)
         if known is None or known.labels != wanted or known.kind != kind:
             stream = known.stream if known is not None else self._store.stream(f"check:{check}", JOB)
@@ -98,6 +99,55 @@ class ProbeSeries:
                 if not known.refused:
                     log.warning("results of check %d are not kept as series: %s", one.check, error)
                 known.refused = True
+
+
+class LatestProbes:
+    """The last result of each check as metrics, for a server that scrapes them: where METRICS_URL keeps the samples.
+
+    A collector of prometheus_client. Any thread may call.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: dict[int, str] = {}
+        self._labels: dict[int, Mapping[str, str]] = {}
+        self._values: dict[int, list[tuple[tuple[str, str], float]]] = {}
+
+    def hold(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
+        """Know a check, or what it is called now."""
+        with self._lock:
+            self._kinds[check], self._labels[check] = kind, _series_labels(target, labels)
+
+    def drop(self, checks: Iterable[int]) -> None:
+        """Let go of checks."""
+        with self._lock:
+            for check in checks:
+                for known in (self._kinds, self._labels, self._values):
+                    known.pop(check, None)
+
+    def take(self, seen: Iterable[Seen]) -> None:
+        """Remember results."""
+        with self._lock:
+            for one in seen:
+                kind = self._kinds.get(one.check)
+                if kind is not None:
+                    self._values[one.check] = list(_values(kind, one))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics, each with the labels of its check."""
+        with self._lock:
+            rows = [(self._labels[check], values) for check, values in self._values.items()]
+        families: dict[str, Metric] = {}
+        for labels, values in rows:
+            for (name, phase), value in values:
+                family = families.setdefault(name, Metric(name, "Of the last result of a check.", "gauge"))
+                family.add_sample(name, {**labels, **({"phase": phase} if phase else {})}, value)
+        yield from families.values()
+
+
+def _series_labels(target: str, labels: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: text for name, text in labels.items() if _LABEL.fullmatch(name) and text}
+    return kept | {"job": JOB, "instance": target or labels.get("check", "")}
 
 
 def _values(kind: str, seen: Seen) -> Iterator[tuple[tuple[str, str], float]]:

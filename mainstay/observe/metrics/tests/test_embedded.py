@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
 from mainstay.observe.checks.decide import Health
@@ -109,6 +110,24 @@ def test_rules_wait_until_what_is_scraped_has_been_scraped(embedded: Embedded) -
     assert not embedded.ready
     embedded.cycle(NOON, 1)
     assert embedded.ready == all(target.last_at for target in embedded.scraper.targets())  # type: ignore[union-attr]
+
+
+def test_where_another_server_keeps_samples_it_can_scrape_the_last_result_of_every_check(tmp_path: Path) -> None:
+    held = Embedded(env.read({"MAINSTAY_HOME": str(tmp_path), "METRICS_URL": "http://127.0.0.1:9090"}), lambda: NOON)
+    registry = CollectorRegistry()
+    assert held.latest is not None
+    registry.register(held.latest)
+    held.know(7, "http", "http://127.0.0.1:9001/", LABELS)
+    held.know(8, "tcp", "127.0.0.1:22", {"check": "ssh"})
+    held.hear([seen(7, -9, health=Health.DOWN, code=503), seen(7, -4, code=200), seen(8, -4), seen(9, -4)])
+    text = generate_latest(registry).decode()
+    assert 'probe_success{application="shop",check="front",instance="http://127.0.0.1:9001/",job="checks"' in text
+    assert text.count("probe_success{") == 2
+    assert "probe_http_status_code{" in text
+    assert " 200.0" in text
+    assert " 503.0" not in text
+    held.forget([7], NOON)
+    assert generate_latest(registry).decode().count("probe_success{") == 1
 
 
 # --- checks as series -------------------------------------------------------------------------------------------------
