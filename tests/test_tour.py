@@ -233,6 +233,7 @@ PAGES = {
     "rules": "/rules/",
     "rule": "/rules/2/",
     "rule-new": "/rules/new",
+    "rule-starter": "/rules/starter",
     "targets": "/targets/",
     "scrape-new": "/add/scrape/",
     "channels": "/channels/",

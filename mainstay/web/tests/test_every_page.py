@@ -77,6 +77,8 @@ TABLE: dict[str, Needs] = {
     "/rules/": Needs(P.OPERATIONS_VIEW),
     "/rules/sparks": Needs(P.OPERATIONS_VIEW),
     "/rules/new": both(P.CHECKS_EDIT),
+    "/rules/starter": Needs(P.CHECKS_EDIT),
+    "/rules/starter/{pack}/add": act(P.CHECKS_EDIT),
     "/rules/preview": act(P.CHECKS_EDIT),
     "/rules/alerts/{raised_id}/course": Needs(P.OPERATIONS_VIEW),
     "/rules/{rule_id}/": Needs(P.OPERATIONS_VIEW),
@@ -165,6 +167,7 @@ def places(db: None) -> dict[str, Any]:
     return {
         **here.places,
         "rule_id": rule.pk,
+        "pack": "hosts",
         "raised_id": fire_anew(firing, now()).pk,
         "delivery_id": test.pk,
         "entry_id": Entry.objects.values_list("pk", flat=True).first(),

@@ -4,10 +4,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from django.test import Client
 
 from mainstay.cli import main
 from mainstay.config.apply import apply_text
+from mainstay.foundation.accounts.actions import create_user
 from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.accounts.permissions import Role
 from mainstay.respond.rules.models import Rule
 from mainstay.respond.rules.starter_pack import packs
 
@@ -36,3 +39,19 @@ def test_a_pack_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest
     told = capsys.readouterr().err
     assert "no pack mainframes" in told
     assert "postgresql" in told
+
+
+@pytest.mark.django_db
+def test_a_pack_is_added_at_a_press_and_once() -> None:
+    browser = Client()
+    browser.force_login(create_user("kim@example.com", Role.DEVOPS, "Kim", COMMAND_LINE, NOON))
+    page = browser.get("/rules/starter").content.decode()
+    assert all(pack.title in page for pack in packs())
+    assert "HostDown" in page
+    answer = browser.post("/rules/starter/hosts/add", follow=True)
+    assert "rules for Hosts are evaluated from now on" in answer.content.decode()
+    number = Rule.objects.count()
+    assert number > 5
+    browser.post("/rules/starter/hosts/add")
+    assert Rule.objects.count() == number
+    assert browser.post("/rules/starter/mainframes/add").status_code == 404
