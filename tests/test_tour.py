@@ -174,7 +174,7 @@ def test_the_tour(tour: Tour, browser: Browser) -> None:
     assert "Look which handler fails" in page.locator("main").inner_text()
     shoot(page, "alert-of-a-rule")
     check_accessibility(page, "the alert of a rule")
-    page.goto(f"{base}/metrics/explore?q=sum+by+(handler)+(rate(http_requests_total[1m]))")
+    page.goto(f"{base}/metrics/explore?q=sum+by+(handler)+(rate(http_requests_total[1m]))&range=15m")
     until(lambda: page.locator("main svg").count() > 0, "the chart of the explorer")
     shoot(page, "explorer")
     page.goto(f"{base}/applications/shop/")
