@@ -65,6 +65,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_METRICS_TIMEOUT", "30s", "How long a query to METRICS_URL may take."),
     Variable("MAINSTAY_METRICS_KEPT", "15d", "How long single samples of metrics are kept; rollups stay longer."),
     Variable("MAINSTAY_METRICS_SERIES_MOST", "500000", "How many series the embedded store takes at most."),
+    Variable("MAINSTAY_METRICS_MEMORY_MOST", "1GiB", "How much memory series and their recent samples take at most."),
     Variable("MAINSTAY_METRICS_DISK_MOST", "10GiB", "How much disk the embedded store uses; the oldest goes first."),
     Variable(
         "SMTP_URL",
@@ -106,6 +107,7 @@ class Environment:
     metrics_timeout_s: float
     metrics_kept_s: float
     metrics_series_most: int
+    metrics_memory_most_bytes: int
     metrics_disk_most_bytes: int
     smtp_url: str = field(repr=False)
 
@@ -212,6 +214,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         metrics_timeout_s=duration_s("MAINSTAY_METRICS_TIMEOUT", "30s or 2m"),
         metrics_kept_s=duration_s("MAINSTAY_METRICS_KEPT", "15d"),
         metrics_series_most=number_of("MAINSTAY_METRICS_SERIES_MOST", {"": 1}, "500000"),
+        metrics_memory_most_bytes=number_of("MAINSTAY_METRICS_MEMORY_MOST", _SIZES, "1GiB"),
         metrics_disk_most_bytes=number_of("MAINSTAY_METRICS_DISK_MOST", _SIZES, "10GiB"),
         smtp_url=url("SMTP_URL", ("smtp", "smtps")),
     )

@@ -68,6 +68,7 @@ class Embedded:
             series=settings.metrics_series_most,
             series_of_job=settings.metrics_series_most,
             raw_ms=int(settings.metrics_kept_s * 1000),
+            memory_bytes=settings.metrics_memory_most_bytes,
             disk_bytes=settings.metrics_disk_most_bytes,
         )
         try:
