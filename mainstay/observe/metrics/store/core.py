@@ -19,6 +19,7 @@ from mainstay.observe.metrics.store.wal import Log
 
 log = logging.getLogger(__name__)
 
+MOVED_MOST = 10_000  # series whose moves are remembered one by one
 NO_ROWS: Index = np.empty(0, np.intp)
 OWN = "\0own "  # keys of streams that hold one series with timestamps of its own begin so
 
@@ -95,6 +96,7 @@ class Core:
         self.index.next_identity = self.history.last_identity + 1
         # Up to here a series may have samples in history under a stream that it is not in any more.
         self.moved_ms = max(self.history.saved.values(), default=NEVER)
+        self.moved: dict[int, int] = {}  # slot → when it moved since then: of the others nothing is asked of history
         self._known_streams: dict[tuple[str, str], int] = {}
         self._number_streams()
 
@@ -161,7 +163,7 @@ class Core:
             leave = foreign[idle | self._dormant(owners[foreign], rows[foreign])]
             if len(leave):
                 self._leave(slots[leave], rows[leave])
-                self.moved_ms = max(self.moved_ms, at_ms)
+                self._note_moved(slots[leave], at_ms)
             rows[foreign] = -2
             rows[leave] = -1
         if self.former:
@@ -179,6 +181,13 @@ class Core:
         stream.owned_elsewhere = int((rows < 0).sum())
         stream.layout = layout
         return vanished
+
+    def _note_moved(self, slots: Codes, at_ms: int) -> None:
+        if len(self.moved) + len(slots) > MOVED_MOST:
+            self.moved_ms = max(self.moved_ms, at_ms, *self.moved.values())
+            self.moved = {}
+        else:
+            self.moved.update(dict.fromkeys(slots.tolist(), at_ms))
 
     def _dormant(self, owners: Codes, rows: Index) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         found = np.zeros(len(rows), np.bool_)

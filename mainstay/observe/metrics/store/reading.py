@@ -154,6 +154,7 @@ class Reader:
         history = self._core.history
         if (
             after_ms < self._core.moved_ms
+            or self._moved(found, after_ms)
             or found.former
             or (history.last_ended is not None and history.last_ended > after_ms)
         ):
@@ -161,6 +162,11 @@ class Reader:
         if found.rowless and history.partitions and max(s.last for s in history.partitions.values()) > after_ms:
             return False
         return not (self._left(found.streams) > after_ms).any()
+
+    def _moved(self, found: Selected, after_ms: int) -> bool:
+        """Tell whether any of the series has come from another stream since the range began."""
+        recent = [slot for slot, at_ms in self._core.moved.items() if at_ms > after_ms]
+        return bool(recent) and bool(np.isin(recent, found.slots).any())
 
     def _left(self, streams: Index) -> Times:
         """Return the time of the last sample of each stream that is in history and not in the head any more."""

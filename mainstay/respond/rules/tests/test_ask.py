@@ -1,8 +1,10 @@
 """Whom rules ask: a real store with rules that mean it harm, and a server with headers, passwords and no time."""
 
 import base64
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,3 +182,15 @@ def test_what_does_not_speak_the_api_is_away_not_fine(tmp_path: Path) -> None:
 
     with served(lambda: "metrics") as port, pytest.raises(SourceAway, match="not as Prometheus does"):
         ServerSource(Client(Server(f"http://127.0.0.1:{port}/api"))).at(NOON_MS).ask("up")
+
+
+def test_what_a_round_has_evaluated_is_freed_with_it(store: Store) -> None:
+    instant = StoreSource(store, time.monotonic).at(NOON_MS)
+    instant.ask("sum(rate(odd[5m]))")
+    held = weakref.ref(instant._round)
+    gc.disable()  # the collector comes seldom, and a round over many series is tens of MiB
+    try:
+        del instant
+        assert held() is None
+    finally:
+        gc.enable()
