@@ -96,7 +96,7 @@ def shape(value: Any) -> Any:
 
 
 AT = {"start": "{start}", "end": "{end}"}
-GRAFANA = [
+GRAFANA: list[tuple[str, dict[str, Any], str]] = [
     ("query", {"query": "1+1", "time": "{end}"}, "POST"),
     ("query", {"query": "app_temperature", "time": "{end}"}, "POST"),
     ("query", {"query": "app_requests_total[10s]", "time": "{end}"}, "GET"),
