@@ -14,13 +14,9 @@ served, late, if that probe ends within half an interval of it.
 """
 
 import heapq
-import itertools
 import logging
-import math
 import resource
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -30,14 +26,13 @@ from pydantic import BaseModel
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
-from mainstay.observe.checks.probe.curl_loop import CurlLoop
 from mainstay.observe.checks.probe.duration import spoken_duration
+from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.poller import Poller
 from mainstay.observe.checks.probe.resolver import Resolution, Resolver
 from mainstay.observe.checks.probe.runner import AsyncRunner, Job
-from mainstay.observe.checks.probe.schedule import Schedule, check_rhythm
+from mainstay.observe.checks.probe.schedule import check_rhythm
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +40,7 @@ DEFAULT_MAX_IN_FLIGHT = 2000
 BATCH_WAIT_S = 0.05
 """A result waits this long for company, so that the receiver is called 20 times a second at most."""
 BATCH_SIZE = 512
-CLOCK_JUMP_S = 0.5
-"""A wall clock that moved this much against the monotonic one since the last turn was set, or the machine slept."""
-_LONGEST_TURN_S = 1.0
-TICK_S = 0.01
-"""Due probes start together on ticks: measured at 250 probes/s, a fifth less CPU than starting each by itself."""
 _RETRY_S = 1.0
-_LATENESS_SAMPLES = 4096
 _JUDGING_THREADS = 2
 _GRACE_S = 1.0
 """The asyncio side ends its probes itself; the engine steps in this much later."""
@@ -124,7 +113,7 @@ class _Check:
     removed: bool = False
 
 
-class Prober:
+class Prober(TransferLoop["_Check", "_Run"]):
     """Probes what is planned. All methods are thread-safe; `on_results` is called in the engine's thread."""
 
     def __init__(
@@ -139,44 +128,29 @@ class Prober:
     ) -> None:
         """`max_in_flight` bounds memory and descriptors (each HTTP probe needs one descriptor and about 30 kB);
         it is lowered to half of what the process may open. `wall_clock` exists to be travelled in tests."""
+        super().__init__(
+            "probe-engine",
+            max_in_flight=min(max_in_flight, _descriptors() // 2),
+            kept_alive=1,
+            wall_clock=wall_clock,
+        )
         self._policy = policy
         self._on_results = on_results
-        self._wall_clock = wall_clock
-        self._max_in_flight = min(max_in_flight, _descriptors() // 2)
         self._resolver = resolver or Resolver()
-        self._schedule = Schedule()
-        self._checks: dict[int, _Check] = {}
-        self._runs: dict[int, _Run] = {}
-        self._run_ids = itertools.count(1)
-        self._ready: deque[tuple[_Check, float]] = deque()
-        self._inbox: deque[Callable[[], None]] = deque()
         self._results: list[Result] = []
         self._oldest_result: float | None = None
         self._offer_again_at = 0.0
-        self._lateness: deque[float] = deque(maxlen=_LATENESS_SAMPLES)
-        self._probes = self._overlapped = self._skipped = 0
-        self._poller = Poller()
-        self._deadlines: list[tuple[float, int]] = []
-        self._next_sweep = 0.0
-        self._curl = CurlLoop(self._poller, self._hop_done)
+        self._probes = 0
         self._async = AsyncRunner(policy, self._resolver, self._async_done, commands_allowed=commands_allowed)
         self._aside = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="probe-judge")
         self._jobs: list[Job] = []
-        self._thread = threading.Thread(target=self._run_loop, name="probe-engine", daemon=True)
-        self._stopping = False
-        self._drain_until: float | None = None
-        self._turn_expected_at = time.perf_counter()
-        self._wall = 0.0
-        self._tick_at = 0.0
-        self._mono = 0.0
 
     # --- for any thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to probe. A prober is started once."""
-        self._turn_expected_at = time.perf_counter() + _LONGEST_TURN_S
         self._async.start()
-        self._thread.start()
+        self._start_loop()
 
     def stop(self, timeout_s: float) -> bool:
         """Start no more probes, give running ones until the timeout, deliver their results, end the threads.
@@ -184,10 +158,7 @@ class Prober:
         Probes cut off by the timeout give no result: they were neither up nor down. False when a thread did not end.
         """
         deadline = time.perf_counter() + timeout_s
-        if self._thread.is_alive():
-            # A fifth of the time is kept for delivering and closing.
-            self._post(lambda: self._begin_stop(time.perf_counter() + timeout_s * 0.8))
-            self._thread.join(timeout_s)
+        self._stop_loop(timeout_s)
         stopped = self._async.stop(max(0.1, deadline - time.perf_counter()))
         self._aside.shutdown(wait=False, cancel_futures=True)
         return stopped and not self._thread.is_alive()
@@ -208,14 +179,13 @@ class Prober:
 
     def figures(self) -> Figures:
         """The engine's health; cheap enough for every scrape."""
-        lateness = sorted(self._lateness)
-        alive = self._thread.is_alive()
+        lateness_p50_s, lateness_p99_s = self._lateness_s()
         return Figures(
-            alive=alive,
-            lag_s=max(0.0, time.perf_counter() - self._turn_expected_at),
-            lateness_p50_s=_quantile(lateness, 0.50),
-            lateness_p99_s=_quantile(lateness, 0.99),
-            planned=len(self._checks),
+            alive=self._thread.is_alive(),
+            lag_s=self._lag_s(),
+            lateness_p50_s=lateness_p50_s,
+            lateness_p99_s=lateness_p99_s,
+            planned=len(self._items),
             in_flight=len(self._runs),
             waiting=len(self._ready),
             results_pending=len(self._results),
@@ -224,103 +194,45 @@ class Prober:
             slots_skipped=self._skipped,
         )
 
-    def _post(self, call: Callable[[], None]) -> None:
-        self._inbox.append(call)
-        self._poller.wake()
+    # --- its turns ---------------------------------------------------------------------------------------------
 
-    # --- the loop ----------------------------------------------------------------------------------------------
-
-    def _run_loop(self) -> None:
-        self._wall, self._mono = self._wall_clock(), time.perf_counter()
-        try:
-            while not self._turn():
-                pass
-        finally:
-            self._curl.close()
-            self._poller.close()
-
-    def _turn(self) -> bool:
-        """One turn; True when the engine is to end."""
-        wait_s = self._wait_s()
-        self._turn_expected_at = time.perf_counter() + wait_s + _LONGEST_TURN_S / 10
-        ready = self._poller.wait(wait_s)
-        now, wall = time.perf_counter(), self._wall_clock()
-        if abs((wall - self._wall) - (now - self._mono)) > CLOCK_JUMP_S:
-            self._schedule.clock_jumped(wall)
-            self._tick_at = wall
-        self._wall, self._mono = wall, now
-        self._curl.handle(ready, now)
-        self._expire(now)
-        while self._inbox:
-            self._inbox.popleft()()
-        if not self._stopping and wall >= self._tick_at:
-            for due in self._schedule.due(wall):
-                self._due(self._checks[due.key], due.due_at, due.skipped)
-            self._tick_at = _next_tick(wall)
-        self._start_ready()
-        self._curl.kick()
-        if now >= self._next_sweep:
-            self._next_sweep = now + _LONGEST_TURN_S
-            self._curl.cut_off(now)
+    def _finish_turn(self, now: float) -> None:
         if self._jobs:
             jobs, self._jobs = self._jobs, []
             self._async.submit(jobs)
         self._deliver(now)
-        return self._drain_until is not None and self._finished(now)
 
     def _wait_s(self) -> float:
-        now = time.perf_counter()
-        if self._inbox:
-            return 0.0
-        wait_s = _LONGEST_TURN_S
-        curl_wait_s = self._curl.wait_s(now)
-        if curl_wait_s is not None:
-            wait_s = min(wait_s, curl_wait_s)
-        if not self._stopping:
-            next_at = self._schedule.next_at()
-            if next_at is not None:
-                # Due times are wall-clock: measured against the wall clock of now, not of the turn's beginning.
-                at = max(_tick_from(next_at), self._tick_at)
-                wait_s = min(wait_s, max(0.0, at - self._wall_clock()))
-        if self._deadlines:
-            wait_s = min(wait_s, max(0.0, self._deadlines[0][0] - now))
+        wait_s = super()._wait_s()
         if self._oldest_result is not None:
-            wait_s = min(wait_s, max(0.0, max(self._oldest_result + BATCH_WAIT_S, self._offer_again_at) - now))
-        if self._drain_until is not None:
-            wait_s = min(wait_s, max(0.0, self._drain_until - now))
+            deliver_at = max(self._oldest_result + BATCH_WAIT_S, self._offer_again_at)
+            wait_s = min(wait_s, max(0.0, deliver_at - time.perf_counter()))
         return wait_s
 
-    def _begin_stop(self, drain_until: float) -> None:
-        self._stopping = True
-        self._ready.clear()
-        self._drain_until = drain_until
-
-    def _finished(self, now: float) -> bool:
-        assert self._drain_until is not None
-        over = now >= self._drain_until
-        if self._runs and not over:
+    def _over(self, now: float) -> bool:
+        if not super()._over(now):
             return False
         self._deliver(now, all_of_it=True)
-        return not self._results or over
+        return not self._results or now >= self._drain_until
 
     def _take_over(self, checks: list[_Check], removed: list[int]) -> None:
         wall = self._wall_clock()
         for key in removed:
-            check = self._checks.pop(key, None)
+            check = self._items.pop(key, None)
             self._schedule.remove(key)
             if check is not None:
                 check.removed = True
         for check in checks:
             planned = check.planned
-            known = self._checks.get(planned.key)
+            known = self._items.get(planned.key)
             if known is not None:
                 known.planned, known.plan = planned, check.plan
             else:
-                self._checks[planned.key] = check
+                self._items[planned.key] = check
             self._schedule.put(planned.key, planned.every_s, planned.offset_s, wall)
 
     def _want_now(self, key: int) -> None:
-        check = self._checks.get(key)
+        check = self._items.get(key)
         if check is None or self._stopping:
             return
         if check.run is not None:
@@ -340,13 +252,6 @@ class Prober:
         else:
             check.waits = True
             self._ready.append((check, due_at))
-
-    def _start_ready(self) -> None:
-        while self._ready and len(self._runs) < self._max_in_flight:
-            check, due_at = self._ready.popleft()
-            check.waits = False
-            if not check.removed:
-                self._start(check, due_at)
 
     def _start(self, check: _Check, due_at: float) -> None:
         run = _Run(next(self._run_ids), check, due_at)
@@ -542,21 +447,7 @@ def _compiled(planned: Planned) -> _Check:
     return _Check(planned, Plan(planned.settings) if isinstance(planned.settings, HttpSettings) else None)
 
 
-def _tick_from(wall: float) -> float:
-    """The first tick that is not before `wall`."""
-    return math.ceil(wall / TICK_S) * TICK_S
-
-
-def _next_tick(wall: float) -> float:
-    """The first tick after `wall`."""
-    return (math.floor(wall / TICK_S) + 1) * TICK_S
-
-
 def _descriptors() -> int:
     """How many descriptors this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(64, soft) if soft != resource.RLIM_INFINITY else 1 << 20
-
-
-def _quantile(ordered: list[float], q: float) -> float:
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0

@@ -11,10 +11,7 @@ scrape was still running, or nobody could serve it; the last two are counted.
 import heapq
 import itertools
 import logging
-import math
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,12 +19,10 @@ from dataclasses import dataclass, field
 from mainstay.observe.checks.kinds.base import one_sentence
 from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.transfer import Transfer
-from mainstay.observe.checks.probe.curl_loop import CurlLoop
-from mainstay.observe.checks.probe.engine import CLOCK_JUMP_S, TICK_S
+from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.poller import Poller
 from mainstay.observe.checks.probe.resolver import Resolution, Resolver
-from mainstay.observe.checks.probe.schedule import Schedule, offset_for
+from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.metrics.exposition import Family, ParseError
 from mainstay.observe.metrics.scrape.fetch import Budget, Fetch
 from mainstay.observe.metrics.scrape.intake import Counts, Intake, LimitReached, StoreLike, TooMuch
@@ -39,13 +34,11 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 500
 HELD_BYTES_MOST = 256 << 20
 KEPT_ALIVE_MOST = 4000
-_LONGEST_TURN_S = 1.0
 _INLINE_S = 0.003
 _COLD_S_PER_BYTE = 2e-7
 """Of an answer that must be read in full: measured, about 0.15 µs; see `docs/scraping.md`."""
 _ALIGN_S = 0.02
 """A scrape that starts this soon after its slot is dated with the slot: even distances compress best."""
-_LATENESS_SAMPLES = 4096
 _THREADS = 2
 
 
@@ -92,7 +85,7 @@ class _Digest:
     took_s: float
 
 
-class Scraper:
+class Scraper(TransferLoop["_Entry", "_Run"]):
     """Scrapes what is planned. All methods are thread-safe."""
 
     def __init__(
@@ -105,53 +98,35 @@ class Scraper:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`wall_clock` exists to be travelled in tests."""
+        super().__init__(
+            "scrape-engine", max_in_flight=max_in_flight, kept_alive=KEPT_ALIVE_MOST, wall_clock=wall_clock
+        )
         self._policy = policy
         self._store = store
-        self._wall_clock = wall_clock
         self._resolver = resolver or Resolver()
-        self._max_in_flight = max_in_flight
-        self._schedule = Schedule()
-        self._entries: dict[int, _Entry] = {}
         self._by_scrape: dict[int, dict[str, _Entry]] = {}
         self._sought: dict[int, Sought] = {}
         self._free_keys: list[int] = []
         self._keys = itertools.count(1)
-        self._run_ids = itertools.count(1)
-        self._runs: dict[int, _Run] = {}
-        self._ready: deque[tuple[_Entry, float]] = deque()
-        self._deadlines: list[tuple[float, int]] = []
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._lateness: deque[float] = deque(maxlen=_LATENESS_SAMPLES)
-        self._scrapes = self._failures = self._samples = self._overlapped = self._skipped = self._bytes = 0
+        self._scrapes = self._failures = self._samples = self._bytes = 0
         self._budget = Budget(HELD_BYTES_MOST)
-        self._poller = Poller()
-        self._curl = CurlLoop(self._poller, self._hop_done, kept_alive=KEPT_ALIVE_MOST)
         self._aside = ThreadPoolExecutor(_THREADS, thread_name_prefix="scrape-intake")
         self._seeker = Seeker(lambda sought: self._post(lambda: self._take_over(sought)))
-        self._thread = threading.Thread(target=self._run_loop, name="scrape-engine", daemon=True)
-        self._stopping = False
-        self._drain_until = math.inf
-        self._turn_expected_at = time.perf_counter()
-        self._wall = self._mono = self._tick_at = self._next_sweep = 0.0
 
     # --- for any thread -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to scrape. A scraper is started once."""
-        self._turn_expected_at = time.perf_counter() + _LONGEST_TURN_S
         self._seeker.start()
-        self._thread.start()
+        self._start_loop()
 
     def stop(self, timeout_s: float) -> bool:
         """Begin no more scrapes, give running ones until the timeout, end the threads. False when one did not end.
 
         No series is marked as ended: whoever is started next goes on with them.
         """
-        deadline = time.perf_counter() + timeout_s
         self._seeker.stop()
-        if self._thread.is_alive():
-            self._post(lambda: self._begin_stop(deadline - timeout_s * 0.2))
-            self._thread.join(timeout_s)
+        self._stop_loop(timeout_s)
         self._aside.shutdown(wait=False, cancel_futures=True)
         return not self._thread.is_alive()
 
@@ -162,7 +137,7 @@ class Scraper:
     def targets(self) -> list[TargetState]:
         """Return all targets with their health, by job and URL."""
         # A copy in one step: the loop goes on meanwhile.
-        states = [_state(entry) for entry in list(self._entries.values())]
+        states = [_state(entry) for entry in list(self._items.values())]
         return sorted(states, key=lambda state: (state.job, state.url, state.identity))
 
     def scrapes(self) -> list[ScrapeState]:
@@ -175,17 +150,17 @@ class Scraper:
 
     def families(self) -> list[tuple[TargetState, tuple[Family, ...]]]:
         """Return what each target says of its metrics: type, help, unit."""
-        return [(_state(entry), entry.intake.families) for entry in list(self._entries.values())]
+        return [(_state(entry), entry.intake.families) for entry in list(self._items.values())]
 
     def figures(self) -> Figures:
         """Return the scraper's health; cheap enough for every scrape of Mainstay itself."""
-        lateness = sorted(self._lateness)
-        entries = list(self._entries.values())
+        lateness_p50_s, lateness_p99_s = self._lateness_s()
+        entries = list(self._items.values())
         return Figures(
             alive=self._thread.is_alive(),
-            lag_s=max(0.0, time.perf_counter() - self._turn_expected_at),
-            lateness_p50_s=_quantile(lateness, 0.5),
-            lateness_p99_s=_quantile(lateness, 0.99),
+            lag_s=self._lag_s(),
+            lateness_p50_s=lateness_p50_s,
+            lateness_p99_s=lateness_p99_s,
             targets=len(entries),
             targets_up=sum(entry.health is TargetHealth.UP for entry in entries),
             in_flight=len(self._runs),
@@ -198,71 +173,6 @@ class Scraper:
             slots_overlapped=self._overlapped,
             slots_skipped=self._skipped,
         )
-
-    def _post(self, call: Callable[[], None]) -> None:
-        self._inbox.append(call)
-        self._poller.wake()
-
-    # --- the loop -----------------------------------------------------------------------------------------------
-
-    def _run_loop(self) -> None:
-        self._wall, self._mono = self._wall_clock(), time.perf_counter()
-        try:
-            while not self._turn():
-                pass
-        finally:
-            self._curl.close()
-            self._poller.close()
-
-    def _turn(self) -> bool:
-        """One turn; True when the scraper is to end."""
-        wait_s = self._wait_s()
-        self._turn_expected_at = time.perf_counter() + wait_s + _LONGEST_TURN_S / 10
-        ready = self._poller.wait(wait_s)
-        now, wall = time.perf_counter(), self._wall_clock()
-        if abs((wall - self._wall) - (now - self._mono)) > CLOCK_JUMP_S:
-            self._schedule.clock_jumped(wall)
-            self._tick_at = wall
-        self._wall, self._mono = wall, now
-        self._curl.handle(ready, now)
-        self._expire(now)
-        while self._inbox:
-            self._inbox.popleft()()
-        if not self._stopping and wall >= self._tick_at:
-            for due in self._schedule.due(wall):
-                self._due(self._entries[due.key], due.due_at, due.skipped)
-            self._tick_at = (math.floor(wall / TICK_S) + 1) * TICK_S
-        while self._ready and len(self._runs) < self._max_in_flight:
-            entry, due_at = self._ready.popleft()
-            entry.waits = False
-            if not entry.removed:
-                self._start(entry, due_at)
-        self._curl.kick()
-        if now >= self._next_sweep:
-            self._next_sweep = now + _LONGEST_TURN_S
-            self._curl.cut_off(now)
-        return self._stopping and (not self._runs or now >= self._drain_until)
-
-    def _wait_s(self) -> float:
-        now = time.perf_counter()
-        if self._inbox:
-            return 0.0
-        wait_s = _LONGEST_TURN_S
-        curl_wait_s = self._curl.wait_s(now)
-        if curl_wait_s is not None:
-            wait_s = min(wait_s, curl_wait_s)
-        next_at = None if self._stopping else self._schedule.next_at()
-        if next_at is not None:
-            at = max(math.ceil(next_at / TICK_S) * TICK_S, self._tick_at)
-            wait_s = min(wait_s, max(0.0, at - self._wall_clock()))
-        if self._deadlines:
-            wait_s = min(wait_s, max(0.0, self._deadlines[0][0] - now))
-        return min(wait_s, max(0.0, self._drain_until - now))
-
-    def _begin_stop(self, drain_until: float) -> None:
-        self._stopping = True
-        self._ready.clear()
-        self._drain_until = drain_until
 
     # --- what is scraped ----------------------------------------------------------------------------------------
 
@@ -279,7 +189,7 @@ class Scraper:
             entry = held.get(identity)
             if entry is None:
                 key = heapq.heappop(self._free_keys) if self._free_keys else next(self._keys)
-                entry = held[identity] = self._entries[key] = _Entry(key, each, self._intake(each))
+                entry = held[identity] = self._items[key] = _Entry(key, each, self._intake(each))
             elif entry.wanted is not each:
                 if entry.wanted.frame is not each.frame:
                     # A run that is under way ends with the old one: both write to the same streams.
@@ -306,7 +216,7 @@ class Scraper:
     def _drop(self, entry: _Entry, wall: float) -> None:
         entry.removed = True
         self._schedule.remove(entry.key)
-        del self._entries[entry.key]
+        del self._items[entry.key]
         heapq.heappush(self._free_keys, entry.key)
         if entry.run is None:
             self._close(entry, wall)
@@ -494,7 +404,3 @@ def _state(entry: _Entry) -> TargetState:
         slots_overlapped=entry.overlapped,
         slots_skipped=entry.skipped,
     )
-
-
-def _quantile(ordered: list[float], q: float) -> float:
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
