@@ -3,25 +3,21 @@
 import gzip
 import json
 import socket
-import ssl
 import struct
 import time
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.tests.conftest import Probe
 from mainstay.observe.checks.kinds.tests.servers import (
-    Authority,
     Server,
     answer,
     answering,
     new_authority,
     read_request,
-    server_context,
     serving,
     unused_port,
 )
@@ -476,87 +472,6 @@ def test_a_certificate_with_letters_beyond_ascii(probe: Probe, tmp_path: Path) -
     assert "the certificate is not accepted" in unknown.message
 
 
-# --- TLS --------------------------------------------------------------------------------------------------------
-
-
-def test_a_good_certificate_tells_its_days(probe: Probe, authority: Authority, tmp_path: Path) -> None:
-    with serving(answering(), authority.server(tmp_path, days=30)) as server:
-        outcome = probe("http", {"url": server.url, "ca": authority.pem})
-        soft = probe("http", {"url": server.url, "ca": authority.pem, "warn": {"certificate_days_left": 40}})
-        hard = probe("http", {"url": server.url, "ca": authority.pem, "expect": {"certificate_days_left": 40}})
-        asked = probe(
-            "http", {"url": server.url, "ca": authority.pem, "conditions": ["[CERTIFICATE_EXPIRATION] > 48h"]}
-        )
-    assert outcome.health is Health.UP
-    assert outcome.facts["certificate_days_left"] == pytest.approx(30, abs=0.1)
-    assert outcome.phases is not None
-    assert outcome.phases.tls_s > 0
-    assert soft.health is Health.DEGRADED
-    assert hard.health is Health.DOWN
-    assert "expires in 30.0 days; at least 40" in hard.message
-    assert asked.health is Health.UP
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"days": -1}, "expired"),
-        ({"names": ("other.test",)}, "certificate"),
-    ],
-)
-def test_a_bad_certificate_is_down_unless_verification_is_off(
-    probe: Probe, authority: Authority, tmp_path: Path, options: dict[str, object], words: str
-) -> None:
-    with serving(answering(), authority.server(tmp_path, **options)) as server:
-        strict = probe("http", {"url": server.url, "ca": authority.pem})
-        lenient = probe("http", {"url": server.url, "verify": False})
-    assert strict.health is Health.DOWN
-    assert words in strict.message
-    assert lenient.health is Health.UP
-    assert "certificate_days_left" in lenient.facts
-
-
-def test_an_unknown_authority_is_down(probe: Probe, authority: Authority, tmp_path: Path) -> None:
-    with serving(answering(), authority.server(tmp_path)) as server:
-        outcome = probe("http", {"url": server.url})
-    assert outcome.health is Health.DOWN
-    assert "the certificate is not accepted" in outcome.message
-
-
-def test_a_client_certificate_is_shown(probe: Probe, authority: Authority, tmp_path: Path) -> None:
-    certificate, key = authority.issue(("client.test",))
-    (tmp_path / "client.pem").write_text(certificate)
-    (tmp_path / "ca.pem").write_text(authority.pem)
-    context = server_context(tmp_path, *authority.issue())
-    context.load_verify_locations(cadata=authority.pem)
-    context.verify_mode = ssl.CERT_REQUIRED
-    with serving(answering(), context) as server:
-        common = {"url": server.url, "ca": str(tmp_path / "ca.pem")}
-        shown = probe("http", {**common, "client_certificate": certificate, "client_key": key})
-        from_file = probe("http", {**common, "client_certificate": str(tmp_path / "client.pem"), "client_key": key})
-        without = probe("http", common)
-        unreadable = probe("http", {**common, "client_certificate": "/nonexistent.pem", "client_key": key})
-    assert shown.health is Health.UP, shown.message
-    assert from_file.health is Health.UP
-    assert without.health is Health.DOWN
-    assert "/nonexistent.pem can't be read" in unreadable.message
-
-
-def test_the_resolve_override_keeps_host_and_name_of_the_certificate(
-    probe: Probe, authority: Authority, tmp_path: Path
-) -> None:
-    seen: list[bytes] = []
-    with serving(answering(seen=seen), authority.server(tmp_path, names=("shop.test",))) as server:
-        settings = {
-            "url": f"https://shop.test:{server.port}/",
-            "ca": authority.pem,
-            "resolve": {"Shop.test": "127.0.0.1"},
-        }
-        outcome = probe("http", settings)
-    assert outcome.health is Health.UP, outcome.message
-    assert f"Host: shop.test:{server.port}\r\n".encode() in seen[0]
-
-
 # --- proxies and address families -------------------------------------------------------------------------------
 
 
@@ -604,55 +519,3 @@ def test_public_only_refuses_loopback(probe: Probe) -> None:
         outcome = probe("http", {"url": server.url}, policy=AddressPolicy("public-only"))
         assert server.connections == 0
     assert "`mode: public-only` refuses addresses that are not public" in outcome.message
-
-
-# --- settings ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"url": "ftp://a/"}, "not of http or https"),
-        ({"url": "http://"}, "names no host"),
-        ({"url": "http://a:b@c/"}, "give them as `username` and `password`"),
-        ({"url": "http://a b/"}, "white space"),
-        ({"url": "http://[::1/"}, "not well formed"),
-        ({"url": "http://a:99999/"}, "not well formed"),
-        ({"url": "http://a\\@b/"}, "names no host"),
-        ({"url": "http://a/", "headers": {"X": "a\r\nY: b"}}, "line end"),
-        ({"url": "http://a/", "headers": {"X Y": "a"}}, "no name of a header"),
-        ({"url": "http://a/", "secret_headers": {"X": "a\nb"}}, "line end"),
-        ({"url": "http://a/", "body": "x", "form": {"a": "b"}}, "one body only"),
-        ({"url": "http://a/", "password": "x"}, "needs `username`"),
-        ({"url": "http://a/", "bearer": "x", "username": "y"}, "either `bearer`"),
-        ({"url": "http://a/", "expect": {"status": 99}}, "between 100 and 599"),
-        ({"url": "http://a/", "expect": {"status": "20x"}}, "no set of statuses"),
-        ({"url": "http://a/", "expect": {"body_matches": "(?=a)"}}, "look-around"),
-        ({"url": "http://a/", "expect": {"body_matches": "(a{30}){30}(b{30}){30}"}}, "too large"),
-        ({"url": "http://a/", "expect": {"json": {"a..b": 1}}}, "not well formed"),
-        ({"url": "http://a/", "expect": {"certificate_days_left": 3}}, "needs a URL of https"),
-        ({"url": "http://a/", "conditions": ["[DNS_RCODE] == NOERROR"]}, "this check type doesn't have"),
-        ({"url": "http://a/", "conditions": ["[DOMAIN_EXPIRATION] > 720h"]}, "not supported"),
-        ({"url": "http://a/", "colour": "red"}, "Extra inputs"),
-    ],
-)
-def test_settings_that_can_not_be_are_refused_with_words(settings: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        HttpSettings.model_validate(settings)
-    assert words in str(refused.value)
-
-
-def test_an_error_does_not_show_the_secret() -> None:
-    with pytest.raises(ValidationError) as refused:
-        HttpSettings.model_validate({"url": "http://a/", "secret_headers": {"X": "s3cret\n"}})
-    assert "s3cret" not in str(refused.value)
-
-
-def test_the_contract_of_the_yaml_file() -> None:
-    written = {
-        "url": "http://127.0.0.1:9001/",
-        "expect": {"status": 200, "max_latency": "800ms", "body_contains": "Shop"},
-    }
-    settings = HttpSettings.model_validate(written)
-    assert settings.expect.max_latency == 0.8
-    assert settings.model_dump(mode="json", exclude_unset=True) == written
