@@ -18,6 +18,7 @@ from mainstay.foundation.accounts.permissions import Permission, Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth, health
 from mainstay.observe.checks import bars, listing, readings
 from mainstay.observe.checks.decide import Shown, Status
@@ -112,6 +113,7 @@ def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
         "quiet": quiet,
         "late": late[:DELIVERIES_SHOWN],
         "late_count": len(late),
+        "notices": notices.current(now),
         "processes": {role: one for role, one in processes.items() if one.status != "ok"},
         "watched": sum(states.values()),
         "open_alerts": len(opened),

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Q
 
 from mainstay.foundation.clock import now
+from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import health
 from mainstay.foundation.terminal import Paint, example, moment, plainly, say, say_json, shortened
 from mainstay.observe.checks.decide import Status
@@ -48,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Tell what is wrong."""
     at = now()
-    found = {"processes": processes(at), "alerts": alerts(), "checks": checks(at), "deliveries": deliveries(at)}
+    found = {
+        "processes": processes(at),
+        "notices": told(at),
+        "alerts": alerts(),
+        "checks": checks(at),
+        "deliveries": deliveries(at),
+    }
     wrong = any(finding.wrong for findings in found.values() for finding in findings)
     if args.json:
         parts = {name: [finding.document() for finding in findings] for name, findings in found.items()}
@@ -68,6 +75,14 @@ def processes(at: datetime) -> list[Finding]:
     return [
         Finding(one.status != "ok", role, one.status, details[one.status].format(count=one.count, lag_s=one.lag_s))
         for role, one in health(at).items()
+    ]
+
+
+def told(at: datetime) -> list[Finding]:
+    """Return what Mainstay has to say about itself."""
+    return [
+        Finding(one.grave, one.title, "grave" if one.grave else "warning", one.detail, one.begun)
+        for one in notices.current(at)
     ]
 
 

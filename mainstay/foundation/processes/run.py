@@ -14,7 +14,7 @@ from types import FrameType
 from django.db import DatabaseError, connection
 
 from mainstay.foundation.clock import now
-from mainstay.foundation.processes import beat
+from mainstay.foundation.processes import beat, notices
 from mainstay.foundation.processes.models import Process
 
 log = logging.getLogger("mainstay.processes")
@@ -141,7 +141,8 @@ class Runner:
             monotonic = time.monotonic()
             lag_s = max([self.extra_lag(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
             try:
-                if not Process.objects.filter(pk=self.process_id).update(beat_at=now(), lag_s=lag_s):
+                detail = {"notices": notices.told()}
+                if not Process.objects.filter(pk=self.process_id).update(beat_at=now(), lag_s=lag_s, detail=detail):
                     # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
                     log.error("this process was taken for dead; ending so that the supervisor starts it anew")
                     os.kill(os.getpid(), signal.SIGTERM)

@@ -7,7 +7,6 @@ only as far as the database has: when a commit fails, the same content is tried 
 
 import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.text import storable, storable_json
 from mainstay.observe.checks import decide, facts, store
 from mainstay.observe.checks.decide import Health, State, Thresholds, Verdict
 from mainstay.observe.checks.heartbeats import Rhythm
@@ -30,7 +30,6 @@ MONITOR = program("monitor")
 FLUSH_EVERY_S = 1.0
 FLUSH_ROWS = 2_000
 WAITED_FOR_S = 60.0  # for a thing that is about to come; see `Patience`
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 KEPT_MOST = 200_000  # results waiting for a database that is away; beyond this the oldest that changed nothing go
 RESULT_COLUMNS = (
     "check_ref_id", "at", "health", "duration_s", "dns_s", "connect_s", "tls_s", "first_byte_s", "transfer_s",
@@ -456,22 +455,9 @@ def _state_row(step: _Step) -> tuple[Any, ...]:
     )
 
 
-def storable(text: str) -> str:
-    """Return `text` without NUL and halves of surrogate pairs, which PostgreSQL does not store: peers send anything."""
-    return _UNSTORABLE.sub("\ufffd", text) if text else text
-
-
 def _storable_json(value: dict[str, Any]) -> str:
     try:
         text = orjson.dumps(value).decode()
     except TypeError:  # half a surrogate pair
         text = json.dumps(value)
-    return json.dumps(_cleaned(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {storable(name): _cleaned(item) for name, item in value.items()}
-    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(storable_json(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text

@@ -6,7 +6,6 @@ holds only what can be written to JSON and to every supported database.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -14,11 +13,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
-SEVERITIES = ("critical", "major", "minor")
+from mainstay.foundation.text import storable
 
-# PostgreSQL stores neither NUL nor half a surrogate pair in text or jsonb. A probe's answer may contain both,
-# and a page must not be lost because its text could not be stored.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+SEVERITIES = ("critical", "major", "minor")
 
 
 class Event(StrEnum):
@@ -73,12 +70,12 @@ class Message:
             raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, not {self.severity!r}")
         object.__setattr__(self, "event", Event(self.event))
         for name in _TEXTS:
-            object.__setattr__(self, name, _storable(getattr(self, name)))
+            object.__setattr__(self, name, storable(getattr(self, name)))
         if self.acknowledge_url is not None:
-            object.__setattr__(self, "acknowledge_url", _storable(self.acknowledge_url))
+            object.__setattr__(self, "acknowledge_url", storable(self.acknowledge_url))
         for name in ("labels", "annotations"):
             pairs = getattr(self, name)
-            clean = {_storable(key): _storable(value) for key, value in pairs.items()}
+            clean = {storable(key): storable(value) for key, value in pairs.items()}
             object.__setattr__(self, name, MappingProxyType(clean))
         object.__setattr__(self, "starts_at", _utc("starts_at", self.starts_at))
         if self.ends_at is not None:
@@ -114,10 +111,6 @@ class Message:
 
 
 _TEXTS = ("title", "text", "application", "environment", "url", "dedup_key", "reason", "actor")
-
-
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _utc(name: str, at: datetime) -> datetime:

@@ -14,10 +14,11 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal import write as journal
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.write import on
+from mainstay.foundation.text import storable
 from mainstay.observe.checks import actions, facts
 from mainstay.observe.checks.models import CheckState, Downtime, Result
 from mainstay.observe.checks.tests.parts import after, check, down, see, slow, spec, up, watch, watched
-from mainstay.observe.checks.watch import Watch, storable
+from mainstay.observe.checks.watch import Watch
 from tests.database import at_once, away
 
 pytestmark = pytest.mark.django_db

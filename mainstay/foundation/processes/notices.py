@@ -1,0 +1,96 @@
+"""What Mainstay has to say about itself: a clock that jumped, a full disk, a missing file, an apply that was cut off.
+
+A process tells a notice and ends it; its beat carries the present ones, so they end with the process, too. What lies in
+the database instead (an item set aside, an unfinished apply) comes from a source, registered once by its app.
+Now, `mainstay status` and `mainstay doctor` show them all.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from mainstay.foundation.processes.beat import SILENT_AFTER
+from mainstay.foundation.processes.models import Process
+
+log = logging.getLogger("mainstay.processes")
+SHOWN_MOST = 20
+Source = Callable[[datetime], Iterable["Notice"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that people should know.
+
+    Attributes:
+        code: names its kind, such as "clock"; a process has at most one of each.
+        title: one short sentence: what is wrong.
+        detail: what that means and how to mend it.
+        grave: nobody may be watched or paged because of it.
+        since: ISO 8601, UTC.
+        href: the page where it can be mended, or "".
+    """
+
+    code: str
+    title: str
+    detail: str
+    grave: bool
+    since: str
+    href: str = ""
+
+    @property
+    def begun(self) -> datetime:
+        """When it began to be so."""
+        return datetime.fromisoformat(self.since)
+
+
+_lock = threading.Lock()
+_told: dict[str, Notice] = {}
+_sources: list[Source] = []
+
+
+def tell(code: str, title: str, detail: str, now: datetime, *, grave: bool = False, href: str = "") -> None:
+    """Say that something is so, until `end(code)`; the first telling is logged and gives `since`."""
+    with _lock:
+        before = _told.get(code)
+        _told[code] = Notice(code, title, detail, grave, before.since if before else now.isoformat(), href)
+    if before is None:
+        log.log(logging.ERROR if grave else logging.WARNING, "%s %s", title, detail)
+
+
+def end(code: str) -> None:
+    """It is so no longer. Does nothing when it was not told."""
+    with _lock:
+        before = _told.pop(code, None)
+    if before is not None:
+        log.info("over: %s", before.title)
+
+
+def told() -> list[dict[str, object]]:
+    """Return this process's notices as its beat carries them."""
+    with _lock:
+        return [asdict(notice) for notice in _told.values()]
+
+
+def source(function: Source) -> Source:
+    """Register what finds notices in the database; quick, for Now asks every few seconds."""
+    _sources.append(function)
+    return function
+
+
+def current(now: datetime) -> list[Notice]:
+    """Return what is to be said at `now`, the grave first; two processes that say the same are heard once."""
+    found: dict[tuple[str, str], Notice] = {}
+    beating = Process.objects.filter(beat_at__gte=now - SILENT_AFTER).order_by("id")
+    for detail in beating.values_list("detail", flat=True):
+        for given in detail.get("notices", ()):
+            try:
+                notice = Notice(**given)
+            except TypeError:  # of another version
+                continue
+            found.setdefault((notice.code, notice.title), notice)
+    for each in _sources:
+        for notice in each(now):
+            found.setdefault((notice.code, notice.title), notice)
+    return sorted(found.values(), key=lambda notice: (not notice.grave, notice.since))[:SHOWN_MOST]
