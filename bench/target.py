@@ -1,12 +1,14 @@
 """A web server that costs little, so that what watches it is measured and not it: `python -m bench.target PORTS`.
 
 Prints its ports, serves until its standard input closes (so it ends with whoever started it, however that ends).
-`/down…` answers 500, everything else 200 with a small page.
+`/down…` answers 500, everything else 200 with a small page; after the line `fail PREFIX` on standard input, all that
+begins with the prefix answers 500 too, until a line `fail` without one.
 """
 
 import asyncio
 import sys
-from typing import cast
+from collections.abc import Callable
+from typing import ClassVar, cast
 
 _PAGE = b"<html><title>Shop</title><p>Welcome to the shop.</p></html>"
 _HEAD = b"HTTP/1.1 %s\r\nServer: bench\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
@@ -18,13 +20,22 @@ class Answering(asyncio.Protocol):
     """One connection; a request is what ends with an empty line."""
 
     transport: asyncio.Transport
+    failing: ClassVar[tuple[bytes, ...]] = (b"GET /down",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's transports only look like asyncio's
 
     def data_received(self, data: bytes) -> None:
         if data.endswith(b"\r\n\r\n"):
-            self.transport.write(FAILING if data.startswith(b"GET /down") else FINE)
+            self.transport.write(FAILING if data.startswith(self.failing) else FINE)
+
+    @classmethod
+    def obey(cls, stop: Callable[[], None]) -> None:
+        """Read one line from standard input and do what it says."""
+        word, _, prefix = sys.stdin.readline().strip().partition(" ")
+        if not word:
+            stop()
+        cls.failing = (b"GET /down", *([b"GET " + prefix.encode()] if prefix else []))
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -44,7 +55,7 @@ def main() -> None:
         for _ in range(int(sys.argv[1]))
     ]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
-    loop.add_reader(sys.stdin, loop.stop)
+    loop.add_reader(sys.stdin, Answering.obey, loop.stop)
     loop.run_forever()
 
 

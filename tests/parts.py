@@ -77,6 +77,7 @@ class Receiver:
 
     port: int = 0
     pages: list[Page] = field(default_factory=list)
+    delay_s: float = 0.0  # how long it takes over each
     _server: _Server | None = None
 
     def start(self) -> None:
@@ -87,6 +88,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 page = Page(time.time(), self.headers["Idempotency-Key"], self.headers["X-Mainstay-Event"], body)
+                time.sleep(receiver.delay_s)
                 receiver.pages.append(page)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
