@@ -35,6 +35,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_PORT", "8000", "Port of the web process: pages, API, pings."),
     Variable("MAINSTAY_MONITOR_PORT", "8001", "Port of the monitor process."),
     Variable("MAINSTAY_BASE_URL", "", "Address that people use, for links in pages and mail. Empty: http://HOST:PORT."),
+    Variable("MAINSTAY_HOSTS", "", "Comma-separated further host names under which it answers, besides that one's."),
     Variable(
         "MAINSTAY_SECRET_KEY",
         "",
@@ -77,6 +78,7 @@ VARIABLES: tuple[Variable, ...] = (
 _NAMES = {variable.name for variable in VARIABLES}
 _SIZES = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HOST_NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\]")
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -89,6 +91,7 @@ class Environment:
     port: int
     monitor_port: int
     base_url: str
+    hosts: tuple[str, ...]
     secret_key: str = field(repr=False)
     secret_key_file: Path
     admin_email: str
@@ -178,6 +181,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
             found.append((header.strip(), value.strip()))
         return tuple(found)
 
+    def names(name: str) -> tuple[str, ...]:
+        found = tuple(word.strip().lower() for word in text[name].split(",") if word.strip())
+        problems.extend(
+            f"{name}: {entry!r} is not a host name such as desk.example or .example (with all below it)."
+            for entry in found
+            if not _HOST_NAME.fullmatch(entry)
+        )
+        return found
+
     def targets(name: str) -> tuple[str, ...]:
         found = tuple(word.strip() for word in text[name].split(",") if word.strip())
         problems.extend(f"{name}: {wrong}" for entry in found if (wrong := _wrong_target(entry)))
@@ -196,6 +208,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         port=number,
         monitor_port=monitor_port,
         base_url=(url("MAINSTAY_BASE_URL", ("http", "https")) or f"http://{shown}:{number}").rstrip("/"),
+        hosts=names("MAINSTAY_HOSTS"),
         secret_key=text["MAINSTAY_SECRET_KEY"],
         secret_key_file=Path(text["MAINSTAY_SECRET_KEY_FILE"] or home / "keys" / "secret.key"),
         admin_email=text["MAINSTAY_ADMIN_EMAIL"],

@@ -15,8 +15,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
     " frame-ancestors 'none'"
 )
-# allauth's own pages guard themselves and, but for signing in, ask for a signed-in person.
-PUBLIC_PREFIXES = ("/static/", "/account/", "/api/", "/ping/")
+PUBLIC_PREFIXES = ("/static/", "/api/", "/ping/")
 
 
 class SecurityHeaders:

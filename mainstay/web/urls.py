@@ -17,7 +17,6 @@ urlpatterns = [
     path("", include("mainstay.observe.metrics.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", include("mainstay.web.api")),
-    path("account/", include("allauth.urls")),
     path("", include("mainstay.foundation.accounts.urls")),
     path("", include("mainstay.foundation.journal.urls")),
     path("", include("mainstay.respond.delivery.urls")),

@@ -33,15 +33,7 @@ def create_user(email: str, role: Role, name: str, actor: Actor, at: datetime, *
         NotAllowed, Refused.
     """
     actor.need(Permission.PEOPLE_EDIT)
-    address = email.strip().lower()
-    try:
-        validate_email(address)
-    except ValidationError:
-        raise Refused(f"{email!r} is not an e-mail address", "email") from None
-    there = User.objects.filter(email=address).first()
-    if there is not None:
-        hint = "" if there.is_active else ", deactivated; reactivate them instead"
-        raise Refused(f"{address} is there already{hint}", "email", conflict=True)
+    address = _free_address(email)
     user = User.objects.create_user(address, None, role=role.value, name=name.strip(), time_zone=time_zone)
     write(facts.USER_CREATED, subject(user), actor, at, role=role.value)
     return user
@@ -56,14 +48,23 @@ def edit_user(
     role: Role | None = None,
     name: str | None = None,
     time_zone: str | None = None,
+    email: str | None = None,
 ) -> None:
-    """Change a person's role, name or time zone.
+    """Change a person's role, name, time zone or address. Who gets another address is signed out everywhere.
 
     Raises:
-        NotAllowed, Refused: the last administrator must stay one.
+        NotAllowed, Refused: the last administrator must stay one; the address is another person's.
     """
+    from allauth.account.models import EmailAddress
+
     actor.need(Permission.PEOPLE_EDIT)
     changed = []
+    if email is not None and email.strip().lower() != user.email:
+        user.email = _free_address(email)
+        changed.append("email")
+        EmailAddress.objects.filter(user=user).delete()  # allauth would still let them in by the old one
+        SignInLink.objects.filter(user=user, used_at=None).delete()
+        end_sessions(user)
     if role is not None and role.value != user.role:
         if user.role == Role.ADMIN and not _other_admins(user):
             raise Refused("the last administrator must stay one", "role")
@@ -78,6 +79,20 @@ def edit_user(
     if changed:
         user.save(update_fields=changed)
         write(facts.USER_EDITED, subject(user), actor, at, fields=changed)
+
+
+def _free_address(email: str) -> str:
+    """Return the address as it is stored; raises `Refused` when it is none, or is somebody's."""
+    address = email.strip().lower()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise Refused(f"{email!r} is not an e-mail address", "email") from None
+    there = User.objects.filter(email=address).first()
+    if there is not None:
+        hint = "" if there.is_active else ", deactivated; reactivate them instead"
+        raise Refused(f"{address} is there already{hint}", "email", conflict=True)
+    return address
 
 
 @transaction.atomic

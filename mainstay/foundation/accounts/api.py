@@ -118,6 +118,7 @@ class UserChange(_Body):
     role: Role | None = None
     name: PersonName | None = None
     time_zone: Zone | None = None
+    email: Annotated[Address, Field(min_length=3)] | None = None
 
 
 class SignInLink(BaseModel):
@@ -182,7 +183,8 @@ def get_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
 def edit_user(request: HttpRequest, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Change a person's role, name or time zone."""
     row = find(User.objects.all(), "user", pk=user_id)
-    actions.edit_user(row, actor_of(request), now(), role=body.role, name=body.name, time_zone=body.time_zone)
+    given = body.model_dump(exclude_none=True)
+    actions.edit_user(row, actor_of(request), now(), **given)
     return _user(row)
 
 

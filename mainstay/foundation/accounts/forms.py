@@ -50,6 +50,7 @@ class InviteForm(forms.Form):
 class PersonForm(forms.Form):
     """What an administrator changes of a person."""
 
+    email = forms.EmailField(label="E-mail address", help_text="They sign in with it. Changing it signs them out.")
     name = forms.CharField(max_length=200, required=False, help_text="As others see it; empty: the address.")
     role = forms.ChoiceField(choices=ROLES)
     time_zone = ZoneField(label="Time zone")

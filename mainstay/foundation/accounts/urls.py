@@ -1,10 +1,12 @@
 """The pages of people, and the way in by a one-time link."""
 
-from django.urls import path
+from allauth.urls import urlpatterns as allauth_patterns
+from django.urls import include, path
 
-from mainstay.foundation.accounts import own_views, team_views, token_views, views
+from mainstay.foundation.accounts import own_views, signin, team_views, token_views, views
 
 urlpatterns = [
+    path("account/", include(list(signin.pages(allauth_patterns)))),
     path("people/", views.people, name="people"),
     path("people/invite", views.invite, name="person_invite"),
     path("people/permissions/", views.permissions, name="permissions"),

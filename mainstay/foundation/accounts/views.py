@@ -177,16 +177,14 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
     user = _user(user_id)
     actor, now = actor_of(request), clock.now()
     can_edit = actor.may(Permission.PEOPLE_EDIT)
-    initial = {"name": user.name, "role": user.role, "time_zone": user.time_zone}
+    initial = {"email": user.email, "name": user.name, "role": user.role, "time_zone": user.time_zone}
     form = PersonForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST":
         actor.need(Permission.PEOPLE_EDIT)
         if form.is_valid():
             given = form.cleaned_data
             try:
-                actions.edit_user(
-                    user, actor, now, role=Role(given["role"]), name=given["name"], time_zone=given["time_zone"]
-                )
+                actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
             except Refused as error:
                 refuse(form, error)
             else:

@@ -132,7 +132,7 @@ LOOKED_AT = {address: needs.look for address, needs in TABLE.items() if needs.lo
 DONE = {address: needs.act for address, needs in TABLE.items() if needs.act is not None}
 # Marked public. Each guards itself, and has tests of its own.
 PUBLIC = {"/healthz", "/metrics", "/sign-in/{token}", "/prometheus/api/v1/{path}", "/^api(?:/|$)"}
-# Included as a whole: the API (test_api_permissions.py) and the sign-in library (accounts/tests/test_sign_in.py).
+# The API (test_api_permissions.py) and the pages of the sign-in library (accounts/tests/test_sign_in.py).
 APART = ("/api/v1/", "/account/")
 LEADS_ON = {"/sign-in/password"}  # to where a password is changed, unless one came by a link
 

@@ -81,14 +81,25 @@ def test_a_bad_invitation_is_refused_with_the_reason(client: Client, given: dict
 
 def test_a_role_is_given_and_the_last_administrator_keeps_it(client: Client, here: Desk) -> None:
     sent = {"name": "Lee", "role": "devops", "time_zone": "UTC"}
-    client.post(f"/people/{here.user.pk}/", sent)
+    client.post(f"/people/{here.user.pk}/", {**sent, "email": here.user.email})
     assert User.objects.get(pk=here.user.pk).role == "devops"
     User.objects.filter(email="root@example.com").delete()
     admin = User.objects.get(role="admin")
-    answer = client.post(f"/people/{admin.pk}/", {**sent, "role": "support"})
+    answer = client.post(f"/people/{admin.pk}/", {**sent, "email": admin.email, "role": "support"})
     assert answer.status_code == 422
     assert "last administrator must stay one" in answer.content.decode()
     assert "last administrator must stay" in client.post(f"/people/{admin.pk}/deactivate", follow=True).content.decode()
+
+
+def test_an_administrator_changes_an_address_and_no_two_people_share_one(client: Client, here: Desk) -> None:
+    sent = {"name": "Lee", "role": "support", "time_zone": "UTC"}
+    taken = client.post(f"/people/{here.user.pk}/", {**sent, "email": User.objects.filter(role="admin")[0].email.upper()})
+    assert taken.status_code == 422
+    assert "is there already" in taken.content.decode()
+    client.post(f"/people/{here.user.pk}/", {**sent, "email": "Lee.New@Example.org"})
+    assert User.objects.get(pk=here.user.pk).email == "lee.new@example.org"
+    edited = Entry.objects.filter(kind="user.edited", subject=f"user:{here.user.pk}").latest("pk")
+    assert edited.facts["fields"] == ["email"]
 
 
 def test_a_deactivated_person_is_shown_as_such_and_gets_no_link(client: Client, here: Desk) -> None:

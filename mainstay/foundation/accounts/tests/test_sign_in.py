@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
+from django.urls import get_resolver
 
-from mainstay.foundation.accounts.actions import deactivate, make_sign_in_link
+from mainstay.foundation.accounts.actions import deactivate, edit_user, make_sign_in_link, reactivate
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.browsers import browser_of
 from mainstay.foundation.accounts.models import User
@@ -358,3 +361,101 @@ def test_an_administrator_signs_somebody_out_everywhere(lee: User) -> None:
 )
 def test_a_browser_is_named_as_people_call_it(header: str, name: str) -> None:
     assert browser_of(header) == name
+
+
+# --- the pages of the sign-in library -------------------------------------------------------------------------------
+
+FOR_ALL, FOR_ONESELF, REFUSED = "for all", "for oneself", "refused"
+ACCOUNT_PAGES = {
+    "login/": FOR_ALL,
+    "logout/": FOR_ALL,
+    "inactive/": FOR_ALL,
+    "2fa/authenticate/": FOR_ALL,
+    "reauthenticate/": FOR_ONESELF,
+    "password/change/": FOR_ONESELF,
+    "password/set/": FOR_ONESELF,
+    "2fa/": FOR_ONESELF,
+    "2fa/reauthenticate/": FOR_ONESELF,
+    "2fa/totp/activate/": FOR_ONESELF,
+    "2fa/totp/deactivate/": FOR_ONESELF,
+    "2fa/recovery-codes/": FOR_ONESELF,
+    "2fa/recovery-codes/generate/": FOR_ONESELF,
+    "2fa/recovery-codes/download/": FOR_ONESELF,
+    "sessions/": FOR_ONESELF,
+    "signup/": REFUSED,
+    "email/": REFUSED,
+    "confirm-email/": REFUSED,
+    "password/reset/": REFUSED,
+    "password/reset/done/": REFUSED,
+    "password/reset/key/done/": REFUSED,
+    "login/code/confirm/": REFUSED,
+}
+
+
+def test_every_page_of_the_sign_in_library_is_in_the_table() -> None:
+    found = {
+        str(page.pattern)
+        for part in get_resolver().url_patterns
+        for inner in getattr(part, "url_patterns", ())
+        if str(inner.pattern) == "account/"
+        for page in inner.url_patterns
+    }
+    assert found == set(ACCOUNT_PAGES)
+
+
+@pytest.mark.parametrize(("address", "access"), ACCOUNT_PAGES.items())
+def test_a_page_of_the_sign_in_library_obeys_the_table(address: str, access: str, lee: User) -> None:
+    client, inside = Client(), Client()
+    inside.force_login(lee)
+    for method in ("get", "post"):
+        answer = getattr(client, method)(f"/account/{address}")
+        if access == REFUSED:
+            assert answer.status_code == getattr(inside, method)(f"/account/{address}").status_code == 404
+        elif access == FOR_ONESELF:
+            assert answer.headers["Location"].startswith("/account/login/?next=")
+        else:
+            assert answer.status_code in {200, 302, 405}
+
+
+@pytest.mark.parametrize("address", ["mine.too@example.org", "root@example.com"])
+def test_nobody_gives_themselves_another_address(lee: User, address: str) -> None:
+    client = Client()
+    client.force_login(lee)
+    before = Entry.objects.count()
+    for sent in ({"action_add": "", "email": address}, {"action_primary": "", "email": address}):
+        assert client.post("/account/email/", sent).status_code == 404
+    assert not EmailAddress.objects.exists()
+    assert User.objects.get(pk=lee.pk).email == "lee@example.org"
+    assert Entry.objects.count() == before
+
+
+def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mailoutbox: list[Any]) -> None:
+    answer = Client().post("/account/password/reset/", {"email": lee.email}, headers={"host": "evil.example"})
+    assert answer.status_code in {400, 404}
+    assert mailoutbox == []
+    assert make_sign_in_link(lee, COMMAND_LINE, now(), timedelta(hours=1)).startswith(settings.BASE_URL)
+
+
+def test_who_was_deactivated_comes_back_by_a_new_link_only(lee: User) -> None:
+    old = _link(lee)
+    deactivate(lee, COMMAND_LINE, now())
+    reactivate(lee, COMMAND_LINE, now())
+    client = Client()
+    _sign_in(client)
+    client.post(old)
+    client.post("/account/password/reset/", {"email": lee.email})
+    assert not _inside(client)
+    client.post(_link(lee))
+    assert _inside(client)
+
+
+def test_another_address_signs_out_and_the_old_one_lets_nobody_in(lee: User) -> None:
+    client = Client()
+    _sign_in(client)
+    EmailAddress.objects.create(user=lee, email=lee.email, primary=True, verified=True)
+    edit_user(lee, COMMAND_LINE, now(), email="lee.new@example.org")
+    assert not _inside(client)
+    _sign_in(client)
+    assert not _inside(client)
+    _sign_in(client, email="lee.new@example.org")
+    assert _inside(client)
