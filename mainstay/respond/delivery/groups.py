@@ -199,7 +199,8 @@ def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool) 
     severity = SEVERITIES[-1] if worst is None else SEVERITIES[worst // 10]
     weight = urgency(severity, Event(event), group=True)
     if queued is not None:
-        mine.filter(pk=queued.pk).update(event=event, urgency=weight, due_at=min(due, queued.due_at))
+        due = min(due, queued.due_at)
+        mine.filter(pk=queued.pk).update(event=event, urgency=weight, due_at=due, created_at=due)
         return
     Delivery.objects.create(
         channel=group.channel,
@@ -211,7 +212,7 @@ def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool) 
         subject=f"group:{group.pk}",
         subject_name=str(group),
         group=group,
-        created_at=now,
+        created_at=due,  # from then on it is late
         due_at=due,
         urgency=weight,
     )
@@ -235,7 +236,7 @@ def write_message(delivery: Delivery) -> Message:
         carried,
         {(state, SEVERITIES[rank]): number for (state, rank), number in counts.items()},
         channel=group.channel_name,
-        url=f"{settings.BASE_URL}/deliveries/groups/{group.pk}/",
+        url=f"{settings.BASE_URL}/deliveries/?group={group.pk}",
         dedup_key=group.thread,
         first=not group.messages,
         created_at=group.created_at,

@@ -69,6 +69,7 @@ class Delivery(models.Model):
             models.Index(fields=["status", "channel", "id"], name="delivery_by_status"),
             models.Index(fields=["subject", "id"], name="delivery_by_subject"),
             models.Index(fields=["channel", "id"], name="delivery_by_channel"),
+            models.Index(fields=["group", "id"], name="delivery_by_group", condition=Q(group__isnull=False)),
         ]
 
     @property
