@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from mainstay.respond.delivery.grouping import SINGLY_MOST
 from mainstay.respond.delivery.message import SEVERITIES, Event, Message
 
 CARRIED_MOST = 100
@@ -88,7 +89,7 @@ def group_message(
         ends_at=max((row.ended_at for row in carried if row.ended_at), default=None) if not live else None,
         url=url,
         dedup_key=dedup_key,
-        reason=f"More than 20 pages were waiting for {channel}, so one message tells them.",
+        reason=f"More than {SINGLY_MOST} pages were waiting for {channel}, so one message tells them.",
         alerts=alerts,
         more=total - len(alerts),
     )

@@ -154,7 +154,8 @@ def _tell(
             by_fate.setdefault((verdict.fate, verdict.why), []).extend(verdict.ids)
     for (fate, why), ids in by_fate.items():
         Delivery.objects.filter(pk__in=ids).update(status=fate.value, group=group, answer=f"{group} tells it: {why}.")
-    changed, added = [], []
+    added: list[GroupMember] = []
+    changed: dict[str, list[int]] = {}
     pages = [verdict.page for verdict in verdicts if verdict.page is not None]
     without_fallback = {*Delivery.objects.filter(pk__in=pages, fallback=[]).values_list("pk", flat=True)}
     for verdict in verdicts:
@@ -165,15 +166,19 @@ def _tell(
                 group=group, channel=group.channel, thread=verdict.thread, delivery_id=verdict.page, joined_at=now
             )
             added.append(member)
-        else:
-            changed.append(member)
+        elif verdict.page is None:
+            changed.setdefault(verdict.state, []).append(member.pk)
+            continue
         if verdict.page is not None:
             member.delivery_id, member.urgency = verdict.page, verdict.urgency
             member.fell_back = verdict.page in without_fallback
         member.state = verdict.state
         member.ended_at = now if verdict.state == "over" else None
+        if member.pk:
+            member.save()
     GroupMember.objects.bulk_create(added)
-    GroupMember.objects.bulk_update(changed, ["delivery", "urgency", "fell_back", "state", "ended_at"], batch_size=100)
+    for state, numbers in changed.items():
+        GroupMember.objects.filter(pk__in=numbers).update(state=state, ended_at=now if state == "over" else None)
     told = {events[number] for verdict in verdicts for number in verdict.ids if verdict.fate is not Fate.SINGLY}
     news = any(verdict.page and verdict.state == "open" for verdict in verdicts) or "remind" in told
     _see_to_message(group, now, news=news, reminder="remind" in told)
