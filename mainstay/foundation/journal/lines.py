@@ -21,8 +21,8 @@ SUBJECT_PAGES = {
     "token": ("tokens", ""),
     "user": ("person", "id"),
 }
-"""Type of subject → the page it is shown on, and by what (#: it is a row there; ?: a filter). Each is open to whoever sees the
-journal. Lower wings are known here by the names of pages only."""
+"""Type of subject → the page it is shown on, and by what (#: it is a row there; ?: a filter). Each is open to
+whoever sees the journal. Lower wings are known here by the names of pages only."""
 
 TONES = {
     "alert.fired": "bad",

@@ -7,11 +7,11 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, Exists, OuterRef
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import Count, Exists, OuterRef, Q
 
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.respond.delivery import facts
@@ -27,6 +27,9 @@ PIECE = 500  # pages, or follow-ups, that one transaction gathers …
 PIECES = 4  # … and such transactions in a row for one channel
 FALL_BACKS = 25  # alerts of a group that one transaction hands to their fallbacks
 LIVE = ("open", "acknowledged")
+TRIED = Q(tried_at__isnull=False) | Q(status="delivered")  # what was delivered before `tried_at` was kept has none
+TOLD_EVERY, NEVER = timedelta(minutes=1), datetime.min.replace(tzinfo=UTC)
+_told_at: dict[int, datetime] = {}  # channel → when the log last said that its pages cannot be grouped
 
 
 def gather(now: datetime) -> None:
@@ -40,10 +43,12 @@ def gather(now: datetime) -> None:
                 with transaction.atomic():
                     if _gather(channel, now) < PIECE:
                         break
-        except DatabaseError:
+        except OperationalError:
             raise
         except Exception:
-            log.exception("what waits for channel %d cannot be grouped", channel)
+            if abs(now - _told_at.get(channel, NEVER)) >= TOLD_EVERY:
+                _told_at[channel] = now
+                log.exception("what waits for channel %d cannot be grouped", channel)
     for group in Group.objects.filter(ended_at=None, failing=True, channel__isnull=False):
         with transaction.atomic():
             _fall_back(group, now)
@@ -93,7 +98,7 @@ def _gather(channel: int, now: datetime) -> int:
         joined[group.pk] = [*joined.get(group.pk, []), *new]
     events = {waits.id: waits.event for waits in waiting}
     for group in Group.objects.filter(pk__in=joined).order_by("pk"):
-        _tell(group, joined[group.pk], members, events, now)
+        _tell(group, joined[group.pk], events, now)
     return sum(map(len, joined.values()))
 
 
@@ -101,7 +106,7 @@ def _waiting(channel: int) -> tuple[list[Waiting], dict[str, GroupMember]]:
     """Read the most urgent pages that wait untried and all that waits behind them, and what follows groups' pages."""
     mine = Delivery.objects.filter(channel=channel)
     untried = mine.filter(status="queued", tried_at=None)
-    tried = mine.filter(thread=OuterRef("thread"), tried_at__isnull=False)
+    tried = mine.filter(TRIED, thread=OuterRef("thread"))
     pages = untried.filter(~Exists(tried), event="trigger", group=None).order_by("urgency", "id")
     threads = {*pages.values_list("thread", flat=True)[: SINGLY_MOST + PIECE]}
     live = GroupMember.objects.filter(channel=channel, state__in=LIVE)
@@ -113,7 +118,7 @@ def _waiting(channel: int) -> tuple[list[Waiting], dict[str, GroupMember]]:
         .order_by("id")
         .only("id", "thread", "event", "urgency")
     )
-    told = {*mine.filter(thread__in=threads, tried_at__isnull=False).values_list("thread", flat=True)}
+    told = {*mine.filter(TRIED, thread__in=threads).values_list("thread", flat=True)}
     members = {row.thread: row for row in live.filter(thread__in=threads)}
     waiting = [
         Waiting(
@@ -143,7 +148,6 @@ def _to_join(channel: Channel, now: datetime) -> Group:
 def _tell(
     group: Group,
     verdicts: Sequence[Verdict],
-    members: Mapping[str, GroupMember],
     events: Mapping[int, str],
     now: datetime,
 ) -> None:
@@ -154,6 +158,8 @@ def _tell(
             by_fate.setdefault((verdict.fate, verdict.why), []).extend(verdict.ids)
     for (fate, why), ids in by_fate.items():
         Delivery.objects.filter(pk__in=ids).update(status=fate.value, group=group, answer=f"{group} tells it: {why}.")
+    # In whatever state: an alert that left the group may join it again.
+    members = {row.thread: row for row in group.members.filter(thread__in=[verdict.thread for verdict in verdicts])}
     added: list[GroupMember] = []
     changed: dict[str, list[int]] = {}
     pages = [verdict.page for verdict in verdicts if verdict.page is not None]
@@ -248,8 +254,8 @@ def write_message(delivery: Delivery) -> Message:
     )
 
 
-def compose(delivery: Delivery, now: datetime) -> None:
-    """Write a group's message in the transaction that claims it: from now on it stays as it is."""
+def compose(delivery: Delivery, now: datetime) -> str:
+    """Write a group's message in the transaction that claims it: from now on it stays as it is. Return it as stored."""
     group = Group.objects.select_for_update(no_key=True).get(deliveries=delivery.pk)
     delivery.group = group
     message = write_message(delivery)
@@ -268,6 +274,7 @@ def compose(delivery: Delivery, now: datetime) -> None:
         says=message.title,
         delivery=delivery.pk,
     )
+    return delivery.message
 
 
 def _fall_back(group: Group, now: datetime) -> None:
@@ -275,6 +282,12 @@ def _fall_back(group: Group, now: datetime) -> None:
     waiting = group.members.filter(state__in=LIVE, fell_back=False).select_related("delivery")
     rows = list(waiting.select_for_update(of=("self",), no_key=True).order_by("urgency", "id")[:FALL_BACKS])
     for row in rows:
-        fall_back(row.delivery, now)
-        row.delivery.save(update_fields=["fallback"])
+        try:
+            with transaction.atomic():
+                fall_back(row.delivery, now)
+                row.delivery.save(update_fields=["fallback"])
+        except DatabaseError:
+            raise
+        except Exception:  # a defect met by one alert must not keep the others from falling back
+            log.exception("delivery %d cannot fall back", row.delivery_id)
     GroupMember.objects.filter(pk__in=[row.pk for row in rows]).update(fell_back=True)

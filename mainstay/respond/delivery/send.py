@@ -246,13 +246,14 @@ def claim(delivery: Delivery, process: int, now: datetime) -> bool:
 
     A message of a group is written now, with all that the group holds now, and stays the same over all attempts.
     """
-    if not delivery.of_group or delivery.tried_at is not None:
+    if not delivery.of_group:
         return _claim(delivery, process, now)
     with transaction.atomic():
-        taken = _claim(delivery, process, now)
-        if taken:
-            compose(delivery, now)
-    return taken
+        row = Delivery.objects.select_for_update(no_key=True).filter(pk=delivery.pk, status="queued").first()
+        if row is None or not _claim(row, process, now):
+            return False
+        delivery.message = row.message if row.tried_at is not None else compose(row, now)
+    return True
 
 
 def _claim(delivery: Delivery, process: int, now: datetime) -> bool:

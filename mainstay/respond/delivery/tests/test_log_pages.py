@@ -142,7 +142,7 @@ def test_a_group_lists_its_messages_and_the_alerts_that_they_tell_of(client: Cli
     assert title(html) == "3 alerts told together to ops: 2 firing, 1 over."
     assert here.alert.name in html
     assert "was over" in html
-    found = lines(client.get("/deliveries/", {"group": group.pk, "format": "jsonl"}))
+    found = lines(client.get("/deliveries/", {"group": str(group.pk), "format": "jsonl"}))
     assert sorted(row["status"] for row in found) == ["grouped", "grouped", "queued", "withdrawn", "withdrawn"]
     assert {row["group"] for row in found} == {group.pk}
     assert "was over" in page(client, "/deliveries/", group="x")  # no group: all

@@ -20,7 +20,7 @@ from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL, LANES_PER_SLOW_CH
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, GroupMember
 from mainstay.respond.delivery.outbox import owe
-from mainstay.respond.delivery.send import Sender, due_to
+from mainstay.respond.delivery.send import Sender, claim, due_to
 from mainstay.respond.delivery.tests.test_send import Anywhere, Dying, channel, cycle, idle, process, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -236,6 +236,34 @@ def test_a_group_message_that_a_killed_worker_sent_is_sent_again_with_the_same_k
     assert all(by_key[request.headers["idempotency-key"]] == request.body for request in told)
 
 
+def test_what_another_worker_has_written_already_is_not_written_anew(receiver: Receiver, worker: int) -> None:
+    channel(receiver.url())
+    for number in range(40):
+        say(number)
+    gather(clock_now())
+    late = Delivery.objects.get(subject__startswith="group:")
+    first = Delivery.objects.get(pk=late.pk)
+    assert claim(first, worker, clock_now())
+    Delivery.objects.filter(pk=late.pk).update(status="queued")  # its worker was killed
+    for number in range(40, 50):
+        say(number)
+    gather(clock_now())
+    assert claim(late, worker, clock_now())
+    assert late.message == first.message == Delivery.objects.get(pk=late.pk).message
+    assert Delivery.objects.filter(subject__startswith="group:").count() == 2  # an update tells of the others
+
+
+def test_what_was_delivered_before_is_known_even_without_a_time_of_its_first_attempt(worker: int) -> None:
+    channel("http://127.0.0.1:1/")
+    for number in range(40):
+        say(number)
+    Delivery.objects.filter(thread="alert-39").update(status="delivered", tried_at=None)
+    again = say(39, severity="minor")
+    say(39, Event.RESOLVE)
+    gather(clock_now())
+    assert Delivery.objects.get(pk=again.pk).status == "queued"
+
+
 def test_two_workers_gather_each_page_once(receiver: Receiver, worker: int) -> None:
     channel(receiver.url())
     for number in range(120):
@@ -326,6 +354,24 @@ def test_an_alert_that_is_paged_again_leaves_its_group(receiver: Receiver, sende
     assert [request.headers["x-mainstay-event"] for request in last] == ["trigger", "resolve"]
     assert {request.json["alerts"][0]["generatorURL"] for request in last} == {f"http://127.0.0.1/alerts/{number}/"}
     assert group.members.get(thread=f"alert-{number}").state == "single"
+
+
+def test_what_left_its_group_may_join_it_again(receiver: Receiver, sender: Sender, worker: int) -> None:
+    channel(receiver.url())
+    group = _storm(sender, worker)
+    number = int(group.members.order_by("id").first().thread.removeprefix("alert-"))  # type: ignore[union-attr]
+    say(number, severity="minor")
+    gather(clock_now())
+    assert group.members.get(thread=f"alert-{number}").state == "single"
+    for each in range(100, 125):
+        say(each, severity="critical")
+    gather(clock_now())
+    assert group.members.get(thread=f"alert-{number}").state == "open"
+    say(number, Event.RESOLVE, severity="minor")
+    for _ in range(25):
+        cycle(sender, worker, later_s=60)
+    assert group.members.get(thread=f"alert-{number}").state == "over"
+    assert not waits()
 
 
 def test_a_reminder_of_many_is_one(receiver: Receiver, sender: Sender, worker: int) -> None:
