@@ -126,7 +126,10 @@ def markdown() -> str:
     for name, channel in CHANNELS.items():
         parts += [f"### `{name}` channel\n\n{channel.label}. More: [channels/{name}.md](channels/{name}.md).\n\n"]
         parts[-1] += _table(channel.Settings)
-    order = "Routes are tried in the order of the file; the first that matches decides, unless it says `also`."
+    order = (
+        "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
+        " gets the most severe first; while more than 20 pages wait for it, one message tells of the others."
+    )
     parts += _section("Routes", order, RouteSpec)
     window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
     parts += _section("Maintenance", window, MaintenanceSpec)

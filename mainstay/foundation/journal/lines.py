@@ -12,6 +12,7 @@ SUBJECT_PAGES = {
     "application": ("application", "name"),
     "channel": ("channels", "#"),
     "check": ("check", "id"),
+    "group": ("deliveries", "?"),
     "route": ("channels", "#"),
     "rule": ("rule", "id"),
     "rules": ("rules", ""),
@@ -20,8 +21,8 @@ SUBJECT_PAGES = {
     "token": ("tokens", ""),
     "user": ("person", "id"),
 }
-"""Type of subject → the page it is shown on, and by what (#: it is a row there). Each is open to whoever sees the
-journal. Lower wings are known here by the names of pages only."""
+"""Type of subject → the page it is shown on, and by what (#: it is a row there; ?: a filter). Each is open to
+whoever sees the journal. Lower wings are known here by the names of pages only."""
 
 TONES = {
     "alert.fired": "bad",
@@ -32,6 +33,7 @@ TONES = {
     "page.delivered": "ok",
     "page.failing": "bad",
     "page.fell_back": "warn",
+    "page.grouped": "warn",
     "page.withdrawn": "warn",
     "user.sign_in_failed": "warn",
     "check.flapping": "warn",
@@ -60,6 +62,8 @@ def subject_url(subject: str, name: str) -> str:
     try:
         if page and by == "#":
             return f"{reverse(page)}#{kind}-{number}"
+        if page and by == "?":
+            return f"{reverse(page)}?{kind}={number}"
         if page:
             return reverse(page, args=[{"id": number, "name": name}[by]] if by else [])
     except NoReverseMatch:

@@ -15,7 +15,7 @@ from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.message import Event, Message
-from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.models import Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
 from mainstay.respond.delivery.spec import ChannelSpec, Common
 
@@ -66,6 +66,8 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
     """
     actor.need(Permission.DELIVERY_EDIT)
     need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
+    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile
+    Group.objects.filter(channel=channel, ended_at=None).update(ended_at=at)
     for delivery in Delivery.objects.filter(channel=channel, status__in=("queued", "sending")):
         kind, _, number = delivery.subject.partition(":")
         write(

@@ -18,13 +18,14 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import ID_MOST, Id, Name, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.groups import write_message
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
 
 router = Router()
 ChannelName = Annotated[Name, Path(description="The channel's name.", examples=["ops"])]
-Status = Literal["queued", "sending", "delivered", "withdrawn"]
+Status = Literal["queued", "sending", "delivered", "grouped", "withdrawn"]
 
 
 # --- channels -----------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ class DeliveryRow(BaseModel):
     channel: str
     event: Event
     status: Status
-    alert: int | None = Field(description="Id of the alert that it tells of; null for a test message.")
+    alert: int | None = Field(description="Id of the alert that it tells of; null for a test message and a group's.")
     subject: str = Field(examples=["alert:12"])
     subject_name: str
     created_at: datetime
@@ -135,6 +136,9 @@ class DeliveryRow(BaseModel):
     attempts: int
     answer: str = Field(description="What the receiver said last.")
     fallback_of: int | None = Field(description="The delivery to another channel that did not get through.")
+    group: int | None = Field(
+        description="The group that tells it together with others, or, of subject `group:…`, whose message it is."
+    )
 
 
 class AttemptRow(BaseModel):
@@ -156,11 +160,14 @@ class DeliveryDetail(DeliveryRow):
 class DeliveryFilter(Paging):
     """Which deliveries."""
 
-    status: Literal["queued", "sending", "delivered", "withdrawn", "waiting"] | None = Field(
+    status: Literal["queued", "sending", "delivered", "grouped", "withdrawn", "waiting"] | None = Field(
         default=None, description="`waiting`: queued or sending."
     )
     channel: Search = Field(default="", description="Name of a channel.")
     alert: int | None = Field(default=None, ge=1, le=ID_MOST, description="Id of an alert.")
+    group: int | None = Field(
+        default=None, ge=1, le=ID_MOST, description="Id of a group: its messages, and those that it tells."
+    )
 
 
 def _delivery(row: Delivery) -> dict[str, Any]:
@@ -179,6 +186,7 @@ def _delivery(row: Delivery) -> dict[str, Any]:
         "attempts": row.attempts,
         "answer": row.answer,
         "fallback_of": row.fallback_of_id,
+        "group": row.group_id,
     }
 
 
@@ -205,6 +213,8 @@ def list_deliveries(request: HttpRequest, given: Query[DeliveryFilter]) -> dict[
             rows = rows.filter(channel=known)  # served by an index, which a name is not
     if given.alert is not None:
         rows = rows.filter(subject=f"alert:{given.alert}")
+    if given.group is not None:
+        rows = rows.filter(group=given.group)
     return page(rows, _delivery, cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
@@ -214,7 +224,7 @@ def get_delivery(request: HttpRequest, delivery_id: Id) -> dict[str, Any]:
     row = find(Delivery.objects.all(), "delivery", pk=delivery_id)
     tries = Attempt.objects.filter(delivery=row).order_by("pk")
     return _delivery(row) | {
-        "message": _message(row.message),
+        "message": _message(write_message(row).to_json() if row.of_group and not row.tried_at else row.message),
         "tries": [{name: getattr(one, name) for name in AttemptRow.model_fields} for one in tries],
     }
 

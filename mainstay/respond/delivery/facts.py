@@ -39,3 +39,12 @@ PAGE_WITHDRAWN = declare(
     reason=str,
     delivery=int,
 )
+PAGE_GROUPED = declare(
+    "page.grouped",
+    "{subject}: one message to {channel} tells {alerts} alerts ({event}): {says}",
+    event=str,
+    channel=str,
+    alerts=int,
+    says=str,
+    delivery=int,
+)

@@ -25,6 +25,8 @@ class Event(StrEnum):
     """The alert fires."""
     REMIND = "remind"
     """It still fires and nobody has acknowledged it."""
+    UPDATE = "update"
+    """Of a group: other alerts are in it than was told."""
     ACKNOWLEDGE = "acknowledge"
     """Somebody works on it."""
     RESOLVE = "resolve"
@@ -35,7 +37,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One notification about one alert.
+    """One notification about one alert, or about a group of them.
 
     Times are aware and kept in UTC. Texts are stored with NUL and unpaired surrogates replaced by U+FFFD.
     Raises `ValueError` for an unknown severity or a naive time.
@@ -64,6 +66,10 @@ class Message:
     """Why this page was sent, to these people: the route or escalation step that decided it."""
     actor: str = ""
     """Who acknowledged or resolved it; empty when nobody did."""
+    alerts: tuple["Message", ...] = ()
+    """Of a group: its alerts, the most severe first, as far as one message holds them. Empty for a single alert."""
+    more: int = 0
+    """Of a group: how many alerts are in it besides `alerts`."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -88,6 +94,10 @@ class Message:
         values["annotations"] = dict(self.annotations)
         values["starts_at"] = self.starts_at.isoformat()
         values["ends_at"] = self.ends_at and self.ends_at.isoformat()
+        if self.alerts:
+            values["alerts"] = [json.loads(alert.to_json()) for alert in self.alerts]
+        else:
+            del values["alerts"], values["more"]
         return json.dumps(values)
 
     @classmethod
@@ -105,6 +115,7 @@ class Message:
             known["starts_at"] = datetime.fromisoformat(known["starts_at"])
             if known.get("ends_at") is not None:
                 known["ends_at"] = datetime.fromisoformat(known["ends_at"])
+            known["alerts"] = tuple(cls.from_json(alert) for alert in known.get("alerts", ()))
             return cls(**known)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this stored message is incomplete or malformed: {error}") from error

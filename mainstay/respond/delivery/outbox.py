@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mainstay.foundation.journal.write import Subject
-from mainstay.respond.delivery.message import Message
+from mainstay.respond.delivery.message import SEVERITIES, Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery
 
 BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …
@@ -35,6 +35,12 @@ def retry_at(
     spread = (random.random() if chance is None else chance) * 2 - 1  # noqa: S311  # jitter, not a secret
     # Never before the time that the receiver asked for.
     return now + timedelta(seconds=max(base * (1 + JITTER * spread), min(retry_after_s or 0.0, 3600.0)))
+
+
+def urgency(severity: str, event: Event, *, group: bool = False) -> int:
+    """Return how soon a message is sent: by severity; of one severity groups first, then pages, then what follows."""
+    news = event in {Event.TRIGGER, Event.UPDATE, Event.TEST}
+    return 10 * SEVERITIES.index(severity) + (5 if not news else 0 if group else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def owe(
             fallback_of=fallback_of,
             created_at=now,
             due_at=now,
+            urgency=urgency(message.severity, message.event),
         )
         for name in dict.fromkeys(channels)
         if name in rows

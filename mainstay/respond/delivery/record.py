@@ -10,7 +10,7 @@ from mainstay.foundation.journal.write import Subject, write
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.message import Message
-from mainstay.respond.delivery.models import Attempt, Delivery, Thread
+from mainstay.respond.delivery.models import Attempt, Delivery, Group, Thread
 from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, existing, owe, retry_at
 
 WORKER = program("worker")
@@ -52,6 +52,8 @@ def record(sent: Sent) -> None:
     subject = _subject(delivery)
     if receipt.outcome == "delivered":
         delivery.status, delivery.delivered_at = "delivered", now
+        if delivery.of_group:
+            Group.objects.filter(deliveries=delivery, failing=True).update(failing=False)
         write(
             facts.PAGE_DELIVERED,
             subject,
@@ -79,8 +81,11 @@ def record(sent: Sent) -> None:
                 attempt=delivery.attempts,
                 delivery=delivery.pk,
             )
-        if delivery.fallback and (refused or delivery.attempts >= FALL_BACK_AFTER_ATTEMPTS):
-            _fall_back(delivery, now)
+        given_up = refused or delivery.attempts >= FALL_BACK_AFTER_ATTEMPTS
+        if delivery.of_group and given_up:
+            Group.objects.filter(deliveries=delivery).update(failing=True)  # its alerts fall back, each by its route
+        elif delivery.fallback and given_up:
+            fall_back(delivery, now)
     delivery.save(
         update_fields=[
             "status",
@@ -95,7 +100,7 @@ def record(sent: Sent) -> None:
     )
 
 
-def _fall_back(delivery: Delivery, now: datetime) -> None:
+def fall_back(delivery: Delivery, now: datetime) -> None:
     """Also send it by the next channel that exists. This one is still tried: it may be the one that is read."""
     known = existing(delivery.fallback)
     waiting = [name for name in delivery.fallback if name in known]

@@ -2,14 +2,14 @@
 
 A row is claimed by a conditional UPDATE, sent with its stable key, and marked delivered only on the receiver's word.
 A worker that is killed between the receiver's word and our commit leaves a claimed row behind; the next one sends it
-again with the same key. Each channel has few lanes of its own, so a receiver that hangs delays nobody else.
+again with the same key. The most urgent goes first. Each channel has few lanes of its own (`lanes.py`), so a receiver
+that hangs delays nobody else; when many pages wait for one channel, groups tell them (`groups.py`).
 """
 
 import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,24 +17,26 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from pydantic import ValidationError
 
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
 from mainstay.foundation.secrets import LostKey, unseal_all
+from mainstay.respond.delivery.groups import compose, gather
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.kinds.base import Receipt
+from mainstay.respond.delivery.lanes import LANES, Lanes
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Delivery, Thread
 from mainstay.respond.delivery.record import Sent, record
 
 log = logging.getLogger("mainstay.delivery")
-LANES = 32  # sends at once, in all …
-LANES_PER_CHANNEL = 2  # … and to one channel: what is sent, but not recorded when killed, is sent twice
 TIMEOUT_S = 20.0
 CLAIM = timedelta(seconds=TIMEOUT_S + 40)  # a claim that is older belongs to a worker that hangs or is gone
+PUT_OFF = timedelta(minutes=1)
 RECORD_AGAIN_S, RECORD_AGAIN_MOST_S = 0.1, 2.0
 
 
@@ -46,10 +48,8 @@ class Sender:
         self.policy = policy
         self._freed = freed
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="send")
-        self._busy: Counter[int] = Counter()  # channel → sends under way or not yet recorded
-        self._lock = threading.Lock()
+        self.lanes = Lanes()
         self._sent: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()  # None: no more will come
-        self._channel_of: dict[int, int] = {}
         self._freed_at = 0.0
         self._stopping = False
         self._recorder = threading.Thread(target=self._record_sent, name="record", daemon=True)
@@ -58,13 +58,13 @@ class Sender:
     def cycle(self, now: datetime, process: int) -> bool:
         """Take back what dead workers held, send what is due; return whether more may be waiting."""
         if time.monotonic() - self._freed_at > 1.0:
-            with self._lock:
-                held = list(self._channel_of)
-            free_abandoned(now, held)
+            free_abandoned(now, self.lanes.held())
             self._freed_at = time.monotonic()
         started = 0
+        if not self._stopping and _something_is_due(now):
+            gather(now)
         for delivery in self._due(now):
-            if self._stopping or not self._take_lane(delivery):
+            if self._stopping or not self.lanes.take(delivery.pk, delivery.channel_id or 0):
                 continue
             submitted = False
             try:
@@ -73,6 +73,11 @@ class Sender:
                     self._pool.submit(self._send, delivery, state, process)
                     submitted = True
                     started += 1
+            except DatabaseError:
+                raise
+            except Exception:  # a defect met by one message must not keep the others from being sent
+                log.exception("delivery %d to %s cannot be sent now", delivery.pk, delivery.channel_name)
+                Delivery.objects.filter(pk=delivery.pk, status="queued").update(due_at=now + PUT_OFF)
             finally:
                 if not submitted:
                     self._free(delivery.pk)
@@ -82,40 +87,20 @@ class Sender:
         """Wait a little for sends under way; what does not end in time is sent again by the next worker."""
         self._stopping = True
         give_up = time.monotonic() + timeout_s
-        while sum(self._busy.values()) and time.monotonic() < give_up:
+        while self.lanes.busy and time.monotonic() < give_up:
             time.sleep(0.02)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if not sum(self._busy.values()):
+        if not self.lanes.busy:
             self._sent.put(None)
             self._recorder.join(1.0)
-
-    def _take_lane(self, delivery: Delivery) -> bool:
-        """Take a lane; False when there is none, or an attempt of this very delivery is not recorded yet."""
-        channel = delivery.channel_id or 0
-        with self._lock:
-            full = sum(self._busy.values()) >= LANES or self._busy[channel] >= LANES_PER_CHANNEL
-            if full or delivery.pk in self._channel_of:
-                return False
-            self._busy[channel] += 1
-            self._channel_of[delivery.pk] = channel
-            return True
 
     def _due(self, now: datetime) -> list[Delivery]:
         if not _something_is_due(now):
             return []
-        with self._lock:
-            full = [channel for channel, count in self._busy.items() if count >= LANES_PER_CHANNEL]
-        due = (
-            Delivery.objects.filter(status="queued", due_at__lte=now, channel__isnull=False, channel__paused=False)
-            .exclude(channel__in=full)
-            .exclude(_earlier_one_waits())
-        )
         # Each channel has its own share: a thousand messages for one must not hide the one for another.
-        found: list[Delivery] = []
-        for channel in list(due.order_by().values_list("channel_id", flat=True).distinct()):
-            mine = due.filter(channel=channel).select_related("channel").order_by("due_at", "id")
-            found += mine[:LANES_PER_CHANNEL]
-        return sorted(found, key=lambda delivery: (delivery.due_at, delivery.pk))
+        found = [number for channel in due_channels(now) for number in due_to(channel, now, self.lanes.rooms(channel))]
+        rows = Delivery.objects.filter(pk__in=found).select_related("channel")
+        return sorted(rows, key=lambda delivery: (delivery.urgency, delivery.due_at, delivery.pk))
 
     def _send(self, delivery: Delivery, state: Mapping[str, str], process: int) -> None:
         """Runs in a lane. It never asks the database: neither a lock there nor a connection per lane is wanted."""
@@ -127,7 +112,9 @@ class Sender:
         ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
             log.exception("delivery %d to %s failed", delivery.pk, delivery.channel_name)
             receipt = Receipt("unknown", f"Mainstay failed while sending ({type(error).__name__}); see its log.")
-        self._sent.put(Sent(delivery.pk, at, time.monotonic() - begin, receipt, process))
+        duration_s = time.monotonic() - begin
+        self.lanes.learn(delivery.pk, receipt, duration_s)
+        self._sent.put(Sent(delivery.pk, at, duration_s, receipt, process))
 
     def _record_sent(self) -> None:
         """Record sends that have ended; those that end while a commit runs share the next one.
@@ -182,8 +169,7 @@ class Sender:
                 log.exception("delivery %d could not be recorded", sent.delivery)
 
     def _free(self, delivery: int) -> None:
-        with self._lock:
-            self._busy[self._channel_of.pop(delivery, 0)] -= 1
+        self.lanes.free(delivery)
         self._freed()
 
     def _try(self, delivery: Delivery, state: Mapping[str, str]) -> Receipt:
@@ -222,23 +208,58 @@ def _something_is_due(now: datetime) -> bool:
         return cursor.fetchone() is not None
 
 
-def _earlier_one_waits() -> Exists:
-    """A trigger must not be overtaken by its resolution: messages of a thread leave in order, per channel."""
-    return Exists(
-        Delivery.objects.filter(
-            thread=OuterRef("thread"),
-            channel=OuterRef("channel"),
-            id__lt=OuterRef("id"),
-            status__in=("queued", "sending"),
+def due_channels(now: datetime) -> list[int]:
+    """Return the channels for which something is due."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
+            " WHERE d.status = 'queued' AND d.due_at <= %s AND NOT c.paused",
+            [connection.ops.adapt_datetimefield_value(now)],
         )
-    )
+        return [number for (number,) in cursor.fetchall()]
+
+
+def due_to(channel: int, now: datetime, most: int) -> list[int]:
+    """Return what is due to a channel, the most urgent first, then the oldest.
+
+    A trigger must not be overtaken by its resolution: messages of a thread leave in order, per channel. What follows a
+    page that a group told is for the group to tell.
+    """
+    if most <= 0:
+        return []
+    with connection.cursor() as cursor:
+        # `status` as a literal: SQLite uses an index of one status only where the statement itself names it.
+        cursor.execute(
+            "SELECT d.id FROM delivery_delivery d WHERE d.status = 'queued' AND d.channel_id = %s AND d.due_at <= %s"
+            " AND NOT EXISTS (SELECT 1 FROM delivery_delivery e WHERE e.thread = d.thread AND e.channel_id = %s"
+            " AND e.id < d.id AND e.status IN ('queued', 'sending'))"
+            " AND NOT EXISTS (SELECT 1 FROM delivery_groupmember m WHERE m.thread = d.thread AND m.channel_id = %s"
+            " AND m.state IN ('open', 'acknowledged'))"
+            " ORDER BY d.urgency, d.due_at, d.id LIMIT %s",
+            [channel, connection.ops.adapt_datetimefield_value(now), channel, channel, most],
+        )
+        return [number for (number,) in cursor.fetchall()]
 
 
 def claim(delivery: Delivery, process: int, now: datetime) -> bool:
-    """Take a queued delivery for this process; False when another was faster."""
+    """Take a queued delivery for this process; False when another was faster.
+
+    A message of a group is written now, with all that the group holds now, and stays the same over all attempts.
+    """
+    if not delivery.of_group:
+        return _claim(delivery, process, now)
+    with transaction.atomic():
+        row = Delivery.objects.select_for_update(no_key=True).filter(pk=delivery.pk, status="queued").first()
+        if row is None or not _claim(row, process, now):
+            return False
+        delivery.message = row.message if row.tried_at is not None else compose(row, now)
+    return True
+
+
+def _claim(delivery: Delivery, process: int, now: datetime) -> bool:
     return bool(
         Delivery.objects.filter(pk=delivery.pk, status="queued").update(
-            status="sending", claimed_by=process, claimed_until=now + CLAIM
+            status="sending", claimed_by=process, claimed_until=now + CLAIM, tried_at=Coalesce(F("tried_at"), now)
         )
     )
 

@@ -41,6 +41,7 @@ SEVERITIES = {"critical": "critical", "major": "error", "minor": "warning"}
 
 _ACTIONS = {
     Event.TRIGGER: "trigger",
+    Event.UPDATE: "trigger",
     Event.REMIND: "trigger",  # with the same dedup_key: an entry in the log of the open alert, no second incident
     Event.ACKNOWLEDGE: "acknowledge",
     Event.RESOLVE: "resolve",
@@ -142,7 +143,9 @@ def payload(message: Message, routing_key: str, *, value_limit: int = 4096) -> d
     event["payload"] = {name: value for name, value in event["payload"].items() if value}
     if wording.is_web_link(message.url, URL_LIMIT):
         event["client_url"] = message.url
-        event["links"] = [{"href": message.url, "text": "Alert in Mainstay"}]
+        event["links"] = [
+            {"href": message.url, "text": "All alerts in Mainstay" if message.alerts else "Alert in Mainstay"}
+        ]
     if message.event in {Event.TRIGGER, Event.REMIND} and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
         event.setdefault("links", []).append({"href": message.acknowledge_url, "text": "Acknowledge in Mainstay"})
     return event

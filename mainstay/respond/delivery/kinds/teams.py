@@ -161,7 +161,7 @@ def _actions(message: Message) -> list[dict[str, Any]]:
     if message.event in {Event.TRIGGER, Event.REMIND} and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
         actions.append({"type": "Action.OpenUrl", "title": "Acknowledge", "url": message.acknowledge_url})
     if wording.is_web_link(message.url, URL_LIMIT):
-        actions.append({"type": "Action.OpenUrl", "title": "Open alert", "url": message.url})
+        actions.append({"type": "Action.OpenUrl", "title": wording.link_text(message), "url": message.url})
     return actions
 
 

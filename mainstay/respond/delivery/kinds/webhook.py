@@ -1,14 +1,14 @@
 """Any program that takes Alertmanager's webhook, version 4, optionally signed.
 
 Body: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config, member for member and in the
-order Alertmanager writes them. One alert per request: what Mainstay groups, it groups before it sends.
+order Alertmanager writes them. One alert per request, or one group of them as far as a message holds it.
 """
 
 import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -134,8 +134,29 @@ class Webhook(Channel[WebhookSettings]):
 
 
 def payload(message: Message, receiver: str) -> dict[str, Any]:
-    """The body. `text`, `reason` and `actor` are annotations unless an annotation has that name already."""
-    status = "resolved" if message.event is Event.RESOLVE else "firing"
+    """The body of an alert or of a group. A group fires while one of its alerts does."""
+    alerts = [_alert(alert) for alert in message.alerts or (message,)]
+    annotations = _common(alert["annotations"] for alert in alerts)
+    if message.alerts:
+        told = {"summary": message.title, "description": message.text, "mainstay_reason": message.reason}
+        annotations |= told | {"mainstay_url": message.url}
+    return {
+        "receiver": receiver,
+        "status": _status(message),
+        "alerts": alerts,
+        # As from a route of its own without group_by: the key is stable even when labels change while it fires.
+        "groupLabels": {},
+        "commonLabels": _common(alert["labels"] for alert in alerts),
+        "commonAnnotations": annotations,
+        "externalURL": _origin(message.url),
+        "version": "4",
+        "groupKey": f'{{}}/{{mainstay_alert="{_quoted(message.dedup_key)}"}}:{{}}',
+        "truncatedAlerts": message.more,
+    }
+
+
+def _alert(message: Message) -> dict[str, Any]:
+    """One alert. `text`, `reason` and `actor` are annotations unless an annotation has that name already."""
     labels = {
         "alertname": message.title,
         "severity": message.severity,
@@ -153,28 +174,24 @@ def payload(message: Message, receiver: str) -> dict[str, Any]:
     }
     annotations = {name: value for name, value in sorted(annotations.items()) if value}
     return {
-        "receiver": receiver,
-        "status": status,
-        "alerts": [
-            {
-                "status": status,
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": _rfc3339(message.starts_at),
-                "endsAt": _NOT_ENDED if message.ends_at is None else _rfc3339(message.ends_at),
-                "generatorURL": message.url,
-                "fingerprint": fingerprint(labels),
-            }
-        ],
-        # As from a route of its own without group_by: the key is stable even when labels change while it fires.
-        "groupLabels": {},
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": _origin(message.url),
-        "version": "4",
-        "groupKey": f'{{}}/{{mainstay_alert="{_quoted(message.dedup_key)}"}}:{{}}',
-        "truncatedAlerts": 0,
+        "status": _status(message),
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": _rfc3339(message.starts_at),
+        "endsAt": _NOT_ENDED if message.ends_at is None else _rfc3339(message.ends_at),
+        "generatorURL": message.url,
+        "fingerprint": fingerprint(labels),
     }
+
+
+def _status(message: Message) -> str:
+    return "resolved" if message.event is Event.RESOLVE else "firing"
+
+
+def _common(pairs: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What all have in common, as Alertmanager says it."""
+    first, *others = pairs
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ def state(message: Message) -> str:
     match message.event:
         case Event.TRIGGER:
             return SEVERITY_NAMES[message.severity]
-        case Event.REMIND:
+        case Event.REMIND | Event.UPDATE:
             return f"Still {message.severity}"
         case Event.ACKNOWLEDGE:
             return f"Acknowledged by {actor}" if actor else "Acknowledged"
@@ -65,6 +65,11 @@ def state(message: Message) -> str:
             return f"Resolved by {actor}" if actor else "Resolved"
         case Event.TEST:
             return "Test"
+
+
+def link_text(message: Message) -> str:
+    """What a button or line says that leads to Mainstay."""
+    return "Open all alerts" if message.alerts else "Open alert"
 
 
 def headline(message: Message) -> str:

@@ -1,5 +1,6 @@
 """The log of deliveries."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,14 +8,19 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
+from mainstay.foundation.journal.write import Subject
 from mainstay.respond.alerts.wording import message, subject
+from mainstay.respond.delivery.actions import remove_channel
+from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.models import Attempt, Channel, Delivery
+from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
+from mainstay.respond.delivery.send import claim
 from mainstay.web.tests.browser import lines, page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
+from mainstay.web.tests.desk import Desk, caller, desk
 
 
 @pytest.fixture
@@ -110,3 +116,77 @@ def test_the_number_of_queries_does_not_grow_with_the_log(client: Client, here: 
             page(client, "/deliveries/")
         counts.append(len(found))
     assert counts[0] == counts[1] <= 10
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def group(here: Desk) -> Group:
+    """More pages waited than go singly: a group tells of two, and of one that was over before it was tried."""
+    at = now()
+    here.delivery.delete()
+    for number in range(21):
+        each = replace(message(here.alert, Event.TRIGGER, at), severity="critical", dedup_key=f"other-{number}")
+        owe(each, ["ops"], Subject("alert", 900 + number, f"other {number}"), at)
+    owe(replace(message(here.alert, Event.TRIGGER, at), severity="minor"), ["ops"], subject(here.alert), at)
+    over = replace(message(here.alert, Event.TRIGGER, at), dedup_key="over")
+    owe(over, ["ops"], Subject("alert", 990, "was over"), at)
+    owe(replace(over, event=Event.RESOLVE), ["ops"], Subject("alert", 990, "was over"), at)
+    gather(at)
+    return Group.objects.get()
+
+
+def test_a_group_lists_its_messages_and_the_alerts_that_they_tell_of(client: Client, here: Desk, group: Group) -> None:
+    html = page(client, "/deliveries/", group=str(group.pk))
+    assert title(html) == "3 alerts told together to ops: 2 firing, 1 over."
+    assert here.alert.name in html
+    assert "was over" in html
+    found = lines(client.get("/deliveries/", {"group": str(group.pk), "format": "jsonl"}))
+    assert sorted(row["status"] for row in found) == ["grouped", "grouped", "queued", "withdrawn", "withdrawn"]
+    assert {row["group"] for row in found} == {group.pk}
+    assert "was over" in page(client, "/deliveries/", group="x")  # no group: all
+
+
+def test_each_page_that_a_group_tells_says_so_and_leads_to_it(client: Client, here: Desk, group: Group) -> None:
+    mine = Delivery.objects.get(status="grouped", subject=f"alert:{here.alert.pk}")
+    link = f"/deliveries/?group={group.pk}"
+    html = page(client, f"/deliveries/{mine.pk}/")
+    assert title(html) == "A group tells the trigger message to ops."
+    assert link in html
+    alert = page(client, f"/alerts/{here.alert.pk}/")
+    assert "more than 20 pages wait" in alert
+    assert link in alert
+    withdrawn = Delivery.objects.filter(status="withdrawn").first()
+    assert withdrawn is not None
+    assert "it was over before it could be sent" in page(client, f"/deliveries/{withdrawn.pk}/")
+
+
+def test_a_message_of_a_group_shows_what_it_says_before_and_after_it_is_written(
+    client: Client, here: Desk, group: Group
+) -> None:
+    mine = Delivery.objects.get(subject=f"group:{group.pk}")
+    assert "2 alerts are firing" in page(client, f"/deliveries/{mine.pk}/")
+    assert claim(mine, 1, now())
+    assert "2 alerts are firing" in page(client, f"/deliveries/{mine.pk}/")
+    assert f"/deliveries/?group={group.pk}" in page(client, "/journal/")
+
+
+def test_programs_see_groups(here: Desk, group: Group) -> None:
+    call = caller()
+    found = call.get(f"/deliveries?group={group.pk}")["items"]
+    assert {row["group"] for row in found} == {group.pk}
+    assert len(call.get("/deliveries?status=grouped")["items"]) == 2
+    [own] = [row for row in found if row["subject"] == f"group:{group.pk}"]
+    told = call.get(f"/deliveries/{own['id']}")["message"]
+    assert (len(told["alerts"]), told["more"], own["alert"]) == (3, 0, None)
+
+
+def test_removing_a_channel_ends_its_groups(here: Desk, group: Group) -> None:
+    channel = Channel.objects.get(name="ops")
+    Channel.objects.filter(pk=channel.pk).update(managed_by="")
+    channel.refresh_from_db()
+    remove_channel(channel, COMMAND_LINE, now())
+    group.refresh_from_db()
+    assert group.ended_at is not None
+    assert not Delivery.objects.filter(status="queued").exists()

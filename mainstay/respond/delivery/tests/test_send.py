@@ -21,11 +21,12 @@ from mainstay.respond.delivery import actions, record
 from mainstay.respond.delivery import send as sending
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply, reset
+from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Thread
 from mainstay.respond.delivery.outbox import owe, waiting
 from mainstay.respond.delivery.record import Sent
-from mainstay.respond.delivery.send import LANES_PER_CHANNEL, Sender, claim, free_abandoned
+from mainstay.respond.delivery.send import Sender, claim, free_abandoned
 from mainstay.respond.delivery.spec import ChannelSpec
 from tests.database import at_once, away
 
@@ -94,7 +95,7 @@ def until(true: Callable[[], object], what: str = "") -> None:
 
 
 def idle(sender: Sender) -> bool:
-    return not sum(sender._busy.values())
+    return not sender.lanes.busy
 
 
 def cycle(sender: Sender, process: int, *, later_s: float = 0.0, wait: bool = True) -> None:

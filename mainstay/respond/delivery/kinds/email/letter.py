@@ -74,18 +74,22 @@ def message_id(kind: str, key: str, domain: str) -> str:
 def plain_text(message: Message) -> str:
     """The letter for those who read text: state first, then the facts, then the links on lines of their own."""
     lines = [wording.headline(message), ""]
-    if text := message.text.strip():
+    if text := _text(message):
         lines += [*_lines(text), ""]
     named = [(name, wording.shorten(value, VALUE_LIMIT)) for name, value in wording.facts(message)]
     width = max(len(name) for name, _ in named) + 2
     lines += [f"{name + ':':<{width}}{value}" for name, value in named]
+    if message.alerts:
+        lines += ["", *(_alert_line(alert) for alert in message.alerts)]
+        if message.more:
+            lines.append(f"and {message.more:,} more")
     if labels := wording.label_lines(message):
         lines += ["", "Labels:", *(f"  {name} = {value}" for name, value in labels)]
     lines.append("")
     if _can_acknowledge(message):
         lines += ["Acknowledge:", f"  {message.acknowledge_url}"]
     if wording.is_web_link(message.url, URL_LIMIT):
-        lines += ["Open the alert:", f"  {message.url}"]
+        lines += [f"{wording.link_text(message)}:", f"  {message.url}"]
     if reason := wording.one_line(message.reason):
         lines += ["", f"Why you get this: {wording.shorten(reason, VALUE_LIMIT)}"]
     return "\n".join(lines) + "\n"
@@ -93,13 +97,13 @@ def plain_text(message: Message) -> str:
 
 def html(message: Message) -> str:
     """The letter for everybody else. Every value is escaped; nothing but http(s) links becomes a link."""
-    text = "".join(f"{escape(line)}<br>" for line in _lines(message.text.strip()))
+    text = "".join(f"{escape(line)}<br>" for line in _lines(_text(message)))
     rows = [(name, wording.shorten(value, VALUE_LIMIT)) for name, value in wording.facts(message)]
     links = []
     if _can_acknowledge(message):
         links.append(_link(str(message.acknowledge_url), "Acknowledge", filled=True))
     if wording.is_web_link(message.url, URL_LIMIT):
-        links.append(_link(message.url, "Open alert", filled=False))
+        links.append(_link(message.url, wording.link_text(message), filled=False))
     reason = wording.shorten(wording.one_line(message.reason) or "no reason given", VALUE_LIMIT)
     colour = _colour(message)
     return (
@@ -117,6 +121,7 @@ def html(message: Message) -> str:
         + (f'<p style="margin:0 0 16px">{"&nbsp; ".join(links)}</p>\n' if links else "")
         + _table(rows)
         + (_note("Labels", margin="16px 0 4px") + _table(wording.label_lines(message)) if message.labels else "")
+        + (_note("Alerts", margin="16px 0 4px") + _alerts(message) if message.alerts else "")
         + _note(f"Why you get this: {escape(reason)}", margin="16px 0 0")
         + "</div></body></html>\n"
     )
@@ -132,6 +137,15 @@ def _table(rows: list[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f'<table style="width:100%;border-collapse:collapse;font-size:14px">\n{body}</table>\n'
+
+
+def _alerts(message: Message) -> str:
+    rows = [(wording.state(alert), wording.shorten(wording.title(alert), VALUE_LIMIT)) for alert in message.alerts]
+    return _table([*rows, *([("", f"and {message.more:,} more")] if message.more else [])])
+
+
+def _alert_line(alert: Message) -> str:
+    return wording.shorten(f"{wording.state(alert)}: {wording.title(alert)}", VALUE_LIMIT)
 
 
 def _note(text: str, *, margin: str) -> str:
@@ -157,6 +171,12 @@ def _colour(message: Message) -> str:
             return "#607d8b"
         case _:
             return _COLOURS[message.severity]
+
+
+def _text(message: Message) -> str:
+    """The text; of a group only its figures, since a letter has room for a table of its alerts."""
+    text = message.text.strip()
+    return text.partition("\n")[0] if message.alerts else text
 
 
 def _can_acknowledge(message: Message) -> bool:

@@ -188,7 +188,7 @@ class _Bot:
 
     def send(self, message: Message, idempotency_key: str, state: Mapping[str, str]) -> Receipt:
         first_ts, channel = state.get("ts"), state.get("channel")
-        follows_up = message.event in {Event.REMIND, Event.ACKNOWLEDGE, Event.RESOLVE}
+        follows_up = message.event not in {Event.TRIGGER, Event.TEST}
         if not follows_up or not first_ts or not channel:
             return self._begin_thread(message, idempotency_key)
         if message.event is not Event.REMIND:
@@ -196,6 +196,8 @@ class _Bot:
             update, _ = self._call("chat.update", update_payload(message, channel=channel, ts=first_ts), state)
             if update.outcome in {"retry", "unknown"}:
                 return update
+            if message.event is Event.UPDATE and update.outcome == "delivered":
+                return update  # the first message says it already
         payload = post_payload(message, channel=channel, thread_ts=first_ts, idempotency_key=idempotency_key)
         receipt, verdict = self._call("chat.postMessage", payload, state)
         if verdict.get("error") in _NO_SUCH_MESSAGE:

@@ -89,7 +89,7 @@ def _buttons(message: Message) -> list[dict[str, Any]]:
     if open_for_acknowledgement and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
         buttons.append(_link_button("acknowledge", "Acknowledge", str(message.acknowledge_url)) | {"style": "primary"})
     if wording.is_web_link(message.url, URL_LIMIT):
-        buttons.append(_link_button("open", "Open alert", message.url))
+        buttons.append(_link_button("open", wording.link_text(message), message.url))
     return buttons
 
 

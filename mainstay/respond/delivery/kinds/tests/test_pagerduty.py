@@ -60,7 +60,7 @@ def test_a_trigger_carries_everything_a_responder_needs(receiver: Receiver, poli
 def test_one_alert_is_one_pagerduty_alert_from_trigger_to_resolve() -> None:
     events = [payload(follow_up(event), KEY) for event in Event if event is not Event.TEST]
     assert {event["dedup_key"] for event in events} == {"alert:17"}
-    assert [event["event_action"] for event in events] == ["trigger", "trigger", "acknowledge", "resolve"]
+    assert [event["event_action"] for event in events] == ["trigger", "trigger", "trigger", "acknowledge", "resolve"]
 
 
 @pytest.mark.parametrize(("severity", "theirs"), [("critical", "critical"), ("major", "error"), ("minor", "warning")])
