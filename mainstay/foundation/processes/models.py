@@ -40,3 +40,9 @@ class Revision(models.Model):
             cursor.execute(f"SELECT number FROM {Revision._meta.db_table} WHERE name = %s", [name])  # noqa: S608  # our own table
             found = cursor.fetchone()
         return int(found[0]) if found else 0
+
+
+class Canary(models.Model):
+    """One row: a known word, sealed with the key that belongs to this database (`canary.py`)."""
+
+    sealed = models.TextField()

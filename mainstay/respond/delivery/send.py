@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
+from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.secrets import LostKey, unseal_all
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -153,13 +154,14 @@ class Sender:
                     with transaction.atomic():
                         for sent in batch:
                             record(sent)
+                    outage.answered("record", time.monotonic())
                     break
                 except (DataError, IntegrityError):
                     log.exception("sends could not be recorded together")
                     self._record_singly(batch)
                     break
                 except DatabaseError as error:
-                    log.error("%d sends have ended, but are not yet recorded: %s", len(batch), error)
+                    outage.refused("record", error, time.monotonic())
                     connection.close()
                     time.sleep(pause_s)
                     pause_s = min(pause_s * 2, RECORD_AGAIN_MOST_S)
