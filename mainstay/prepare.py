@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from mainstay.foundation.accounts.actions import create_user, make_sign_in_link
 from mainstay.foundation.accounts.actor import COMMAND_LINE
@@ -57,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def migrate() -> None:
-    """Create or upgrade the tables, and the cache's."""
+    """Create or upgrade the tables, and the cache's. A statement may take as long as it needs."""
+    default = connections["default"]
+    if default.vendor == "postgresql":
+        default.lift_limits()
     call_command("migrate", verbosity=0, interactive=False)
     call_command("createcachetable", verbosity=0)
+    default.close()  # with what was lifted
