@@ -3,6 +3,7 @@
 import argparse
 import sys
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def migrate() -> None:
     """Create or upgrade the tables, and the cache's. A statement may take as long as it needs."""
-    default = connections["default"]
+    default: Any = connections["default"]
     if default.vendor == "postgresql":
         default.lift_limits()
     call_command("migrate", verbosity=0, interactive=False)

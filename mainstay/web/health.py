@@ -36,4 +36,6 @@ def _answer(detail: str, processes: dict[str, Any] | None = None, *, fine: bool 
     document = {"status": "ok" if fine else "failing", "processes": processes or {}}
     if detail:
         document["detail"] = detail
-    return HttpResponse(orjson.dumps(document), content_type="application/json", status=200 if fine else 503)
+    response = HttpResponse(orjson.dumps(document), content_type="application/json", status=200 if fine else 503)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # what is wrong is in the log, once
+    return response

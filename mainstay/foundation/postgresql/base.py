@@ -73,7 +73,7 @@ class _Driver:
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, with the connections above."""
 
-    Database = _Driver()
+    Database = _Driver()  # type: ignore[assignment]  # stands for a module
 
     def init_connection_state(self) -> None:
         """Ask the server for its own limit: who connects may have another than our default, or a pooler sets one."""

@@ -165,7 +165,8 @@ def test_without_a_limit_at_the_server_nothing_is_given_up(proxy: Proxy) -> None
 
 
 def test_migrations_may_take_as_long_as_they_need(proxy: Proxy) -> None:
-    connections["default"].lift_limits()
+    default: Any = connections["default"]
+    default.lift_limits()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(2)")
 
