@@ -77,6 +77,7 @@ def open_(name: str, found: str, mend: str = "") -> Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument("--release", metavar="KIND:ID", help="have an item worked on again that was set aside: rule:12")
     parser.add_argument("--json", action="store_true", help="for a program")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "example:\n  mainstay doctor\n  mainstay doctor --json"
@@ -84,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything; exit status 1 when something must be mended."""
+    if args.release:
+        return _release(args.release)
     findings = list(examine())
     failed = any(finding.verdict is Verdict.BAD for finding in findings)
     if args.json:
@@ -97,6 +100,23 @@ def run(args: argparse.Namespace) -> int:
         mend = f" — {finding.mend}" if finding.mend else ""
         sys.stdout.write(f"{shown} {finding.name}: {finding.found}{mend}\n")
     return 1 if failed else 0
+
+
+def _release(item: str) -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    import django
+
+    django.setup()
+    from mainstay.foundation.accounts.actor import COMMAND_LINE
+    from mainstay.foundation.clock import now
+    from mainstay.foundation.processes import setaside
+
+    kind, _, number = item.partition(":")
+    if number.isdecimal() and setaside.release((kind, number), COMMAND_LINE, "released by a person", now()):
+        sys.stdout.write(f"{item} is worked on again within a few seconds.\n")
+        return 0
+    sys.stderr.write(f"mainstay: {item} is not set aside. What is, stands on Now and in: mainstay status\n")
+    return 1
 
 
 def examine() -> Iterator[Finding]:

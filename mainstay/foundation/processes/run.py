@@ -1,6 +1,5 @@
 """Runs a process: its cycles, each at its interval in its own thread, until SIGTERM or SIGINT."""
 
-import faulthandler
 import gc
 import logging
 import math
@@ -17,9 +16,10 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation.clock import now
-from mainstay.foundation.processes import beat, canary, notices, watchdog
+from mainstay.foundation.processes import beat, canary, notices, setaside, watchdog
 from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.outage import DAMAGED, is_refusal, outage, words
+from mainstay.foundation.processes.work import WorkFile
 from mainstay.foundation.refusal import CannotStart
 
 log = logging.getLogger("mainstay.processes")
@@ -90,10 +90,14 @@ class Runner:
     process_id: int = 0
     asked_to_stop: bool = False
     _beating: Cycle = field(init=False)
+    _suspects: Cycle = field(init=False)
+    _work: WorkFile = field(init=False)
     _extra_lag_fails: bool = False
 
     def __post_init__(self) -> None:
         self._beating = Cycle("beat", beat.BEAT_EVERY_S, self._beat)
+        self._suspects = Cycle("suspects", setaside.EVERY_S, setaside.refresh)
+        self._work = WorkFile(settings.ENVIRONMENT.home, self.role)
 
     def start(self, *, wait: bool = True) -> None:
         """Register the process, then start a thread per cycle, one that beats and one that watches them.
@@ -107,15 +111,17 @@ class Runner:
         """
         beat.end_with_parent()
         settle()
-        if not faulthandler.is_enabled():
-            faulthandler.enable()
         while wait and not self._registered():
             if self.stopping.wait(REGISTER_EVERY_S) or self.asked_to_stop:
                 raise SystemExit(1)
-        for cycle in (self._beating, *self.cycles):
+        for cycle in self._all():
             cycle.thread = threading.Thread(target=self._repeat, args=(cycle,), name=cycle.name, daemon=True)
             cycle.thread.start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _all(self) -> Sequence[Cycle]:
+        """The cycles of its role, and those of every process; one that only serves takes no items to work on."""
+        return (self._beating, *([self._suspects] if self.cycles else []), *self.cycles)
 
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the process; to be called from the main thread."""
@@ -129,7 +135,7 @@ class Runner:
     def stop(self) -> None:
         """Ask every cycle to end after its present round."""
         self.stopping.set()
-        for cycle in (self._beating, *self.cycles):
+        for cycle in self._all():
             cycle.wake.set()
 
     def wait(self) -> None:
@@ -140,6 +146,7 @@ class Runner:
 
     def goodbye(self) -> None:
         """Take the row out, so that others take over at once."""
+        self._work.close()
         try:
             Process.objects.filter(pk=self.process_id).delete()
         except DatabaseError as error:
@@ -161,7 +168,13 @@ class Runner:
 
     def _register(self, at: datetime) -> None:
         canary.need(settings.SECRET_KEY)
+        if self.cycles:
+            for death in self._work.take_over():
+                setaside.blame(death, self.role, at)
+            setaside.refresh(at)
         self.process_id = beat.register(self.role, at).pk
+        if self.cycles:
+            self._work.open()
 
     def _repeat(self, cycle: Cycle) -> None:
         retry_s = RETRY_LEAST_S
@@ -230,7 +243,7 @@ class Runner:
         return 0.0 if math.isnan(lag_s) else lag_s
 
     def _turns(self) -> Iterator[watchdog.Turn]:
-        for cycle in (self._beating, *self.cycles):
+        for cycle in self._all():
             yield cycle.turn()
         late = self._loops_lag_s() > beat.LATE_AFTER_S
         yield watchdog.Turn(LOOPS, late or None)
@@ -243,6 +256,7 @@ class Runner:
                 # While the database does not answer, everybody waits for it: nobody is ended for that, nor just after.
                 sure = sure + 1 if wrong and database_answers() else 0
                 if sure >= watchdog.SURE_AFTER_LOOKS and not (self.stopping.is_set() or self.asked_to_stop):
+                    self._work.note_stacks()
                     watchdog.end_process(wrong)
             except Exception:
                 log.exception("the watchdog failed")

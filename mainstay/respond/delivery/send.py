@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.outage import outage
+from mainstay.foundation.processes.work import working_on
 from mainstay.foundation.secrets import LostKey, unseal_all
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -122,7 +123,8 @@ class Sender:
         """Runs in a lane. It never asks the database: neither a lock there nor a connection per lane is wanted."""
         at, begin = clock_now(), time.monotonic()
         try:
-            receipt = self._try(delivery, state)
+            with working_on("delivery", delivery.pk):
+                receipt = self._try(delivery, state)
         except (
             Exception
         ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
