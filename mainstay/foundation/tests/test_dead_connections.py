@@ -1,6 +1,5 @@
 """Connections to PostgreSQL that die without a word, through a real proxy that goes silent: back by itself."""
 
-import asyncio
 import os
 import tempfile
 import threading
@@ -15,72 +14,13 @@ from django.db import DatabaseError, connection, connections
 
 from mainstay.foundation.postgresql import base
 from mainstay.foundation.processes.outage import words
+from tests.proxy import Proxy
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "postgresql", reason="of PostgreSQL"),
     pytest.mark.django_db(transaction=True),
 ]
 PATIENCE_S = 1.0
-
-
-class Proxy:
-    """TCP on 127.0.0.1 to the server's socket. `swallow` makes all present connections silent; new ones work."""
-
-    def __init__(self, path: str) -> None:
-        self.path, self.port = path, 0
-        self._silent: list[asyncio.Event] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._ready = threading.Event()
-        self._thread.start()
-        assert self._ready.wait(10)
-
-    def _run(self) -> None:
-        async def serve() -> None:
-            self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
-            self.port = self._server.sockets[0].getsockname()[1]
-            self._ready.set()
-
-        self._loop.run_until_complete(serve())
-        self._loop.run_forever()
-
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        silent = asyncio.Event()
-        self._silent.append(silent)
-        to, back = await asyncio.open_unix_connection(self.path)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                if not silent.is_set():  # else read and confirmed, and never passed on
-                    sink.write(data)
-
-        try:
-            await asyncio.gather(pump(reader, back), pump(to, writer))
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            back.close()
-
-    def swallow(self) -> None:
-        """From now on, nothing passes over what is connected."""
-        for silent in list(self._silent):
-            self._loop.call_soon_threadsafe(silent.set)
-        time.sleep(0.05)
-
-    def stop(self) -> None:
-        async def end() -> None:
-            self._server.close()
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0.05)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
 
 
 @pytest.fixture
