@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mainstay import __version__
 from mainstay.foundation.environment import BadEnvironment
+from mainstay.foundation.refusal import CannotStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return its exit status: 0 done, 1 failed, 2 wrong usage or settings."""
+    os.umask(0o077)  # what Mainstay writes holds secrets and people's data: only its owner may read it
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = next((word for word in arguments if not word.startswith("-")), "")
     parser = argparse.ArgumentParser(prog="mainstay", description="The maintenance and support desk for applications.")
@@ -61,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadEnvironment as error:
         sys.stderr.write(f"mainstay: the environment is not usable:\n{error}\n")
         return 2
+    except CannotStart as error:
+        sys.stderr.write(f"mainstay: {error}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

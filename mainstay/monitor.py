@@ -22,6 +22,7 @@ from mainstay.foundation import environment as env
 from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.run import Cycle, Runner
+from mainstay.foundation.processes.supervise import need_port
 from mainstay.foundation.secrets import LostKey
 from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.actions import settings_of
@@ -45,6 +46,7 @@ from mainstay.respond.rules.figures import StoreMetrics
 log = logging.getLogger("mainstay.monitor")
 PINGS_AT_ONCE = 2_000
 LOADED_AT_ONCE = 500
+LONG_CALL_S = 300.0  # that a call of the metrics store may take on a slow disk before it counts as hanging
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -57,10 +59,11 @@ def run(_args: argparse.Namespace) -> int:
     monitor = Monitor(environment)
     runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s)
     runner.stop_on_signals()
+    token, port = inner_token(django_settings.SECRET_KEY), environment.monitor_port
+    need_port(environment.host, port, "MAINSTAY_MONITOR_PORT")  # before others wait for what this monitor would take
+    server = serve(environment.host, port, monitor.registry(), monitor.metrics.answer, token)
     runner.start()
     monitor.prober.start()
-    token = inner_token(django_settings.SECRET_KEY)
-    server = serve(environment.host, environment.monitor_port, monitor.registry(), monitor.metrics.answer, token)
     log.info("watching")
     runner.wait()
     server.shutdown()
@@ -97,8 +100,8 @@ class Monitor:
             Cycle("reload", 0.5, self.reload),
             Cycle("pings", 0.2, self.pings),
             Cycle("sweep", 1.0, self.sweep),
-            Cycle("metrics", 1.0, self.metrics.cycle),
-            Cycle("rules", 0.5, self.rules.cycle),
+            Cycle("metrics", 1.0, self.metrics.cycle, patience_s=LONG_CALL_S),
+            Cycle("rules", 0.5, self.rules.cycle, patience_s=LONG_CALL_S + environment.metrics_timeout_s),
             self._flush,
         ]
 

@@ -3,15 +3,20 @@
 import argparse
 import sys
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import DatabaseError, connections
 
 from mainstay.foundation.accounts.actions import create_user, make_sign_in_link
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
+from mainstay.foundation.processes import canary
+from mainstay.foundation.processes.outage import words
+from mainstay.foundation.refusal import CannotStart
 
 LINK_LASTS = timedelta(days=1)
 
@@ -19,11 +24,26 @@ LINK_LASTS = timedelta(days=1)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("files", metavar="FILE", nargs="*", help="configuration file to apply")
+    parser.add_argument(
+        "--new-key",
+        action="store_true",
+        help="go on with a key that does not open this database: secrets must be entered again",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare; exit status 1 when a file cannot be applied."""
-    migrate()
+    """Prepare; exit status 1 when a file cannot be applied.
+
+    Raises:
+        CannotStart: the database refuses, or the key is not its own.
+    """
+    try:
+        migrate()
+        if not args.new_key:
+            canary.need(settings.SECRET_KEY)
+        canary.place(settings.SECRET_KEY, anew=args.new_key)
+    except DatabaseError as error:
+        raise CannotStart(f"the database {words(error)}. Ask: mainstay doctor") from None
     if not User.objects.exists():
         admin = create_user(settings.ENVIRONMENT.admin_email, Role.ADMIN, "Administrator", COMMAND_LINE, now())
         link = make_sign_in_link(admin, COMMAND_LINE, now(), LINK_LASTS)
@@ -38,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def migrate() -> None:
-    """Create or upgrade the tables, and the cache's."""
+    """Create or upgrade the tables, and the cache's. A statement may take as long as it needs."""
+    default: Any = connections["default"]
+    if default.vendor == "postgresql":
+        default.lift_limits()
     call_command("migrate", verbosity=0, interactive=False)
     call_command("createcachetable", verbosity=0)
+    default.close()  # with what was lifted

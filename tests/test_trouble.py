@@ -1,14 +1,17 @@
 """The whole program in trouble: disk full, database locked, port taken, processes killed; nothing is lost."""
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ import yaml
 from tests.parts import Receiver, Target
 from tests.program import ROOT, Program, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 PING = "7d1f4c52-1b0f-4a6e-9d0c-5f3f2f6f1a11"
 
 
@@ -77,6 +80,17 @@ def health_of(program: Program, name: str) -> str:
         ).fetchone()
     database.close()
     return str(row[0]) if row else ""
+
+
+def detail_of(program: Program) -> str:
+    """Return what `/healthz` says is wrong."""
+    try:
+        with urllib.request.urlopen(f"{program.url}/healthz", timeout=5) as answer:
+            return str(json.load(answer).get("detail", ""))
+    except urllib.error.HTTPError as error:
+        return str(json.load(error).get("detail", ""))
+    except OSError:
+        return ""
 
 
 def statuses(receiver: Receiver) -> list[str]:
@@ -141,11 +155,19 @@ def test_a_full_disk_is_told_and_once_there_is_room_everything_goes_on(
         # What space the log of the database still has is used up by pings; then they are refused, not swallowed.
         until(lambda: ping(program) == 503, "pings are refused", within_s=60, every_s=0.01)
         target.down = {"page"}
-        until(lambda: not program.healthy(), "healthz says so", within_s=30)
-        assert "the database refuses" in program.log or "database says" in program.log
+        until(lambda: "cannot be written: disk full" in detail_of(program), "healthz says what is wrong", within_s=30)
         assert not receiver.pages
+        until(lambda: "MainstayCannotRecord" in str(list(receiver.pages)), "the last message", within_s=90)
+        assert statuses(receiver) == ["firing"]
+        refusals = [line for line in program.log.splitlines() if ": the database cannot be written" in line]
+        assert 2 <= len(refusals) <= 3 * 3  # of three processes: when it began, and once a minute
+        assert not program.healthy()
         filler.unlink()
-        until(lambda: statuses(receiver) == ["firing"], "the page that was owed", within_s=60)
+        until(
+            lambda: sorted(statuses(receiver)) == ["firing", "firing", "resolved"],
+            "the page that was owed",
+            within_s=60,
+        )
         until(lambda: ping(program) == 200, "pings are taken again")
         until(program.healthy, "healthy again")
         program.command("journal", "verify")
@@ -214,6 +236,41 @@ def test_what_is_killed_comes_back_and_the_supervisors_death_ends_all(tmp_path: 
         program.start()
     finally:
         program.stop()
+
+
+def test_the_outgoing_heartbeat_stops_while_a_process_hangs_and_comes_back(tmp_path: Path) -> None:
+    got: list[float] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(time.monotonic())
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/ping"
+    program = Program(tmp_path / "program", extra={"MAINSTAY_HEARTBEAT_URL": url})
+    try:
+        program.start()
+        until(lambda: len(got) == 1, "the first heartbeat", within_s=15)
+        monitor = program.children()["monitor"]
+        os.kill(monitor, signal.SIGSTOP)
+        time.sleep(40)
+        assert len(got) == 1
+        os.kill(monitor, signal.SIGCONT)
+        until(lambda: len(got) == 2, "it comes back", within_s=25)
+        assert program.children()["monitor"]  # and nobody was ended for having been stopped
+        assert "held back: monitor is missing" in program.log
+        assert "hangs" not in program.log
+    finally:
+        program.stop()
+        server.shutdown()
+        server.server_close()
 
 
 def _runs(pid: int) -> bool:

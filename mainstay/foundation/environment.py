@@ -55,6 +55,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_OIDC_CLIENT_ID", "", "Client id at that issuer."),
     Variable("MAINSTAY_OIDC_CLIENT_SECRET", "", "Client secret at that issuer.", secret=True),
     Variable("MAINSTAY_WEBAUTHN", "off", "Whether people may sign in with passkeys (needs https): on or off."),
+    Variable(
+        "MAINSTAY_HEARTBEAT_URL",
+        "",
+        "URL that gets a POST every 30 s while all of Mainstay is well, so that its end is noticed. Empty: off.",
+        secret=True,
+    ),
     Variable("DATABASE_URL", "", "postgresql://… or sqlite:///PATH. Empty: SQLite in HOME.", secret=True),
     Variable("METRICS_URL", "", "Prometheus-compatible server for metrics. Empty: the embedded store.", secret=True),
     Variable(
@@ -104,6 +110,7 @@ class Environment:
     oidc_client_id: str
     oidc_client_secret: str = field(repr=False)
     webauthn: bool
+    heartbeat_url: str = field(repr=False)
     database_url: str = field(repr=False)
     metrics_url: str = field(repr=False)
     metrics_headers: tuple[tuple[str, str], ...] = field(repr=False)
@@ -155,6 +162,16 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
                 return ""
             if scheme not in schemes:
                 problems.append(f"{name}: must begin with {' or '.join(s + '://' for s in schemes)}.")
+        return value
+
+    def web_address(name: str) -> str:
+        value = url(name, ("http", "https"))
+        try:
+            named = not value or (urlsplit(value).hostname and urlsplit(value).port != 0)
+        except ValueError:
+            named = False
+        if not named or not (value.isascii() and value.isprintable()) or " " in value:
+            problems.append(f"{name}: not a whole web address such as https://hc.example/ping/UUID.")
         return value
 
     def duration_s(name: str, example: str) -> float:
@@ -221,6 +238,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         oidc_client_id=text["MAINSTAY_OIDC_CLIENT_ID"],
         oidc_client_secret=text["MAINSTAY_OIDC_CLIENT_SECRET"],
         webauthn=switch("MAINSTAY_WEBAUTHN"),
+        heartbeat_url=web_address("MAINSTAY_HEARTBEAT_URL"),
         database_url=url("DATABASE_URL", ("postgresql", "postgres", "sqlite")),
         metrics_url=url("METRICS_URL", ("http", "https")),
         metrics_headers=headers("MAINSTAY_METRICS_HEADERS"),

@@ -24,3 +24,7 @@ def need_unmanaged(what: str, managed_by: str, by_file: str) -> None:
     """Raise `Managed` when `what` belongs to a file other than the one that is being applied."""
     if managed_by and managed_by != by_file:
         raise Managed(what, managed_by)
+
+
+class CannotStart(RuntimeError):
+    """A process cannot start; the message says why and how to mend it, in one sentence or two."""

@@ -84,6 +84,18 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 
+# Of a connection, unless DATABASE_URL says otherwise: every wait has an end, so that what is dead is noticed and what
+# hangs lets go of its locks. A server that is silent for `statement_timeout` and 5 s is given up (postgresql/base.py).
+POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+}
+
+
 def _database() -> dict[str, Any]:
     url = ENVIRONMENT.database_url
     if url.startswith(("postgresql://", "postgres://")):
@@ -92,7 +104,7 @@ def _database() -> dict[str, Any]:
         given = conninfo_to_dict(url)
         options = {k: v for k, v in given.items() if k not in {"dbname", "user", "password", "host", "port"}}
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "mainstay.foundation.postgresql",
             "NAME": given.get("dbname", "mainstay"),
             "USER": given.get("user", ""),
             "PASSWORD": given.get("password", ""),
@@ -100,7 +112,7 @@ def _database() -> dict[str, Any]:
             "PORT": str(given.get("port", "")),
             "CONN_MAX_AGE": None,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {"connect_timeout": 5, **options},
+            "OPTIONS": {**POSTGRESQL, **options},
         }
     path = unquote(urlsplit(url).path.removeprefix("/")) if url else str(ENVIRONMENT.database_file)
     return {

@@ -1,6 +1,10 @@
 """`/api/v1/`: the operations of all wings, composed; and Mainstay's own metrics."""
 
+import sys
+import time
+
 from django.http import HttpRequest, HttpResponse
+from django.template import loader
 from django.urls import path, re_path
 from django.views import defaults
 
@@ -8,9 +12,10 @@ from mainstay import __version__
 from mainstay.config.api import router as config
 from mainstay.foundation.accounts.api import router as people
 from mainstay.foundation.api.door import Api, nothing_here
-from mainstay.foundation.api.problems import answers, problem_response
+from mainstay.foundation.api.problems import DATABASE_AWAY_RETRY_S, LINE_MOST, answers, problem_response
 from mainstay.foundation.catalog.api import router as catalog
 from mainstay.foundation.journal.api import router as journal
+from mainstay.foundation.processes.outage import is_refusal, outage, words
 from mainstay.observe.checks.api import router as checks
 from mainstay.observe.checks.windows import BadWindow
 from mainstay.observe.metrics.api import router as scrapes
@@ -49,10 +54,26 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what went wrong outside any view (handler500)."""
+    """Answer what went wrong outside any view (handler500); while the database is away, that is 503."""
+    error = sys.exception()
+    if error is not None and is_refusal(error):
+        return database_away(request, error)
     if _is_ours(request):
         return problem_response(500, "This is a defect of Mainstay, not of the request. Its log has the details.")
     return defaults.server_error(request)
+
+
+def database_away(request: HttpRequest, error: BaseException) -> HttpResponse:
+    """Answer that the database refuses: 503, to be tried again."""
+    outage.one_off(f"{request.method} {request.path}"[:LINE_MOST], error, time.monotonic())
+    retry = {"Retry-After": str(DATABASE_AWAY_RETRY_S)}
+    if _is_ours(request):
+        response = problem_response(503, f"The database {words(error)}. Nothing was changed; try again.", headers=retry)
+    else:
+        text = loader.get_template("503.html").render({"wrong": words(error)})
+        response = HttpResponse(text, status=503, headers=retry)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # else Django writes a traceback for each request
+    return response
 
 
 def _is_ours(request: HttpRequest) -> bool:

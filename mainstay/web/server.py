@@ -6,6 +6,7 @@ import uvicorn
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.processes.run import Runner
+from mainstay.foundation.processes.supervise import need_port
 
 GRACE_S = 3
 
@@ -17,8 +18,9 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 def run(_args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     environment = env.read()
+    need_port(environment.host, environment.port, "MAINSTAY_PORT")  # before it registers as one that serves
     runner = Runner("web", cycles=[])
-    runner.start()
+    runner.start(wait=False)  # while the database is away, it answers 503: senders of pings then try again
     config = uvicorn.Config(
         "mainstay.web.asgi:application",
         host=environment.host,

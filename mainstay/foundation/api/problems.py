@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents, and which exception becomes which."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.actor import NotAllowed
+from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LostKey
 
@@ -19,6 +21,7 @@ log = logging.getLogger("mainstay.api")
 CONTENT_TYPE = "application/problem+json"
 BODY_MOST_BYTES = 1_000_000
 DATABASE_AWAY_RETRY_S = 5
+LINE_MOST = 200
 
 TITLES = {
     400: "Bad request",
@@ -151,7 +154,7 @@ def _database(request: HttpRequest, error: DatabaseError) -> HttpResponse:
         return problem_response(409, "Somebody else changed the same thing at the same time. Read it again and retry.")
     if isinstance(error, DataError):
         return problem_response(422, "A value is out of the range that the database can store.")
-    log.error("%s %s: the database refuses: %s", request.method, request.path, error)
+    outage.one_off(f"{request.method} {request.path}"[:LINE_MOST], error, time.monotonic())
     if not connection.in_atomic_block:
         connection.close()
     retry = {"Retry-After": str(DATABASE_AWAY_RETRY_S)}

@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 from mainstay.foundation import environment as env
 
 OLDEST_PYTHON = (3, 11)
-FREE_LEAST_BYTES = 1_000_000_000
 BUILT_IN = 2026  # a clock before this year cannot be right
+FREE_LEAST_BYTES = 1_000_000_000
 FILES_LEAST = 1024
 READ_THROUGH_MOST_BYTES = 2_000_000_000  # a larger database would take minutes
 CLOCK_MAY_DIFFER_S = 60.0
@@ -77,6 +77,7 @@ def open_(name: str, found: str, mend: str = "") -> Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument("--release", metavar="KIND:ID", help="have an item worked on again that was set aside: rule:12")
     parser.add_argument("--json", action="store_true", help="for a program")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "example:\n  mainstay doctor\n  mainstay doctor --json"
@@ -84,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything; exit status 1 when something must be mended."""
+    if args.release:
+        return _release(args.release)
     findings = list(examine())
     failed = any(finding.verdict is Verdict.BAD for finding in findings)
     if args.json:
@@ -99,6 +102,23 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _release(item: str) -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    import django
+
+    django.setup()
+    from mainstay.foundation.accounts.actor import COMMAND_LINE
+    from mainstay.foundation.clock import now
+    from mainstay.foundation.processes import setaside
+
+    kind, _, number = item.partition(":")
+    if number.isdecimal() and setaside.release((kind, number), COMMAND_LINE, "released by a person", now()):
+        sys.stdout.write(f"{item} is worked on again within a few seconds.\n")
+        return 0
+    sys.stderr.write(f"mainstay: {item} is not set aside. What is, stands on Now and in: mainstay status\n")
+    return 1
+
+
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other. Without a usable environment, only at what does not need it."""
     yield python_version(sys.version_info[:3])
@@ -110,7 +130,15 @@ def examine() -> Iterator[Finding]:
             yield bad(f"environment {name}", found, "set it right, or unset it")
     else:
         yield good("environment", "every variable is known and valid")
-        looks: tuple[Callable[[env.Environment], Finding], ...] = (home, disk, key_file, *_PORTS, database, migrations)
+        looks: tuple[Callable[[env.Environment], Finding], ...] = (
+            home,
+            disk,
+            key_file,
+            *_PORTS,
+            database,
+            migrations,
+            canary,
+        )
         for look in looks:
             yield look(environment)
     yield clock(datetime.now(UTC))
@@ -132,7 +160,7 @@ def home(environment: env.Environment) -> Finding:
     """All state lies in one directory, which must take files."""
     path = environment.home
     if not path.exists():
-        parent = _existing(path)
+        parent = existing(path)
         if os.access(parent, os.W_OK | os.X_OK):
             return open_("home", f"{path} is not there yet", "the first start makes it: mainstay up")
         return bad(
@@ -145,12 +173,21 @@ def home(environment: env.Environment) -> Finding:
             file.write(b"x")
     except OSError as error:
         return bad("home", f"{path} does not take files: {error.strerror}", f"make it writable: chown $USER {path}")
+    open_to_others = [each for each in (path, *_files_in(path)) if stat.S_IMODE(each.stat().st_mode) & 0o077]
+    if open_to_others:
+        mode = stat.S_IMODE(open_to_others[0].stat().st_mode)
+        return bad("home", f"others may read {open_to_others[0]} (mode {mode:o})", f"chmod -R go-rwx {path}")
     return good("home", str(path))
+
+
+def _files_in(path: Path) -> list[Path]:
+    """The files that hold secrets and people's data."""
+    return [file for pattern in ("*.sqlite3*", "metrics") for file in sorted(path.glob(pattern))]
 
 
 def disk(environment: env.Environment) -> Finding:
     """A full disk stops everything."""
-    free = shutil.disk_usage(_existing(environment.home)).free
+    free = shutil.disk_usage(existing(environment.home)).free
     shown = f"{free / 1e9:.1f} GB free"
     if free >= FREE_LEAST_BYTES:
         return good("disk", shown)
@@ -290,6 +327,28 @@ def migrations(environment: env.Environment) -> Finding:
     return good("tables", "those of this version")
 
 
+def canary(environment: env.Environment) -> Finding:
+    """The key must be the one that the database was stored with."""
+    name = "key and database"
+    prepared = environment.secret_key or environment.secret_key_file.exists()
+    if not prepared or not (environment.database_url or environment.database_file.exists()):
+        return open_(name, "nothing is stored yet")
+    from django.conf import settings
+    from django.db import DatabaseError, connection
+
+    from mainstay.foundation.processes import canary as stored
+
+    try:
+        fits = stored.fits(settings.SECRET_KEY)
+    except DatabaseError:
+        return open_(name, "cannot be told: see the lines before")
+    finally:
+        connection.close()
+    if not fits:
+        return bad(name, "the present key does not open this database", stored.WRONG_KEY.partition(": ")[2])
+    return good(name, "the present key opens this database")
+
+
 def clock(now: datetime) -> Finding:
     """Pages, silences and certificates go by the clock."""
     shown = f"{now:%Y-%m-%d %H:%M:%S} UTC"
@@ -351,5 +410,6 @@ def programs() -> Iterator[Finding]:
         yield good(name, found) if found else open_(name, "not found", f"only needed for {use}")
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """Return `path` or the nearest directory above it that is there."""
     return next(parent for parent in (path, *path.parents) if parent.exists())

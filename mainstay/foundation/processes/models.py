@@ -40,3 +40,23 @@ class Revision(models.Model):
             cursor.execute(f"SELECT number FROM {Revision._meta.db_table} WHERE name = %s", [name])  # noqa: S608  # our own table
             found = cursor.fetchone()
         return int(found[0]) if found else 0
+
+
+class Canary(models.Model):
+    """One row: a known word, sealed with the key that belongs to this database (`canary.py`)."""
+
+    sealed = models.TextField()
+
+
+class Suspect(models.Model):
+    """An item that was in flight when its process crashed, and perhaps is set aside for that (`setaside.py`)."""
+
+    kind = models.CharField(max_length=20)
+    item = models.CharField(max_length=44)
+    version = models.CharField(max_length=64)  # an edit makes another one, which is not suspected
+    deaths = models.JSONField(default=list)  # the last three within an hour, as ISO times
+    suspected_at = models.DateTimeField()
+    set_aside_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "item"], name="suspect_once")]

@@ -2,24 +2,32 @@
 
 import gc
 import logging
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import FrameType
 
-from django.db import DatabaseError, connection
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation.clock import now
-from mainstay.foundation.processes import beat, notices
+from mainstay.foundation.processes import beat, canary, notices, setaside, watchdog
 from mainstay.foundation.processes.models import Process
+from mainstay.foundation.processes.outage import DAMAGED, is_refusal, outage, words
+from mainstay.foundation.processes.work import WorkFile
+from mainstay.foundation.refusal import CannotStart
 
 log = logging.getLogger("mainstay.processes")
 RETRY_LEAST_S, RETRY_MOST_S = 0.2, 5.0
+REGISTER_EVERY_S = 1.0
 COLLECT_AFTER = (2_000, 20, 50)  # objects made, then rounds of the younger generations
+LOOPS = "a loop beside the cycles"
+EXITS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
 def settle() -> None:
@@ -35,14 +43,22 @@ def settle() -> None:
 
 @dataclass(slots=True)
 class Cycle:
-    """A thing done again and again. `run` gets the time and the process's id; returns True when more is waiting."""
+    """A thing done again and again. `run` gets the time and the process's id; returns True when more is waiting.
+
+    Attributes:
+        wake: set: run at once; after a failure only when its pause is over.
+        patience_s: how long one call in it may take before it counts as hanging.
+    """
 
     name: str
     every_s: float
     run: Callable[[datetime, int], bool | None]
-    wake: threading.Event = field(default_factory=threading.Event)  # set: run at once
+    wake: threading.Event = field(default_factory=threading.Event)
+    patience_s: float = watchdog.PATIENCE_S
     due_at: float = field(default_factory=time.monotonic)
-    running_since: float | None = None
+    running_since: float | None = None  # kept through failing rounds
+    round_since: float | None = None  # of this round alone
+    thread: threading.Thread | None = None
 
     def lag_s(self, monotonic: float) -> float:
         """How late the cycle is: overdue and not begun, or begun long ago and not ended."""
@@ -51,10 +67,21 @@ class Cycle:
             return max(0.0, monotonic - since - self.every_s)
         return max(0.0, monotonic - self.due_at)
 
+    def turn(self) -> watchdog.Turn:
+        """What its thread does at this moment."""
+        thread, since = self.thread, self.round_since
+        dead = thread is not None and not thread.is_alive()
+        place = watchdog.place_of(thread.ident) if thread is not None and since is not None else None
+        return watchdog.Turn(f"the cycle {self.name}", since, place, self.patience_s, dead)
+
 
 @dataclass(slots=True)
 class Runner:
-    """The cycles of one process, its row in the table of processes, and how it stops."""
+    """The cycles of one process, its row in the table of processes, and how it stops.
+
+    Attributes:
+        extra_lag: how late its loops are that are no cycles.
+    """
 
     role: str
     cycles: Sequence[Cycle]
@@ -62,15 +89,39 @@ class Runner:
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
     asked_to_stop: bool = False
+    _beating: Cycle = field(init=False)
+    _suspects: Cycle = field(init=False)
+    _work: WorkFile = field(init=False)
+    _extra_lag_fails: bool = False
 
-    def start(self) -> None:
-        """Register the process, then start a thread per cycle and one that beats."""
+    def __post_init__(self) -> None:
+        self._beating = Cycle("beat", beat.BEAT_EVERY_S, self._beat)
+        self._suspects = Cycle("suspects", setaside.EVERY_S, setaside.refresh)
+        self._work = WorkFile(settings.ENVIRONMENT.home, self.role)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Register the process, then start a thread per cycle, one that beats and one that watches them.
+
+        Args:
+            wait: until the database has taken the registration; else it is done as soon as the database answers.
+
+        Raises:
+            CannotStart: the database is damaged, or the key is not its own.
+            SystemExit: it was told to stop before the database answered.
+        """
         beat.end_with_parent()
         settle()
-        self.process_id = self._persist(lambda: beat.register(self.role, now()).pk)
-        for cycle in self.cycles:
-            threading.Thread(target=self._repeat, args=(cycle,), name=cycle.name, daemon=True).start()
-        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        while wait and not self._registered():
+            if self.stopping.wait(REGISTER_EVERY_S) or self.asked_to_stop:
+                raise SystemExit(1)
+        for cycle in self._all():
+            cycle.thread = threading.Thread(target=self._repeat, args=(cycle,), name=cycle.name, daemon=True)
+            cycle.thread.start()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _all(self) -> Sequence[Cycle]:
+        """The cycles of its role, and those of every process; one that only serves takes no items to work on."""
+        return (self._beating, *([self._suspects] if self.cycles else []), *self.cycles)
 
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the process; to be called from the main thread."""
@@ -84,7 +135,7 @@ class Runner:
     def stop(self) -> None:
         """Ask every cycle to end after its present round."""
         self.stopping.set()
-        for cycle in self.cycles:
+        for cycle in self._all():
             cycle.wake.set()
 
     def wait(self) -> None:
@@ -95,21 +146,35 @@ class Runner:
 
     def goodbye(self) -> None:
         """Take the row out, so that others take over at once."""
+        self._work.close()
         try:
             Process.objects.filter(pk=self.process_id).delete()
         except DatabaseError as error:
             log.warning("could not sign off: %s", error)
         connection.close()
 
-    def _persist(self, act: Callable[[], int]) -> int:
-        while True:
-            try:
-                return act()
-            except DatabaseError as error:
-                log.error("the database refuses: %s; trying again", error)
-                connection.close()
-                if self.stopping.wait(1.0) or self.asked_to_stop:
-                    raise
+    def _registered(self) -> bool:
+        """Register; False when the database refuses."""
+        try:
+            self._register(now())
+        except DatabaseError as error:
+            outage.refused("start", error, time.monotonic())
+            connection.close()
+            if words(error) == DAMAGED:
+                raise CannotStart(f"the database is damaged: {error}. Restore a backup; ask: mainstay doctor") from None
+            return False
+        outage.answered("start", time.monotonic())
+        return True
+
+    def _register(self, at: datetime) -> None:
+        canary.need(settings.SECRET_KEY)
+        if self.cycles:
+            for death in self._work.take_over():
+                setaside.blame(death, self.role, at)
+            setaside.refresh(at)
+        self.process_id = beat.register(self.role, at).pk
+        if self.cycles:
+            self._work.open()
 
     def _repeat(self, cycle: Cycle) -> None:
         retry_s = RETRY_LEAST_S
@@ -117,37 +182,94 @@ class Runner:
             cycle.wake.clear()
             # Kept through failing rounds: otherwise a cycle that always fails at once would look as if on time.
             cycle.running_since = cycle.running_since or time.monotonic()
+            cycle.round_since = time.monotonic()
             try:
                 more = bool(cycle.run(now(), self.process_id))
-                retry_s = RETRY_LEAST_S
-                pause_s = 0.0 if more else cycle.every_s
-            except DatabaseError as error:
-                # Locked, full or away: nothing of this round was committed, so the next one does it again.
-                log.error("%s: the database refuses: %s; trying again in %.1f s", cycle.name, error, retry_s)
-                connection.close()
-                pause_s, retry_s = retry_s, min(retry_s * 2, RETRY_MOST_S)
-            except Exception:  # one bad record must not end the loop that pages people
-                log.exception("%s: failed; trying again in %.1f s", cycle.name, retry_s)
-                pause_s, retry_s = retry_s, min(retry_s * 2, RETRY_MOST_S)
+            except EXITS:
+                raise  # the watchdog then ends the process
+            except BaseException as error:  # noqa: BLE001  # a panic in a Rust library is no Exception; nothing may end the loop that pages people
+                cycle.round_since = None
+                self._failed(cycle, error, retry_s)
+                # Not the cycle's own event: whoever wakes it must not shorten the pause.
+                self.stopping.wait(retry_s)
+                retry_s = min(retry_s * 2, RETRY_MOST_S)
+                continue
+            retry_s = RETRY_LEAST_S
+            pause_s = 0.0 if more else cycle.every_s
+            outage.answered(cycle.name, time.monotonic())
             # A cycle that fails does not count as on time: `due_at` moves only from a round that ended well.
-            if retry_s == RETRY_LEAST_S:
-                cycle.due_at = time.monotonic() + pause_s
-                cycle.running_since = None
+            cycle.due_at = time.monotonic() + pause_s
+            cycle.running_since = cycle.round_since = None
             cycle.wake.wait(pause_s)
         connection.close()
 
-    def _beat(self) -> None:
-        while not self.stopping.is_set():
-            monotonic = time.monotonic()
-            lag_s = max([self.extra_lag(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
+    @staticmethod
+    def _failed(cycle: Cycle, error: BaseException, retry_s: float) -> None:
+        if is_refusal(error):
+            # Locked, full or away: nothing of this round was committed, so the next one does it again.
+            outage.refused(cycle.name, error, time.monotonic())
+        else:
+            log.error("%s: failed; trying again in %.1f s", cycle.name, retry_s, exc_info=error)
+        if isinstance(error, DatabaseError):
+            connection.close()
+
+    def _beat(self, at: datetime, _process: int) -> None:
+        if not self.process_id:
+            self._register(at)
+        monotonic = time.monotonic()
+        lag_s = max([self._loops_lag_s(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
+        detail = {"notices": notices.told()}
+        outage.writing(monotonic)
+        try:
+            mine = Process.objects.filter(pk=self.process_id)
+            known = mine.update(beat_at=at, lag_s=min(lag_s, 1e9), detail=detail)
+        finally:
+            outage.writing(None)
+        if not known and not self.stopping.is_set():
+            # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
+            log.error("this process was taken for dead; ending so that the supervisor starts it anew")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _loops_lag_s(self) -> float:
+        """How late the loops are that are no cycles. Unknown is not late: a defect here must not stop what works."""
+        try:
+            lag_s = self.extra_lag()
+        except Exception:
+            if not self._extra_lag_fails:
+                log.exception("how late the loops of this process are cannot be told")
+            self._extra_lag_fails = True
+            return 0.0
+        self._extra_lag_fails = False
+        return 0.0 if math.isnan(lag_s) else lag_s
+
+    def _turns(self) -> Iterator[watchdog.Turn]:
+        for cycle in self._all():
+            yield cycle.turn()
+        late = self._loops_lag_s() > beat.LATE_AFTER_S
+        yield watchdog.Turn(LOOPS, late or None)
+
+    def _watch(self) -> None:
+        dog, sure = watchdog.Watchdog(), 0
+        while not self.stopping.wait(watchdog.LOOK_EVERY_S):
             try:
-                detail = {"notices": notices.told()}
-                if not Process.objects.filter(pk=self.process_id).update(beat_at=now(), lag_s=lag_s, detail=detail):
-                    # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
-                    log.error("this process was taken for dead; ending so that the supervisor starts it anew")
-                    os.kill(os.getpid(), signal.SIGTERM)
-            except DatabaseError as error:
-                log.error("beat: the database refuses: %s", error)
-                connection.close()
-            self.stopping.wait(beat.BEAT_EVERY_S)
+                wrong = dog.look(time.monotonic(), self._turns())
+                # While the database does not answer, everybody waits for it: nobody is ended for that, nor just after.
+                sure = sure + 1 if wrong and database_answers() else 0
+                if sure >= watchdog.SURE_AFTER_LOOKS and not (self.stopping.is_set() or self.asked_to_stop):
+                    self._work.note_stacks()
+                    watchdog.end_process(wrong)
+            except Exception:
+                log.exception("the watchdog failed")
+
+
+def database_answers() -> bool:
+    """Tell whether a fresh connection to the database can begin to write."""
+    connection.close()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return True
+    except DatabaseError:
+        return False
+    finally:
         connection.close()

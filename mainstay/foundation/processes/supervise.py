@@ -24,16 +24,13 @@ from typing import IO
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.processes import template
+from mainstay.foundation.refusal import CannotStart
 
 STOP_S = 4.0  # then SIGKILL: the promise is five seconds
 BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
 STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
 PORT_WAIT_S = 3.0
 COPIES_BELOW_S = 1.0  # of backoff: one that ends again and again at once is tried as a program of its own
-
-
-class CannotStart(RuntimeError):
-    """The program cannot start; the message says why and how to mend it."""
 
 
 @dataclass(slots=True)
@@ -56,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--apply", metavar="FILE", action="append", default=[], help="apply this configuration file first"
     )
     parser.add_argument(
+        "--new-key",
+        action="store_true",
+        help="go on with a key that does not open this database: secrets must be entered again",
+    )
+    parser.add_argument(
         "--with", metavar="COMMAND", dest="also", action="append", default=[], help="supervise one more program"
     )
 
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
                 ("MAINSTAY_MONITOR_PORT", environment.monitor_port),
             ):
                 need_port(environment.host, port, name)
-            copied = prepare(args.apply)
+            copied = prepare(args.apply, new_key=args.new_key)
             children = [Child(role, _command(role), _act(role) if copied else None) for role in template.ROLES]
             children += [Child(line, shlex.split(line)) for line in args.also]
             return Supervisor(children, lock_held.descriptors()).run()
@@ -139,12 +141,13 @@ def need_port(host: str, port: int, variable: str) -> None:
         time.sleep(0.1)
 
 
-def prepare(files: list[str]) -> bool:
+def prepare(files: list[str], *, new_key: bool = False) -> bool:
     """Bring the database up to date, make the first administrator, apply `files`; in a process of its own.
 
     Meanwhile this one loads what the children share. Return whether they can be copies of it.
     """
-    with subprocess.Popen([sys.executable, "-m", "mainstay", "prepare", *files]) as preparing:
+    options = ["--new-key"] if new_key else []
+    with subprocess.Popen([sys.executable, "-m", "mainstay", "prepare", *options, *files]) as preparing:
         hindrance = ""
         try:
             template.load()
@@ -165,7 +168,11 @@ def _command(role: str) -> list[str]:
 
 def _act(role: str) -> Callable[[], int]:
     def act() -> int:  # what `mainstay ROLE` does once Django is set up, which it is
-        status: int = importlib.import_module(template.ROLES[role]).run(argparse.Namespace())
+        try:
+            status: int = importlib.import_module(template.ROLES[role]).run(argparse.Namespace())
+        except CannotStart as error:
+            _say(str(error))
+            return 1
         return status
 
     return act

@@ -115,9 +115,18 @@ def test_no_secret_shows_in_a_representation() -> None:
         variable.name: f"smtp://u:s3cret-{number}@h" for number, variable in enumerate(VARIABLES) if variable.secret
     }
     secrets |= {"DATABASE_URL": "postgresql://u:s3cret@h/d", "METRICS_URL": "http://u:s3cret@h"}
+    secrets |= {"MAINSTAY_HEARTBEAT_URL": "https://hc.example/ping/s3cret"}
     assert "s3cret" not in repr(read(secrets))
 
 
 def test_every_variable_says_what_it_is_for() -> None:
     assert all(variable.help.endswith(".") for variable in VARIABLES)
     assert len({variable.name for variable in VARIABLES}) == len(VARIABLES)
+
+
+def test_the_address_of_the_outgoing_heartbeat_is_a_whole_one() -> None:
+    assert read({"MAINSTAY_HEARTBEAT_URL": "https://hc.example:8443/ping/1"}).heartbeat_url
+    assert read({}).heartbeat_url == ""
+    for wrong in ("hc.example/ping/1", "https://", "https://hc.example:port/", "https://hc.example/a b", "ftp://h/"):
+        with pytest.raises(BadEnvironment, match="MAINSTAY_HEARTBEAT_URL"):
+            read({"MAINSTAY_HEARTBEAT_URL": wrong})

@@ -6,4 +6,7 @@ class ChecksConfig(AppConfig):
     label = "checks"
 
     def ready(self) -> None:
-        from mainstay.observe.checks import facts, listen  # noqa: F401  # declares facts, hears of the catalog
+        from mainstay.foundation.processes.setaside import LOOKUPS
+        from mainstay.observe.checks import facts, listen, standing  # noqa: F401  # declares facts, hears of the catalog
+
+        LOOKUPS["check"] = standing.known

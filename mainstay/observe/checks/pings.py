@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation.clock import now
+from mainstay.foundation.processes.outage import outage
 
 log = logging.getLogger("mainstay.pings")
 
@@ -28,6 +29,7 @@ BATCH = 500
 KEYS_KEPT_S = 30.0
 METHODS = {"GET", "HEAD", "POST"}
 SIGNALS = {"": "success", "start": "start", "fail": "fail", "log": "log"}
+RETRY = [(b"retry-after", b"10")]
 TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
@@ -114,7 +116,8 @@ class Intake:
         )
         self._queue.put(waiting)
         status = await waiting.answer
-        await _answer(send, status, {200: "OK", 404: "no check has this address"}.get(status, "not stored: try again"))
+        text = {200: "OK", 404: "no check has this address"}.get(status, "not stored: try again")
+        await _answer(send, status, text, RETRY if status == 503 else None)
 
     def _commit_batches(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -151,9 +154,10 @@ class Intake:
                         for w in known
                     ],
                 )
+            outage.answered("pings", time.monotonic())
             return [200 if waiting.key in found else 404 for waiting in batch]
         except DatabaseError as error:
-            log.error("%d pings refused: the database says: %s", len(batch), error)
+            outage.refused("pings", error, time.monotonic())
             connection.close()
         except Exception:  # a defect: were this thread to end, every later ping would wait for ever
             log.exception("%d pings refused", len(batch))

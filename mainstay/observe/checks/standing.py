@@ -1,12 +1,13 @@
 """What stands around a check when somebody asks why it does or does not page: windows, what it needs, pauses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Dependency
+from mainstay.foundation.processes.setaside import Known
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.models import Check, CheckState, Maintenance
 from mainstay.observe.checks.parents import parents
@@ -133,3 +134,11 @@ def shown(
         blocked_by=str(blocked) if blocked else None,
         late=late,
     )
+
+
+def known(ids: Sequence[int]) -> Mapping[int, Known]:
+    """Return what processes say of checks that took them down: name, version, page."""
+    return {
+        check.pk: Known(str(check), str(check.version), check.application_id, f"/checks/{check.pk}/")
+        for check in Check.objects.filter(pk__in=ids).select_related("application")
+    }

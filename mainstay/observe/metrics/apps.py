@@ -6,4 +6,7 @@ class MetricsConfig(AppConfig):
     label = "metrics"
 
     def ready(self) -> None:
-        from mainstay.observe.metrics import facts, listen  # noqa: F401  # declares facts, hears of the catalog
+        from mainstay.foundation.processes.setaside import LOOKUPS
+        from mainstay.observe.metrics import facts, listen, planned  # noqa: F401  # declares facts, hears of the catalog
+
+        LOOKUPS["scrape"] = planned.known

@@ -1,11 +1,12 @@
 """The records as what the monitor scrapes."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from mainstay.foundation.processes.models import Revision
+from mainstay.foundation.processes.setaside import Known
 from mainstay.foundation.secrets import LostKey
 from mainstay.observe.metrics.actions import REVISION, settings_of
 from mainstay.observe.metrics.models import Scrape
@@ -64,3 +65,11 @@ def planned(scrape: Scrape) -> PlannedScrape:
         **scrape.labels,
     }
     return PlannedScrape(scrape.pk, scrape.name, settings_of(scrape), scrape.every_s, scrape.timeout_s, labels)
+
+
+def known(ids: Sequence[int]) -> Mapping[int, Known]:
+    """Return what processes say of scrapes that took them down: name, version, page."""
+    return {
+        row.pk: Known(row.name, str(row.version), row.application_id, f"/scrapes/{row.name}/")
+        for row in Scrape.objects.filter(pk__in=ids)
+    }

@@ -6,4 +6,4 @@ class AlertsConfig(AppConfig):
     label = "alerts"
 
     def ready(self) -> None:
-        from mainstay.respond.alerts import facts, listen  # noqa: F401  # declares facts, hears of checks
+        from mainstay.respond.alerts import facts, listen, set_aside  # noqa: F401  # declares facts, hears of checks

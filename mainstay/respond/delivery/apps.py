@@ -6,4 +6,7 @@ class DeliveryConfig(AppConfig):
     label = "delivery"
 
     def ready(self) -> None:
-        from mainstay.respond.delivery import facts  # noqa: F401  # declares the kinds of facts
+        from mainstay.foundation.processes.setaside import LOOKUPS
+        from mainstay.respond.delivery import facts, outbox  # noqa: F401  # declares the kinds of facts
+
+        LOOKUPS["delivery"] = outbox.known

@@ -2,11 +2,12 @@
 
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mainstay.foundation.journal.write import Subject
+from mainstay.foundation.processes.setaside import Known
 from mainstay.respond.delivery.message import SEVERITIES, Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery
 
@@ -94,3 +95,11 @@ def waiting(thread: str, channels: Sequence[str]) -> list[str]:
     """Return those of `channels` that still owe an earlier message of `thread`; a reminder would only pile up there."""
     rows = Delivery.objects.filter(thread=thread, channel_name__in=channels, status__in=("queued", "sending"))
     return sorted(set(rows.values_list("channel_name", flat=True)))
+
+
+def known(ids: Sequence[int]) -> Mapping[int, Known]:
+    """Return what processes say of messages that took them down."""
+    return {
+        row.pk: Known(f"{row.subject_name} to {row.channel_name}", "", row.application)
+        for row in Delivery.objects.filter(pk__in=ids)
+    }

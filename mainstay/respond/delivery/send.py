@@ -23,6 +23,8 @@ from pydantic import ValidationError
 
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
+from mainstay.foundation.processes.outage import outage
+from mainstay.foundation.processes.work import working_on
 from mainstay.foundation.secrets import LostKey, unseal_all
 from mainstay.respond.delivery.groups import compose, gather
 from mainstay.respond.delivery.http import AddressPolicy
@@ -106,7 +108,8 @@ class Sender:
         """Runs in a lane. It never asks the database: neither a lock there nor a connection per lane is wanted."""
         at, begin = clock_now(), time.monotonic()
         try:
-            receipt = self._try(delivery, state)
+            with working_on("delivery", delivery.pk):
+                receipt = self._try(delivery, state)
         except (
             Exception
         ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
@@ -140,13 +143,14 @@ class Sender:
                     with transaction.atomic():
                         for sent in batch:
                             record(sent)
+                    outage.answered("record", time.monotonic())
                     break
                 except (DataError, IntegrityError):
                     log.exception("sends could not be recorded together")
                     self._record_singly(batch)
                     break
                 except DatabaseError as error:
-                    log.error("%d sends have ended, but are not yet recorded: %s", len(batch), error)
+                    outage.refused("record", error, time.monotonic())
                     connection.close()
                     time.sleep(pause_s)
                     pause_s = min(pause_s * 2, RECORD_AGAIN_MOST_S)

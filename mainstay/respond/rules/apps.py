@@ -6,10 +6,13 @@ class RulesConfig(AppConfig):
     label = "rules"
 
     def ready(self) -> None:
+        from mainstay.foundation.processes.setaside import LOOKUPS
         from mainstay.observe.metrics.forward_views import OWN
         from mainstay.respond.alerts.origins import ORIGINS
         from mainstay.respond.rules import facts, prometheus  # noqa: F401  # declares facts
         from mainstay.respond.rules.alert_pages import ORIGIN
+        from mainstay.respond.rules.listing import known
 
         ORIGINS["rule"] = ORIGIN
+        LOOKUPS["rule"] = known
         OWN["rules"], OWN["alerts"] = prometheus.rules, prometheus.alerts

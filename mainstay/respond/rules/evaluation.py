@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.processes.models import Revision
+from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.respond.rules import records
 from mainstay.respond.rules.ask import OWN_RULES, Instant, Source
 from mainstay.respond.rules.models import RuleGroup
@@ -144,20 +145,23 @@ class Evaluation:
         rule = held.rule
         try:
             if rule.is_alert or instant.records:
-                found = evaluate(
-                    rule,
-                    instant.ask,
-                    held.instances,
-                    at_ms,
-                    limit=group.limit,
-                    external_url=self.external_url,
-                )
-                found = self._kept(held, instant, found)
-                found = self._looked_for(held, instant, found, at_ms)
+                with working_on("rule", held.id):
+                    found = evaluate(
+                        rule,
+                        instant.ask,
+                        held.instances,
+                        at_ms,
+                        limit=group.limit,
+                        external_url=self.external_url,
+                    )
+                    found = self._kept(held, instant, found)
+                    found = self._looked_for(held, instant, found, at_ms)
             else:
                 found = Outcome(Health.UNKNOWN, OWN_RULES, held.instances)
         except DatabaseError:
             raise
+        except SetAside as error:
+            found = Outcome(Health.ERR, str(error), held.instances)
         except Exception as error:  # a defect met by one rule must not stop the others
             log.exception("rule %s cannot be evaluated", rule.name)
             reason = f"a defect of Mainstay: {type(error).__name__}; its log has the details"

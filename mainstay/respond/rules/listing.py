@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
+from mainstay.foundation.processes.setaside import Known
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
 
 PAGE = 50
@@ -199,3 +200,11 @@ def counted(found: Iterable[Row]) -> str:
 def group_names() -> list[str]:
     """Return the names of all groups."""
     return list(RuleGroup.objects.order_by("name").values_list("name", flat=True))
+
+
+def known(ids: Sequence[int]) -> Mapping[int, Known]:
+    """Return what processes say of rules that took them down: name, version, page."""
+    return {
+        rule.pk: Known(f"{rule.group.name}/{rule.name}", str(rule.group.version), None, f"/rules/{rule.pk}/")
+        for rule in Rule.objects.filter(pk__in=ids).select_related("group")
+    }

@@ -23,7 +23,7 @@ def installation(tmp_path: Path) -> env.Environment:
 
 
 def prepared(installation: env.Environment) -> env.Environment:
-    installation.home.mkdir()
+    installation.home.mkdir(mode=0o700)
     return installation
 
 
@@ -49,6 +49,18 @@ def test_a_home_that_takes_no_files_is_told(installation: env.Environment) -> No
 def test_a_home_that_takes_files_is_left_as_it_was(installation: env.Environment) -> None:
     assert doctor.home(prepared(installation)).verdict is Verdict.GOOD
     assert list(installation.home.iterdir()) == []
+
+
+def test_a_home_or_a_database_that_others_can_read_is_told_with_the_command(installation: env.Environment) -> None:
+    path = prepared(installation).home
+    path.chmod(0o755)
+    found = doctor.home(installation)
+    assert (found.verdict, found.mend) == (Verdict.BAD, f"chmod -R go-rwx {path}")
+    path.chmod(0o700)
+    installation.database_file.touch(0o644)
+    assert doctor.home(installation).found == f"others may read {installation.database_file} (mode 644)"
+    installation.database_file.chmod(0o600)
+    assert doctor.home(installation).verdict is Verdict.GOOD
 
 
 def test_a_key_that_others_can_read_is_told_with_the_command(installation: env.Environment) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 
-from mainstay.foundation.processes import beat
+from mainstay.foundation.processes import beat, canary
 from mainstay.foundation.processes.models import Process, Revision
 from mainstay.foundation.processes.run import Cycle, Runner
+from mainstay.foundation.refusal import CannotStart
 from tests.database import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,3 +175,77 @@ def test_revisions_count_every_change_of_several_at_once() -> None:
     assert errors == []
     assert Revision.current("checks") == 8
     assert Revision.current("other") == 0
+
+
+def test_a_cycle_that_is_woken_keeps_the_pause_after_a_failure(started: Callable[..., Runner]) -> None:
+    began: list[float] = []
+
+    def refused(_now: datetime, _process: int) -> None:
+        began.append(time.monotonic())
+        raise OperationalError("locked")
+
+    cycle = Cycle("flush", 0.25, refused)
+    started(cycle)
+    give_up = time.monotonic() + 1.6
+    while time.monotonic() < give_up:
+        cycle.wake.set()
+        time.sleep(0.002)
+    assert 3 <= len(began) <= 4  # 0.2 s, 0.4 s, 0.8 s, not hundreds
+
+
+def test_a_lag_that_cannot_be_told_does_not_stop_the_beat(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.CRITICAL):
+        runner = Runner("monitor", [], extra_lag=broken)
+        runner.start()
+        first = Process.objects.get().beat_at
+        until(lambda: Process.objects.get().beat_at > first)
+        runner.stop()
+        until(lambda: not any(thread.name in {"beat", "watchdog"} for thread in threading.enumerate()))
+    runner.goodbye()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), BaseException("a panic in a Rust library")])
+def test_a_cycle_survives_whatever_is_raised_in_it(error: BaseException, started: Callable[..., Runner]) -> None:
+    rounds: list[int] = []
+
+    def run(_now: datetime, _process: int) -> None:
+        rounds.append(1)
+        if len(rounds) < 3:
+            raise error
+
+    started(Cycle("odd", 0.01, run))
+    until(lambda: len(rounds) > 5)
+
+
+def test_a_process_that_need_not_wait_for_the_database_registers_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = [OperationalError("the database system is starting up")] * 2
+    register = beat.register
+
+    def refused_at_first(role: str, at: datetime) -> Process:
+        if refusals:
+            raise refusals.pop()
+        return register(role, at)
+
+    monkeypatch.setattr(beat, "register", refused_at_first)
+    with caplog.at_level(logging.CRITICAL):
+        runner = Runner("web", [])
+        runner.start(wait=False)
+        assert not Process.objects.exists()
+        until(lambda: Process.objects.exists())
+        runner.stop()
+        until(lambda: not any(thread.name in {"beat", "watchdog"} for thread in threading.enumerate()))
+    runner.goodbye()
+
+
+def test_a_key_that_does_not_open_the_database_is_refused(started: Callable[..., Runner]) -> None:
+    canary.place("another key")
+    with pytest.raises(CannotStart, match=r"restore the file keys/secret\.key"):
+        Runner("worker", []).start()
+    canary.place(settings.SECRET_KEY, anew=True)
+    canary.place("is kept")
+    started()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
+from mainstay.foundation.processes.work import is_set_aside, working_on
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
@@ -254,6 +255,8 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._ready.append((check, due_at))
 
     def _start(self, check: _Check, due_at: float) -> None:
+        if is_set_aside("check", check.planned.key):
+            return  # no result: it is shown as overdue, not as down
         run = _Run(next(self._run_ids), check, due_at)
         check.run = run
         self._runs[run.run_id] = run
@@ -261,7 +264,7 @@ class Prober(TransferLoop["_Check", "_Run"]):
         if check.plan is None:
             run.started_at = self._wall
             self._watch(run, self._mono + planned.timeout_s + _GRACE_S)
-            self._jobs.append(Job(run.run_id, KINDS[planned.kind], planned.settings, planned.timeout_s))
+            self._jobs.append(Job(run.run_id, KINDS[planned.kind], planned.settings, planned.timeout_s, planned.key))
             return
         now = time.perf_counter()
         # One reading of the wall clock per turn, carried forward by the monotonic one.
@@ -312,11 +315,11 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._next_hop(run, transfer)
         elif transfer.belongs_aside():
             self._watch(run, transfer.deadline)
-            judging = self._aside.submit(transfer.judge)
+            judging = self._aside.submit(_judge, run.check.planned.key, transfer)
             judging.add_done_callback(lambda done: self._post(lambda: self._judged(run, transfer, done)))
         else:
             try:
-                outcome = transfer.judge()
+                outcome = _judge(run.check.planned.key, transfer)
             except Exception as error:  # noqa: BLE001  # as above
                 outcome = self._broken(run, transfer, error)
             self._end(run, outcome)
@@ -451,3 +454,9 @@ def _descriptors() -> int:
     """How many descriptors this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(64, soft) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def _judge(key: int, transfer: Transfer) -> Outcome:
+    """Judge an answer; should that take the process with it, it is known whose."""
+    with working_on("check", key):
+        return transfer.judge()

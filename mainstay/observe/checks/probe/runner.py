@@ -4,12 +4,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
+from mainstay.foundation.processes.work import steps
 from mainstay.observe.checks.kinds.base import AnyKind, one_sentence
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.duration import spoken_duration
@@ -31,6 +33,7 @@ class Job:
     kind: AnyKind
     settings: BaseModel
     timeout_s: float
+    check: int = 0
 
 
 class AsyncRunner:
@@ -91,14 +94,14 @@ class AsyncRunner:
 
     async def _supervise(self, job: Job) -> None:
         context = Context(job.timeout_s, self._policy, self._resolver, self._threads, self._commands_allowed)
-        outcome = await run_to_deadline(job.kind, job.settings, context, self._abandoned)
+        outcome = await run_to_deadline(job.kind, job.settings, context, self._abandoned, job.check)
         if outcome is None:
             return
         self._on_outcome(job.run_id, outcome)
 
 
 async def run_to_deadline(
-    kind: AnyKind, settings: BaseModel, context: Context, abandoned: set[asyncio.Task[Outcome]]
+    kind: AnyKind, settings: BaseModel, context: Context, abandoned: set[asyncio.Task[Outcome]], check: int = 0
 ) -> Outcome | None:
     """Probe, but never longer than `context.timeout_s` and `GUARD_S`, whatever the probe does; None when cancelled.
 
@@ -106,7 +109,7 @@ async def run_to_deadline(
     thread delays nobody. `abandoned` keeps such tasks referenced until they end.
     """
     started_at, started = time.time(), time.perf_counter()
-    task: asyncio.Task[Outcome] = asyncio.ensure_future(kind.probe(settings, context))
+    task: asyncio.Task[Outcome] = asyncio.ensure_future(_marked(check, kind.probe(settings, context)))
     done, _ = await asyncio.wait({task}, timeout=context.timeout_s + GUARD_S)
     if not done:
         abandoned.add(task)
@@ -126,6 +129,11 @@ async def run_to_deadline(
         )
         return Outcome(Health.DOWN, started_at, time.perf_counter() - started, one_sentence(message))
     return task.result()
+
+
+async def _marked(check: int, probing: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Probe, marked in each step as what this thread works on; 0 is a try, which is nobody's."""
+    return await (steps("check", check, probing) if check else probing)
 
 
 def probe_once(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from mainstay.foundation.processes.work import working_on
 from mainstay.observe.checks.kinds.base import one_sentence
 from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.transfer import Transfer
@@ -361,7 +362,8 @@ def _digest(run: _Run, duration_s: float) -> _Digest:
     intake, body = run.intake, run.fetch.body
     try:
         if body is not None:
-            error, counts = _taken(intake, body, run.fetch.content_type, run.at_ms)
+            with working_on("scrape", run.entry.wanted.scrape):
+                error, counts = _taken(intake, body, run.fetch.content_type, run.at_ms)
             refused = intake.refused if not error else ""
         if error:
             intake.end(run.at_ms)

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,6 +121,7 @@ class Reader:
         self._streams: dict[int, StreamState] = {}  # by number in the log
         self._segment: Segment | None = None
         self.samples = 0
+        self._left_out: Counter[str] = Counter()  # columns for which the head has no room, by stream
         self.skipped = 0  # columns that history has already, or that are older than those of their stream
 
     def read(self) -> None:
@@ -135,6 +137,13 @@ class Reader:
                 except (ValueError, KeyError, IndexError, struct.error, orjson.JSONDecodeError) as error:
                     log.error("%s: a record of kind %s makes no sense: %s", segment.path.name, kind.name, error)
         core.next_layout = max([0, *self._layouts]) + 1
+        if self._left_out:
+            many = sum(self._left_out.values())
+            most = max(self._left_out, key=lambda name: self._left_out[name])
+            log.warning(
+                "the log has more samples than fit in memory: the %d oldest are left out, of %d streams, most of %r",
+                many, len(self._left_out), most,
+            )  # fmt: skip
 
     def _record(self, kind: Kind, content: memoryview) -> None:
         if kind is Kind.PUT:
@@ -227,6 +236,6 @@ class Reader:
         """Make room for a column. A head that held more columns than this one does loses the oldest."""
         head = self._core.head
         if head.counts[stream.number] == head.columns:
-            log.warning("stream %r has more samples in the log than fit in memory: the oldest is left out", stream.key)
+            self._left_out[stream.key] += 1
             head.shift(stream.number, stream.all_rows(), 1)
         return True

@@ -5,6 +5,8 @@ layouts in use, so that it can be read without any other segment and without the
 ends a segment: what a killed process was writing is cut off.
 """
 
+import contextlib
+import errno
 import logging
 import os
 import re
@@ -93,9 +95,16 @@ class Log:
         self.close()
         self._number += 1
         path = self._folder / f"wal-{self._number:010d}"
-        self._file = path.open("xb")
-        self._file.write(MAGIC)
-        self._file.flush()
+        file = path.open("xb")
+        try:
+            file.write(MAGIC)
+            file.flush()
+        except OSError:  # the disk is full: tried again with a new one, of which many would be left behind
+            path.unlink()
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
+        self._file = file
         self.segments.append(Segment(path, len(MAGIC)))
 
     def write(self, kind: Kind, *parts: bytes) -> None:
@@ -124,7 +133,8 @@ class Log:
         if not records:
             return
         try:
-            assert self._file is not None
+            if self._file is None:
+                raise OSError(errno.ENOSPC, "no segment could be begun")
             self._file.write(b"".join(records))
             self._file.flush()
             self._unsynced = True
@@ -159,14 +169,18 @@ class Log:
         return gone
 
     def close(self) -> None:
-        """Flush, sync and close the segment that is written to."""
+        """Flush, sync and close the segment that is written to; on a full disk, too, it is closed for good."""
         if self._file is None:
             return
-        self.put_out(self.take())
-        with self._writing:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+        try:
+            self.put_out(self.take())
+        finally:
+            with self._writing:
+                file, self._file = self._file, None
+                try:
+                    os.fsync(file.fileno())
+                finally:
+                    file.close()
 
 
 def records(segment: Segment, *, newest: bool) -> Iterator[tuple[Kind, memoryview]]:

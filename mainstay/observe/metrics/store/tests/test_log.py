@@ -102,3 +102,20 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeypatch: 
     store = reopened(store, tmp_path, StoreLimits())
     assert everything(store)[key(SETS[0])] == [(START + 5_000, bits(1.0))]
     store.close()
+
+
+def test_a_segment_that_a_full_disk_refuses_is_closed_and_the_next_one_begins(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    layout = store.layout(SETS, "job")
+    log = store._core.log
+    assert log._file is not None
+    log._file.close()
+    log._file = Path("/dev/full").open("wb")  # noqa: SIM115  # takes everything, and refuses it when it is flushed
+    assert store.stream("t", "job").put(START, layout, np.ones(3)) == 3
+    for second in range(1, 4):
+        store.tick(START + 1_000 * second)
+    assert store.figures().failed_writes >= 1
+    assert store.stream("t", "job").put(START + 5_000, layout, np.ones(3)) == 3
+    store = reopened(store, tmp_path, StoreLimits())
+    assert everything(store)[key(SETS[0])] == [(START + 5_000, bits(1.0))]
+    store.close()

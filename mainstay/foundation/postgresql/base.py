@@ -1,0 +1,91 @@
+"""Django's PostgreSQL backend, with an end to every wait: a connection that is dead without a word is noticed.
+
+The server ends each statement after `statement_timeout`; a server that says nothing for longer than that and a few
+seconds is not there any more, whatever the network confirms (a proxy that swallows everything confirms it all). The
+connection is then closed and the call fails, so that whoever called tries again on a fresh one.
+"""
+
+import threading
+import time
+from typing import Any, TypeVar
+
+import psycopg
+from django.db.backends.postgresql import base
+from psycopg import errors
+
+GRACE_S = 5.0
+T = TypeVar("T")
+
+
+class _Silence:
+    """When the last connection of this process was found dead, and since when nothing had come from it."""
+
+    def __init__(self) -> None:
+        self.begun_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def found(self, begun_at: float) -> None:
+        with self._lock:
+            self.begun_at = max(self.begun_at, begun_at)
+
+
+silence = _Silence()
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that waits no longer than `patience_s` for the server; None is for ever."""
+
+    patience_s: float | None = None
+    heard_at: float = float("-inf")
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the server. Raises `OperationalError` when it says nothing for too long."""
+        if timeout is not None or self.patience_s is None:
+            return super().wait(gen, interval, timeout)
+        begun_at = time.monotonic()
+        if self.heard_at < silence.begun_at:
+            # Another one fell silent after this was last heard from: do not spend the whole patience on each.
+            self.pgconn.finish()
+            raise errors.OperationalError("the connection was given up: the database had fallen silent")
+        try:
+            answer = super().wait(gen, interval, self.patience_s)
+        except errors._WaitTimeout:
+            silence.found(begun_at)
+            self.pgconn.finish()
+            raise errors.OperationalError(f"the database has said nothing for {self.patience_s:.0f} s") from None
+        self.heard_at = time.monotonic()
+        return answer
+
+
+class _Driver:
+    """psycopg, whose connections are those above."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(psycopg, name)
+
+    @staticmethod
+    def connect(**parameters: Any) -> Connection:
+        connection = Connection.connect(**parameters)
+        connection.heard_at = time.monotonic()
+        return connection
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's, with the connections above."""
+
+    Database = _Driver()  # type: ignore[assignment]  # stands for a module
+
+    def init_connection_state(self) -> None:
+        """Ask the server for its own limit: who connects may have another than our default, or a pooler sets one."""
+        super().init_connection_state()
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT setting::float / 1000 FROM pg_settings WHERE name = 'statement_timeout'")
+            limit_s = cursor.fetchone()[0]
+        self.connection.patience_s = limit_s + GRACE_S if limit_s else None
+
+    def lift_limits(self) -> None:
+        """Let each statement of this thread's connection take as long as it needs: for migrations."""
+        with self.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+            cursor.execute("SET lock_timeout = 0")
+        self.connection.patience_s = None

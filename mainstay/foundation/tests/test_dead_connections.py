@@ -1,0 +1,123 @@
+"""Connections to PostgreSQL that die without a word, through a real proxy that goes silent: back by itself."""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import DatabaseError, connection, connections
+
+from mainstay.foundation.postgresql import base
+from mainstay.foundation.processes.outage import words
+from tests.proxy import Proxy
+
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "postgresql", reason="of PostgreSQL"),
+    pytest.mark.django_db(transaction=True),
+]
+PATIENCE_S = 1.0
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    connection.close()
+    given = connection.settings_dict
+    directory = given["HOST"] or tempfile.gettempdir()
+    proxy = Proxy(f"{directory}/.s.PGSQL.{given['PORT'] or 5432}")
+    limits = f"-c statement_timeout={PATIENCE_S * 1000:.0f}"
+    options = {**settings.DATABASES["default"]["OPTIONS"], "options": limits}
+    changed: dict[str, Any] = {"HOST": "127.0.0.1", "PORT": str(proxy.port), "OPTIONS": options}
+    before = {name: given[name] for name in changed}
+    given.update(changed)
+    monkeypatch.setattr(base, "GRACE_S", 0.5)
+    yield proxy
+    connection.close()
+    proxy.stop()
+    given.update(before)
+    base.silence.begun_at = float("-inf")
+
+
+def ask() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 42")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_connection_that_fell_silent_is_given_up_and_the_next_try_works(proxy: Proxy) -> None:
+    assert ask() == 42
+    proxy.swallow()
+    begin = time.monotonic()
+    with pytest.raises(DatabaseError) as caught:
+        ask()
+    assert PATIENCE_S <= time.monotonic() - begin < PATIENCE_S + 1.5
+    assert words(caught.value) == "does not answer (the database has said nothing for 2 s)"
+    connection.close()
+    assert ask() == 42
+
+
+def test_when_one_was_found_silent_the_others_are_not_waited_for(proxy: Proxy) -> None:
+    ready, go, took = threading.Barrier(4), threading.Event(), []
+
+    def idle() -> None:
+        try:
+            ask()
+            ready.wait(10)
+            go.wait(10)
+            begin = time.monotonic()
+            with pytest.raises(DatabaseError):
+                ask()
+            connection.close()
+            ask()
+            took.append(time.monotonic() - begin)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=idle) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    ask()
+    ready.wait(10)
+    proxy.swallow()
+    with pytest.raises(DatabaseError):
+        ask()
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(took) == 3
+    assert max(took) < 0.5
+
+
+def test_a_statement_that_takes_long_is_ended_by_the_server_and_the_connection_lives(proxy: Proxy) -> None:
+    with pytest.raises(DatabaseError, match="statement timeout"), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(5)")
+    assert ask() == 42
+
+
+def test_without_a_limit_at_the_server_nothing_is_given_up(proxy: Proxy) -> None:
+    connection.settings_dict["OPTIONS"]["options"] = ""
+    assert ask() == 42
+    assert connection.connection.patience_s is None
+
+
+def test_migrations_may_take_as_long_as_they_need(proxy: Proxy) -> None:
+    default: Any = connections["default"]
+    default.lift_limits()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(2)")
+
+
+def test_every_wait_has_an_end_by_default_and_the_url_may_say_otherwise() -> None:
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE name ~ '(statement|lock|session)_timeout$'")
+        found = dict(cursor.fetchall())
+    assert found["statement_timeout"] == "15000"
+    assert found["lock_timeout"] == "10000"
+    assert found["idle_in_transaction_session_timeout"] == "60000"
+    assert connection.connection.patience_s == 20
+    assert isinstance(connection.connection, psycopg.Connection)
