@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mainstay.respond.rules.durations import written
+from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.template import Query, Scope
 
 if TYPE_CHECKING:  # reading rule files brings the evaluator and NumPy; a page that goes through states needs neither
