@@ -1,4 +1,6 @@
-"""`mainstay worker`: sends pages, reminds, seals the journal, makes hourly figures, clears away what is old."""
+"""`mainstay worker`: sends pages, reminds, seals the journal, makes hourly figures, clears away what is old, notices
+rules that are not evaluated.
+"""
 
 import argparse
 import logging
@@ -12,6 +14,7 @@ from mainstay.observe.checks.keep import roll_up, trim
 from mainstay.observe.checks.targets import Connections, policy
 from mainstay.respond.alerts.actions import consider_due
 from mainstay.respond.delivery.send import Sender
+from mainstay.respond.rules.overdue import LOOK_EVERY_S, Lookout
 
 log = logging.getLogger("mainstay.worker")
 
@@ -41,6 +44,7 @@ def run(_args: argparse.Namespace) -> int:
         Cycle("remind", 0.5, remind),
         Cycle("seal", 1.0, seal),
         Cycle("clear", 60.0, clear),
+        Cycle("rules", LOOK_EVERY_S, Lookout().cycle),
     ]
     runner = Runner("worker", cycles)
     runner.stop_on_signals()
