@@ -40,7 +40,7 @@ from mainstay.respond.rules.template.values import (
 )
 
 MOST_STEPS = 50_000  # nodes and commands visited; a function's arguments count by their length as well
-CHARACTERS_A_STEP = 16
+CHARACTERS_A_STEP = 4
 MOST_DEPTH = 100  # blocks, parentheses and templates in one another, at run time
 MOST_QUERIES = 20
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import DataError, OperationalError, connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.text import storable
 from mainstay.observe.metrics.exposition import Parser
 from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.models import Alert
@@ -21,6 +24,7 @@ from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.models import Instance, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
 from mainstay.respond.rules.state import Vector
+from mainstay.respond.rules.template import Scope, Template, TemplateProblem
 from mainstay.respond.rules.tests.test_evaluation import (
     START,
     Said,
@@ -216,3 +220,39 @@ def test_a_rule_that_takes_long_is_evaluated_after_the_others_and_ends(
     state = RuleState.objects.get(rule__name="Slow")
     assert state.health == "err"
     assert "take longer than 0.05 s" in state.reason
+
+
+BOMBS = (
+    '{{ $x := printf "%60000d" 1 }}{{ range 49000 }}{{ $y := reReplaceAll "" "b" $x }}{{ end }}',
+    '{{ $x := printf "%60000d" 1 }}{{ range 49000 }}{{ $y := reReplaceAll "( *)*( *)*" "$1" $x }}{{ end }}',
+    '{{ $x := printf "%60000d" 1 }}{{ range 49000 }}{{ $y := title $x }}{{ end }}',
+    '{{ range 49000 }}{{ $y := printf "%60000d" 1 }}{{ end }}',
+    '{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}',
+    "{{ range 1000000000 }}{{ range 1000000000 }}{{ end }}{{ end }}",
+    '{{ reReplaceAll "\\xff" "\xff" "a" | printf "%q" }}{{ printf "%c" 0 }}',
+    '{{ match "(a{1000}){1000}" "a" }}',
+    '{{ query "\xff\ud800" }}',
+    '{{ parseDuration "99999999999999999999y" }}',
+    "{{ toTime 1e300 }}{{ humanizeTimestamp 1e300 }}{{ humanizeDuration 1e300 }}{{ humanize1024 1e308 }}",
+)
+
+
+@pytest.mark.parametrize("text", BOMBS)
+def test_a_template_that_means_harm_ends_soon_and_gives_a_text_that_can_be_stored(text: str) -> None:
+    began = time.process_time()
+    found = Template.compile(text).expand(
+        Scope({"path": "\ud800"}, float("nan"), query=lambda asked: [({}, len(asked))])
+    )
+    assert time.process_time() - began < 5
+    assert found == storable(found)
+    assert len(found) < 200_000
+
+
+@given(st.text(st.sampled_from('{}$.|"\\ab01%c()- \n\0\ud800'), max_size=40), st.floats())
+def test_any_template_renders_or_says_why_not(inside: str, value: float) -> None:
+    for text in (inside, f"{{{{ {inside} }}}}", f'{{{{ printf "{inside}" $value }}}}', f"{{{{ $value | {inside} }}}}"):
+        try:
+            template = Template.compile(text)
+        except TemplateProblem:
+            continue
+        assert template.expand(Scope({"a": inside}, value)) == storable(template.expand(Scope({"a": inside}, value)))
