@@ -1,4 +1,6 @@
-"""`mainstay worker`: sends pages, reminds, seals the journal, makes hourly figures, clears away what is old."""
+"""`mainstay worker`: sends pages, reminds, seals the journal, makes hourly figures, clears away what is old, notices
+rules that are not evaluated.
+"""
 
 import argparse
 import logging
@@ -20,6 +22,7 @@ from mainstay.respond.delivery import last_message, outgoing_heartbeat
 from mainstay.respond.delivery.last_message import LastMessage
 from mainstay.respond.delivery.outgoing_heartbeat import OutgoingHeartbeat
 from mainstay.respond.delivery.send import Sender
+from mainstay.respond.rules.overdue import LOOK_EVERY_S, Lookout
 
 log = logging.getLogger("mainstay.worker")
 CLEARING_S = 600.0  # that one statement may take which clears away what is old
@@ -63,6 +66,7 @@ def run(_args: argparse.Namespace) -> int:
         Cycle("last message", 1.0, last.cycle),
         Cycle("disk", disk.LOOK_EVERY_S, look_at_disk),
         *([Cycle("heartbeat", outgoing_heartbeat.LOOK_EVERY_S, heartbeat.cycle)] if heartbeat.url else []),
+        Cycle("rules", LOOK_EVERY_S, Lookout().cycle),
     ]
     runner = Runner("worker", cycles)
     runner.stop_on_signals()

@@ -15,6 +15,7 @@ from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
 from mainstay.respond.rules import actions
+from mainstay.respond.rules.listing import known_health
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
 
@@ -38,7 +39,9 @@ class RuleRow(BaseModel):
     kind: Literal["alert", "record"]
     name: str
     expr: str
-    health: Health = Field(description="`unknown`: the source of samples is away. `no_series`: nothing matches.")
+    health: Health = Field(
+        description="`unknown`: the source of samples is away, or it is not evaluated. `no_series`: nothing matches."
+    )
     reason: str
     evaluated_at: datetime | None
     duration_s: float | None
@@ -70,19 +73,20 @@ def _group(row: RuleGroup) -> dict[str, Any]:
         "name": row.name,
         "managed_by": row.managed_by,
         "created_at": row.created_at,
-        "rules": [_rule(rule) for rule in rules],
+        "rules": [_rule(rule, row.interval_s) for rule in rules],
         "spec": RuleGroupSpec.model_validate(actions.document(row, rules)),
     }
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: Rule, every_s: float) -> dict[str, Any]:
+    health, reason = known_health(rule.state, every_s, now())
     return {
         "id": rule.pk,
         "kind": "alert" if rule.alerts else "record",
         "name": rule.name,
         "expr": rule.expr,
-        "health": rule.state.health,
-        "reason": rule.state.reason,
+        "health": health,
+        "reason": reason,
         "evaluated_at": rule.state.evaluated_at,
         "duration_s": rule.state.duration_s,
         "results": rule.state.results,

@@ -5,12 +5,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mainstay.foundation.text import storable
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
 from mainstay.observe.metrics.promql import Kind, Limits, QueryError, Round, parse
 from mainstay.observe.metrics.promql.series import Matcher
 from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Layout, Store, Stream
 from mainstay.respond.rules.outcome import Rows, RuleFails, SourceAway
-from mainstay.respond.rules.state import Vector
+from mainstay.respond.rules.state import Labels, Vector
 from mainstay.respond.rules.verdict import shown
 
 JOB = "rules"
@@ -55,6 +56,18 @@ class Source(Protocol):
     def at(self, at_ms: int) -> Instant:
         """Return an instant (unix milliseconds)."""
         ...
+
+
+def _storable(found: Vector) -> Vector:
+    """Make labels that a database refuses storable. Of series that become equal by that, the first counts."""
+    whole = "".join("".join((*labels, *labels.values())) for labels, _ in found)
+    if storable(whole) == whole:
+        return found
+    kept: dict[tuple[tuple[str, str], ...], tuple[Labels, float]] = {}
+    for labels, value in found:
+        plain = {storable(name): storable(text) for name, text in labels.items()}
+        kept.setdefault(tuple(plain.items()), (plain, value))
+    return list(kept.values())
 
 
 # --- the embedded store -----------------------------------------------------------------------------------------------
@@ -131,7 +144,7 @@ class StoreInstant:
             raise QueryError(f"It gives a {result.kind.value}; a rule needs an instant vector or a number.")
         if not len(result):
             return ()
-        return [(labels, points[0][1]) for labels, points in result.rows()]
+        return _storable([(labels, points[0][1]) for labels, points in result.rows()])
 
     def record(self, key: str, rows: Rows) -> None:
         """Write a column into the store."""
@@ -204,7 +217,7 @@ class ServerInstant:
             raise SourceAway(self._away) from None
         except BadQuery as error:
             raise QueryError(str(error)) from None
-        self._known[key] = [(sample.labels, sample.value) for sample in answer]
+        self._known[key] = _storable([(sample.labels, sample.value) for sample in answer])
         return self._known[key]
 
     def record(self, key: str, rows: Rows) -> None:

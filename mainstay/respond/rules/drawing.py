@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 from mainstay.observe.metrics import asking, outline, units
 from mainstay.observe.metrics.asking import Memory
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway
+from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import Line, in_common, name_of
 from mainstay.observe.metrics.outline import Comparison
 from mainstay.observe.metrics.units import Unit
-from mainstay.respond.rules.durations import written
 from mainstay.web import charts
 from mainstay.web.scales import quantity
 

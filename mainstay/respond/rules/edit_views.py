@@ -13,10 +13,10 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.metrics import asking
 from mainstay.observe.metrics.client import BadQuery, MetricsAway, Sample
+from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import in_common, name_of, problem_of
 from mainstay.respond.rules import actions, drawing, preview
 from mainstay.respond.rules.drawing import Watched
-from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.forms import NEW_GROUP, RuleForm, place_of
 from mainstay.respond.rules.models import Rule
 from mainstay.respond.rules.spec import RuleSpec

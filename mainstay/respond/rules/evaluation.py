@@ -1,32 +1,43 @@
 """Evaluates rules, each group at its interval, and commits what follows: the monitor's half of rules.
 
 All groups of one interval are evaluated at the same instants, so that an expression, or a part of one, that many rules
-share is evaluated once a round. Memory moves on only as far as the records have: when a commit fails, the round is done
-again. A source that is away, or an expression that fails, leaves every instance as it was, and says so.
+share is evaluated once a round. What changed is committed in pieces, the most severe pages first. Memory moves on only
+as far as the records have: when a commit fails, the rest of the round is done again. A source that is away, or an
+expression that fails, leaves every instance as it was, and says so. A rule that takes long or cannot be recorded holds
+up no other.
 """
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections import deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import DatabaseError, transaction
 
 from mainstay.foundation.clock import from_unix
+from mainstay.foundation.foreign import EXITS, told
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.work import SetAside, working_on
+from mainstay.foundation.text import storable
+from mainstay.observe.metrics.promql import QueryError
+from mainstay.respond.alerts.decide import weight
 from mainstay.respond.rules import records
 from mainstay.respond.rules.ask import OWN_RULES, Instant, Source
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, evaluate
 from mainstay.respond.rules.records import Held, HeldGroup, Standing
+from mainstay.respond.rules.state import Change, Code, State
 from mainstay.respond.rules.verdict import Verdict, verdict
 
 log = logging.getLogger("mainstay.rules")
 STANDING_EVERY_S = 15.0  # how old the row of a rule's state may be when nothing changed
 MISSING_EVERY_S = 60.0  # how often a rule that gives nothing is asked whether its series exist
-LATE_MOST_S = 300.0  # an instant that is missed by more is skipped: what it would tell is history
+RULE_MOST_S = 10.0  # of one rule: its expression and all its templates
+SLOW_S = 1.0  # groups that took longer last time come last; after so long what is known is committed before going on
+STANDINGS_AT_ONCE = 500
+PIECE_MOST, PIECE_MOST_S = 50, 0.3  # changes and seconds in one transaction
 
 
 @dataclass(slots=True)
@@ -47,6 +58,17 @@ class _Done:
     held: Held
     found: Outcome
     standing: Standing
+    broken: bool = False
+
+    def breaks(self, error: Exception) -> None:
+        """A change cannot be recorded: the instance stays as it was, and is tried again at the next evaluation."""
+        reason = f"an alert of it cannot be recorded: {told(error)}"
+        if self.held.standing.reason != reason:  # once, not at every evaluation
+            log.exception("rule %s: an alert cannot be recorded", self.held.rule.name)
+        known = self.held.standing
+        since = known.since if known.health == Health.ERR.value else self.standing.evaluated_at
+        self.standing = replace(self.standing, health=Health.ERR.value, reason=storable(reason), since=since)
+        self.broken = True
 
 
 @dataclass(slots=True)
@@ -127,22 +149,67 @@ class Evaluation:
         return slot
 
     def _round(self, groups: list[HeldGroup], at_s: float, offset_ms: int, source: Source) -> None:
-        began = time.perf_counter()
+        began = told_at = time.perf_counter()
         at_ms = round(at_s * 1000)
         instant = source.at(at_ms - offset_ms)
-        done = [self._evaluate(group, held, instant, at_ms) for group in groups for held in group.rules]
-        self._commit([one for one in done if one.found.changes])
+        waiting: list[_Done] = []
+        evaluated: list[HeldGroup] = []
+        for group in sorted(groups, key=lambda group: group.spent_s > SLOW_S):
+            if evaluated and max(group.spent_s, time.perf_counter() - told_at) > SLOW_S:
+                self._settle(waiting, evaluated, at_s)
+                waiting, evaluated, told_at = [], [], time.perf_counter()
+            waiting += [self._evaluate(group, held, instant, at_ms) for held in group.rules]
+            evaluated.append(group)
+        self._settle(waiting, evaluated, at_s)
+        self.figures.rounds += 1
+        self.figures.last_s = time.perf_counter() - began
+
+    def _settle(self, done: list[_Done], groups: list[HeldGroup], at_s: float) -> None:
+        """Commit what these rules came to. Memory follows piece by piece, and what fails midway is evaluated again."""
+        changes = [(one, change) for one in done for change in one.found.changes]
+        waiting = deque(sorted(changes, key=lambda item: _urgency(item[1])))
+        while waiting:
+            piece = [waiting.popleft() for _ in range(min(PIECE_MOST, len(waiting)))]
+            waiting.extendleft(reversed(self._commit(piece)))
         for one in done:
-            one.held.instances, one.held.standing = one.found.instances, one.standing
+            if not one.broken:
+                one.held.instances = one.found.instances
+            one.held.standing = one.standing
         for group in groups:
             self._next_at[group.id] = at_s + group.every_s
-        self.figures.rounds += 1
         self.figures.rules += len(done)
-        self.figures.last_s = time.perf_counter() - began
+
+    def _commit(self, piece: list[tuple[_Done, Change]]) -> list[tuple[_Done, Change]]:
+        """Commit changes in one transaction, each in a savepoint; return those for which no time was left."""
+        until = time.perf_counter() + PIECE_MOST_S
+        kept: list[tuple[_Done, Change]] = []
+        with transaction.atomic():
+            for number, (one, change) in enumerate(piece):
+                if number and time.perf_counter() > until:
+                    break
+                try:
+                    with transaction.atomic():
+                        records.commit_change(one.held, one.found.instances, change)
+                except Exception as error:
+                    if not records.is_of_the_content(error):
+                        raise
+                    one.breaks(error)
+                else:
+                    kept.append((one, change))
+            else:
+                number = len(piece)
+        for one, change in kept:
+            one.held.follow(change.fingerprint, one.found.instances)
+        return piece[number:]
 
     def _evaluate(self, group: HeldGroup, held: Held, instant: Instant, at_ms: int) -> _Done:
         began, at = time.perf_counter(), from_unix(at_ms / 1000)
         rule = held.rule
+
+        def check_time() -> None:
+            if time.perf_counter() - began > RULE_MOST_S:
+                raise QueryError(f"The rule and its templates take longer than {RULE_MOST_S:g} s. Ask for less.")
+
         try:
             if rule.is_alert or instant.records:
                 with working_on("rule", held.id):
@@ -153,22 +220,25 @@ class Evaluation:
                         at_ms,
                         limit=group.limit,
                         external_url=self.external_url,
+                        check_time=check_time,
                     )
                     found = self._kept(held, instant, found)
                     found = self._looked_for(held, instant, found, at_ms)
             else:
                 found = Outcome(Health.UNKNOWN, OWN_RULES, held.instances)
-        except DatabaseError:
+        except (DatabaseError, *EXITS):
             raise
         except SetAside as error:
             found = Outcome(Health.ERR, str(error), held.instances)
-        except Exception as error:  # a defect met by one rule must not stop the others
-            log.exception("rule %s cannot be evaluated", rule.name)
-            reason = f"a defect of Mainstay: {type(error).__name__}; its log has the details"
+        except BaseException as error:  # a defect met by one rule, a panic of a library's too, must not stop the others
+            reason = f"a defect of Mainstay: {told(error)}; its log has the details"
+            if held.standing.reason != storable(reason):  # once, not at every evaluation
+                log.exception("rule %s cannot be evaluated", rule.name)
             found = Outcome(Health.ERR, reason, held.instances)
         since = held.standing.since if found.health == held.standing.health else at
         spent_s = time.perf_counter() - began
-        return _Done(held, found, Standing(found.health.value, found.reason, since or at, at, spent_s, found.results))
+        health, reason = found.health.value, storable(found.reason)
+        return _Done(held, found, Standing(health, reason, since or at, at, spent_s, found.results))
 
     @staticmethod
     def _kept(held: Held, instant: Instant, found: Outcome) -> Outcome:
@@ -196,20 +266,19 @@ class Evaluation:
             return found
         return replace(found, health=missing.health, reason=missing.reason)
 
-    def _commit(self, done: Iterable[_Done]) -> None:
-        changed = list(done)
-        if not changed:
-            return
-        with transaction.atomic():
-            for one in changed:
-                records.commit_changes(one.held, one.found.instances, one.found.changes)
-
     def _tell_standing(self) -> None:
         stale = [held for group in self.groups.values() for held in group.rules if held.standing != held.told]
-        if not stale:
-            return
-        with transaction.atomic():
-            records.commit_standing(stale)
-            records.commit_values(held for held in stale if held.instances)
-        for held in stale:
-            held.told = held.standing
+        for begin in range(0, len(stale), STANDINGS_AT_ONCE):
+            part = stale[begin : begin + STANDINGS_AT_ONCE]
+            with transaction.atomic():
+                records.commit_standing(part)
+            records.commit_values(part)
+            for held in part:
+                held.told = held.standing
+
+
+def _urgency(change: Change) -> int:
+    """What pages comes first, by severity; then what is over; then what nobody is told of."""
+    if change.code is Code.FIRED:
+        return -weight(records.severity_of(change.labels))
+    return 10 if change.before is State.FIRING else 20

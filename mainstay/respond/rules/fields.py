@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from mainstay.respond.rules.durations import BadDuration, duration_ms
+from mainstay.observe.metrics.durations import BadDuration, duration_ms
 from mainstay.respond.rules.problems import RuleProblem
 from mainstay.respond.rules.tree import Node
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
+from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.actions import spec_of
-from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.models import Rule, RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 

@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 
 from mainstay.foundation.processes.setaside import Known
-from mainstay.respond.rules.models import Instance, Rule, RuleGroup
+from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
 
 PAGE = 50
 STATES = ("firing", "pending", "inactive", "unknown", "err", "no_series", "recording")
@@ -91,7 +91,7 @@ class Row:
         if self.evaluated_at is None:
             return self.reason or "It has not been evaluated yet."
         if self.late:
-            return "It is not evaluated any more; does the monitor run?"
+            return late_reason(self.evaluated_at)
         return "" if self.health == "ok" else self.reason
 
     @property
@@ -105,6 +105,18 @@ def is_late(evaluated_at: datetime | None, every_s: float, now: datetime) -> boo
     if evaluated_at is None:
         return False
     return now - evaluated_at > max(_LATE_LEAST, timedelta(seconds=4 * every_s + 30))
+
+
+def late_reason(evaluated_at: datetime) -> str:
+    """Say since when a rule is not evaluated."""
+    return f"Not evaluated since {evaluated_at:%Y-%m-%d %H:%M} UTC; does the monitor run?"
+
+
+def known_health(state: RuleState, every_s: float, now: datetime) -> tuple[str, str]:
+    """Return the health that can be told now, and why: an old row never says that all is well."""
+    if state.evaluated_at is not None and is_late(state.evaluated_at, every_s, now):
+        return "unknown", late_reason(state.evaluated_at)
+    return state.health, state.reason
 
 
 def rows(found: QuerySet[Rule], now: datetime) -> list[Row]:

@@ -59,10 +59,12 @@ def evaluate(
     limit: int = 0,
     external_labels: Labels | None = None,
     external_url: str = "",
+    check_time: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Evaluate a rule at `at_ms`. A failure is an outcome: nothing is raised for what a rule or a source does.
 
-    `rule` has the labels of its group already (`RuleGroup.evaluated`).
+    `rule` has the labels of its group already (`RuleGroup.evaluated`). `check_time` is called between series and may
+    raise QueryError: the rule takes too long.
     """
     try:
         vector = ask(rule.expr)
@@ -76,8 +78,11 @@ def evaluate(
         except RuleFails as error:
             return Outcome(Health.ERR, str(error), active, results=len(vector))
         return Outcome(Health.OK, "", active, rows=rows, results=len(vector))
-    around = Surroundings(external_labels or {}, external_url, ask)
-    stepped = step(rule, active, vector, at_ms, limit=limit, around=around)
+    around = Surroundings(external_labels or {}, external_url, ask, check_time)
+    try:
+        stepped = step(rule, active, vector, at_ms, limit=limit, around=around)
+    except QueryError as error:
+        return Outcome(Health.ERR, str(error), active, results=len(vector))
     if stepped.error:
         return Outcome(Health.ERR, stepped.error, stepped.instances, stepped.changes, results=len(vector))
     written = alert_series(rule, stepped.instances.values())

@@ -11,13 +11,14 @@ from typing import Any
 from django.db.models import Prefetch
 from django.http import HttpRequest
 
+from mainstay.respond.rules.listing import known_health
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
 
 NEVER = "0001-01-01T00:00:00Z"
 _TYPES = {"alert": True, "record": False}
 
 
-def rules(request: HttpRequest) -> dict[str, Any]:
+def rules(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """Return the groups; `type`, `rule_name[]`, `rule_group[]` and `file[]` narrow them."""
     given = request.GET if request.method == "GET" else request.POST
     groups = _groups()
@@ -34,11 +35,11 @@ def rules(request: HttpRequest) -> dict[str, Any]:
             if (not names or rule.name in names) and (kind is None or rule.alerts is kind)
         ]
         if chosen or not (names or kind is not None):
-            found.append(_group(group, chosen))
+            found.append(_group(group, chosen, now))
     return {"groups": found}
 
 
-def alerts(_request: HttpRequest) -> dict[str, Any]:
+def alerts(_request: HttpRequest, _now: datetime) -> dict[str, Any]:
     """Return what is pending or firing."""
     instances = Instance.objects.select_related("rule").order_by("rule_id", "id")
     return {"alerts": [_alert(one) for one in instances]}
@@ -50,13 +51,13 @@ def _groups() -> Any:
     return RuleGroup.objects.order_by("name").prefetch_related(Prefetch("rules", ordered))
 
 
-def _group(group: RuleGroup, chosen: list[Rule]) -> dict[str, Any]:
+def _group(group: RuleGroup, chosen: list[Rule], now: datetime) -> dict[str, Any]:
     states = [rule.state for rule in chosen]
     last = max((state.evaluated_at for state in states if state.evaluated_at is not None), default=None)
     return {
         "name": group.name,
         "file": group.managed_by,
-        "rules": list(_rules(group, chosen)),
+        "rules": list(_rules(group, chosen, now)),
         "interval": group.interval_s,
         "limit": group.limit,
         "evaluationTime": sum(state.duration_s or 0.0 for state in states),
@@ -64,19 +65,20 @@ def _group(group: RuleGroup, chosen: list[Rule]) -> dict[str, Any]:
     }
 
 
-def _rules(group: RuleGroup, chosen: list[Rule]) -> Iterator[dict[str, Any]]:
+def _rules(group: RuleGroup, chosen: list[Rule], now: datetime) -> Iterator[dict[str, Any]]:
     for rule in chosen:
         state = rule.state
+        health, reason = known_health(state, group.interval_s, now)
         shown: dict[str, Any] = {
             "name": rule.name,
             "query": rule.expr,
             "labels": {**group.labels, **rule.labels},
-            "health": {"no_series": "ok"}.get(state.health, state.health),
+            "health": {"no_series": "ok"}.get(health, health),
             "evaluationTime": state.duration_s or 0.0,
             "lastEvaluation": _time(state.evaluated_at),
         }
-        if state.reason and state.health in {"err", "unknown"}:
-            shown["lastError"] = state.reason
+        if reason and health in {"err", "unknown"}:
+            shown["lastError"] = reason
         if rule.alerts:
             standing = list(rule.instances.all())
             states = {one.state for one in standing}

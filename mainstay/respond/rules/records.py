@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, transaction
+
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
@@ -20,6 +22,7 @@ from mainstay.respond.rules.state import Change, Code, Instance
 
 log = logging.getLogger("mainstay.rules")
 RULES = program("rules")
+VALUES_AT_ONCE = 200
 STATE_COLUMNS = ("health", "reason", "since", "evaluated_at", "duration_s", "results")
 
 
@@ -50,6 +53,11 @@ class Held:
         """The rule as the journal names it."""
         return Subject("rule", self.id, self.rule.name)
 
+    def follow(self, fingerprint: str, after: Mapping[str, Instance]) -> None:
+        """Take over what has become of one instance."""
+        rest = {key: instance for key, instance in self.instances.items() if key != fingerprint}
+        self.instances = rest | {fingerprint: after[fingerprint]} if fingerprint in after else rest
+
 
 @dataclass(slots=True)
 class HeldGroup:
@@ -62,6 +70,11 @@ class HeldGroup:
     offset_ms: int
     limit: int
     rules: list[Held]
+
+    @property
+    def spent_s(self) -> float:
+        """How long its rules took when they were last evaluated."""
+        return sum(held.standing.duration_s or 0.0 for held in self.rules)
 
 
 def load(only: Iterable[int] | None = None) -> list[HeldGroup]:
@@ -119,30 +132,41 @@ def _standing(state: RuleState) -> Standing:
     return Standing(state.health, state.reason, state.since, state.evaluated_at, state.duration_s, state.results)
 
 
-def commit_changes(held: Held, after: Mapping[str, Instance], changes: Iterable[Change]) -> None:
-    """Write what became of a rule's instances, and fire or resolve their alerts; in the open transaction."""
+def commit_change(held: Held, after: Mapping[str, Instance], change: Change) -> None:
+    """Write what became of one instance of a rule, and fire or resolve its alert; in the open transaction."""
     if not Rule.objects.filter(pk=held.id).exists():
         return  # removed meanwhile; its alerts were resolved with it
-    for change in changes:
-        at, source = from_unix(change.at_ms / 1000), source_of(held.id, change.fingerprint)
-        instance = after.get(change.fingerprint)
-        if instance is None or not instance.is_active:
-            Row.objects.filter(rule=held.id, fingerprint=change.fingerprint).delete()
-        else:
-            values = {"state": instance.state.value, "kept": instance.document(), "changed_at": at}
-            Row.objects.update_or_create(rule_id=held.id, fingerprint=change.fingerprint, defaults=values)
-        if change.code is Code.FIRED and instance is not None:
-            fire_anew(firing(held, source, instance), at)
-        elif change.code in {Code.RESOLVED, Code.OVER_LIMIT}:
-            alert = Alert.objects.filter(source=source, ended_at=None).first()
-            if alert is not None:
-                resolve(alert, change.reason, at)
+    at, source = from_unix(change.at_ms / 1000), source_of(held.id, change.fingerprint)
+    instance = after.get(change.fingerprint)
+    if instance is None or not instance.is_active:
+        Row.objects.filter(rule=held.id, fingerprint=change.fingerprint).delete()
+    else:
+        values = {"state": instance.state.value, "kept": instance.document(), "changed_at": at}
+        Row.objects.update_or_create(rule_id=held.id, fingerprint=change.fingerprint, defaults=values)
+    if change.code is Code.FIRED and instance is not None:
+        fire_anew(firing(held, source, instance), at)
+    elif change.code in {Code.RESOLVED, Code.OVER_LIMIT}:
+        alert = Alert.objects.filter(source=source, ended_at=None).first()
+        if alert is not None:
+            resolve(alert, change.reason, at)
+
+
+def is_of_the_content(error: BaseException) -> bool:
+    """Whether the same would fail again; not so for a database that is locked, full or away."""
+    if isinstance(error, DatabaseError):
+        return isinstance(error, DataError | IntegrityError | ProgrammingError)
+    return isinstance(error, Exception) and not isinstance(error, InterfaceError)
+
+
+def severity_of(labels: Mapping[str, str]) -> str:
+    """Return what the label `severity` of an alert means here."""
+    return SEVERITIES.get(labels.get("severity", "").lower(), "major")
 
 
 def firing(held: Held, source: str, instance: Instance) -> Firing:
     """Return the alert that an instance raises."""
     labels = dict(instance.labels)
-    severity = SEVERITIES.get(labels.get("severity", "").lower(), "major")
+    severity = severity_of(labels)
     labels["severity"] = severity
     said = instance.annotations
     name = said.get("summary", "").strip() or _named(held.rule.name, instance.labels)
@@ -184,8 +208,9 @@ def commit_standing(rules: Iterable[Held]) -> None:
 
 
 def commit_values(rules: Iterable[Held]) -> None:
-    """Bring the values of standing instances up to date."""
-    for held in rules:
-        for key, instance in held.instances.items():
-            if instance.is_active:
-                Row.objects.filter(rule=held.id, fingerprint=key).update(kept=instance.document())
+    """Bring the values of standing instances up to date, some in each transaction."""
+    active = [(held.id, key, one) for held in rules for key, one in held.instances.items() if one.is_active]
+    for begin in range(0, len(active), VALUES_AT_ONCE):
+        with transaction.atomic():
+            for rule, key, instance in active[begin : begin + VALUES_AT_ONCE]:
+                Row.objects.filter(rule=rule, fingerprint=key).update(kept=instance.document())

@@ -12,13 +12,13 @@ makes JSON of one and `Instance.restored` makes it again, so a restart forgets n
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mainstay.respond.rules.durations import written
+from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.template import Query, Scope
 
 if TYPE_CHECKING:  # reading rule files brings the evaluator and NumPy; a page that goes through states needs neither
@@ -130,6 +130,7 @@ class Surroundings:
     external_labels: Labels = field(default_factory=dict)
     external_url: str = ""
     query: Query | None = None
+    check_time: Callable[[], None] = lambda: None  # raises when rendering takes too long
 
 
 NOTHING_AROUND = Surroundings()
@@ -175,7 +176,10 @@ def step(
             shown = ", ".join(f'{name}="{text}"' for name, text in identity.items())
             message = f"two series have the same labels once the labels of the alert are applied: {{{shown}}}"
             return Stepped(active, error=message)
-        annotations = {name: each.expand(scope) for name, each in rule.annotation_templates.items()}
+        annotations = {}
+        for name, template in rule.annotation_templates.items():
+            around.check_time()
+            annotations[name] = template.expand(scope)
         found[key] = Found(identity, annotations, value)
     return advance(rule, active, found, at_ms, limit=limit)
 

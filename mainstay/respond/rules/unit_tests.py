@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.promql import Limits, QueryError, Result, evaluate
 from mainstay.observe.metrics.promql.plan import Kind
 from mainstay.respond.rules import outcome as outcomes
-from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.files import BadRules, RuleGroup, RuleProblem, read_rules
 from mainstay.respond.rules.growing import GrowingSource
 from mainstay.respond.rules.outcome import Health, Outcome

@@ -18,12 +18,12 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import automatic_step
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import drawing, listing
 from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.drawing import Course, Watched
-from mainstay.respond.rules.durations import written
 from mainstay.respond.rules.listing import Filter, Row
 from mainstay.respond.rules.models import Instance, Rule
 from mainstay.web import charts

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from mainstay.respond.rules.durations import written
+from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.files import Rule, RuleGroup
 
 

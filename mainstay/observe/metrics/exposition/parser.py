@@ -12,6 +12,7 @@ from itertools import compress
 
 import numpy as np
 
+from mainstay.foundation.text import storable
 from mainstay.observe.metrics.exposition import openmetrics, text
 from mainstay.observe.metrics.exposition.layout import (
     NO_TIME,
@@ -71,6 +72,8 @@ class Parser:
             raise ParseError(
                 body.count(b"\n", 0, error.start) + 1, f"byte {error.start} of the body is not UTF-8: encode it so"
             ) from None
+        if "\0" in read:  # allowed in a label's value, and refused by databases
+            read = storable(read)
         if form is Format.OPENMETRICS:
             read = openmetrics.without_exemplars(read)
         if self._shape is not None and self._format is form:

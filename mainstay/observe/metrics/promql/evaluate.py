@@ -63,18 +63,21 @@ class Evaluation:
     def vector(self, node: Node, grid: Grid) -> Vector:
         """Return the value of a node of kind vector."""
         found = self.value(node, grid)
-        assert isinstance(found, Vector), node
+        if not isinstance(found, Vector):
+            raise _unfit("an instant vector")
         return found
 
     def scalar(self, node: Node, grid: Grid) -> Values:
         """Return the values [steps] of a node of kind scalar."""
         found = self.value(node, grid)
-        assert isinstance(found, Scalar), node
+        if not isinstance(found, Scalar):
+            raise _unfit("a number")
         return found.values
 
     def text(self, node: Node) -> str:
         """Return the value of a node of kind string."""
-        assert isinstance(node, plan.Text), node
+        if not isinstance(node, plan.Text):
+            raise _unfit("a text in quotes")
         return node.value
 
     def check_deadline(self) -> None:
@@ -168,7 +171,8 @@ class Evaluation:
         """Return the windows of a node of kind matrix; one step if `@` fixes it."""
         if isinstance(node, plan.Subquery):
             return self._subquery(node, grid)
-        assert isinstance(node, plan.Range), node
+        if not isinstance(node, plan.Range):
+            raise _unfit("a range, as in metric[5m],")
         selector = node.selector
         times = grid.moved(selector.at, selector.offset_ms)
         step_ms = 0 if self.instant else grid.step_ms
@@ -267,8 +271,9 @@ class Evaluation:
         if isinstance(left, Scalar) and isinstance(right, Scalar):
             return Scalar(calculated(node.operator, left.values, right.values))
         vector = left if isinstance(left, Vector) else right
-        assert isinstance(vector, Vector)
-        a, b = (side.values for side in (left, right) if not isinstance(side, Text))
+        if not isinstance(vector, Vector) or isinstance(left, Text) or isinstance(right, Text):
+            raise _unfit("a number or an instant vector")
+        a, b = left.values, right.values
         if node.operator in COMPARISONS and not node.return_bool:
             kept = np.asarray(COMPARISONS[node.operator](a, b))
             present = kept if vector.present is None else kept & vector.present
@@ -302,6 +307,11 @@ class Evaluation:
                     self.warn("ratio value should be between -1 and 1, capping it")
                 return found
         raise QueryError(f"The aggregation {operator} is not supported.")
+
+
+def _unfit(wanted: str) -> QueryError:
+    """The parser does not look at the further arguments of functions that take any number of them."""
+    return QueryError(f"An argument is not what its function or operator takes: {wanted} must stand there.")
 
 
 def _add(messages: list[str], message: str) -> None:

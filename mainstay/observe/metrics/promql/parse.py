@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import promql_parser
 
+from mainstay.foundation.foreign import foreign
 from mainstay.observe.metrics.promql import plan
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.functions import FUNCTIONS, NATIVE_HISTOGRAM_FUNCTIONS
@@ -18,6 +19,8 @@ from mainstay.observe.metrics.promql.plan import Cardinality, Edge, Kind, Node
 from mainstay.observe.metrics.promql.series import NAME, Matcher, MatchKind
 
 DEEPEST_TREE = 100  # levels; each takes up to six of Python's thousand frames while it is evaluated
+_SHORT = 2_000  # characters; of longer ones fewer are kept
+_MESSAGE_MOST = 1_000
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {"Vector": Kind.VECTOR, "Scalar": Kind.SCALAR, "Matrix": Kind.MATRIX, "String": Kind.STRING}
@@ -68,16 +71,41 @@ class Expression:
         return list(found.values())
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> Expression:
     """Return the expression; QueryError says what is wrong with it, where it is known, and how to mend it."""
+    found = _read(text) if len(text) <= _SHORT else _read_long(text)
+    if isinstance(found, QueryError):
+        raise QueryError(found.message, found.position)
+    return found
+
+
+def _reading(text: str) -> Expression | QueryError:
+    try:
+        with foreign("The parser of queries", QueryError, QueryError):
+            return _parsed(text)
+    except QueryError as wrong:  # kept as well: a rule asks for the same at every evaluation
+        return wrong.with_traceback(None)
+
+
+_read = lru_cache(maxsize=4096)(_reading)
+_read_long = lru_cache(maxsize=64)(_reading)
+
+
+def _parsed(text: str) -> Expression:
     prepared = prepare(text)
     try:
         tree = promql_parser.parse(prepared.text)
     except ValueError as wrong:
-        raise _explained(prepared.restored(str(wrong)), text) from None
+        raise _explained(prepared.restored(str(wrong))[:_MESSAGE_MOST], text) from None
     node = _Compiler(prepared, text).node(tree, 0)
     return Expression(text, node.kind, node, _repeated(node))
+
+
+def prettified(text: str) -> str:
+    """Return a query laid out over lines, as the parser writes it. QueryError if it is none."""
+    parse(text)
+    with foreign("The parser of queries", QueryError, QueryError):
+        return str(promql_parser.parse(text).prettify())
 
 
 def _repeated(node: Node) -> frozenset[str]:

@@ -5,8 +5,9 @@ The parser never sees what it would get wrong. Before parsing,
 - texts in quotes are replaced by marks and put back later, because the parser judges regular expressions by another
   dialect than RE2 and reads `\\xff` as a letter instead of a byte; where it asks whether a matcher lets an absent label
   pass (`{job!=""}` does not), the mark answers as the text would;
-- times after `@` are replaced by numbers in a list, because times before 1970 crash it;
-- durations given as a fraction of seconds (`[1.5]`) become milliseconds, because it cuts them off;
+- times after `@` are replaced by numbers in a list, because times before 1970 crash it; every `@` is, so that nothing
+  that somebody writes can be taken for a number of ours;
+- durations become milliseconds: as numbers it cuts off their fractions (`[1.5]`), and long ones (`[1e300]`) crash it;
 - `_` between digits is taken out, because it does not know it;
 - queries that are deeper than its recursion bears are refused.
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 import promql_parser
 
+from mainstay.observe.metrics.durations import MOST_MS, BadDuration, duration_ms, written
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.patterns import pattern
 
@@ -28,19 +30,21 @@ LONGEST_QUERY = 131_072
 DEEPEST_QUERY = 500
 
 _MARK = "\uf8ff"
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _MARKED = re.compile(f"{_MARK}(\\d+){_MARK}\\|?")
 _PART = re.compile(
     r"""(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<other>[^"'`\#]+|.)""",
     re.DOTALL | re.VERBOSE,
 )
-_AT = re.compile(
-    r"@\s*([-+]?\s*(?:0[xX][0-9a-fA-F_]+|[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9_]+(?:[eE][-+]?[0-9]+)?"
-    r"|[iI][nN][fF]|[nN][aA][nN]))(?![\w.])"
+# Possessive throughout: a hostile query is read in linear time.
+_LENGTH = (
+    r"(?:(?:[0-9]++(?:ms|[smhdwy]))++|0[xX][0-9a-fA-F_]++"
+    r"|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?+|\.[0-9][0-9_]*+)(?:[eE][-+]?+[0-9]++)?+|[iI][nN][fF]|[nN][aA][nN])(?![\w.])"
 )
+_AT = re.compile(rf"@(?:(?P<edge>\s*+(?i:start|end)\s*+\(\s*+\))|\s*+(?P<sign>[-+]?+)\s*+(?P<time>{_LENGTH}))?+")
 _NUMBER = re.compile(r"(?<![\w:.])(?:0[xX][0-9a-fA-F]*_[0-9a-fA-F_]*|[0-9]+_[0-9_]*)")
-_BRACKETS = re.compile(r"\[[^\[\]]*\]")
-_FRACTION = re.compile(r"(?<![\w.])(?:\d+\.\d*|\.\d+)(?![\w.])")
-_OFFSET_FRACTION = re.compile(r"(?<![\w:])(offset\s*[-+]?\s*)(\d+\.\d*|\.\d+)(?![\w.])", re.IGNORECASE)
+_BRACKETS = re.compile(rf"\[(\s*+)({_LENGTH})(\s*+)(:?)(\s*+)({_LENGTH})?(\s*+)\]")
+_OFFSET = re.compile(rf"(?<![\w:])((?i:offset)\s*+[-+]?+\s*+)({_LENGTH})")
 _DEEPENING = re.compile(r"[(\[{+\-*/%^=<>!]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _ESCAPE = re.compile(
     r"""\\(?:(?P<plain>[abfnrtv\\'"])|x(?P<hex>[0-9a-fA-F]{2})|(?P<octal>[0-3][0-7]{2})"""
@@ -48,7 +52,7 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _PLAIN = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
-_LARGEST_TIME_MS = 2**62
+_LATEST_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +94,51 @@ def unquoted(literal: str) -> str:
     return out.decode("utf-8", "surrogateescape")
 
 
-def _milliseconds(number: re.Match[str]) -> str:
-    return f"{round(float(number.group()) * 1000)}ms"
+def _seconds(text: str) -> float:
+    """Return what a number or a duration means in seconds; infinite if it is beyond all bounds."""
+    plain = text.replace("_", "")
+    is_hexadecimal = plain[:2] in ("0x", "0X")
+    if plain[-1] in "smhdwy" and not is_hexadecimal:
+        try:
+            return duration_ms(plain) / 1000
+        except BadDuration as error:
+            raise QueryError(f"Not a valid duration: {error}.") from None
+    try:
+        return float(int(plain, 16)) if is_hexadecimal else float(plain)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        raise QueryError(f"{text[:40]} is no number.") from None
+
+
+def _duration(text: str, least_ms: int) -> str:
+    """Return a duration as the parser reads it right: in units of Prometheus, within bounds."""
+    seconds = _seconds(text)
+    if not seconds * 1000 <= MOST_MS:  # NaN, too
+        raise QueryError(f"The duration {text[:40]} is out of bounds: 292 years are allowed.")
+    milliseconds = round(seconds * 1000)
+    if milliseconds < least_ms:
+        raise QueryError(f"A duration must be greater than 0; {text[:40]} is not. Write it as in 30s, 5m or 1h30m.")
+    return written(milliseconds / 1000) if milliseconds else "0"
+
+
+def _range(found: re.Match[str]) -> str:
+    before, width, after, colon, gap, step, end = found.groups(default="")
+    if step and not colon:
+        return found.group()  # the parser says what is wrong with it
+    return f"[{before}{_duration(width, 1)}{after}{colon}{gap}{step and _duration(step, 1)}{end}]"
 
 
 def prepare(query: str) -> Prepared:
     """Return the query as the parser is to see it. QueryError if it is too long, too deep or no text."""
     if len(query) > LONGEST_QUERY:
         raise QueryError(f"The query has {len(query):,} characters; {LONGEST_QUERY:,} are allowed.")
-    if _MARK in query or "\0" in query:
-        raise QueryError("The query holds a character that no query can mean (U+F8FF or U+0000); remove it.")
+    unstorable = _NO_TEXT.search(query)
+    if unstorable:
+        sign = f"U+{ord(unstorable.group()):04X}"
+        raise QueryError(f"The query holds a character that is no text ({sign}); remove it.", unstorable.start())
     texts: list[str] = []
     times: list[int] = []
-    depth = 0
-
-    def time(found: re.Match[str]) -> str:
-        digits = re.sub(r"[\s_]", "", found.group(1))
-        value = float(int(digits, 16)) if "x" in digits.lower() else float(digits)
-        if not math.isfinite(value) or abs(value) * 1000 > _LARGEST_TIME_MS:
-            raise QueryError(f"The time after @ is out of bounds: {found.group(1)}.", query.find("@"))
-        times.append(math.floor(abs(value) * 1000 + 0.5) * (1 if value >= 0 else -1))
-        return f"@ {len(times) - 1}"
-
     parts: list[str] = []
     for part in _PART.finditer(query):
         if part.group("text"):
@@ -124,19 +151,35 @@ def prepare(query: str) -> Prepared:
             parts.append(f'"{mark}"')
         elif part.group("comment"):
             parts.append(" ")
+        elif _MARK in part.group():
+            raise QueryError("U+F8FF means nothing outside quotes; remove it.", query.find(_MARK, part.start()))
         else:
-            code = part.group("other")
-            depth += len(_DEEPENING.findall(code))
-            code = _NUMBER.sub(lambda number: number.group().replace("_", ""), code)
-            code = _AT.sub(time, code)
-            code = _OFFSET_FRACTION.sub(lambda found: f"{found.group(1)}{round(float(found.group(2)) * 1000)}ms", code)
-            code = _BRACKETS.sub(lambda inside: _FRACTION.sub(_milliseconds, inside.group()), code)
-            parts.append(code)
+            parts.append(part.group("other"))
+    code = "".join(parts)
+    depth = len(_DEEPENING.findall(code))
     if depth > DEEPEST_QUERY:
         raise QueryError(
             f"The query has {depth} operators and brackets; {DEEPEST_QUERY} are allowed. Record parts of it by rules."
         )
-    return Prepared("".join(parts), tuple(texts), tuple(times))
+
+    def time(found: re.Match[str]) -> str:
+        if found["edge"]:
+            return found.group()
+        sign, text = found["sign"], found["time"]
+        if text is None:
+            position = query.find("@")
+            raise QueryError("After @ a time must follow: unix seconds, a duration, start() or end().", position)
+        milliseconds = _seconds(text) * 1000
+        if not milliseconds <= _LATEST_MS:
+            raise QueryError(f"The time after @ is out of bounds: {sign}{text[:40]}.", query.find("@"))
+        times.append(math.floor(milliseconds + 0.5) * (-1 if sign == "-" else 1))
+        return f"@ {len(times) - 1}"
+
+    code = _AT.sub(time, code)
+    code = _NUMBER.sub(lambda number: number.group().replace("_", ""), code)
+    code = _OFFSET.sub(lambda found: f"{found.group(1)}{_duration(found.group(2), 0)}", code)
+    code = _BRACKETS.sub(_range, code)
+    return Prepared(code, tuple(texts), tuple(times))
 
 
 def _matches_nothing(text: str) -> bool:

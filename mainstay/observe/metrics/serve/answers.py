@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Any, Protocol
 
 import orjson
-import promql_parser
 
 from mainstay import __version__
+from mainstay.foundation.text import storable_json
 from mainstay.observe.metrics.promql import (
     Limits,
     QueryError,
@@ -22,6 +22,7 @@ from mainstay.observe.metrics.promql import (
     evaluate,
     evaluate_range,
 )
+from mainstay.observe.metrics.promql.parse import prettified
 from mainstay.observe.metrics.promql.series import Matcher, Series, Source
 from mainstay.observe.metrics.serve.asked import (
     EARLIEST_MS,
@@ -127,7 +128,7 @@ class Prometheus:
 
     # --- samples -------------------------------------------------------------------------------------------------
 
-    def _limits(self, asked: Parameters) -> Limits:
+    def _deadline(self, asked: Parameters) -> Callable[[], None]:
         timeout_s = min(duration_ms(asked, "timeout", f"{TIMEOUT_S}") / 1000, TIMEOUT_S)
         until = self._seconds() + timeout_s
 
@@ -135,8 +136,11 @@ class Prometheus:
             if self._seconds() > until:
                 raise Overdue(f"the query took longer than {timeout_s:g} s; ask for less")
 
-        lookback = asked.get("lookback_delta")
-        if lookback:
+        return deadline
+
+    def _limits(self, asked: Parameters) -> Limits:
+        deadline = self._deadline(asked)
+        if asked.get("lookback_delta"):
             return Limits(deadline=deadline, lookback_ms=duration_ms(asked, "lookback_delta"))
         return Limits(deadline=deadline)
 
@@ -153,14 +157,15 @@ class Prometheus:
 
     @staticmethod
     def _format(asked: Parameters) -> str:
-        expression(asked)
-        return str(promql_parser.parse(one(asked, "query")).prettify())
+        return prettified(expression(asked).text)
 
     # --- series and labels ---------------------------------------------------------------------------------------
 
     def _found(self, asked: Parameters, *, needed: bool) -> Iterator[Series]:
         after_ms, until_ms = time_ms(asked, "start", EARLIEST_MS), time_ms(asked, "end", LATEST_MS)
+        check_deadline = self._deadline(asked)
         for matchers in selectors(asked, needed=needed) or [()]:
+            check_deadline()
             yield self._store.series(matchers, after_ms - 1, until_ms)
 
     def _series(self, asked: Parameters) -> list[dict[str, str]]:
@@ -207,13 +212,20 @@ def _buildinfo() -> dict[str, str]:
     }
 
 
+def _json(document: Any) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # a label of bytes that are no UTF-8, as `label_replace(up, "x", "\\xff", "", "")` makes
+        return orjson.dumps(storable_json(document))
+
+
 def _success(data: Any) -> Answer:
-    return Answer(200, orjson.dumps({"status": "success", "data": data}))
+    return Answer(200, _json({"status": "success", "data": data}))
 
 
 def failure(status: int, kind: str, message: str) -> Answer:
     """Return an error as the API has it."""
-    return Answer(status, orjson.dumps({"status": "error", "errorType": kind, "error": message}))
+    return Answer(status, _json({"status": "error", "errorType": kind, "error": message}))
 
 
 def _of_result(result: Result, most: int) -> Answer:
@@ -237,7 +249,7 @@ def _of_result(result: Result, most: int) -> Answer:
         document["warnings"] = list(result.warnings)
     if result.infos:
         document["infos"] = list(result.infos)
-    return Answer(200, orjson.dumps(document))
+    return Answer(200, _json(document))
 
 
 __all__ = ["Answer", "Prometheus", "Store", "failure"]

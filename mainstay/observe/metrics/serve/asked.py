@@ -3,13 +3,12 @@
 https://prometheus.io/docs/prometheus/latest/querying/api/
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import promql_parser
-
+from mainstay.observe.metrics.durations import MOST_MS, BadDuration
+from mainstay.observe.metrics.durations import duration_ms as written_ms
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Selector
@@ -18,6 +17,7 @@ from mainstay.observe.metrics.promql.series import Matcher
 Parameters = Mapping[str, Sequence[str]]
 LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9999 and 1, as datetime has them
 STEPS_MOST = 11_000
+FARTHEST_S = 9.3e15  # about what Go's times reach, which clients send for "from the beginning" and "to the end"
 LIMIT_MOST = 1_000_000_000
 
 
@@ -59,8 +59,8 @@ def time_ms(parameters: Parameters, name: str, default_ms: int | None = None) ->
             detail = f"{text[:60]!r} is no time: give unix seconds or RFC 3339 with a zone"
             raise BadRequest(f"invalid parameter {name}: {detail}") from None
         seconds = at.timestamp()
-    if not math.isfinite(seconds):
-        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no time")
+    if not abs(seconds) <= FARTHEST_S:  # NaN, too
+        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no time: it lies out of bounds")
     return min(max(round(seconds * 1000), EARLIEST_MS), LATEST_MS)
 
 
@@ -72,12 +72,15 @@ def duration_ms(parameters: Parameters, name: str, default: str | None = None) -
     """
     text = one(parameters, name, default)
     try:
-        found = round(float(text) * 1000)
-    except (ValueError, OverflowError):
+        milliseconds = float(text) * 1000
+    except ValueError:
         try:
-            found = promql_parser.parse_duration(text) // timedelta(milliseconds=1)
-        except ValueError:
+            milliseconds = written_ms(text)
+        except BadDuration:
             raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no duration; write 15s or 15") from None
+    if not milliseconds <= MOST_MS:  # NaN, too
+        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is out of bounds; 292 years are allowed")
+    found = round(max(milliseconds, -1.0))
     if found <= 0:
         raise BadRequest(f"invalid parameter {name}: it must be more than 0, it is {text[:60]}")
     return found
@@ -92,7 +95,7 @@ def limit(parameters: Parameters) -> int:
     text = one(parameters, "limit", "0")
     if not (text.isascii() and text.isdecimal()):
         raise BadRequest(f"invalid parameter limit: {text[:60]!r} is no whole number from 0")
-    return min(int(text), LIMIT_MOST) or LIMIT_MOST
+    return min(int(text) if len(text) < 20 else LIMIT_MOST, LIMIT_MOST) or LIMIT_MOST
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def _answered(environ: dict[str, Any], path: str, answer: Respond, token: str) -
     parameters = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     if environ.get("REQUEST_METHOD") == "POST":
         length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > FORM_MOST_BYTES:
+        if not length.isdecimal() or len(length) > 9 or int(length) > FORM_MOST_BYTES:
             return failure(413, "bad_data", f"the form is longer than {FORM_MOST_BYTES:,} bytes")
         form = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
         for name, values in parse_qs(form, keep_blank_values=True).items():

@@ -9,6 +9,8 @@ A template may come from an untrusted editor: reading and rendering are bounded 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 
+from mainstay.foundation.foreign import foreign
+from mainstay.foundation.text import storable
 from mainstay.respond.rules.template.functions import NAMES
 from mainstay.respond.rules.template.go_format import MOST_CHARACTERS
 from mainstay.respond.rules.template.parse import MAIN, parse
@@ -76,7 +78,7 @@ class Template:
             RenderProblem: it cannot be rendered with what is in `scope`.
         """
         if self.is_plain:
-            return self.text
+            return storable(self.text)
         data = Data(StringMap(scope.labels), StringMap(scope.external_labels), scope.external_url, float(scope.value))
         variables: dict[str, Value] = {
             "$labels": data.labels,
@@ -84,17 +86,18 @@ class Template:
             "$externalURL": data.external_url,
             "$value": data.value,
         }
-        try:
-            return Renderer(self._templates, data, _asking(scope.query), variables, scope.now_ms).text()
-        except RecursionError:
-            raise RenderProblem("nested too deep") from None
+        with foreign("the renderer", RenderProblem, RenderProblem):
+            try:
+                return storable(Renderer(self._templates, data, _asking(scope.query), variables, scope.now_ms).text())
+            except RecursionError:
+                raise RenderProblem("nested too deep") from None
 
     def expand(self, scope: Scope) -> str:
         """Return the text, or what Prometheus puts in its place when rendering fails. Raises nothing."""
         try:
             return self.render(scope)
         except RenderProblem as problem:
-            return f"<error expanding template: {problem}>"
+            return storable(f"<error expanding template: {problem}>")
 
 
 def _needs_value(part: object) -> bool:

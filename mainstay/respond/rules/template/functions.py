@@ -56,23 +56,19 @@ def _match(pattern: str, text: str) -> bool:
 
 def _replace_all(pattern: str, replacement: str, text: str) -> str:
     """Replace as Go's Regexp.ReplaceAllString: an empty match right behind another is none."""
-    compiled = _pattern(pattern)
     out: list[str] = []
-    size = copied = place = 0
+    size = copied = 0
     last_end = -1
-    while place <= len(text):
-        found = compiled.search(text, place)
-        if found is None:
-            break
+    for found in _pattern(pattern).finditer(text):  # `search` from each place would convert the whole text each time
         begin, end = found.span()
-        if end > begin or begin != last_end:
-            piece = text[copied:begin] + _expanded(replacement, found)
-            size += len(piece)
-            if size > MOST_CHARACTERS:
-                raise RenderProblem(f"reReplaceAll makes more than {MOST_CHARACTERS} characters")
-            out.append(piece)
-            copied = last_end = end
-        place = end if end > place else place + 1
+        if end == begin and begin == last_end:
+            continue
+        piece = text[copied:begin] + _expanded(replacement, found)
+        size += len(piece)
+        if size > MOST_CHARACTERS:
+            raise RenderProblem(f"reReplaceAll makes more than {MOST_CHARACTERS} characters")
+        out.append(piece)
+        copied = last_end = end
     return "".join(out) + text[copied:]
 
 

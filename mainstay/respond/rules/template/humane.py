@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable
 
-from mainstay.respond.rules.durations import BadDuration, duration_s
+from mainstay.observe.metrics.durations import BadDuration, duration_s
 from mainstay.respond.rules.template.go_format import real
 from mainstay.respond.rules.template.problem import RenderProblem
 from mainstay.respond.rules.template.values import Moment, Value, kind

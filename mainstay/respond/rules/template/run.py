@@ -39,7 +39,8 @@ from mainstay.respond.rules.template.values import (
     moment_field,
 )
 
-MOST_STEPS = 50_000  # nodes and commands visited
+MOST_STEPS = 50_000  # nodes and commands visited; a function's arguments count by their length as well
+CHARACTERS_A_STEP = 4
 MOST_DEPTH = 100  # blocks, parentheses and templates in one another, at run time
 MOST_QUERIES = 20
 
@@ -81,8 +82,8 @@ class Renderer:
 
     # Bounds
 
-    def _step(self) -> None:
-        self._steps += 1
+    def _step(self, steps: int = 1) -> None:
+        self._steps += steps
         if self._steps > MOST_STEPS:
             raise RenderProblem(f"takes more than {MOST_STEPS} steps")
 
@@ -253,6 +254,7 @@ class Renderer:
         for argument, wanted in zip(arguments, wants, strict=False):
             values.append(self._argument(argument, wanted, dot, name))
         values += [_fitting(value, wants[-1], name) for value in given]
+        self._step(sum(len(each) for each in values if isinstance(each, str | list | dict)) // CHARACTERS_A_STEP)
         value = function.does(*values)
         if isinstance(value, str) and len(value) > MOST_CHARACTERS:
             raise RenderProblem(f"{name} makes more than {MOST_CHARACTERS} characters")

@@ -12,7 +12,7 @@ from math import gcd
 from random import Random
 from typing import Any
 
-from mainstay.respond.rules.durations import written
+from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.files import RuleGroup, read_rules
 from mainstay.respond.rules.series_notation import InputSeries, labels_of, values_of
 from mainstay.respond.rules.state import Instance

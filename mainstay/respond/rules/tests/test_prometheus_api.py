@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 
 from mainstay.foundation.accounts.actions import create_token
@@ -28,9 +29,10 @@ GROUP = {
 }
 
 
-def asked(path: str, **given: str) -> Any:
-    token = create_token("grafana", Role.SUPPORT, COMMAND_LINE, NOON + timedelta(days=36500))[1]
-    answer = Client().get(f"/prometheus/api/v1/{path}", given, headers={"Authorization": f"Bearer {token}"})
+def asked(path: str, late: timedelta = timedelta(seconds=20), /, **given: str) -> Any:
+    with time_machine.travel(NOON + late, tick=False):
+        token = create_token(f"grafana {late}", Role.SUPPORT, COMMAND_LINE, NOON + timedelta(days=36500))[1]
+        answer = Client().get(f"/prometheus/api/v1/{path}", given, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200, answer.content
     return answer.json()["data"]
 
@@ -71,6 +73,9 @@ def test_rules_are_told_as_prometheus_tells_them(firing: Rule) -> None:
     }  # fmt: skip
     assert (recording["type"], recording["health"], recording["lastError"]) == ("recording", "err", "many-to-many")
     assert "alerts" not in recording
+    alerting = asked("rules", timedelta(minutes=10))["groups"][0]["rules"][0]
+    assert (alerting["state"], alerting["health"]) == ("firing", "unknown")
+    assert alerting["lastError"] == "Not evaluated since 2026-03-02 12:00 UTC; does the monitor run?"
 
 
 def test_rules_are_narrowed_by_type_name_group_and_file(firing: Rule) -> None:

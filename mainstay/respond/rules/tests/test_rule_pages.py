@@ -112,9 +112,10 @@ def test_what_nobody_can_tell_is_never_shown_as_fine(health: str, state: str, wo
 
 def test_a_rule_that_is_not_evaluated_any_more_is_unknown_though_it_was_fine() -> None:
     group()
-    stands("Slow", evaluated_at=now() - timedelta(minutes=10))
+    at = now() - timedelta(minutes=10)
+    stands("Slow", evaluated_at=at)
     assert state_in_list("Slow") == "unknown"
-    assert "It is not evaluated any more; does the monitor run?" in page(signed_in(), "/rules/")
+    assert f"Not evaluated since {at:%Y-%m-%d %H:%M} UTC; does the monitor run?" in page(signed_in(), "/rules/")
 
 
 def test_a_rule_that_was_never_evaluated_is_unknown() -> None:

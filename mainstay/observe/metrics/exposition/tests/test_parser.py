@@ -20,7 +20,7 @@ label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,6}", fullmatch=True).filte
     lambda name: not name.startswith("__")
 )
 values = st.floats() | st.integers(-(2**60), 2**60).map(float)
-label_values = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
+label_values = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8) | st.sampled_from(
     ["a b", '"', "\\", "\n", " 1\n", "}"]
 )
 series = st.tuples(names, st.dictionaries(label_names, label_values, max_size=3))
@@ -129,6 +129,17 @@ def test_any_bytes_are_read_or_refused_never_worse(body: bytes, form: Format) ->
         except ParseError:
             continue
         assert len(found.values) == len(found.layout) == len(found.layout.label_sets())
+
+
+@pytest.mark.parametrize("form", Format)
+def test_what_no_database_can_store_is_replaced_where_it_comes_in(form: Format) -> None:
+    end = b"# EOF\n" if form is Format.OPENMETRICS else b""
+    body = b'# HELP m A\x00B\nm{path="/x\x00y"} 1\n' + end
+    parser = Parser()
+    for _ in range(2):
+        found = parser.parse(body, form)
+        assert found.layout.label_sets() == [{"__name__": "m", "path": "/x\ufffdy"}]
+    assert found.layout.families[0].help == "A\ufffdB"
 
 
 def of_oracle(text: str, form: Format) -> list[tuple[dict[str, str], float]]:

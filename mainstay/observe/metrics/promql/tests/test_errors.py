@@ -1,5 +1,7 @@
 """What is wrong with a query is said, with where and how to mend it; hostile queries do no harm."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -120,6 +122,11 @@ def test_a_range_query_of_a_range_is_refused() -> None:
         "max_over_time(" * 90 + "up" + "[5m:])" * 90,
         "a" * 1_000_000,
         "up \uf8ff0\uf8ff",
+        "up @ " + "1" * 100_000 + "x",
+        "up @" + " " * 100_000 + "x",
+        "up offset" + " " * 100_000 + "x",
+        "up @ 0x" + "f" * 100_000,
+        "up[" + "9" * 100_000 + "y]",
         "up{job=~'" + "(" * 40_000 + "'}",
         "\0",
     ],
@@ -148,3 +155,58 @@ def test_a_regular_expression_bomb_is_harmless(pattern: str) -> None:
 def test_a_regular_expression_that_cannot_be_compiled_is_refused(pattern: str) -> None:
     with pytest.raises(QueryError, match="not valid"):
         parse(f"up{{job=~`{pattern}`}}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "m[1e300]", "m[1e20]", "m offset 1e300", "m offset -1e300",
+        "m[1m:1e300]", "m[1.8e19]", "m[1e15]", "m offset nan",
+        "m offset inf",
+        "m[9999y]", "m offset 9999y", "m[0]", "m[1m:0]", "99999999999999999999y",
+        "0x1ffffffffffffffffffff",
+        "m @ nan", "m @ 1e300",
+        "m @", "m @ x", "m @ 5M", "m @ 0x_", 'm{a="\ud800"}', '"\ud800\\n"', "m[NaN]", "sort_by_label(m, 0)",
+    ],
+)  # fmt: skip
+def test_a_number_or_a_text_that_the_parser_cannot_bear_is_refused_with_a_reason(query: str) -> None:
+    assert failure(query).message.endswith(".")
+
+
+SHAPES = (
+    "({}",
+    "-{}",
+    "{}+m",
+    "m^{}",
+    "abs({}",
+    "sum({}",
+    "{} or m",
+    "{} < bool m",
+    "{}[5m:1m]",
+    "m + -{}",
+    "m{{a=~'{}'",
+)
+
+
+def test_no_query_overflows_the_stack_of_a_small_thread() -> None:
+    """An overflow in the library would end the process: no except catches it. (Threads have 1 MiB where musl is.)"""
+    code = f"""
+import threading
+from mainstay.observe.metrics.promql import QueryError, parse
+def run():
+    for shape in {SHAPES!r}:
+        for depth in (99, 240, 499, 5_000, 60_000):
+            head, _, tail = shape.replace("{{{{", "{{").partition("{{}}")
+            for text in (head * depth + "m" + tail * depth, head * depth + "m" + tail * depth + ")" * depth):
+                try:
+                    parse(text)
+                except QueryError:
+                    pass
+threading.stack_size(1 << 20)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")

@@ -72,12 +72,44 @@ def test_the_selectors_of_an_expression_are_listed_once_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "milliseconds"), [("-10", -10_000), ("1.0006", 1001), ("-1.5", -1500), ("0x10", 16_000)]
+    ("at", "milliseconds"),
+    [
+        ("-10", -10_000),
+        ("1.0006", 1001),
+        ("-1.5", -1500),
+        ("0x10", 16_000),
+        ("1m40s", 100_000),
+        ("100s", 100_000),
+        ("-1m", -60_000),
+        ("+ 1h", 3_600_000),
+    ],
 )
 def test_a_time_after_at_may_be_any_number(at: str, milliseconds: int) -> None:
     node = parse(f"up @ {at}").node
     assert isinstance(node, Selector)
     assert node.at == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("m @ 1m40s", 101.0),
+        ("m @ 100s", 101.0),
+        ("last_over_time(m[5m] @ 1m)", 61.0),
+        ("m @ 100*0 + m @ 300*0 + m @ 1s", 2.0),
+        ("m @ 0s + m @ 1 + m @ 2s", 6.0),
+        ("m @ # a comment\n 100", 101.0),
+        ("m offset -1m @ 1s", 62.0),
+    ],
+)
+def test_a_time_after_at_may_be_a_duration_and_is_never_taken_for_another(query: str, value: float) -> None:
+    source = MemorySource({"m": [(second * 1000, second + 1.0) for second in range(601)]})
+    assert [points for _, points in evaluate(query, source, 1_000).rows()] == [[(1_000, value)]]
+
+
+def test_a_text_may_hold_any_letter_of_ours() -> None:
+    source = MemorySource([({"__name__": "m", "sign": "\uf8ff0\uf8ff"}, [(0, 1.0)])])
+    assert len(evaluate('m{sign="\uf8ff0\uf8ff"} or m{sign!="x"}', source, 0)) == 1
 
 
 def test_milliseconds_of_a_range_are_kept() -> None:

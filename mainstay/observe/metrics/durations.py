@@ -12,6 +12,7 @@ _UNITS_MS = {
     "ms": 1,
 }
 _FORM = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+){unit})?" for unit in _UNITS_MS))
+_LONGEST = 200  # characters
 MOST_MS = (2**63 - 1) // 1_000_000  # Go counts nanoseconds in 64 bits: 292 years
 
 
@@ -29,10 +30,12 @@ def duration_ms(text: str) -> int:
         return 0
     found = _FORM.fullmatch(text)
     if not text or found is None:
-        raise BadDuration(f"{text!r} is not a duration; write a number and a unit, such as 30s, 5m, 1h30m or 2d")
-    total = sum(int(number) * _UNITS_MS[unit] for unit, number in found.groupdict().items() if number)
+        raise BadDuration(f"{text[:40]!r} is not a duration; write a number and a unit, such as 30s, 5m, 1h30m or 2d")
+    numbers = {unit: number for unit, number in found.groupdict().items() if number}
+    # Python refuses to read thousands of digits, with an error of its own.
+    total = MOST_MS + 1 if len(text) > _LONGEST else sum(int(n) * _UNITS_MS[unit] for unit, n in numbers.items())
     if total > MOST_MS:
-        raise BadDuration(f"{text} is longer than 292 years")
+        raise BadDuration(f"{text[:40]} is longer than 292 years")
     return total
 
 
