@@ -198,8 +198,8 @@ class Evaluation:
                     kept.append((one, change))
             else:
                 number = len(piece)
-        for one, change in kept:
-            one.held.follow(change.fingerprint, one.found.instances)
+        for one in {id(one): one for one, _ in kept}.values():
+            one.held.follow({change.fingerprint for other, change in kept if other is one}, one.found.instances)
         return piece[number:]
 
     def _evaluate(self, group: HeldGroup, held: Held, instant: Instant, at_ms: int) -> _Done:

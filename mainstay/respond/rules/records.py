@@ -53,10 +53,10 @@ class Held:
         """The rule as the journal names it."""
         return Subject("rule", self.id, self.rule.name)
 
-    def follow(self, fingerprint: str, after: Mapping[str, Instance]) -> None:
-        """Take over what has become of one instance."""
-        rest = {key: instance for key, instance in self.instances.items() if key != fingerprint}
-        self.instances = rest | {fingerprint: after[fingerprint]} if fingerprint in after else rest
+    def follow(self, fingerprints: set[str], after: Mapping[str, Instance]) -> None:
+        """Take over what has become of some instances."""
+        rest = {key: instance for key, instance in self.instances.items() if key not in fingerprints}
+        self.instances = rest | {key: after[key] for key in fingerprints if key in after}
 
 
 @dataclass(slots=True)
