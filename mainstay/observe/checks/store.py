@@ -20,19 +20,38 @@ def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Seq
 
 
 def update(
-    model: type[models.Model], columns: Sequence[str], where: Sequence[str], rows: Iterable[Sequence[Any]]
+    model: type[models.Model],
+    columns: Sequence[str],
+    where: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    null: Sequence[str] = (),
 ) -> int:
-    """Update one row per tuple of `rows`: first the values of `columns`, then of `where`. Return how many exist."""
+    """Update one row per tuple of `rows`: first the values of `columns`, then of `where`. Return how many exist.
+
+    Args:
+        null: columns that must be NULL for a row to be updated.
+    """
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
     sets = ", ".join(f"{quote(column)} = %s" for column in columns)
-    conditions = " AND ".join(f"{quote(column)} = %s" for column in where)
+    conditions = " AND ".join([*(f"{quote(column)} = %s" for column in where), *(f"{quote(c)} IS NULL" for c in null)])
     with connection.cursor() as cursor:
         given = list(rows)
         if not given:
             return 0
         cursor.executemany(f"UPDATE {table} SET {sets} WHERE {conditions}", given)  # noqa: S608  # names are ours
         return int(cursor.rowcount)
+
+
+def save(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
+    """Write `fields` of rows of one table, found by their primary keys."""
+    if not rows:
+        return
+    meta = rows[0]._meta
+    columns = [meta.get_field(name) for name in (*fields, meta.pk.name)]
+    values = [[each.get_db_prep_save(getattr(row, each.attname), connection) for each in columns] for row in rows]
+    update(type(rows[0]), [each.column for each in columns[:-1]], [columns[-1].column], values)
 
 
 def moment(at: datetime | None) -> Any:

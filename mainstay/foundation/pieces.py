@@ -1,0 +1,53 @@
+"""Large work in small transactions: how much goes into one, how long others get between two, and what is tried again.
+
+While a transaction writes, everybody else waits: on SQLite for the one lock there is, on PostgreSQL for its rows. So
+no transaction of ours lasts longer than about `LASTS_S`, and between two of one work there is a gap of `GAP_S`:
+SQLite lets those who wait look again every 100 ms, so a shorter one would be missed by them.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, transaction
+
+T = TypeVar("T")
+LASTS_S = 0.3
+GAP_S = 0.1
+
+
+class Pace:
+    """How many items go into one transaction: as many as the last ones let expect to fit into `LASTS_S`."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.size = most
+
+    def took(self, items: int, seconds: float) -> None:
+        """Learn from a transaction; the next ones are smaller at once, and larger again step by step."""
+        if items and seconds > LASTS_S:
+            self.size = max(1, min(self.most, int(items * LASTS_S / seconds)))
+        elif seconds < LASTS_S / 2:
+            self.size = min(self.most, self.size * 2)
+
+
+def pieces(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Yield parts of `items`, each to be written in one transaction, with a gap for others between two.
+
+    Inside a transaction of the caller's there is no gap: nobody gets in before it ends.
+    """
+    pace, place = Pace(most), 0
+    while place < len(items):
+        if place and not transaction.get_connection().in_atomic_block:
+            time.sleep(GAP_S)
+        part = items[place : place + pace.size]
+        began = time.monotonic()
+        yield part
+        pace.took(len(part), time.monotonic() - began)
+        place += len(part)
+
+
+def is_of_the_content(error: BaseException) -> bool:
+    """Whether the same would fail again (a defect of ours); not so for a database that is locked, full or away."""
+    if isinstance(error, DatabaseError):
+        return isinstance(error, DataError | IntegrityError | ProgrammingError)
+    return isinstance(error, Exception) and not isinstance(error, InterfaceError)
