@@ -98,7 +98,7 @@ class Monitor:
             Cycle("pings", 0.2, self.pings),
             Cycle("sweep", 1.0, self.sweep),
             Cycle("metrics", 1.0, self.metrics.cycle),
-            Cycle("recorded", 0.25, lambda _now, _process: self.watch.pass_on()),
+            Cycle("recorded", 0.25, lambda _now, _process: self.watch.recorded.pass_on()),
             Cycle("rules", 0.5, self.rules.cycle),
             self._flush,
         ]
@@ -129,7 +129,7 @@ class Monitor:
     def finish(self, process: int) -> None:
         """Commit what is left and give the shards back."""
         self.watch.flush(force=True)
-        self.watch.pass_on()
+        self.watch.recorded.pass_on()
         self.metrics.close()
         leases.release(process)
 

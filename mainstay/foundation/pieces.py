@@ -1,8 +1,8 @@
 """Large work in small transactions: how much goes into one, how long others get between two, and what is tried again.
 
 While a transaction writes, everybody else waits: on SQLite for the one lock there is, on PostgreSQL for its rows. So
-no transaction of ours lasts longer than about `LASTS_S`, and between two of one work there is a gap of `GAP_S`:
-SQLite lets those who wait look again every 100 ms, so a shorter one would be missed by them.
+no transaction of ours lasts longer than about `LASTS_S`, and between two of one work there is a gap as long as the
+first took, `GAP_S` at most: who waits for SQLite's lock looks again every 100 ms, and would miss a shorter one.
 """
 
 import time
@@ -13,7 +13,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 T = TypeVar("T")
 LASTS_S = 0.3
-GAP_S = 0.1
+GAP_S, GAP_LEAST_S = 0.1, 0.01
 
 
 class Pace:
@@ -30,19 +30,25 @@ class Pace:
             self.size = min(self.most, self.size * 2)
 
 
+def let_others_write(seconds: float) -> None:
+    """Pause after a transaction that took `seconds`, when another of the same work follows."""
+    time.sleep(min(GAP_S, max(GAP_LEAST_S, seconds)))
+
+
 def pieces(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     """Yield parts of `items`, each to be written in one transaction, with a gap for others between two.
 
     Inside a transaction of the caller's there is no gap: nobody gets in before it ends.
     """
-    pace, place = Pace(most), 0
+    pace, place, took_s = Pace(most), 0, 0.0
     while place < len(items):
         if place and not transaction.get_connection().in_atomic_block:
-            time.sleep(GAP_S)
+            let_others_write(took_s)
         part = items[place : place + pace.size]
         began = time.monotonic()
         yield part
-        pace.took(len(part), time.monotonic() - began)
+        took_s = time.monotonic() - began
+        pace.took(len(part), took_s)
         place += len(part)
 
 

@@ -3,11 +3,15 @@
 Measured: a row through `bulk_create` costs five times what one through `executemany` does.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import connection, models
+
+from mainstay.foundation.text import storable_json
 
 
 def insert(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -51,9 +55,20 @@ def save(rows: Sequence[models.Model], fields: Sequence[str]) -> None:
     if not rows:
         return
     meta = rows[0]._meta
-    columns = [meta.get_field(name) for name in (*fields, meta.pk.name)]
+    those = [each for each in meta.concrete_fields if each.name in fields]
+    assert len(those) == len(fields), fields  # a name that is none would be passed over
+    columns = [*those, meta.pk]
     values = [[each.get_db_prep_save(getattr(row, each.attname), connection) for each in columns] for row in rows]
-    update(type(rows[0]), [each.column for each in columns[:-1]], [columns[-1].column], values)
+    update(type(rows[0]), [str(each.column) for each in those], [str(meta.pk.column)], values)
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """Return `value` as JSON that can be stored."""
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # half a surrogate pair
+        text = json.dumps(value)
+    return json.dumps(storable_json(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text
 
 
 def moment(at: datetime | None) -> Any:

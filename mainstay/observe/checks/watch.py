@@ -9,27 +9,25 @@ which others write: pings, acknowledgements, beats.
 """
 
 import heapq
-import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-import orjson
 from django.db import transaction
 
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.journal.write import Fact, Subject, write_all
-from mainstay.foundation.pieces import GAP_S, Pace, is_of_the_content
-from mainstay.foundation.text import storable, storable_json
+from mainstay.foundation.pieces import Pace, is_of_the_content, let_others_write
+from mainstay.foundation.text import storable
 from mainstay.observe.checks import decide, facts, store
 from mainstay.observe.checks.decide import Health, State, Thresholds, Verdict
 from mainstay.observe.checks.heartbeats import Rhythm
 from mainstay.observe.checks.models import CheckState, Downtime, Result
+from mainstay.observe.checks.recorded import Recorded
 
 log = logging.getLogger("mainstay.monitor")
 MONITOR = program("monitor")
@@ -38,7 +36,6 @@ FLUSH_ROWS = 2_000  # results that wait until a flush is due at once
 CHANGES_AT_ONCE = 25  # in one transaction; more only delay the first pages and those who wait
 ROWS_AT_ONCE = 1_000  # results in one transaction
 TURN_S = 1.0  # how long one flush goes on while more is waiting: its cycle must not look as if it hung
-HEARD_MOST = 100_000  # recorded results waiting for who hears of them; beyond this the oldest go
 WAITED_FOR_S = 60.0  # for a thing that is about to come; see `Patience`
 KEPT_MOST = 200_000  # results waiting for a database that is away; beyond this the oldest that changed nothing go
 RESULT_COLUMNS = (
@@ -66,6 +63,9 @@ class PhasesLike(Protocol):
     def transfer_s(self) -> float: ...
 
 
+_URGENCY = {"critical": 0, "major": 1, "minor": 2}
+
+
 @dataclass(slots=True)
 class Watched:
     """One check as the monitor holds it."""
@@ -89,6 +89,11 @@ class Watched:
     due_at: datetime | None = None
     blocked_by: int | None = None
     severity: str = "major"
+
+    @property
+    def urgency(self) -> int:
+        """The smaller, the more severe."""
+        return _URGENCY.get(self.severity, len(_URGENCY))
 
     @property
     def subject(self) -> Subject:
@@ -161,13 +166,11 @@ class Patience:
 class Watch:
     """All checks that this monitor holds. Any thread may call; only one at a time writes.
 
-    `heard` is called with results that are recorded, by `pass_on`: in a thread of its own, so that what it does can
-    neither delay a page nor keep one from being recorded.
+    `heard` is called with recorded results by `recorded.pass_on`, in another thread than the one that writes.
     """
 
     def __init__(self, heard: Callable[[Sequence[Observation]], None] = lambda _seen: None) -> None:
-        self._heard = heard
-        self._recorded: deque[Observation] = deque(maxlen=HEARD_MOST)
+        self.recorded = Recorded(heard)
         self.checks: dict[int, Watched] = {}
         self._lock = threading.RLock()  # of memory; never held while the database is asked
         self._writing = threading.Lock()  # held from reading a state to having committed what follows from it
@@ -179,7 +182,6 @@ class Watch:
         self._pace, self._quiet_pace = Pace(CHANGES_AT_ONCE), Pace(ROWS_AT_ONCE)
         self.stale: set[int] = set()  # checks to be loaded again
         self.lost = 0  # results dropped because the database was away for too long
-        self.unheard = 0  # recorded results of which nobody heard, since it took them too slowly
         self.unread = Patience(WAITED_FOR_S)  # heartbeats that are late, but whose pings are not understood yet
         self.unknown = Patience(WAITED_FOR_S)  # checks that have pings and are not loaded yet
 
@@ -251,12 +253,13 @@ class Watch:
                     return done
                 began = time.monotonic()
                 self._commit_piece(piece)
-                pace.took(items, time.monotonic() - began)
+                took_s = time.monotonic() - began
+                pace.took(items, took_s)
                 done += len(piece)
             if done >= waiting and not self._telling:
                 self._flushed_at = time.monotonic()
                 return done
-            time.sleep(GAP_S)
+            let_others_write(took_s)
             if time.monotonic() > until:
                 return done
 
@@ -330,33 +333,6 @@ class Watch:
             self._apply(steps, refused)
             return refused.stale
 
-    def pass_on(self) -> bool:
-        """Tell who hears of recorded results what was recorded since; return whether there was any.
-
-        Raises:
-            OSError: it cannot take them now (its disk is full); they are kept for the next call.
-        """
-        with self._lock:
-            seen = list(self._recorded)
-            self._recorded.clear()
-        if not seen:
-            return False
-        try:
-            self._heard(seen)
-        except OSError:
-            with self._lock:
-                room = HEARD_MOST - len(self._recorded)
-                self._recorded.extendleft(reversed(seen[-room:] if room else []))
-            raise
-        except Exception:  # one result that cannot be taken must not cost the others
-            log.exception("%d recorded results cannot be passed on together; trying one by one", len(seen))
-            for one in seen:
-                try:
-                    self._heard([one])
-                except Exception as error:  # noqa: BLE001  # the first was logged in full
-                    log.error("a result of check %d cannot be passed on: %s", one.check, error)
-        return True
-
     # --- memory ----------------------------------------------------------------------------------------------------
 
     def _keep(self, step: _Step) -> None:
@@ -411,11 +387,7 @@ class Watch:
                     self.stale.add(check)
                 elif held is watched and check not in self._steps:
                     self._ahead.pop(check, None)
-            recorded = [step.seen for step in steps if step.seen.check not in refused.all]
-            if len(self._recorded) + len(recorded) > HEARD_MOST and not self.unheard:
-                log.error("recorded results are not taken for the metrics; the oldest are passed over")
-            self.unheard += max(0, len(self._recorded) + len(recorded) - HEARD_MOST)
-            self._recorded.extend(recorded)
+        self.recorded.add([step.seen for step in steps if step.seen.check not in refused.all])
 
     # --- the transaction -------------------------------------------------------------------------------------------
 
@@ -451,10 +423,7 @@ def _step(watched: Watched, seen: Observation, before: _Step | None) -> _Step:
 
 def _order(step: _Step) -> tuple[int, datetime]:
     """The most severe first, then the oldest."""
-    return _URGENCY.get(step.watched.severity, len(_URGENCY)), step.seen.at
-
-
-_URGENCY = {"critical": 0, "major": 1, "minor": 2}
+    return step.watched.urgency, step.seen.at
 
 
 def _by_check(steps: Iterable[_Step]) -> list[list[_Step]]:
@@ -618,15 +587,7 @@ def _state_row(step: _Step) -> tuple[Any, ...]:
         storable(seen.message),
         seen.duration_s,
         seen.code,
-        _storable_json(seen.facts),
+        store.json_text(seen.facts),
         seen.check,
         step.changes_after,
     )
-
-
-def _storable_json(value: dict[str, Any]) -> str:
-    try:
-        text = orjson.dumps(value).decode()
-    except TypeError:  # half a surrogate pair
-        text = json.dumps(value)
-    return json.dumps(storable_json(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text

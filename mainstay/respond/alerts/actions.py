@@ -232,7 +232,7 @@ def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
     """Make the alert remember the decision; return what the journal is told of it, if anything."""
     alert, made = one.alert, one.made
     steps = [[step.question, step.passed, step.detail] for step in made.steps]
-    said = {"code": made.code.value, "steps": steps}
+    said: dict[str, object] = {"code": made.code.value, "steps": steps}
     news = made.code.value != alert.decision and made.code not in {Code.ALREADY_PAGED, Code.RESOLVED}
     alert.held_by = one.known.needed if made.code in HELD_BY_A_CHECK else None
     alert.decision, alert.reason, alert.look_at = made.code.value, made.reason, made.look_at
