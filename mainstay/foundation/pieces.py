@@ -17,17 +17,22 @@ GAP_S, GAP_LEAST_S = 0.1, 0.01
 
 
 class Pace:
-    """How many items go into one transaction: as many as the last ones let expect to fit into `LASTS_S`."""
+    """How many items go into one transaction: as many as the last ones let expect to fit into `LASTS_S`.
+
+    Never fewer than a third of the most: on a machine so slow that even those take longer, what each transaction costs
+    by itself weighs most, and more of them would only make all of it later.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
+        self.least = max(1, most // 3)
 
     def took(self, items: int, seconds: float) -> None:
         """Learn from a transaction; the next ones are smaller at once, and larger again step by step."""
         if items and seconds > LASTS_S:
-            self.size = max(1, min(self.most, int(items * LASTS_S / seconds)))
-        elif seconds < LASTS_S / 2:
-            self.size = min(self.most, self.size * 2)
+            self.size = max(self.least, min(self.most, int(items * LASTS_S / seconds)))
+        else:
+            self.size = min(self.most, self.size + max(1, self.size // 4))
 
 
 def let_others_write(seconds: float) -> None:

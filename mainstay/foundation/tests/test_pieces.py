@@ -22,7 +22,7 @@ def test_a_piece_that_lasts_too_long_makes_the_next_smaller_and_a_quick_one_larg
     pace.took(25, 2 * LASTS_S)
     assert pace.size == 12
     pace.took(12, 100 * LASTS_S)
-    assert pace.size == 1
+    assert pace.size == 8  # a third: smaller ones would only be more
     for _ in range(6):
         pace.took(pace.size, LASTS_S / 10)
     assert pace.size == 25
