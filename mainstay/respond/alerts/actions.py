@@ -93,7 +93,7 @@ def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
 
     A severity that rises takes an acknowledgement back: what was acknowledged was less.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         # Locked: an acknowledgement of this very moment must not be overwritten.
         present = {row.source: row for row in _open(source__in=[firing.source for firing, _ in firings])}
         alerts = [present.get(firing.source) or _new(firing, now) for firing, now in firings]
@@ -167,7 +167,7 @@ def resolve(alert: Alert, reason: str, now: datetime) -> None:
 
 def resolve_all(ends: Mapping[str, tuple[str, datetime]]) -> None:
     """End the open alerts of these sources, each for its reason and at its time, and tell those who were paged."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         alerts = list(_open(source__in=list(ends)))
         told, owing = [], []
         for alert in alerts:
@@ -202,7 +202,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
     if not given:
         return []
     times = [now for _, now in given]
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         here = surroundings([alert for alert, _ in given], min(times), max(times))
         decided = []
         for alert, now in given:
@@ -340,18 +340,23 @@ _WEIGHT = Case(
 
 def look_now(now: datetime, *codes: Code) -> None:
     """Let the open alerts that are held by one of `codes` be decided on again: what held them may be over."""
-    Alert.objects.filter(ended_at=None, decision__in=[code.value for code in codes]).update(look_at=now)
+    _look(now, decision__in=[code.value for code in codes])
 
 
 def look_at_held_by(checks: Iterable[int], now: datetime) -> None:
     """Let the open alerts that one of `checks` holds be decided on again: it is not as it was."""
-    Alert.objects.filter(ended_at=None, held_by__in=list(checks)).update(look_at=now)
+    _look(now, held_by__in=list(checks))
 
 
 def look_at_held(checks: Iterable[int], now: datetime) -> None:
     """Let alerts of `checks` that something holds be decided on again: what they need or belong to may be another."""
-    held = Alert.objects.filter(ended_at=None, acknowledged_at=None, check_ref__in=list(checks))
-    held.filter(look_at__isnull=False).update(look_at=now)
+    _look(now, check_ref__in=list(checks), acknowledged_at=None, look_at__isnull=False)
+
+
+def _look(now: datetime, **which: object) -> None:
+    numbers = list(_open(**which).values_list("pk", flat=True))
+    if numbers:
+        Alert.objects.filter(pk__in=numbers).update(look_at=now)
 
 
 @transaction.atomic
