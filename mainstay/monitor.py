@@ -101,6 +101,7 @@ class Monitor:
             Cycle("pings", 0.2, self.pings),
             Cycle("sweep", 1.0, self.sweep),
             Cycle("metrics", 1.0, self.metrics.cycle, patience_s=LONG_CALL_S),
+            Cycle("recorded", 0.25, lambda _now, _process: self.watch.recorded.pass_on()),
             Cycle("rules", 0.5, self.rules.cycle, patience_s=LONG_CALL_S + environment.metrics_timeout_s),
             self._flush,
         ]
@@ -124,13 +125,14 @@ class Monitor:
             self._flush.wake.set()
 
     def flush(self, _now: datetime, _process: int) -> bool:
-        """Commit results."""
+        """Commit results; return whether more is waiting."""
         self.watch.flush()
-        return False
+        return self.watch.urgent
 
     def finish(self, process: int) -> None:
         """Commit what is left and give the shards back."""
         self.watch.flush(force=True)
+        self.watch.recorded.pass_on()
         self.metrics.close()
         leases.release(process)
 
@@ -293,6 +295,7 @@ def _watched(check: Check, settings: BaseModel) -> Watched:
         pinged_at=state.pinged_at,
         started_at=state.started_at,
         blocked_by=state.blocked_by_id,
+        severity=check.severity,
     )
     watched.due_at = arrivals.due_on_loading(watched, state.due_at, now())
     return watched

@@ -27,10 +27,10 @@ from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import calendar
 from mainstay.respond.alerts import origins
-from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.listing import open_first, shown_state
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Delivery
 from mainstay.web import charts, rows
 from mainstay.web.applications import SENTENCES, Overview, application_row, fared, standings, worst_first

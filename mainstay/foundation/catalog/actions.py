@@ -1,6 +1,6 @@
 """What people do with the catalog: permission, change and journal entry in one transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from django.db import transaction
@@ -114,18 +114,36 @@ def depend(application: Application, components: Iterable[ComponentSpec]) -> Non
         raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "components")
 
 
-@transaction.atomic
+Clearing = Callable[[Application, Actor, datetime], None]
+_clearing: list[Clearing] = []
+
+
+def before_removal(clear: Clearing) -> Clearing:
+    """Register what removes the many things of an application before it is removed itself, in transactions of its own.
+
+    The application goes in one transaction, and whatever still belongs to it in the same one.
+    """
+    _clearing.append(clear)
+    return clear
+
+
 def remove_application(application: Application, actor: Actor, at: datetime, *, by_file: str = "") -> None:
     """Remove an application with its checks. The journal keeps its facts.
+
+    Thousands of checks go in small transactions before it. When that is cut off, the application is still there with
+    the others, and can be removed again.
 
     Raises:
         NotAllowed, Managed.
     """
     actor.need(Permission.CATALOG_EDIT)
     need_unmanaged(f"The application {application.name}", application.managed_by, by_file)
-    write(facts.APPLICATION_REMOVED, subject(application), actor, at)
-    application.delete()
-    Revision.bump("checks")
+    for clear in _clearing:
+        clear(application, actor, at)
+    with transaction.atomic():
+        write(facts.APPLICATION_REMOVED, subject(application), actor, at)
+        application.delete()
+        Revision.bump("checks")
 
 
 def spec_of(application: Application) -> ApplicationSpec:

@@ -1,30 +1,34 @@
 """What people do with checks and maintenance: permission, change and journal entry in one transaction."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from django.conf import settings as django_settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Model
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.journal.write import Fact, Subject, write, write_all
+from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
 from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.models import Check, CheckState, Downtime, Maintenance
+from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec, Common
 from mainstay.observe.checks.windows import Window, validate
 
 DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER = 3, 2
+REMOVED_AT_ONCE = 25  # checks in one transaction
+ROWS_REMOVED_AT_ONCE = 5_000  # of their results, hours and pings
 
 
 def subject(check: Check) -> Subject:
@@ -136,7 +140,6 @@ def refuse_cycle() -> None:
         raise Refused(f"the dependencies form a cycle: {' → '.join(cycle)}. Remove one of them.", "needs")
 
 
-@transaction.atomic
 def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "") -> None:
     """Remove a check and its results; an alert of it is resolved by whoever hears of the removal.
 
@@ -145,21 +148,47 @@ def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "")
     """
     actor.need(Permission.CHECKS_EDIT)
     need_unmanaged(f"The check {check}", check.managed_by, by_file)
-    _remove(check, actor, at)
+    _clear([check.pk])
+    _remove([check.pk], actor, at)
+
+
+def clear_checks_of(application: Application, actor: Actor, at: datetime) -> None:
+    """Remove the checks of an application that is about to be removed, in small transactions, each check whole."""
+    numbers = list(Check.objects.filter(application=application).order_by("id").values_list("pk", flat=True))
+    for piece in pieces(numbers, REMOVED_AT_ONCE):
+        _clear(piece)
+        _remove(piece, actor, at)
 
 
 def remove_checks_of(application: int, actor: Actor, at: datetime) -> None:
-    """Remove the checks of an application that is being removed, in the same transaction."""
-    for check in Check.objects.filter(application=application).select_related("application"):
-        _remove(check, actor, at)
+    """Remove the checks that an application still has, in the transaction in which it is removed."""
+    _remove(list(Check.objects.filter(application=application).values_list("pk", flat=True)), actor, at)
 
 
-def _remove(check: Check, actor: Actor, at: datetime) -> None:
-    write(facts.CHECK_REMOVED, subject(check), actor, at)
-    check.results.all().delete()
-    check.hours.all().delete()
-    check.pings.all().delete()
-    check.delete()
+_KEPT_OF_A_CHECK: tuple[type[Model], ...] = (Result, Hour, Ping)
+
+
+def _clear(checks: Sequence[int]) -> None:
+    """Delete most of what was kept of checks, before they are removed: it may be millions of rows."""
+    for model in _KEPT_OF_A_CHECK:
+        while True:
+            some = model._default_manager.filter(check_ref__in=checks).values_list("pk")[:ROWS_REMOVED_AT_ONCE]
+            began = time.monotonic()
+            if model._default_manager.filter(pk__in=some).delete()[0] < ROWS_REMOVED_AT_ONCE:
+                break
+            if not transaction.get_connection().in_atomic_block:
+                let_others_write(time.monotonic() - began)
+
+
+@transaction.atomic
+def _remove(checks: Sequence[int], actor: Actor, at: datetime) -> None:
+    # Their states first, as whoever writes results locks them, so that neither waits for the other for ever.
+    list(CheckState.objects.select_for_update().filter(pk__in=checks).order_by("pk").values_list("pk"))
+    rows = Check.objects.filter(pk__in=checks).select_related("application").order_by("id")
+    write_all(Fact(facts.CHECK_REMOVED, subject(check), actor, at, {}) for check in rows)
+    for model in _KEPT_OF_A_CHECK:
+        model._default_manager.filter(check_ref__in=checks).delete()
+    Check.objects.filter(pk__in=checks).delete()
     Revision.bump("checks")
 
 

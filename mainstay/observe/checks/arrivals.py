@@ -1,19 +1,22 @@
 """Heartbeats: what pings mean, and noticing the ones that do not come."""
 
 import logging
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
 
+from mainstay.foundation.pieces import pieces
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
-from mainstay.observe.checks.watch import Observation, Watch, Watched
+from mainstay.observe.checks.watch import CHANGES_AT_ONCE, TURN_S, Observation, Watch, Watched
 
 log = logging.getLogger("mainstay.monitor")
 EARLIER_MOST = 200  # pings looked at for the start of a run
+TAKEN_AT_ONCE = 200  # pings in one transaction
 
 
 @dataclass(slots=True)
@@ -50,14 +53,18 @@ def waiting() -> bool:
 
 
 def take(watch: Watch, pings: Iterable[Ping]) -> None:
-    """Commit what `pings` (in order of arrival) mean, and mark them as handled, in one transaction.
+    """Commit what `pings` (in order of arrival) mean, and mark them as handled, some hundreds in one transaction.
 
     Pings of a check that is not loaded yet, or was changed by somebody meanwhile, stay unhandled until it is loaded.
 
     Raises:
-        DatabaseError: nothing was committed; the pings are still unhandled.
+        DatabaseError: of the piece that failed and those after it nothing was committed; they are still unhandled.
     """
-    pings = list(pings)
+    for piece in pieces(list(pings), TAKEN_AT_ONCE):
+        _take(watch, piece)
+
+
+def _take(watch: Watch, pings: Sequence[Ping]) -> None:
     later = _not_loaded_yet(watch, {ping.check_ref_id for ping in pings})
     seen: list[Observation] = []
     marks: list[tuple[Ping, float | None]] = []
@@ -113,10 +120,19 @@ def _not_loaded_yet(watch: Watch, checks: set[int]) -> set[int]:
 
 
 def miss(watch: Watch, now: datetime) -> int:
-    """Commit a failure for every heartbeat that is due and did not come; return how many."""
-    late = _late(watch, now)
-    if not late:
-        return 0
+    """Commit a failure for heartbeats that are due and did not come, the most severe first; return how many.
+
+    When thousands did not come, the others' turn is the next second.
+    """
+    done, until = 0, time.monotonic() + TURN_S
+    for piece in pieces(sorted(_late(watch, now), key=lambda watched: watched.urgency), CHANGES_AT_ONCE):
+        done += _miss(watch, piece, now)
+        if time.monotonic() > until:
+            break
+    return done
+
+
+def _miss(watch: Watch, late: Sequence[Watched], now: datetime) -> int:
     seen, dues = [], {}
     for watched in late:
         assert watched.rhythm is not None  # for the type checker; selected above

@@ -1,6 +1,6 @@
 """What stands around a check when somebody asks why it does or does not page: windows, what it needs, pauses."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from mainstay.foundation.catalog.models import Dependency
 from mainstay.foundation.processes.setaside import Known
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.models import Check, CheckState, Maintenance
-from mainstay.observe.checks.parents import parents
+from mainstay.observe.checks.parents import parents, reachable
 from mainstay.observe.checks.windows import Cover, Window, covering
 
 
@@ -19,6 +19,7 @@ class Standing:
     """`cover`: the window now. `blocked_by`: a down check that it needs. `waits_for`: one whose verdict is out.
 
     `back`: a check that it needs came back at `back_at`, and it had no fair chance yet to come back, too.
+    `needed`: the id of the first of these three that there is.
     """
 
     cover: Cover | None
@@ -26,6 +27,7 @@ class Standing:
     waits_for: str
     back: str = ""
     back_at: datetime | None = None
+    needed: int | None = None
 
 
 def windows() -> list[Window]:
@@ -66,9 +68,7 @@ def graph() -> dict[int, frozenset[int]]:
     needs: dict[int, list[int]] = {}
     for one, other in Check.needs.through.objects.values_list("from_check_id", "to_check_id"):
         needs.setdefault(one, []).append(other)
-    components: dict[int, list[int]] = {}
-    for one, other in Dependency.objects.values_list("component_id", "needs_id"):
-        components.setdefault(one, []).append(other)
+    components = _components()
     if not needs and not components:
         return {}
     related = Q(component__isnull=False) | Q(pk__in=list(needs))
@@ -76,27 +76,101 @@ def graph() -> dict[int, frozenset[int]]:
     return parents(rows, needs, components)
 
 
-def standing(check: Check, now: datetime, since: datetime) -> Standing:
-    """Return what stands around `check`, which has been failing since `since`."""
-    cover = covering(windows(), check.application_id, all_labels(check), now)
-    states = list(
-        CheckState.objects.filter(check_ref__in=graph().get(check.pk, ()), check_ref__paused=False).select_related(
-            "check_ref__application"
+def graph_of(checks: Iterable[int]) -> dict[int, frozenset[int]]:
+    """Return what `graph` has for `checks`, from the part of it that can be reached from them.
+
+    A storm asks for a few checks at a time, and of thousands that need one proxy only those few are read.
+    """
+    wanted = set(checks)
+    components = _components()
+    through = Check.needs.through.objects
+    needs: dict[int, list[int]] = {}
+    rows: dict[int, tuple[int, int | None, int | None]] = {}
+    seen: set[int] = set()
+    on: set[int] = set()  # components whose checks are read
+    work = set(wanted)
+    while work:
+        seen |= work
+        found: set[int] = set()
+        for one, other in through.filter(from_check__in=work).values_list("from_check_id", "to_check_id"):
+            needs.setdefault(one, []).append(other)
+            found.add(other)
+        if components:
+            placed = _placed(Q(pk__in=work))
+            below = {component for _, one, _ in placed if one is not None for component in reachable(one, components)}
+            beside = _placed(Q(component__in=below - on)) if below - on else []
+            on |= below
+            rows |= {row[0]: row for row in (*placed, *beside)}
+            found |= {row[0] for row in beside}
+        elif needs:
+            rows |= {row[0]: row for row in _placed(Q(pk__in=work))}
+        work = found - seen
+    return {check: needed for check, needed in parents(rows.values(), needs, components).items() if check in wanted}
+
+
+def _placed(which: Q) -> list[tuple[int, int | None, int | None]]:
+    rows = Check.objects.filter(which, paused=False).order_by("id")
+    return list(rows.values_list("id", "component_id", "environment_id"))
+
+
+def _components() -> dict[int, list[int]]:
+    components: dict[int, list[int]] = {}
+    for one, other in Dependency.objects.values_list("component_id", "needs_id"):
+        components.setdefault(one, []).append(other)
+    return components
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around some checks: read once for all of them, in the transaction that decides about them."""
+
+    windows: Sequence[Window]
+    needs: Mapping[int, frozenset[int]]
+    states: Mapping[int, CheckState]  # of the checks and of all that they need, with `check_ref.application`
+
+    def standing(self, check: Check, now: datetime, began: datetime) -> Standing:
+        """Return what stands around `check`, whose trouble began when its state says so, else at `began`."""
+        cover = covering(self.windows, check.application_id, all_labels(check), now) if self.windows else None
+        own = self.states.get(check.pk)
+        since = (own.first_bad_at if own else None) or began
+        needed = [self.states[each] for each in sorted(self.needs.get(check.pk, ())) if each in self.states]
+        states = [state for state in needed if not state.check_ref.paused]
+        down = next((state for state in states if state.health == decide.Health.DOWN), None)
+        open_verdict = next((state for state in states if _verdict_is_out(state, since)), None)
+        back = _just_back(own, states, since)
+        holding = down or back or open_verdict
+        return Standing(
+            cover,
+            blocked_by=str(down.check_ref) if down else "",
+            waits_for=str(open_verdict.check_ref) if open_verdict else "",
+            back=str(back.check_ref) if back else "",
+            back_at=back.since if back else None,
+            needed=holding.pk if holding else None,
         )
-    )
-    down = next((state for state in states if state.health == decide.Health.DOWN), None)
-    open_verdict = next((state for state in states if _verdict_is_out(state, since)), None)
-    back = _just_back(check, states, since)
-    return Standing(
-        cover,
-        blocked_by=str(down.check_ref) if down else "",
-        waits_for=str(open_verdict.check_ref) if open_verdict else "",
-        back=str(back.check_ref) if back else "",
-        back_at=back.since if back else None,
-    )
 
 
-def _just_back(check: Check, states: Iterable[CheckState], since: datetime) -> CheckState | None:
+def around(checks: Collection[int]) -> Around:
+    """Read what stands around `checks`."""
+    if not checks:
+        return Around(windows(), {}, {})
+    needs = graph_of(checks)
+    wanted = set(checks).union(*needs.values())
+    states = CheckState.objects.filter(pk__in=wanted).select_related("check_ref__application")
+    return Around(windows(), needs, {state.pk: state for state in states.only(*_STATE_FIELDS)})
+
+
+_STATE_FIELDS = (
+    "health", "since", "failures", "first_bad_at", "last_at",
+    "check_ref__name", "check_ref__kind", "check_ref__paused", "check_ref__application__name",
+)  # fmt: skip
+
+
+def standing(check: Check, now: datetime, since: datetime) -> Standing:
+    """Return what stands around one check, which has been failing since its state says so, else since `since`."""
+    return around([check.pk]).standing(check, now, since)
+
+
+def _just_back(own: CheckState | None, states: Iterable[CheckState], since: datetime) -> CheckState | None:
     """The needed check that came back last, after the trouble began, if this one has not failed anew since then."""
     came = [
         state
@@ -106,8 +180,8 @@ def _just_back(check: Check, states: Iterable[CheckState], since: datetime) -> C
     last = max(came, key=lambda state: state.since or since, default=None)
     if last is None or last.since is None:
         return None
-    own = CheckState.objects.filter(pk=check.pk, last_at__gt=last.since, failures__gt=0).exists()
-    return None if own else last
+    failed_anew = own is not None and own.last_at is not None and own.last_at > last.since and own.failures > 0
+    return None if failed_anew else last
 
 
 def _verdict_is_out(state: CheckState, since: datetime) -> bool:

@@ -3,32 +3,39 @@
 Results arrive in batches from the prober. What changes a check's health is committed at once, with its journal entry,
 its alert and the pages it owes; what changes nothing waits up to `FLUSH_EVERY_S` to share a commit. Memory moves on
 only as far as the database has: when a commit fails, the same content is tried again.
+
+When thousands of checks change at once, they are committed in pieces, the most severe first, with a gap between two in
+which others write: pings, acknowledgements, beats.
 """
 
-import json
+import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-import orjson
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, transaction
+from django.db import transaction
 
 from mainstay.foundation.accounts.actor import program
-from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.text import storable, storable_json
+from mainstay.foundation.journal.write import Fact, Subject, write_all
+from mainstay.foundation.pieces import Pace, is_of_the_content, let_others_write
+from mainstay.foundation.text import storable
 from mainstay.observe.checks import decide, facts, store
 from mainstay.observe.checks.decide import Health, State, Thresholds, Verdict
 from mainstay.observe.checks.heartbeats import Rhythm
 from mainstay.observe.checks.models import CheckState, Downtime, Result
+from mainstay.observe.checks.recorded import Recorded
 
 log = logging.getLogger("mainstay.monitor")
 MONITOR = program("monitor")
 FLUSH_EVERY_S = 1.0
-FLUSH_ROWS = 2_000
+FLUSH_ROWS = 2_000  # results that wait until a flush is due at once
+CHANGES_AT_ONCE = 25  # in one transaction; more only delay the first pages and those who wait
+ROWS_AT_ONCE = 1_000  # results in one transaction
+TURN_S = 1.0  # how long one flush goes on while more is waiting: its cycle must not look as if it hung
 WAITED_FOR_S = 60.0  # for a thing that is about to come; see `Patience`
 KEPT_MOST = 200_000  # results waiting for a database that is away; beyond this the oldest that changed nothing go
 RESULT_COLUMNS = (
@@ -56,6 +63,9 @@ class PhasesLike(Protocol):
     def transfer_s(self) -> float: ...
 
 
+_URGENCY = {"critical": 0, "major": 1, "minor": 2}
+
+
 @dataclass(slots=True)
 class Watched:
     """One check as the monitor holds it."""
@@ -78,6 +88,12 @@ class Watched:
     started_at: datetime | None = None
     due_at: datetime | None = None
     blocked_by: int | None = None
+    severity: str = "major"
+
+    @property
+    def urgency(self) -> int:
+        """The smaller, the more severe."""
+        return _URGENCY.get(self.severity, len(_URGENCY))
 
     @property
     def subject(self) -> Subject:
@@ -150,18 +166,20 @@ class Patience:
 class Watch:
     """All checks that this monitor holds. Any thread may call; only one at a time writes.
 
-    `heard` is called with results once they are recorded, in the thread that recorded them.
+    `heard` is called with recorded results by `recorded.pass_on`, in another thread than the one that writes.
     """
 
-    def __init__(self, heard: Callable[[Iterable[Observation]], None] = lambda _seen: None) -> None:
-        self._heard = heard
+    def __init__(self, heard: Callable[[Sequence[Observation]], None] = lambda _seen: None) -> None:
+        self.recorded = Recorded(heard)
         self.checks: dict[int, Watched] = {}
         self._lock = threading.RLock()  # of memory; never held while the database is asked
         self._writing = threading.Lock()  # held from reading a state to having committed what follows from it
-        self._steps: list[_Step] = []
+        self._steps: dict[int, list[_Step]] = {}  # by check; each check's own in order
+        self._telling: dict[int, tuple[int, datetime]] = {}  # checks with a step that tells: the smallest comes first
+        self._count = 0  # of steps
         self._ahead: dict[int, _Step] = {}  # the newest step of each check that has some not yet committed
         self._flushed_at = time.monotonic()
-        self._urgent = False
+        self._pace, self._quiet_pace = Pace(CHANGES_AT_ONCE), Pace(ROWS_AT_ONCE)
         self.stale: set[int] = set()  # checks to be loaded again
         self.lost = 0  # results dropped because the database was away for too long
         self.unread = Patience(WAITED_FOR_S)  # heartbeats that are late, but whose pings are not understood yet
@@ -174,8 +192,7 @@ class Watch:
             self.checks[watched.id] = watched
             if self._ahead.pop(watched.id, None) is None:
                 return
-            mine = [step.seen for step in self._steps if step.seen.check == watched.id]
-            self._steps = [step for step in self._steps if step.seen.check != watched.id]
+            mine = [step.seen for step in self._take(watched.id)]
             if before is not None and before.changes == watched.changes:
                 self.observe(mine)
 
@@ -195,11 +212,15 @@ class Watch:
                     continue
                 step = _step(watched, one, self._ahead.get(one.check))
                 self._ahead[one.check] = step
-                self._steps.append(step)
-                self._urgent |= step.tells
-            if len(self._steps) > KEPT_MOST:
+                self._keep(step)
+            if self._count > KEPT_MOST:
                 self._shed()
-            return self._urgent or len(self._steps) >= FLUSH_ROWS
+            return self.urgent
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a flush is due at once."""
+        return bool(self._telling) or self._count >= FLUSH_ROWS
 
     def failing(self) -> list[int]:
         """Return the checks whose present run of results is bad."""
@@ -213,30 +234,71 @@ class Watch:
     def flush(self, *, force: bool = False) -> int:
         """Commit what has arrived, if anything is urgent or old enough; return the number of results.
 
+        What is more than one piece is committed in several transactions, for about a second: see `urgent` then.
+
         Raises:
             DatabaseError: the database is away; what is not committed is kept for the next call.
         """
-        with self._writing:
-            with self._lock:
-                old = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
-                if not self._steps or not (force or self._urgent or old):
-                    return 0
-                steps, self._steps, self._urgent = self._steps, [], False
-            self._flush(steps)
-            self._flushed_at = time.monotonic()
-            return len(steps)
+        done, until = 0, time.monotonic() + TURN_S
+        with self._lock:
+            old = time.monotonic() - self._flushed_at >= FLUSH_EVERY_S
+            if not (force or old or self.urgent):
+                return 0
+            waiting = self._count
+        while True:
+            with self._writing:
+                piece, pace, items = self._next_piece()
+                if not piece:
+                    self._flushed_at = time.monotonic()
+                    return done
+                began = time.monotonic()
+                self._commit_piece(piece)
+                took_s = time.monotonic() - began
+                pace.took(items, took_s)
+                done += len(piece)
+            if done >= waiting and not self._telling:
+                self._flushed_at = time.monotonic()
+                return done
+            let_others_write(took_s)
+            if time.monotonic() > until:
+                return done
 
-    def _flush(self, steps: list[_Step]) -> None:
-        batches = [steps]
+    def _next_piece(self) -> tuple[list[_Step], Pace, int]:
+        """Take steps for one transaction: all of a check up to its last that tells, or those that change nothing."""
+        with self._lock:
+            piece: list[_Step] = []
+            if not self._telling:
+                for check in list(self._steps):
+                    piece += self._take(check, self._quiet_pace.size - len(piece))
+                    if len(piece) >= self._quiet_pace.size:
+                        break
+                return piece, self._quiet_pace, len(piece)
+            changes = 0
+            for check in heapq.nsmallest(self._pace.size, self._telling, key=self._telling.__getitem__):
+                taken = self._take(check, self._fitting(check, self._pace.size - changes, ROWS_AT_ONCE - len(piece)))
+                changes += sum(step.tells for step in taken)
+                piece += taken
+                if changes >= self._pace.size or len(piece) >= ROWS_AT_ONCE:
+                    break
+            return piece, self._pace, changes
+
+    def _fitting(self, check: int, changes: int, rows: int) -> int:
+        """Return how many steps of a check have at most so many changes and rows."""
+        for place, step in enumerate(self._steps[check][:rows]):
+            changes -= step.tells
+            if changes < 0:
+                return place
+        return rows
+
+    def _commit_piece(self, piece: list[_Step]) -> None:
+        batches = [piece]
         while batches:
             batch = batches[0]
             try:
                 refused = self._commit(batch)
             except BaseException as error:
-                if not _is_of_the_content(error):
-                    with self._lock:
-                        self._steps[:0] = [step for waiting in batches for step in waiting]
-                        self._urgent = True
+                if not is_of_the_content(error):
+                    self._give_back(batches)
                     raise
                 apart = _by_check(batch)
                 if len(apart) > 1:
@@ -271,11 +333,43 @@ class Watch:
             self._apply(steps, refused)
             return refused.stale
 
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def _keep(self, step: _Step) -> None:
+        check = step.seen.check
+        self._steps.setdefault(check, []).append(step)
+        self._count += 1
+        if step.tells:
+            self._telling.setdefault(check, _order(step))
+
+    def _take(self, check: int, most: int | None = None) -> list[_Step]:
+        """Take the oldest steps of a check out of memory, all unless `most` is given."""
+        steps = self._steps.pop(check, [])
+        taken, rest = (steps, []) if most is None else (steps[:most], steps[most:])
+        self._count -= len(taken)
+        self._telling.pop(check, None)
+        if rest:
+            self._steps[check] = rest
+            self._mark(check)
+        return taken
+
+    def _mark(self, check: int) -> None:
+        telling = next((step for step in self._steps[check] if step.tells), None)
+        if telling is not None:
+            self._telling[check] = _order(telling)
+
+    def _give_back(self, batches: Iterable[list[_Step]]) -> None:
+        """Keep what was not committed, before what came meanwhile."""
+        with self._lock:
+            for check, steps in ((apart[0].seen.check, apart) for batch in batches for apart in _by_check(batch)):
+                self._steps[check] = [*steps, *self._steps.get(check, ())]
+                self._count += len(steps)
+                self._telling.pop(check, None)
+                self._mark(check)
+
     def _apply(self, steps: list[_Step], refused: _Refused) -> None:
         """Let memory follow what the database has."""
-        self._heard(step.seen for step in steps if step.seen.check not in refused.all)
         with self._lock:
-            waiting = {step.seen.check for step in self._steps}
             for step in steps:
                 if step.seen.check not in refused.all:
                     step.watched.state = step.verdict.state
@@ -291,12 +385,15 @@ class Watch:
                     self.checks.pop(check)
                     self._ahead.pop(check, None)
                     self.stale.add(check)
-                elif held is watched and check not in waiting:
+                elif held is watched and check not in self._steps:
                     self._ahead.pop(check, None)
+        self.recorded.add([step.seen for step in steps if step.seen.check not in refused.all])
+
+    # --- the transaction -------------------------------------------------------------------------------------------
 
     def _commit(self, steps: list[_Step], also: Callable[[set[int]], None] = lambda _stale: None) -> _Refused:
         with transaction.atomic():
-            refused = self._commit_changes(steps)
+            refused = _commit_changes(steps)
             newest = {step.seen.check: step for step in steps if step.seen.check not in refused.all}
             refused.stale |= _commit_states(newest)
             kept = [step for step in steps if step.seen.check not in refused.all]
@@ -305,33 +402,16 @@ class Watch:
             also(refused.stale)
         return refused
 
-    def _commit_changes(self, steps: list[_Step]) -> _Refused:
-        refused = _Refused()
-        for step in steps:
-            check = step.seen.check
-            if not step.tells or check in refused.all:
-                continue
-            try:
-                with transaction.atomic():
-                    advanced = _advance(step)
-                    if advanced:
-                        tell(step)
-            except Exception as error:
-                if not _is_of_the_content(error):
-                    raise
-                # A defect met by one check must not hold up all the others' pages.
-                log.exception("%s: its change could not be recorded; its state is read anew", step.watched.name)
-                refused.broken.add(check)
-                continue
-            if not advanced:
-                log.warning("%s: its state was changed elsewhere meanwhile; it is read anew", step.watched.name)
-                refused.stale.add(check)
-        return refused
-
     def _shed(self) -> None:
-        quiet = [step for step in self._steps if not step.tells]
+        """Drop the older half of what changed nothing: the database is away, and memory has an end."""
+        quiet = [step for steps in self._steps.values() for step in steps if not step.tells]
+        quiet.sort(key=lambda step: step.seen.at)
         dropped = {id(step) for step in quiet[: len(quiet) // 2]}
-        self._steps = [step for step in self._steps if id(step) not in dropped]
+        for check, steps in list(self._steps.items()):
+            self._steps[check] = [step for step in steps if id(step) not in dropped]
+            if not self._steps[check]:
+                del self._steps[check]
+        self._count -= len(dropped)
         self.lost += len(dropped)
         log.error("the database is away: %d results that changed nothing were dropped", len(dropped))
 
@@ -341,6 +421,11 @@ def _step(watched: Watched, seen: Observation, before: _Step | None) -> _Step:
     return _Step(watched, seen, decide.observe(state, seen.health, seen.at, watched.thresholds), changes)
 
 
+def _order(step: _Step) -> tuple[int, datetime]:
+    """The most severe first, then the oldest."""
+    return step.watched.urgency, step.seen.at
+
+
 def _by_check(steps: Iterable[_Step]) -> list[list[_Step]]:
     found: dict[int, list[_Step]] = {}
     for step in steps:
@@ -348,11 +433,49 @@ def _by_check(steps: Iterable[_Step]) -> list[list[_Step]]:
     return list(found.values())
 
 
-def _is_of_the_content(error: BaseException) -> bool:
-    """Whether the same would fail again (a defect of ours); not so for a database that is locked, full or away."""
-    if isinstance(error, DatabaseError):
-        return isinstance(error, DataError | IntegrityError | ProgrammingError)
-    return isinstance(error, Exception) and not isinstance(error, InterfaceError)
+def _commit_changes(steps: Iterable[_Step]) -> _Refused:
+    """Write the changes of health with all that follows from them."""
+    refused = _Refused()
+    waiting = _by_check(step for step in steps if step.tells)
+    while waiting:  # of each check one change at a time: the second builds on the first
+        turn = [mine[0] for mine in waiting if mine[0].seen.check not in refused.all]
+        try:
+            refused.stale |= _commit_turn(turn)
+        except Exception as error:
+            if not is_of_the_content(error):
+                raise
+            # A defect met by one check must not hold up all the others' pages.
+            log.exception("%d changes cannot be recorded together; trying one by one", len(turn))
+            for step in turn:
+                _commit_alone(step, refused)
+        waiting = [mine[1:] for mine in waiting if len(mine) > 1]
+    return refused
+
+
+def _commit_alone(step: _Step, refused: _Refused) -> None:
+    try:
+        refused.stale |= _commit_turn([step])
+    except Exception as error:
+        if not is_of_the_content(error):
+            raise
+        log.exception("%s: its change could not be recorded; its state is read anew", step.watched.name)
+        refused.broken.add(step.seen.check)
+
+
+def _commit_turn(turn: Sequence[_Step]) -> set[int]:
+    """Write changes of different checks; return those whose row is not as we left it, of which nothing is written."""
+    with transaction.atomic():
+        # Locked and compared: what another writer changed meanwhile is not ours to change.
+        rows = CheckState.objects.select_for_update().filter(pk__in=[step.seen.check for step in turn]).order_by("pk")
+        found = dict(rows.values_list("pk", "changes"))
+        stale = {step.seen.check for step in turn if found.get(step.seen.check) != step.changes}
+        for step in turn:
+            if step.seen.check in stale:
+                log.warning("%s: its state was changed elsewhere meanwhile; it is read anew", step.watched.name)
+        mine = [step for step in turn if step.seen.check not in stale]
+        _advance(mine)
+        tell(mine)
+    return stale
 
 
 def _commit_states(newest: Mapping[int, _Step]) -> set[int]:
@@ -369,47 +492,62 @@ def _commit_first(steps: Iterable[_Step]) -> None:
     for step in steps:
         if step.watched.first_at is None:
             first.setdefault(step.seen.check, step.seen.at)
-    for check, at in first.items():
-        CheckState.objects.filter(pk=check, first_at=None).update(first_at=at)
+    rows = [(store.moment(at), check) for check, at in first.items()]
+    store.update(CheckState, ("first_at",), ("check_ref_id",), rows, null=("first_at",))
 
 
-def _advance(step: _Step) -> bool:
-    """Write the change of health; False when the row is not as we left it."""
-    verdict = step.verdict
-    values: dict[str, Any] = {"flapping": verdict.state.flapping, "changes": step.changes_after}
-    if verdict.changed:
-        values |= {"health": verdict.state.health.value, "since": step.seen.at, "message": _why(step)}
-    return bool(CheckState.objects.filter(pk=step.seen.check, changes=step.changes).update(**values))
+def _advance(steps: Iterable[_Step]) -> None:
+    """Write changes of health to rows that are locked."""
+    counted, changed = [], []
+    for step in steps:
+        state, check = step.verdict.state, step.seen.check
+        counted.append((state.flapping, step.changes_after, check))
+        if step.verdict.changed:
+            changed.append((state.health.value, store.moment(step.seen.at), _why(step), check))
+    store.update(CheckState, ("flapping", "changes"), ("check_ref_id",), counted)
+    store.update(CheckState, ("health", "since", "message"), ("check_ref_id",), changed)
 
 
-def tell(step: _Step) -> None:
-    """Write what changed into the journal, and the downtime that follows from it."""
-    watched, verdict, seen = step.watched, step.verdict, step.seen
+def tell(steps: Sequence[_Step]) -> None:
+    """Write what changed into the journal, and the downtimes that follow from it."""
+    changed = [step for step in steps if step.verdict.changed]
+    ended = [(store.moment(step.seen.at), step.watched.id) for step in changed]
+    store.update(Downtime, ("ended_at",), ("check_ref_id",), ended, null=("ended_at",))
+    begun = [_downtime(step) for step in changed if step.verdict.state.health in {Health.DOWN, Health.DEGRADED}]
+    store.insert(Downtime, ("check_ref_id", "application_id", "health", "started_at"), begun)
+    write_all(fact for step in steps for fact in _facts(step))
+
+
+def _downtime(step: _Step) -> tuple[Any, ...]:
+    verdict, seen = step.verdict, step.seen
+    # Down since the first failure of the run, not since the threshold: the users were without it from then on.
+    began = verdict.state.first_bad_at or seen.at
+    if verdict.was not in {Health.UP, Health.UNKNOWN}:
+        began = seen.at
+    return step.watched.id, step.watched.application, verdict.state.health.value, store.moment(began)
+
+
+def _facts(step: _Step) -> Iterator[Fact]:
+    about, verdict, seen = step.watched.subject, step.verdict, step.seen
     if verdict.began_flapping:
-        write(facts.CHECK_FLAPPING, watched.subject, MONITOR, seen.at, message=storable(seen.message) or verdict.reason)
+        said = {"message": storable(seen.message) or verdict.reason}
+        yield Fact(facts.CHECK_FLAPPING, about, MONITOR, seen.at, said)
     if verdict.changed:
-        health, since = verdict.state.health, verdict.state.first_bad_at
-        Downtime.objects.filter(check_ref=watched.id, ended_at=None).update(ended_at=seen.at)
-        if health in {Health.DOWN, Health.DEGRADED}:
-            # Down since the first failure of the run, not since the threshold: the users were without it from then on.
-            began = since or seen.at
-            if verdict.was not in {Health.UP, Health.UNKNOWN}:
-                began = seen.at
-            Downtime.objects.create(
-                check_ref_id=watched.id, application_id=watched.application, health=health.value, started_at=began
-            )
-        write(
+        since = verdict.state.first_bad_at
+        yield Fact(
             facts.CHECK_CHANGED,
-            watched.subject,
+            about,
             MONITOR,
             seen.at,
-            was=verdict.was.value,
-            health=health.value,
-            message=_why(step),
-            first_bad_at=since.isoformat() if since else None,
+            {
+                "was": verdict.was.value,
+                "health": verdict.state.health.value,
+                "message": _why(step),
+                "first_bad_at": since.isoformat() if since else None,
+            },
         )
     if verdict.settled:
-        write(facts.CHECK_SETTLED, watched.subject, MONITOR, seen.at)
+        yield Fact(facts.CHECK_SETTLED, about, MONITOR, seen.at, {})
 
 
 def _why(step: _Step) -> str:
@@ -449,15 +587,7 @@ def _state_row(step: _Step) -> tuple[Any, ...]:
         storable(seen.message),
         seen.duration_s,
         seen.code,
-        _storable_json(seen.facts),
+        store.json_text(seen.facts),
         seen.check,
         step.changes_after,
     )
-
-
-def _storable_json(value: dict[str, Any]) -> str:
-    try:
-        text = orjson.dumps(value).decode()
-    except TypeError:  # half a surrogate pair
-        text = json.dumps(value)
-    return json.dumps(storable_json(json.loads(text))) if "\\u0000" in text or "\\ud" in text else text

@@ -1,42 +1,48 @@
 """What happens to alerts, by people or by the program: change, journal entry and owed pages in one transaction."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, transaction
-from django.db.models import Case, Value, When
+from django.db import transaction
+from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.journal.write import Fact, Subject, write, write_all
+from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks.models import Check, CheckState
-from mainstay.observe.checks.standing import all_labels, standing, windows
-from mainstay.observe.checks.windows import covering
+from mainstay.observe.checks import store
+from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.standing import all_labels
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,
+    LOOK_RARELY,
+    SEVERITIES,
     AlertFacts,
     Code,
     Decision,
-    RouteFacts,
-    SilenceFacts,
     Step,
     decide,
+    look_later,
     weight,
 )
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.respond.alerts.routes import routes
+from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import existing, owe, waiting
+from mainstay.respond.delivery.outbox import Owing, existing, owe, owe_all, waiting
 
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
 SILENCE_MOST = timedelta(days=365)
+DUE_MOST = 1_000  # alerts decided on in one turn …
+TURN_S = 1.0  # … that takes about so long
+DECIDED_AT_ONCE = 50
 _EVENTS = {
     Code.FIRST_PAGE: Event.TRIGGER,
     Code.SEVERITY_ROSE: Event.TRIGGER,
@@ -62,9 +68,9 @@ class Firing:
     value: float | None = None
 
 
-def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
-    """Open an alert for `check`, or raise the severity of the open one; decide at once whether it pages."""
-    firing = Firing(
+def of_check(check: Check, severity: str, name: str, summary: str) -> Firing:
+    """Return what fires when something is wrong with `check`."""
+    return Firing(
         source=f"check:{check.pk}",
         name=name,
         severity=severity,
@@ -75,166 +81,282 @@ def fire(check: Check, severity: str, name: str, summary: str, now: datetime) ->
         environment=check.environment.name if check.environment else "",
         runbook=check.runbook,
     )
-    return fire_anew(firing, now)
 
 
-@transaction.atomic
-def fire_anew(firing: Firing, now: datetime) -> Alert:
-    """Open an alert, or tell the open one of the same source what is so now; decide at once whether it pages.
+def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
+    """Open an alert for `check`, or tell its open one what is so now; see `fire_all`."""
+    return fire_anew(of_check(check, severity, name, summary), now)
+
+
+def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
+    """Open an alert for each source, or tell its open one what is so now; decide at once which of them page.
 
     A severity that rises takes an acknowledgement back: what was acknowledged was less.
     """
-    # Locked: an acknowledgement of this very moment must not be overwritten.
-    alert = Alert.objects.select_for_update().filter(source=firing.source, ended_at=None).first()
-    severity = firing.severity
-    if alert is None:
-        alert = Alert.objects.create(
-            source=firing.source,
-            check_ref=firing.check,
-            application=firing.application,
-            environment=firing.environment,
-            name=firing.name[:300],
-            severity=severity,
-            summary=firing.summary,
-            labels=dict(firing.labels),
-            annotations=dict(firing.annotations),
-            value=firing.value,
-            runbook=firing.runbook[:500],
-            started_at=now,
-        )
-        write(facts.ALERT_FIRED, subject(alert), ALERTS, now, severity=severity, summary=firing.summary)
-    else:
-        was = alert.severity
-        alert.name, alert.summary = firing.name[:300], firing.summary
-        alert.annotations, alert.value = dict(firing.annotations), firing.value
-        if weight(severity) > weight(was):
-            alert.severity = severity
-            alert.labels = {**alert.labels, "severity": severity}
-            alert.acknowledged_at, alert.acknowledged_by = None, ""
-            write(facts.ALERT_RAISED, subject(alert), ALERTS, now, was=was, severity=severity, summary=firing.summary)
-        alert.save(
-            update_fields=[
-                "name", "summary", "severity", "labels", "annotations", "value", "acknowledged_at", "acknowledged_by",
-            ]
-        )  # fmt: skip
-    consider(alert, now)
-    return alert
+    with transaction.atomic(savepoint=False):
+        # Locked: an acknowledgement of this very moment must not be overwritten.
+        present = {row.source: row for row in _open(source__in=[firing.source for firing, _ in firings])}
+        alerts = [present.get(firing.source) or _new(firing, now) for firing, now in firings]
+        Alert.objects.bulk_create(alert for alert in alerts if alert.pk is None)
+        told, changed = [], []
+        for alert, (firing, now) in zip(alerts, firings, strict=True):
+            said = {"severity": firing.severity, "summary": firing.summary}
+            if firing.source not in present:
+                told.append(Fact(facts.ALERT_FIRED, subject(alert), ALERTS, now, said))
+                continue
+            changed.append(alert)
+            was = alert.severity
+            if _tell(alert, firing):
+                told.append(Fact(facts.ALERT_RAISED, subject(alert), ALERTS, now, {"was": was, **said}))
+        store.save(changed, _TOLD_FIELDS)
+        write_all(told)
+        consider_all([(alert, now) for alert, (_, now) in zip(alerts, firings, strict=True)])
+    return alerts
 
 
-@transaction.atomic
+def fire_anew(firing: Firing, now: datetime) -> Alert:
+    """Open one alert, or tell the open one of the same source what is so now; see `fire_all`."""
+    return fire_all([(firing, now)])[0]
+
+
+_TOLD_FIELDS = (
+    "name", "summary", "severity", "labels", "annotations", "value", "acknowledged_at", "acknowledged_by",
+)  # fmt: skip
+
+
+def _open(**which: object) -> QuerySet[Alert]:
+    """Return open alerts, locked in one order, so that two who lock many never wait for each other."""
+    return Alert.objects.select_for_update(of=("self",)).filter(ended_at=None, **which).order_by("pk")
+
+
+def _new(firing: Firing, now: datetime) -> Alert:
+    return Alert(
+        source=firing.source,
+        check_ref=firing.check,
+        application=firing.application,
+        environment=firing.environment,
+        name=firing.name[:300],
+        severity=firing.severity,
+        summary=firing.summary,
+        labels=dict(firing.labels),
+        annotations=dict(firing.annotations),
+        value=firing.value,
+        runbook=firing.runbook[:500],
+        started_at=now,
+    )
+
+
+def _tell(alert: Alert, firing: Firing) -> bool:
+    """Make an open alert say what is so now; return whether its severity rose."""
+    if firing.check is not None:
+        alert.check_ref = firing.check
+    alert.name, alert.summary = firing.name[:300], firing.summary
+    alert.annotations, alert.value = dict(firing.annotations), firing.value
+    if weight(firing.severity) <= weight(alert.severity):
+        return False
+    alert.severity = firing.severity
+    alert.labels = {**alert.labels, "severity": firing.severity}
+    alert.acknowledged_at, alert.acknowledged_by = None, ""
+    return True
+
+
 def resolve(alert: Alert, reason: str, now: datetime) -> None:
     """End an alert and tell those who were paged."""
-    if not Alert.objects.filter(pk=alert.pk, ended_at=None).update(ended_at=now, look_at=None):
-        return
-    alert.refresh_from_db()
-    minutes = round((now - alert.started_at).total_seconds() / 60, 2)
-    write(facts.ALERT_RESOLVED, subject(alert), ALERTS, now, minutes=minutes, reason=reason)
-    owe(message(alert, Event.RESOLVE, now, reason=reason), alert.paged_channels, subject(alert), now)
+    resolve_all({alert.source: (reason, now)})
 
 
-@transaction.atomic
-def consider(alert: Alert, now: datetime, *, given: Sequence[RouteFacts] | None = None) -> Decision:
-    """Decide whether `alert` pages now, do it, and keep the decision with its reasons."""
-    decision = decide(facts_of(alert, now), routes() if given is None else given, silences(now), now)
-    if decision.page:
-        decision = _by_existing_channels(decision, now)
-    if decision.page and decision.code is Code.REMINDER:
-        decision = _without_late_channels(decision, waiting(thread(alert), decision.channels), now)
-    steps = [[step.question, step.passed, step.detail] for step in decision.steps]
-    if decision.page:
-        event = _EVENTS[decision.code]
-        reason = decision.reason[:1].upper() + decision.reason[1:]
-        owed = owe(
-            message(alert, event, now, reason=reason),
-            decision.channels,
-            subject(alert),
-            now,
-            fallback=decision.fallback,
-        )
-        names = [row.channel_name for row in owed.deliveries]
-        alert.paged_at, alert.paged_severity, alert.given_back_by = now, alert.severity, ""
-        alert.paged_channels = sorted({*alert.paged_channels, *names})
-        write(
-            facts.ALERT_PAGED,
-            subject(alert),
-            ALERTS,
-            now,
-            event=event.value,
-            channels=names,
-            reason=reason,
-            code=decision.code.value,
-            steps=steps,
-        )
-    elif decision.code.value != alert.decision and decision.code not in {Code.ALREADY_PAGED, Code.RESOLVED}:
-        write(
-            facts.ALERT_HELD,
-            subject(alert),
-            ALERTS,
-            now,
-            reason=decision.reason,
-            code=decision.code.value,
-            steps=steps,
-        )
-    alert.decision, alert.reason, alert.look_at = decision.code.value, decision.reason, decision.look_at
-    alert.save(
-        update_fields=[
-            "decision", "reason", "look_at", "paged_at", "paged_severity", "paged_channels", "given_back_by",
-        ]
-    )  # fmt: skip
-    return decision
+def resolve_all(ends: Mapping[str, tuple[str, datetime]]) -> None:
+    """End the open alerts of these sources, each for its reason and at its time, and tell those who were paged."""
+    with transaction.atomic(savepoint=False):
+        alerts = list(_open(source__in=list(ends)))
+        told, owing = [], []
+        for alert in alerts:
+            reason, now = ends[alert.source]
+            alert.ended_at, alert.look_at = now, None
+            minutes = round((now - alert.started_at).total_seconds() / 60, 2)
+            told.append(Fact(facts.ALERT_RESOLVED, subject(alert), ALERTS, now, {"minutes": minutes, "reason": reason}))
+            sent = message(alert, Event.RESOLVE, now, reason=reason)
+            owing.append(Owing(sent, alert.paged_channels, subject(alert), now))
+        store.save(alerts, ("ended_at", "look_at"))
+        write_all(told)
+        owe_all(owing)
 
 
-def _by_existing_channels(decision: Decision, now: datetime) -> Decision:
+@dataclass(slots=True)
+class _Decided:
+    """An alert, as of when it was decided on, what was known of it, and the decision."""
+
+    alert: Alert
+    now: datetime
+    known: AlertFacts
+    made: Decision
+
+
+def consider(alert: Alert, now: datetime) -> Decision:
+    """Decide whether `alert`, which is locked, pages now; see `consider_all`."""
+    return consider_all([(alert, now)])[0]
+
+
+def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
+    """Decide which of these locked alerts page at their times, do it, and keep the decisions with their reasons."""
+    if not given:
+        return []
+    times = [now for _, now in given]
+    with transaction.atomic(savepoint=False):
+        here = surroundings([alert for alert, _ in given], min(times), max(times))
+        decided = []
+        for alert, now in given:
+            known = here.facts_of(alert, now)
+            decided.append(_Decided(alert, now, known, decide(known, here.routes, here.silences, now)))
+        _by_existing_channels(decided)
+        _without_late_channels(decided)
+        paging = [one for one in decided if one.made.page]
+        owed = owe_all([_page(one) for one in paging])
+        paged = {
+            one.alert.pk: [row.channel_name for row in each.deliveries] for one, each in zip(paging, owed, strict=True)
+        }
+        told = [fact for one in decided if (fact := _keep(one, paged.get(one.alert.pk))) is not None]
+        store.save([one.alert for one in paging], _PAGED_FIELDS)
+        store.save([one.alert for one in decided], _DECIDED_FIELDS)
+        write_all(told)
+    return [one.made for one in decided]
+
+
+def _page(one: _Decided) -> Owing:
+    made = one.made
+    sent = message(one.alert, _EVENTS[made.code], one.now, reason=_sentence(made.reason))
+    return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback)
+
+
+def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
+    """Make the alert remember the decision; return what the journal is told of it, if anything."""
+    alert, made = one.alert, one.made
+    steps = [[step.question, step.passed, step.detail] for step in made.steps]
+    said: dict[str, object] = {"code": made.code.value, "steps": steps}
+    news = made.code.value != alert.decision and made.code not in {Code.ALREADY_PAGED, Code.RESOLVED}
+    alert.held_by = one.known.needed if made.code in HELD_BY_A_CHECK else None
+    alert.decision, alert.reason, alert.look_at = made.code.value, made.reason, made.look_at
+    if paged is not None:
+        alert.paged_at, alert.paged_severity, alert.given_back_by = one.now, alert.severity, ""
+        alert.paged_channels = sorted({*alert.paged_channels, *paged})
+        said |= {"event": _EVENTS[made.code].value, "channels": paged, "reason": _sentence(made.reason)}
+        return Fact(facts.ALERT_PAGED, subject(alert), ALERTS, one.now, said)
+    return Fact(facts.ALERT_HELD, subject(alert), ALERTS, one.now, {**said, "reason": made.reason}) if news else None
+
+
+_DECIDED_FIELDS = ("decision", "reason", "look_at", "held_by")
+_PAGED_FIELDS = ("paged_at", "paged_severity", "paged_channels", "given_back_by")
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:]
+
+
+def _by_existing_channels(decided: Sequence[_Decided]) -> None:
     """A route may name a channel that was removed. It is passed over, and a page that would reach nobody stays owed."""
-    known = existing([*decision.channels, *decision.fallback])
-    gone = [name for name in (*decision.channels, *decision.fallback) if name not in known]
-    if not gone:
-        return decision
-    channels = tuple(name for name in decision.channels if name in known)
-    fallback = tuple(name for name in decision.fallback if name in known)
-    told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
-    steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
-    if not channels and not fallback:
-        reason = f"the route's channels are gone: {told}"
-        return Decision(False, Code.NO_CHANNEL, reason, steps, look_at=now + LOOK_LATER)
-    if not channels:
-        channels, fallback = fallback[:1], fallback[1:]
-    return replace(decision, channels=channels, fallback=fallback, steps=steps)
+    paging = [one for one in decided if one.made.page]
+    known = existing(name for one in paging for name in (*one.made.channels, *one.made.fallback)) if paging else set()
+    for one in paging:
+        decision = one.made
+        gone = [name for name in (*decision.channels, *decision.fallback) if name not in known]
+        if not gone:
+            continue
+        channels = tuple(name for name in decision.channels if name in known)
+        fallback = tuple(name for name in decision.fallback if name in known)
+        told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
+        steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
+        if not channels and not fallback:
+            reason, later = f"the route's channels are gone: {told}", look_later(one.known, one.now)(Code.NO_CHANNEL)
+            one.made = Decision(False, Code.NO_CHANNEL, reason, steps, look_at=later)
+            continue
+        if not channels:
+            channels, fallback = fallback[:1], fallback[1:]
+        one.made = replace(decision, channels=channels, fallback=fallback, steps=steps)
 
 
-def _without_late_channels(decision: Decision, late: Sequence[str], now: datetime) -> Decision:
+def _without_late_channels(decided: Sequence[_Decided]) -> None:
     """A reminder would only pile up where the page before still waits; the other channels get theirs."""
-    if not late:
+    reminding = [one for one in decided if one.made.page and one.made.code is Code.REMINDER]
+    late = waiting([thread(one.alert) for one in reminding]) if reminding else {}
+    for one in reminding:
+        one.made = _reminder(one.made, late.get(thread(one.alert), set()), one.now)
+
+
+def _reminder(decision: Decision, late: Collection[str], now: datetime) -> Decision:
+    waits = sorted(name for name in decision.channels if name in late)
+    if not waits:
         return decision
-    reason = f"the page before still waits to be delivered to {', '.join(late)}"
+    reason = f"the page before still waits to be delivered to {', '.join(waits)}"
     channels = tuple(name for name in decision.channels if name not in late)
     if channels:
         step = Step("Has the page before arrived?", True, f"{reason}; the others are reminded")
         return replace(decision, channels=channels, steps=(*decision.steps, step))
-    return Decision(False, Code.ALREADY_PAGED, reason, decision.steps, look_at=now + LOOK_LATER)
+    look_at = min(decision.look_at or now + LOOK_RARELY, now + LOOK_RARELY)
+    return Decision(False, Code.ALREADY_PAGED, reason, decision.steps, look_at=look_at)
 
 
-def consider_due(now: datetime, limit: int = 200) -> int:
-    """Decide again on alerts whose time has come (reminders, ends of silences and windows); return how many."""
-    due = list(Alert.objects.filter(look_at__lte=now, ended_at=None).order_by("look_at")[:limit])
-    given = routes() if due else ()
-    for alert in due:
-        try:
-            with transaction.atomic():
-                locked = Alert.objects.select_for_update().filter(pk=alert.pk, ended_at=None, look_at__lte=now).first()
-                if locked is not None:
-                    consider(locked, now, given=given)
-        except OperationalError:
+def consider_due(now: datetime) -> int:
+    """Decide again on alerts whose time has come (reminders, ends of silences and windows), the most severe first.
+
+    In small transactions and for about a second; return how many: when there were any, more may wait.
+    """
+    due = list(
+        Alert.objects.filter(look_at__lte=now, ended_at=None)
+        .order_by(_WEIGHT.desc(), "look_at")
+        .values_list("pk", flat=True)[:DUE_MOST]
+    )
+    done, until = 0, time.monotonic() + TURN_S
+    for part in pieces(due, DECIDED_AT_ONCE):
+        _consider_again(part, now)
+        done += len(part)
+        if time.monotonic() > until:
+            break
+    return done
+
+
+def _consider_again(numbers: Sequence[int], now: datetime) -> None:
+    try:
+        with transaction.atomic():
+            related = ("check_ref__application", "check_ref__environment", "check_ref__component")
+            rows = _open(pk__in=numbers, look_at__lte=now).select_related(*related)
+            consider_all([(row, now) for row in rows])
+    except Exception as error:  # a defect met by one alert must not keep all the others from paging
+        if not is_of_the_content(error):
             raise
-        except Exception:  # a defect met by one alert must not keep all the others from paging
-            log.exception("alert %d cannot be decided on", alert.pk)
-            Alert.objects.filter(pk=alert.pk).update(look_at=now + LOOK_LATER)
-    return len(due)
+        if len(numbers) > 1:
+            for number in numbers:
+                _consider_again([number], now)
+            return
+        log.exception("alert %d cannot be decided on", numbers[0])
+        Alert.objects.filter(pk=numbers[0]).update(look_at=now + LOOK_LATER)
 
 
-def look_now(code: Code, now: datetime) -> None:
-    """Let the open alerts that are held by `code` be decided on again: what held them may be over."""
-    Alert.objects.filter(ended_at=None, decision=code.value).update(look_at=now)
+_WEIGHT = Case(
+    *(When(severity=severity, then=Value(weight(severity))) for severity in SEVERITIES),
+    default=Value(-1),
+    output_field=IntegerField(),
+)
+
+
+def look_now(now: datetime, *codes: Code) -> None:
+    """Let the open alerts that are held by one of `codes` be decided on again: what held them may be over."""
+    _look(now, decision__in=[code.value for code in codes])
+
+
+def look_at_held_by(checks: Iterable[int], now: datetime) -> None:
+    """Let the open alerts that one of `checks` holds be decided on again: it is not as it was."""
+    _look(now, held_by__in=list(checks))
+
+
+def look_at_held(checks: Iterable[int], now: datetime) -> None:
+    """Let alerts of `checks` that something holds be decided on again: what they need or belong to may be another."""
+    _look(now, check_ref__in=list(checks), acknowledged_at=None, look_at__isnull=False)
+
+
+def _look(now: datetime, **which: object) -> None:
+    numbers = list(_open(**which).values_list("pk", flat=True))
+    if numbers:
+        Alert.objects.filter(pk__in=numbers).update(look_at=now)
 
 
 @transaction.atomic
@@ -344,48 +466,3 @@ def _look_now(match: Mapping[str, str], now: datetime) -> None:
     rows = Alert.objects.filter(ended_at=None, acknowledged_at=None).only("pk", "labels")
     ids = [row.pk for row in rows if all(row.labels.get(name) == value for name, value in match.items())]
     Alert.objects.filter(pk__in=ids, ended_at=None).update(look_at=now)
-
-
-def silences(now: datetime) -> list[SilenceFacts]:
-    """Return the silences that hold at `now`."""
-    return [
-        SilenceFacts(row.pk, row.match, row.starts_at, row.ends_at, row.comment)
-        for row in Silence.objects.filter(ends_at__gt=now, starts_at__lte=now)
-    ]
-
-
-def facts_of(alert: Alert, now: datetime) -> AlertFacts:
-    """Return what a decision needs to know of an alert."""
-    check = alert.check_ref
-    around = None
-    if check is not None and alert.ended_at is None:
-        since = CheckState.objects.filter(pk=check.pk).values_list("first_bad_at", flat=True).first()
-        around = standing(check, now, since or alert.started_at)
-    cover = around.cover if around else None
-    if check is None and alert.ended_at is None:
-        cover = covering(windows(), alert.application_id, alert.labels, now)
-    return AlertFacts(
-        labels=alert.labels,
-        severity=alert.severity,
-        started_at=alert.started_at,
-        ended_at=alert.ended_at,
-        acknowledged_by=alert.acknowledged_by if alert.acknowledged_at else "",
-        paged_at=alert.paged_at,
-        paged_severity=alert.paged_severity,
-        given_back_by=alert.given_back_by,
-        told=tuple(alert.paged_channels) if alert.given_back_by else (),
-        maintenance=cover.window.name if cover else "",
-        maintenance_until=cover.until if cover else None,
-        blocked_by=around.blocked_by if around else "",
-        waits_for=around.waits_for if around else "",
-        back=around.back if around else "",
-        back_at=around.back_at if around else None,
-    )
-
-
-def open_of(checks: Iterable[int]) -> dict[int, Alert]:
-    """Return the open alert of each check that has one."""
-    sources = [f"check:{check}" for check in checks]
-    return {
-        row.check_ref_id: row for row in Alert.objects.filter(source__in=sources, ended_at=None) if row.check_ref_id
-    }

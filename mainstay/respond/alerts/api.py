@@ -24,6 +24,7 @@ from mainstay.respond.alerts import actions, facts, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.surroundings import silences
 
 router = Router()
 Severity = Literal["critical", "major", "minor"]
@@ -354,7 +355,7 @@ def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
     at = body.at or now()
     severity = body.labels.get("severity", "major")
     imagined = AlertFacts(labels={**body.labels, "severity": severity}, severity=severity, started_at=at)
-    found = decide(imagined, routes.routes(), actions.silences(at), at)
+    found = decide(imagined, routes.routes(), silences(at), at)
     return {
         "page": found.page,
         "code": found.code,

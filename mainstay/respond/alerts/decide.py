@@ -4,9 +4,9 @@ Order of the questions: is it over? acknowledged? in maintenance? is something i
 match, at this time of day? has it paged already, was it given back since, and is a reminder due?
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs
 LOOK_AGAIN = timedelta(seconds=1)
 LOOK_LATER = timedelta(seconds=30)
+LOOK_RARELY = timedelta(minutes=10)
 
 
 class Code(StrEnum):
@@ -55,6 +56,8 @@ class AlertFacts:
     waits_for: str = ""  # a needed check whose verdict is not in
     back: str = ""  # a needed check that came back, without this one having failed anew since …
     back_at: datetime | None = None  # … then
+    needed: int | None = None  # id of the check that blocks it, is back, or is waited for
+    held: str = ""  # the code by which the same thing held it already when it was last decided on
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,16 @@ class Hours:
         if self.begin < self.end:
             return DAYS[day] in self.days and self.begin <= clock < self.end
         return (DAYS[day] in self.days and clock >= self.begin) or (DAYS[day - 1] in self.days and clock < self.end)
+
+    def opens_after(self, at: datetime) -> datetime | None:
+        """Return when (UTC) it next begins after `at`; None within the next eight days: no day of the week is named."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        for ahead in range(9):
+            wall = datetime.combine(local.date() + timedelta(days=ahead), self.begin, ZoneInfo(self.zone))
+            begins = wall.astimezone(UTC)
+            if begins > at and self.contain(begins):
+                return begins
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +149,8 @@ def decide(
     def held(code: Code, reason: str, look_at: datetime | None) -> Decision:
         return Decision(page=False, code=code, reason=reason, steps=tuple(steps), look_at=look_at)
 
+    later = look_later(alert, now)
+
     over = alert.ended_at is not None
     if not passes("Is it still firing?", not over, "it is over" if over else "yes"):
         return held(Code.RESOLVED, "it is over", None)
@@ -144,20 +159,20 @@ def decide(
         return held(Code.ACKNOWLEDGED, f"{who} has acknowledged it", None)
     window = alert.maintenance
     if not passes("Is it outside maintenance?", not window, f"{window} covers it" if window else "no window covers it"):
-        until = alert.maintenance_until
-        look_at = min(until, now + LOOK_LATER) if until else now + LOOK_LATER
-        return held(Code.MAINTENANCE, f"the maintenance {window} covers it", look_at)
+        until = min(alert.maintenance_until or later(Code.MAINTENANCE), later(Code.MAINTENANCE))
+        return held(Code.MAINTENANCE, f"the maintenance {window} covers it", until)
     parent = alert.blocked_by
     detail = f"{parent} is down and has its own alert" if parent else "nothing that it needs is down"
     if not passes("Is what it needs up?", not parent, detail):
-        return held(Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", now + LOOK_LATER)
+        return held(
+            Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", later(Code.UNREACHABLE)
+        )
     if alert.back and alert.back_at is not None:
         patient = now - alert.back_at < SETTLE
         detail = f"{alert.back} is back; this one {'gets' if patient else 'had'} {SETTLE.seconds} s to follow"
         if not passes("Had it time to follow what it needs?", not patient, detail):
-            return held(
-                Code.WAITING_FOR_NEEDED, f"{alert.back}, which it needs, is just back: it may follow", now + LOOK_AGAIN
-            )
+            reason = f"{alert.back}, which it needs, is just back: it may follow"
+            return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.back_at, now))
     if alert.waits_for:
         patient = now - alert.started_at < SETTLE
         detail = (
@@ -166,9 +181,8 @@ def decide(
             else f"{alert.waits_for} gave no answer within {SETTLE.seconds} s"
         )
         if not passes("Is the verdict in on what it needs?", not patient, detail):
-            return held(
-                Code.WAITING_FOR_NEEDED, f"{alert.waits_for}, which it needs, is being asked first", now + LOOK_AGAIN
-            )
+            reason = f"{alert.waits_for}, which it needs, is being asked first"
+            return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.started_at, now))
     silence = silenced_by(alert.labels, silences, now)
     detail = (
         f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}"
@@ -182,14 +196,15 @@ def decide(
 
 def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], now: datetime) -> Decision:
     taken: list[RouteFacts] = []
-    closed = False
+    closed: list[Hours] = []
+    later = look_later(alert, now)
     for route in routes:
         mismatch = first_mismatch(route.match, alert.labels)
         if mismatch:
             steps.append(Step(f"Route {route.name}", False, mismatch))
             continue
         if route.hours is not None and not route.hours.contain(now):
-            closed = True
+            closed.append(route.hours)
             steps.append(Step(f"Route {route.name}", False, "matches, but not at this time of day"))
             continue
         steps.append(Step(f"Route {route.name}", True, f"matches: {', '.join(route.notify) or 'notifies nobody'}"))
@@ -206,13 +221,15 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
     steps_now = tuple(steps)
     if not taken and closed:
         reason = "routes match, but none at this time of day"
-        return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=now + LOOK_LATER)
+        opens = [at for hours in closed if (at := hours.opens_after(now)) is not None]
+        return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=min([later(Code.OUTSIDE_HOURS), *opens]))
     if not taken and not told:
         reason = "no route matches it" if routes else "there are no routes yet: add one under Channels and routes"
-        return Decision(False, Code.NO_ROUTE, reason, steps_now, look_at=now + LOOK_LATER)
+        return Decision(False, Code.NO_ROUTE, reason, steps_now, look_at=later(Code.NO_ROUTE))
     names = " and ".join(route.name for route in taken)
     if not channels:
-        return Decision(False, Code.NO_CHANNEL, f"route {names} notifies nobody", steps_now, look_at=now + LOOK_LATER)
+        reason = f"route {names} notifies nobody"
+        return Decision(False, Code.NO_CHANNEL, reason, steps_now, look_at=later(Code.NO_CHANNEL))
     by = f"route {names}" if taken else "no route matches it now"
     fallback = tuple(dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels))
     every = min((route.remind_every for route in taken if route.remind_every is not None), default=None)
@@ -231,6 +248,20 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
         return paging(Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds")
     look_at = alert.paged_at + every if every is not None else None
     return Decision(False, Code.ALREADY_PAGED, "it has paged already", steps_now, look_at=look_at)
+
+
+def look_later(alert: AlertFacts, now: datetime) -> Callable[[Code], datetime]:
+    """Return when to look again at what is held until something changes; whatever changes asks for a look by itself.
+
+    Soon once, for what changed in the very moment of the decision; then rarely, or thousands that are held by one dead
+    proxy would be decided on all the time.
+    """
+    return lambda code: now + (LOOK_RARELY if alert.held == code else LOOK_LATER)
+
+
+def _while_waiting(since: datetime, now: datetime) -> datetime:
+    """Return when to look again at what waits since `since`: ever more rarely, and when its minute is over."""
+    return min(now + max(LOOK_AGAIN, (now - since) / 5), since + SETTLE)
 
 
 def weight(severity: str) -> int:

@@ -37,11 +37,13 @@ class Alert(models.Model):
     decision = models.CharField(max_length=40, blank=True)  # code of the last decision …
     reason = models.TextField(blank=True)  # … and its sentence
     look_at = models.DateTimeField(null=True)  # when the worker decides again; null: nothing is due
+    held_by = models.BigIntegerField(null=True)  # id of the check that keeps it from paging: down, or not yet judged
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source"], condition=Q(ended_at=None), name="alert_open_once")]
         indexes = [
             models.Index(fields=["look_at"], name="alert_look", condition=Q(look_at__isnull=False)),
+            models.Index(fields=["held_by"], name="alert_held_by", condition=Q(held_by__isnull=False)),
             models.Index(fields=["application", "id"], name="alert_application"),
             models.Index(fields=["-started_at", "-id"], name="alert_started"),
             models.Index(fields=["severity", "-id"], name="alert_open", condition=Q(ended_at=None)),

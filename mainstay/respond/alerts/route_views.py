@@ -13,12 +13,12 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.respond.alerts import story
-from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.decide import AlertFacts, decide
 from mainstay.respond.alerts.forms import RouteForm, TesterForm, refuse, route_initial, zones
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.routes import put_route, remove_route, routes
+from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
 from mainstay.web.replies import done
 

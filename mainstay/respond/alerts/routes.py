@@ -88,8 +88,13 @@ def put_route(
         changed = [field for field in RouteSpec.model_fields if getattr(was, field) != getattr(now_spec, field)]
         if changed:
             write(facts.ROUTE_EDITED, about, actor, at, fields=changed)
-    Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
+    _look_again(at)
     return row
+
+
+def _look_again(at: datetime) -> None:
+    """Routes are others now: what was held, or is reminded, is decided on again."""
+    Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
 
 
 @transaction.atomic
@@ -103,6 +108,7 @@ def remove_route(row: Route, actor: Actor, at: datetime, *, by_file: str = "") -
     need_unmanaged(f"The route {row.name}", row.managed_by, by_file)
     write(facts.ROUTE_REMOVED, Subject("route", row.pk, row.name), actor, at)
     row.delete()
+    _look_again(at)
 
 
 def spec_of(row: Route) -> RouteSpec:

@@ -10,10 +10,9 @@ from django.db.models import Prefetch
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts import facts
-from mainstay.respond.alerts.actions import facts_of, silences
 from mainstay.respond.alerts.decide import Code, Decision, decide
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.routes import routes
+from mainstay.respond.alerts.surroundings import surroundings
 from mainstay.respond.delivery.models import Attempt, Delivery
 from mainstay.web import charts
 
@@ -95,7 +94,8 @@ def _of_entry(entry: Entry) -> Told:
 
 def deciding_now(alert: Alert, now: datetime) -> Told:
     """Return what would be decided at `now`. Nothing is written."""
-    return told(decide(facts_of(alert, now), routes(), silences(now), now))
+    here = surroundings([alert], now, now)
+    return told(decide(here.facts_of(alert, now), here.routes, here.silences, now))
 
 
 def told(decision: Decision) -> Told:

@@ -17,11 +17,11 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line, subject_url
 from mainstay.respond.alerts import listing, matchers, origins, story
 from mainstay.respond.alerts.actions import acknowledge as take
-from mainstay.respond.alerts.actions import silences
 from mainstay.respond.alerts.actions import unacknowledge as give_back
 from mainstay.respond.alerts.decide import SEVERITIES, Code
 from mainstay.respond.alerts.forms import DURATIONS
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.surroundings import silences
 from mainstay.web import rows
 from mainstay.web.lists import by_key, cursor, export, page_of, with_query
 from mainstay.web.live import live

@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,6 +45,18 @@ def urgency(severity: str, event: Event, *, group: bool = False) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Owing:
+    """A message that is to be put into the outbox: for these channels, and for `fallback` where they do not answer."""
+
+    message: Message
+    channels: Sequence[str]
+    subject: Subject
+    now: datetime
+    fallback: Sequence[str] = ()
+    fallback_of: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Owed:
     """What `owe` put into the outbox, and which channels it could not (unknown names)."""
 
@@ -62,39 +74,49 @@ def owe(
     fallback_of: Delivery | None = None,
 ) -> Owed:
     """Put one delivery per channel into the outbox; to be called in the transaction of the change that owes them."""
-    rows = {row.name: row for row in Channel.objects.filter(name__in=channels)}
-    deliveries = tuple(
-        Delivery.objects.create(
+    return owe_all([Owing(message, channels, subject, now, fallback, fallback_of)])[0]
+
+
+def owe_all(owing: Sequence[Owing]) -> list[Owed]:
+    """Put several messages into the outbox at once, in their order; return what became of each."""
+    names = {name for one in owing for name in one.channels}
+    rows = {row.name: row for row in Channel.objects.filter(name__in=names)} if names else {}
+    made = [_deliveries(one, rows) for one in owing]
+    Delivery.objects.bulk_create(delivery for each in made for delivery in each)
+    return [
+        Owed(tuple(each), tuple(name for name in one.channels if name not in rows))
+        for one, each in zip(owing, made, strict=True)
+    ]
+
+
+def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
+    message, subject = owing.message, owing.subject
+    names = [name for name in dict.fromkeys(owing.channels) if name in rows]
+    text = message.to_json() if names else ""
+    return [
+        Delivery(
             channel=rows[name],
             channel_name=name,
             event=message.event.value,
             thread=message.dedup_key,
             key=uuid.uuid4().hex,
-            message=message.to_json(),
+            message=text,
             subject=subject.key,
             subject_name=subject.name[:300],
             application=subject.application,
-            fallback=list(fallback),
-            fallback_of=fallback_of,
-            created_at=now,
-            due_at=now,
-            urgency=urgency(message.severity, message.event),
+            fallback=list(owing.fallback),
+            fallback_of=owing.fallback_of,
+            created_at=owing.now,
+            due_at=owing.now,
+            urgency=urgency(owing.message.severity, owing.message.event),
         )
-        for name in dict.fromkeys(channels)
-        if name in rows
-    )
-    return Owed(deliveries, tuple(name for name in channels if name not in rows))
+        for name in names
+    ]
 
 
-def existing(channels: Sequence[str]) -> set[str]:
+def existing(channels: Iterable[str]) -> set[str]:
     """Return those of `channels` that there are."""
-    return set(Channel.objects.filter(name__in=channels).values_list("name", flat=True))
-
-
-def waiting(thread: str, channels: Sequence[str]) -> list[str]:
-    """Return those of `channels` that still owe an earlier message of `thread`; a reminder would only pile up there."""
-    rows = Delivery.objects.filter(thread=thread, channel_name__in=channels, status__in=("queued", "sending"))
-    return sorted(set(rows.values_list("channel_name", flat=True)))
+    return set(Channel.objects.filter(name__in=set(channels)).values_list("name", flat=True))
 
 
 def known(ids: Sequence[int]) -> Mapping[int, Known]:
@@ -103,3 +125,12 @@ def known(ids: Sequence[int]) -> Mapping[int, Known]:
         row.pk: Known(f"{row.subject_name} to {row.channel_name}", "", row.application)
         for row in Delivery.objects.filter(pk__in=ids)
     }
+
+
+def waiting(threads: Sequence[str]) -> dict[str, set[str]]:
+    """Return for each of `threads` the channels that still owe an earlier message; a reminder would only pile up."""
+    found: dict[str, set[str]] = {}
+    rows = Delivery.objects.filter(thread__in=threads, status__in=("queued", "sending"))
+    for thread, channel in rows.values_list("thread", "channel_name"):
+        found.setdefault(thread, set()).add(channel)
+    return found

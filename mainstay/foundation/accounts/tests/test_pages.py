@@ -93,7 +93,9 @@ def test_a_role_is_given_and_the_last_administrator_keeps_it(client: Client, her
 
 def test_an_administrator_changes_an_address_and_no_two_people_share_one(client: Client, here: Desk) -> None:
     sent = {"name": "Lee", "role": "support", "time_zone": "UTC"}
-    taken = client.post(f"/people/{here.user.pk}/", {**sent, "email": User.objects.filter(role="admin")[0].email.upper()})
+    taken = client.post(
+        f"/people/{here.user.pk}/", {**sent, "email": User.objects.filter(role="admin")[0].email.upper()}
+    )
     assert taken.status_code == 422
     assert "is there already" in taken.content.decode()
     client.post(f"/people/{here.user.pk}/", {**sent, "email": "Lee.New@Example.org"})

@@ -1,17 +1,18 @@
 """The journal: what is written, what is refused, and what verification finds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal import kinds
 from mainstay.foundation.journal.kinds import BadFact, EntryKind, declare
 from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.seal import seal_once, verify
-from mainstay.foundation.journal.write import Subject, on, write
+from mainstay.foundation.journal.write import Fact, Subject, on, on_all, write, write_all
 
 SUBJECT = Subject("thing", 7, "thing seven")
 
@@ -77,6 +78,41 @@ def test_a_fact_outside_the_transaction_of_its_change_is_refused(
 ) -> None:
     with pytest.raises(RuntimeError, match="needs the transaction"):
         write(kind, SUBJECT, me, noon, times=1)
+
+
+def test_facts_that_are_written_together_are_heard_together_and_keep_their_order(
+    kind: EntryKind, me: Actor, noon: datetime, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mainstay.foundation.journal import write as module
+
+    monkeypatch.setattr(module, "_handlers", {})
+    together, single = [], []
+
+    @on_all(kind)
+    def many(entries: Sequence[Entry]) -> None:
+        together.append([entry.facts["times"] for entry in entries])
+
+    @on(kind)
+    def one(entry: Entry) -> None:
+        single.append(entry.facts["times"])
+
+    with CaptureQueriesContext(connection) as seen:
+        entries = write_all(Fact(kind, SUBJECT, me, noon, {"times": number}) for number in range(20))
+    assert len([query for query in seen if query["sql"].startswith("INSERT")]) == 1
+    assert together == [list(range(20))]
+    assert single == list(range(20))
+    assert [entry.pk for entry in entries] == sorted(entry.pk for entry in entries)
+    stored = Entry.objects.order_by("id").values_list("facts__times", flat=True)
+    assert list(stored) == list(range(20))
+    assert write_all([]) == []
+
+
+def test_of_facts_that_are_written_together_a_bad_one_refuses_all(
+    kind: EntryKind, me: Actor, noon: datetime, db: None
+) -> None:
+    with pytest.raises(BadFact):
+        write_all([Fact(kind, SUBJECT, me, noon, {"times": 1}), Fact(kind, SUBJECT, me, noon, {"times": "x"})])
+    assert not Entry.objects.exists()
 
 
 def test_a_handler_runs_in_the_same_transaction_and_can_undo_it(

@@ -70,6 +70,7 @@ def watched(row: Check) -> Watched:
         started_at=state.started_at,
         due_at=state.due_at,
         blocked_by=state.blocked_by_id,
+        severity=row.severity,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ import logging
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.models import Entry
@@ -304,3 +305,32 @@ def test_a_check_that_is_probed_takes_no_pings() -> None:
     take(watch(row))
     assert unhandled() == 0
     assert not Result.objects.exists()
+
+
+def test_when_many_do_not_come_at_once_they_are_told_in_pieces_the_most_severe_first() -> None:
+    rows = [heartbeat(f"j{number}", severity=("minor", "critical")[number % 2]) for number in range(60)]
+    held = watch(*rows)
+    with CaptureQueriesContext(connection) as seen:
+        assert arrivals.miss(held, after(7200)) == 60
+    told = list(Entry.objects.filter(kind="check.changed").order_by("id").values_list("subject", flat=True))
+    critical = {f"check:{row.pk}" for row in rows if row.severity == "critical"}
+    assert len(told) == 60
+    assert set(told[:25]) <= critical
+    inserts = [query["sql"] for query in seen if query["sql"].startswith("INSERT")]
+    assert len([sql for sql in inserts if "check.changed" in sql]) == 3
+    assert arrivals.miss(held, after(7200)) == 0
+
+
+def test_many_pings_are_understood_in_pieces_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainstay.observe.checks.arrivals.TAKEN_AT_ONCE", 4)
+    rows = [heartbeat(f"j{number}") for number in range(3)]
+    held = watch(*rows)
+    for seconds in range(4):
+        for row in rows:
+            ping(row, seconds, "fail" if seconds % 2 else "success")
+    take(held)
+    assert unhandled() == 0
+    for row in rows:
+        told = Entry.objects.filter(subject=f"check:{row.pk}", kind="check.changed").order_by("id")
+        assert [entry.facts["health"] for entry in told] == ["up", "down", "up", "down"]
+        assert held.checks[row.pk].pinged_at == after(3)

@@ -1,8 +1,11 @@
 """What stands around a check: windows, and checks that it needs being down; and marking it as blocked."""
 
+import random
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Component, Dependency, Environment
@@ -10,7 +13,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import actions, blocking, listing
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, CheckState
-from mainstay.observe.checks.standing import all_labels, graph, shown, standing, windows
+from mainstay.observe.checks.standing import all_labels, around, graph, graph_of, shown, standing, windows
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, down, see, up, watch
 from mainstay.observe.checks.windows import Window
 
@@ -38,6 +41,55 @@ def test_needs_and_components_make_one_graph() -> None:
 def test_without_dependencies_there_is_no_graph() -> None:
     check()
     assert graph() == {}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_part_of_the_graph_that_is_read_for_some_checks_says_what_the_whole_says(seed: int) -> None:
+    chance = random.Random(seed)
+    shop = application()
+    for name in ("production", "staging"):
+        Environment.objects.create(application=shop, name=name)
+    parts = [Component.objects.create(application=shop, name=f"p{number}") for number in range(5)]
+    for place, part in enumerate(parts):
+        for needed in chance.sample(parts[:place], min(place, chance.randint(0, 2))):
+            Dependency.objects.create(component=part, needs=needed)
+    rows = []
+    for number in range(12):
+        given = {"component": chance.choice(parts).name} if chance.random() < 0.6 else {}
+        given |= {"environment": chance.choice(("production", "staging"))} if chance.random() < 0.7 else {}
+        rows.append(check(f"c{number}", paused=chance.random() < 0.2, **given))
+    for row in rows:
+        row.needs.set(chance.sample([other for other in rows if other != row], chance.choice((0, 0, 1, 2))))
+    whole = graph()
+    for row in rows:
+        assert graph_of([row.pk]) == {check: needed for check, needed in whole.items() if check == row.pk}
+    some = {row.pk for row in rows[:4]}
+    assert graph_of(some) == {check: needed for check, needed in whole.items() if check in some}
+
+
+def test_reading_what_stands_around_many_checks_costs_what_one_costs() -> None:
+    parent = check("parent")
+    rows = [check(f"c{number}", needs=["parent"]) for number in range(10)]
+    counts = []
+    for some in (rows[:1], rows):
+        with CaptureQueriesContext(connection) as seen:
+            found = around([row.pk for row in some])
+        counts.append(len(seen))
+        assert {needed for each in found.needs.values() for needed in each} == {parent.pk}
+    assert counts[0] == counts[1] <= 8
+
+
+def test_hundreds_are_marked_as_blocked_in_few_statements() -> None:
+    parent = check("parent")
+    rows = [check(f"c{number}") for number in range(30)]
+    through = Check.needs.through
+    through.objects.bulk_create(through(from_check=row, to_check=parent) for row in rows)
+    held = watch(parent, *rows)
+    see(held, *(down(row) for row in (parent, *rows)))
+    with CaptureQueriesContext(connection) as seen:
+        assert blocking.sweep(held, graph(), after(1)) == 30
+    assert len(seen) <= 10
+    assert Entry.objects.filter(kind="check.blocked").count() == 30
 
 
 def test_a_needed_check_that_is_down_blocks_and_one_that_is_failing_is_waited_for() -> None:
