@@ -163,18 +163,24 @@ def shown(
     maintenance: str | None,
     blocked_by: str | None,
     late: bool,
+    unusable: str = "",
 ) -> Shown:
-    """Return what people see of a check; the first that applies of: paused, maintenance, overdue, unreachable, health.
+    """Return what people see of a check.
+
+    The first that applies of: paused, maintenance, cannot be probed, overdue, unreachable, health.
 
     Args:
         maintenance: name of the window that covers the check now.
         blocked_by: name of the down check that this one needs.
         late: see `overdue`; not asked of heartbeats, whose lateness is a failure.
+        unusable: why the monitor cannot probe it; empty: it can.
     """
     if paused:
         return Shown(Status.PAUSED, "paused by hand: neither probed nor paged")
     if maintenance is not None:
         return Shown(Status.MAINTENANCE, f"in maintenance: {maintenance}")
+    if unusable:
+        return Shown(Status.UNKNOWN, f"cannot be probed: {unusable}")
     if late:
         return Shown(Status.UNKNOWN, "overdue: no result when one was due. Is the monitor running?")
     if health is Health.DOWN and blocked_by is not None:

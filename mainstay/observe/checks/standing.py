@@ -132,4 +132,5 @@ def shown(
         maintenance=cover.window.name if cover else None,
         blocked_by=str(blocked) if blocked else None,
         late=late,
+        unusable=state.unusable,
     )

@@ -162,7 +162,7 @@ class Watch:
         self._ahead: dict[int, _Step] = {}  # the newest step of each check that has some not yet committed
         self._flushed_at = time.monotonic()
         self._urgent = False
-        self.stale: set[int] = set()  # checks to be loaded again
+        self.stale: set[int] = set()  # checks that were let go, to be loaded again
         self.lost = 0  # results dropped because the database was away for too long
         self.unread = Patience(WAITED_FOR_S)  # heartbeats that are late, but whose pings are not understood yet
         self.unknown = Patience(WAITED_FOR_S)  # checks that have pings and are not loaded yet
@@ -172,6 +172,7 @@ class Watch:
         with self._lock:
             before = self.checks.get(watched.id)
             self.checks[watched.id] = watched
+            self.stale.discard(watched.id)
             if self._ahead.pop(watched.id, None) is None:
                 return
             mine = [step.seen for step in self._steps if step.seen.check == watched.id]

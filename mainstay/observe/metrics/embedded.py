@@ -43,6 +43,7 @@ class Embedded:
         self._host_at = 0.0
         self._opened_at = 0.0
         self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
+        self._versions: dict[int, int] = {}
         self.store: Store | None = None
         self.scraper: Scraper | None = None
         self._probes: ProbeSeries | None = None
@@ -111,7 +112,12 @@ class Embedded:
 
     # --- what feeds it -------------------------------------------------------------------------------------------
 
-    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
+    def known(self) -> dict[int, int]:
+        """Return the checks that are known, each with the version that was told."""
+        with self._lock:
+            return dict(self._versions)
+
+    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str], version: int = 0) -> None:
         """Know a check whose results will come."""
         with self._lock:
             self._checks[check] = (kind, target, labels)
@@ -119,6 +125,7 @@ class Embedded:
                 self.latest.hold(check, kind, target, labels)
             if self._probes is not None:
                 self._probes.hold(check, kind, target, labels)
+            self._versions[check] = version  # last: had anything failed, it would be told again
 
     def forget(self, checks: Iterable[int], now: datetime) -> None:
         """Let go of checks."""
@@ -130,6 +137,8 @@ class Embedded:
                 self.latest.drop(gone)
             if self._probes is not None:
                 self._probes.drop(gone, now)
+            for check in gone:
+                self._versions.pop(check, None)
 
     def hear(self, seen: Iterable[Seen]) -> None:
         """Take results of checks that have been recorded."""

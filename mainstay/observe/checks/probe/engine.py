@@ -57,6 +57,8 @@ class Planned:
     every_s: float
     timeout_s: float
     offset_s: float
+    version: int = 0
+    """Of the record that it was made of; see `Prober.held`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,11 @@ class Prober(TransferLoop["_Check", "_Run"]):
         checks = [_compiled(each) for each in planned]
         keys = list(removed)
         self._post(lambda: self._take_over(checks, keys))
+
+    def held(self) -> dict[int, int]:
+        """The checks that are planned, each with the version of its plan."""
+        # A copy in one step: the loop goes on meanwhile.
+        return {key: check.planned.version for key, check in list(self._items.items())}
 
     def probe_now(self, key: int) -> None:
         """Probe once, now, beside the grid; right after the running probe if there is one. Unknown keys are ignored."""
