@@ -104,6 +104,7 @@ class Monitor:
                 code=result.outcome.code,
                 phases=result.outcome.phases,
                 facts=dict(result.outcome.facts),
+                extra=result.extra,
             )
             for result in results
         )
@@ -186,12 +187,15 @@ class Monitor:
             arrivals.take(self.watch, mine)
         return len(mine) == PINGS_AT_ONCE
 
-    def sweep(self, at: datetime, _process: int) -> None:
-        """Notice heartbeats that did not come, checks whose needs are down, and parents worth asking at once."""
+    def sweep(self, at: datetime, _process: int) -> bool:
+        """Notice heartbeats that did not come, checks whose needs are down, and parents worth asking at once.
+
+        Return whether more is waiting.
+        """
         arrivals.miss(self.watch, at)
         failing = set(self.watch.failing())
-        for check in failing - self._failing:
-            for parent in self.holding.parents.get(check, ()):
-                self.prober.probe_now(parent)
+        parents = self.holding.parents
+        for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:
+            self.prober.probe_now(parent)
         self._failing = failing
-        blocking.sweep(self.watch, self.holding.parents, at)
+        return blocking.sweep(self.watch, parents, at) >= blocking.ROUND_MOST

@@ -113,6 +113,24 @@ def observe(state: State, result: Health, at: datetime, thresholds: Thresholds) 
     )
 
 
+def glance(state: State, result: Health, at: datetime) -> Verdict:
+    """Return what a result beside the check's own rhythm makes of `state`.
+
+    It ends a run of the opposite and never lengthens one: `fail_after` and `recover_after` count what the check's
+    interval brings, however often others want to know.
+    """
+    down, bad = result is Health.DOWN, result is not Health.UP
+    seen = replace(
+        state,
+        failures=state.failures if down else 0,
+        answers=0 if down else state.answers,
+        warnings=state.warnings if bad else 0,
+        successes=0 if bad else state.successes,
+        first_bad_at=(state.first_bad_at or at) if bad else None,
+    )
+    return Verdict(seen, state.health, changed=False)
+
+
 def _judge(state: State, thresholds: Thresholds) -> tuple[Health, str]:
     """Return the health that the counters of `state` add up to, and why."""
     if state.failures >= thresholds.fail_after:

@@ -97,6 +97,7 @@ class Observation:
     code: int | None = None
     phases: PhasesLike | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    extra: bool = False  # beside the check's rhythm: recorded, but it does not count towards a threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +340,8 @@ class Watch:
 
 def _step(watched: Watched, seen: Observation, before: _Step | None) -> _Step:
     state, changes = (before.verdict.state, before.changes_after) if before else (watched.state, watched.changes)
+    if seen.extra:
+        return _Step(watched, seen, decide.glance(state, seen.health, seen.at), changes)
     return _Step(watched, seen, decide.observe(state, seen.health, seen.at, watched.thresholds), changes)
 
 

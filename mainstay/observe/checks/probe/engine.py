@@ -68,6 +68,8 @@ class Result:
     key: int
     due_at: float
     outcome: Outcome
+    extra: bool = False
+    """Asked for by `probe_now`, beside the grid."""
 
     @property
     def lateness_s(self) -> float:
@@ -98,6 +100,7 @@ class _Run:
     run_id: int
     check: "_Check"
     due_at: float
+    extra: bool = False
     transfer: Transfer | None = None
     started_at: float = 0.0
 
@@ -111,6 +114,8 @@ class _Check:
     overlapped: int = 0
     skipped: int = 0
     wanted_now: bool = False
+    extra: bool = False
+    """The probe that waits for its turn is one beside the grid."""
     waits: bool = False
     removed: bool = False
 
@@ -244,8 +249,9 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         if check.run is not None:
             check.wanted_now = True
-        else:
-            self._due(check, self._wall_clock(), 0)
+        elif not check.waits:
+            check.extra = True
+            self._enqueue(check, self._wall_clock())
 
     def _due(self, check: _Check, due_at: float, skipped: int) -> None:
         if skipped:
@@ -253,15 +259,17 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._skipped += skipped
         if check.run is not None:
             check.missed.append(due_at)
+        elif check.waits and check.extra:
+            check.extra = False  # the probe that waits is this slot's
         elif check.waits:
             # It is due again before it got its turn: `max_in_flight` is too low for what is planned.
             self._count_overlapped(check, 1)
         else:
-            check.waits = True
-            self._ready.append((check, due_at))
+            self._enqueue(check, due_at)
 
     def _start(self, check: _Check, due_at: float) -> None:
-        run = _Run(next(self._run_ids), check, due_at)
+        run = _Run(next(self._run_ids), check, due_at, check.extra)
+        check.extra = False
         check.run = run
         self._runs[run.run_id] = run
         planned = check.planned
@@ -387,15 +395,23 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         self._lateness.append(outcome.started_at - run.due_at)
         again_at = self._serve_missed(check)
+        wanted_now, check.wanted_now = check.wanted_now, False
         if check.overlapped or check.skipped:
             counted = {"slots_overlapped": check.overlapped, "slots_skipped": check.skipped}
             outcome = replace(outcome, facts={**outcome.facts, **{name: n for name, n in counted.items() if n}})
             check.overlapped = check.skipped = 0
         if not self._results:
             self._oldest_result = time.perf_counter()
-        self._results.append(Result(check.planned.key, run.due_at, outcome))
-        if again_at is not None and not self._stopping:
+        self._results.append(Result(check.planned.key, run.due_at, outcome, run.extra))
+        self._go_on(check, again_at, wanted_now=wanted_now)
+
+    def _go_on(self, check: _Check, again_at: float | None, *, wanted_now: bool) -> None:
+        if self._stopping:
+            return
+        if again_at is not None:
             self._due(check, again_at, 0)
+        elif wanted_now:
+            self._want_now(check.planned.key)
 
     def _serve_missed(self, check: _Check) -> float | None:
         """The due time to probe for at once after a probe that ran past slots, or None."""
@@ -407,9 +423,6 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._count_overlapped(check, len(check.missed) - served)
             check.missed.clear()
             again_at = latest if served else None
-        if check.wanted_now:
-            check.wanted_now = False
-            again_at = wall if again_at is None else again_at
         return again_at
 
     def _count_overlapped(self, check: _Check, slots: int) -> None:

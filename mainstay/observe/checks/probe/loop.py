@@ -52,7 +52,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
         self._items: dict[int, Item] = {}
         self._run_ids = itertools.count(1)
         self._runs: dict[int, Run] = {}
-        self._ready: deque[tuple[Item, float]] = deque()
+        self._ready: deque[tuple[Item, float, float]] = deque()  # item, when it was due, since when it waits
         self._deadlines: list[tuple[float, int]] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._lateness: deque[float] = deque(maxlen=_LATENESS_SAMPLES)
@@ -82,6 +82,18 @@ class TransferLoop(ABC, Generic[Item, Run]):
         """Have the loop's thread call this in its next turn."""
         self._inbox.append(call)
         self._poller.wake()
+
+    def _enqueue(self, item: Item, due_at: float) -> None:
+        """Let the item begin as soon as not too much is in flight."""
+        item.waits = True
+        self._ready.append((item, due_at, time.perf_counter()))
+
+    def _waiting_s(self) -> float:
+        """For how long the first of those that are due has waited for its turn, because too much is in flight."""
+        try:
+            return max(0.0, time.perf_counter() - self._ready[0][2])
+        except IndexError:
+            return 0.0
 
     def _lag_s(self) -> float:
         """How late the present turn is: 0 while the loop turns on time, growing when it is blocked or dead."""
@@ -147,7 +159,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
                 self._due(self._items[due.key], due.due_at, due.skipped)
             self._tick_at = (math.floor(wall / TICK_S) + 1) * TICK_S
         while self._ready and len(self._runs) < self._max_in_flight:
-            item, due_at = self._ready.popleft()
+            item, due_at, _ = self._ready.popleft()
             item.waits = False
             if not item.removed:
                 self._start(item, due_at)

@@ -236,8 +236,7 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
             entry.overlapped += 1
             self._overlapped += 1
         else:
-            entry.waits = True
-            self._ready.append((entry, due_at))
+            self._enqueue(entry, due_at)
 
     def _start(self, entry: _Entry, due_at: float) -> None:
         now = time.perf_counter()

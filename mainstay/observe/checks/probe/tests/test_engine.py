@@ -83,6 +83,20 @@ def test_probe_now_answers_at_once_beside_the_grid(prober: Make, receiver: Recei
         engine.probe_now(99)
         receiver.wait(lambda r: len(r.results) == 2)
     assert receiver.results[1].due_at == pytest.approx(asked_at, abs=0.2)
+    assert [result.extra for result in receiver.results] == [False, True]
+
+
+def test_a_slot_that_falls_due_while_an_extra_probe_runs_is_served_and_counts(prober: Make, receiver: Receiver) -> None:
+    engine = prober()
+    with serving(answering()) as server:
+        engine.update([planned(1, "http", {"url": server.url}, every_s=0.5)])
+        receiver.wait(lambda r: len(r.results) >= 1)
+        for _ in range(100):
+            engine.probe_now(1)
+            time.sleep(0.02)
+    slots = [result.due_at for result in receiver.results if not result.extra]
+    assert len(slots) >= 4, "as many as without extra probes"
+    assert len(receiver.results) > 40
 
 
 def test_changed_settings_are_used_and_removed_checks_fall_silent(prober: Make, receiver: Receiver) -> None:
