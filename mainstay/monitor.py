@@ -18,9 +18,10 @@ from prometheus_client import CollectorRegistry
 from mainstay.foundation import environment as env
 from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.processes.run import Cycle, Runner
+from mainstay.foundation.processes.supervise import raise_open_files
 from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.decide import Health
-from mainstay.observe.checks.figures import ProberMetrics
+from mainstay.observe.checks.figures import ProberMetrics, ProberNotices
 from mainstay.observe.checks.holding import Holding
 from mainstay.observe.checks.models import Ping
 from mainstay.observe.checks.probe.engine import Prober, Result
@@ -44,6 +45,7 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(_args: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT."""
+    raise_open_files()
     environment = env.read()
     monitor = Monitor(environment)
     runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s)
@@ -81,6 +83,7 @@ class Monitor:
         self.shards: frozenset[int] = frozenset()  # replaced as one value; each round reads it once
         self._leasing = threading.Lock()  # two cycles ask for shards
         self._failing: set[int] = set()
+        self._notices = ProberNotices()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
             Cycle("leases", 2.0, self.hold),
@@ -155,8 +158,9 @@ class Monitor:
     # --- how it is -----------------------------------------------------------------------------------------------
 
     def lag_s(self) -> float:
-        """Return how late the loops are that are no cycles."""
-        return max(self.prober.figures().lag_s, self.metrics.lag_s())
+        """Return how late the loops are that are no cycles, and what waits in them for its turn."""
+        figures = self.prober.figures()
+        return max(figures.lag_s, figures.waiting_s, self.metrics.lag_s())
 
     def registry(self) -> CollectorRegistry:
         """Return this monitor's own metrics."""
@@ -192,6 +196,7 @@ class Monitor:
 
         Return whether more is waiting.
         """
+        self._notices.tell(self.prober.figures(), at, time.monotonic())
         arrivals.miss(self.watch, at)
         failing = set(self.watch.failing())
         parents = self.holding.parents

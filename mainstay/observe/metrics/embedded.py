@@ -196,9 +196,12 @@ class Embedded:
         return prometheus.answer(path, parameters)
 
     def lag_s(self) -> float:
-        """Return how late the scraper is."""
+        """Return how late the scraper is, or what waits in it for its turn."""
         scraper = self.scraper
-        return scraper.figures().lag_s if scraper is not None else 0.0
+        if scraper is None:
+            return 0.0
+        figures = scraper.figures()
+        return max(figures.lag_s, figures.waiting_s)
 
     def _targets(self) -> Any:
         scraper = self.scraper

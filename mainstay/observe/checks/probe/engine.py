@@ -5,10 +5,10 @@ in a second thread; names are resolved in a third place. The engine reads the wa
 `started_at`) and a monotonic clock for durations and deadlines.
 
 **Slots.** Each grid slot of a check ends in exactly one of three ways: it is probed; it fell due while the check's
-previous probe was still running; or nobody could probe it (stall, suspended machine, clock set). The last two are
-never probed twice, never invented as outcomes, and never silent: they are counted in `figures()` and in the facts
-`slots_overlapped` and `slots_skipped` of the check's next result. A slot that fell due while a probe ran is still
-served, late, if that probe ends within half an interval of it.
+previous probe was still running; or nobody could probe it (stall, suspended machine, clock set, a name that only
+waited in our own queue to be looked up). The last two are never probed twice, never invented as outcomes, and never
+silent: they are counted in `figures()` and in the facts `slots_overlapped` and `slots_skipped` of the check's next
+result. A slot that fell due while a probe ran is still served, late, if that probe ends within half an interval of it.
 
 **Results are not lost** when the receiver raises: the batch is kept and offered again a second later.
 """
@@ -30,7 +30,7 @@ from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, Resolver
+from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.runner import AsyncRunner, Job
 from mainstay.observe.checks.probe.schedule import check_rhythm
 
@@ -83,6 +83,11 @@ class Figures:
     alive: bool
     lag_s: float
     """How late the engine's turn is now: 0 while it turns on time; a blocked or dead engine shows a growing lag."""
+    waiting_s: float
+    """For how long the first probe that is due has been held back because `max_in_flight` are running."""
+    max_in_flight: int
+    by_descriptors: bool
+    """Whether it is the limit on open files that holds `max_in_flight` down."""
     lateness_p50_s: float
     lateness_p99_s: float
     planned: int
@@ -90,6 +95,12 @@ class Figures:
     waiting: int
     """Probes that are due, but held back because `max_in_flight` are running."""
     results_pending: int
+    names_waiting: int
+    """Names that are looked up or wait to be."""
+    unasked: int
+    """Probes that were given up because their name was never asked about: they are skipped slots, not failures."""
+    defects: int
+    """Errors of ours that cost a probe or a turn."""
     probes: int
     slots_overlapped: int
     slots_skipped: int
@@ -103,6 +114,8 @@ class _Run:
     extra: bool = False
     transfer: Transfer | None = None
     started_at: float = 0.0
+    name: Ticket | None = None
+    """It waits for the addresses of a name."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +131,10 @@ class _Check:
     """The probe that waits for its turn is one beside the grid."""
     waits: bool = False
     removed: bool = False
+
+    def lost_its_run(self) -> None:
+        self.run = None
+        self.skipped += 1
 
 
 class Prober(TransferLoop["_Check", "_Run"]):
@@ -141,6 +158,8 @@ class Prober(TransferLoop["_Check", "_Run"]):
             kept_alive=1,
             wall_clock=wall_clock,
         )
+        self._wanted_in_flight = max_in_flight
+        self._unasked = 0
         self._policy = policy
         self._on_results = on_results
         self._resolver = resolver or Resolver()
@@ -195,12 +214,18 @@ class Prober(TransferLoop["_Check", "_Run"]):
         return Figures(
             alive=self._thread.is_alive(),
             lag_s=self._lag_s(),
+            waiting_s=self._waiting_s(),
+            max_in_flight=self._max_in_flight,
+            by_descriptors=self._max_in_flight < self._wanted_in_flight,
             lateness_p50_s=lateness_p50_s,
             lateness_p99_s=lateness_p99_s,
             planned=len(self._items),
             in_flight=len(self._runs),
             waiting=len(self._ready),
             results_pending=len(self._results),
+            names_waiting=self._resolver.pending,
+            unasked=self._unasked,
+            defects=self._defects,
             probes=self._probes,
             slots_overlapped=self._overlapped,
             slots_skipped=self._skipped,
@@ -299,17 +324,21 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         self._watch(run, transfer.deadline)
         run_id = run.run_id
-        self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
+        run.name = self._resolver.submit(
+            *wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution))
+        )
 
     def _resolved(self, run_id: int, resolution: Resolution) -> None:
         run = self._runs.get(run_id)
         if run is None or run.transfer is None:
             return  # its time was over before the name server answered
-        run.transfer.resolved(resolution)
-        self._begin(run, run.transfer)
+        run.name = None
+        self._begin(run, run.transfer, resolution)
 
-    def _begin(self, run: _Run, transfer: Transfer) -> None:
+    def _begin(self, run: _Run, transfer: Transfer, resolution: Resolution | None = None) -> None:
         try:
+            if resolution is not None:
+                transfer.resolved(resolution)
             if transfer.outcome is None and self._curl.begin(transfer, time.perf_counter()):
                 return
             outcome = transfer.judge()
@@ -317,10 +346,10 @@ class Prober(TransferLoop["_Check", "_Run"]):
             outcome = self._broken(run, transfer, defect)
         self._end(run, outcome)
 
-    def _hop_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
-        run = self._runs.get(transfer.run_id)
-        if run is None:
-            return
+    def _item_of(self, run: _Run) -> _Check:
+        return run.check
+
+    def _hop_done(self, run: _Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
         if defect is not None:
             self._end(run, self._broken(run, transfer, defect))
         elif again:
@@ -349,13 +378,15 @@ class Prober(TransferLoop["_Check", "_Run"]):
 
     # --- the other kinds ---------------------------------------------------------------------------------------
 
-    def _async_done(self, run_id: int, outcome: Outcome) -> None:
+    def _async_done(self, run_id: int, outcome: Outcome | None) -> None:
         """Called in the runner's thread."""
         self._post(lambda: self._async_ended(run_id, outcome))
 
-    def _async_ended(self, run_id: int, outcome: Outcome) -> None:
+    def _async_ended(self, run_id: int, outcome: Outcome | None) -> None:
         run = self._runs.get(run_id)
-        if run is not None:
+        if run is not None and outcome is None:
+            self._not_made(run)
+        elif run is not None and outcome is not None:
             self._end(run, outcome)
 
     # --- ends --------------------------------------------------------------------------------------------------
@@ -364,26 +395,39 @@ class Prober(TransferLoop["_Check", "_Run"]):
         """End the run at the deadline if whatever it waits for (a name server, a thread) has not answered."""
         heapq.heappush(self._deadlines, (deadline, run.run_id))
 
-    def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, run_id = heapq.heappop(self._deadlines)
-            run = self._runs.get(run_id)
-            if run is None:
-                continue
-            transfer = run.transfer
-            if transfer is None:
-                planned = run.check.planned
-                where = KINDS[planned.kind].target(planned.settings)
-                message = (
-                    f"{where} did not finish within {spoken_duration(planned.timeout_s)}, nor did it end when told to."
-                )
-                self._end(run, Outcome(Health.DOWN, run.started_at, planned.timeout_s, message))
-            elif transfer not in self._curl:
-                # In libcurl's hands its own timeout counts; here it is the name server or the judging that hangs.
-                transfer.timed_out(
-                    "its name was not resolved" if not transfer.addresses else "its body took too long to judge"
-                )
+    def _expired(self, run: _Run) -> None:
+        transfer = run.transfer
+        if transfer is None:
+            planned = run.check.planned
+            where = KINDS[planned.kind].target(planned.settings)
+            message = (
+                f"{where} did not finish within {spoken_duration(planned.timeout_s)}, nor did it end when told to."
+            )
+            self._end(run, Outcome(Health.DOWN, run.started_at, planned.timeout_s, message))
+        elif run.name is not None:
+            run.name.give_up()
+            if run.name.asked:
+                transfer.timed_out("its name was not resolved")
                 self._end(run, transfer.judge())
+            else:
+                self._not_made(run)
+        elif transfer not in self._curl:
+            # In libcurl's hands its own timeout counts; here it is the judging that hangs.
+            transfer.timed_out("its body took too long to judge")
+            self._end(run, transfer.judge())
+
+    def _not_made(self, run: _Run) -> None:
+        """The slot passes without a result: nobody was asked about the name, so nothing is known of the target."""
+        if self._runs.pop(run.run_id, None) is None:
+            return
+        check = run.check
+        check.lost_its_run()
+        self._skipped += 1
+        self._unasked += 1
+        if not check.removed:
+            again_at = self._serve_missed(check)
+            wanted_now, check.wanted_now = check.wanted_now, False
+            self._go_on(check, again_at, wanted_now=wanted_now)
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
         if self._runs.pop(run.run_id, None) is None:
