@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.environment import Environment
+from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
@@ -50,6 +51,7 @@ class Embedded:
         self.latest = LatestProbes() if environment.metrics_url else None  # for the server that keeps samples instead
         self._host: HostMetrics | None = None
         self._plans = Plans()
+        self._own: dict[int, PlannedScrape] = {}  # scrapes that no record describes
         self._prometheus: Prometheus | None = None
         self._error = ""
 
@@ -86,6 +88,7 @@ class Embedded:
                 probes.hold(check, kind, target, labels)
             self._probes = probes
         self._plans = Plans()
+        self._own = {one.key: one for one in self._itself()}
         self._host = HostMetrics(store)
         self._prometheus = Prometheus(
             store,
@@ -153,12 +156,10 @@ class Embedded:
         store, scraper, host = self.store, self.scraper, self._host
         if store is None or scraper is None or host is None:
             return
-        asked_before = self._plans.asked
-        planned, removed = self._plans.changes()
-        if not asked_before and self._plans.asked:
-            planned = [*planned, *self._itself()]
-        if planned or removed:
-            scraper.update(planned, removed)
+        wanted = {**self._plans.wanted(now), **self._own}
+        found = changes(wanted, scraper.held())
+        if found.put or found.drop:
+            scraper.update([wanted[key] for key in found.put], found.drop)
         if abs(now.timestamp() - self._host_at) >= HOST_EVERY_S:
             self._host_at = now.timestamp()
             host.put(self._host_at)

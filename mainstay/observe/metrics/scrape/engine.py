@@ -142,6 +142,10 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         """Add or change scrapes, and remove some: the series of targets that are gone are marked as ended."""
         self._seeker.update(list(planned), list(removed))
 
+    def held(self) -> dict[int, PlannedScrape]:
+        """Return the scrapes that are done, or will be, by key."""
+        return self._seeker.held()
+
     def targets(self) -> list[TargetState]:
         """Return all targets with their health, by job and URL."""
         # A copy in one step: the loop goes on meanwhile.
@@ -195,23 +199,30 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         for identity in [identity for identity in held if identity not in wanted]:
             self._drop(held.pop(identity), wall)
         for identity, each in wanted.items():
-            entry = held.get(identity)
-            if entry is None:
-                key = heapq.heappop(self._free_keys) if self._free_keys else next(self._keys)
-                entry = held[identity] = self._items[key] = _Entry(key, each, self._intake(each))
-            elif entry.wanted is not each:
-                if entry.wanted.frame is not each.frame:
-                    # A run that is under way ends with the old one: both write to the same streams.
-                    entry.intake = self._intake(each, entry.newest_ms)
-                    entry.s_per_byte = _COLD_S_PER_BYTE
-                entry.wanted = each
-            target = each.target
-            self._schedule.put(entry.key, target.every_s, offset_for(entry.key, target.every_s), wall)
+            try:
+                self._take_target(held, identity, each, wall)
+            except Exception as defect:  # noqa: BLE001  # one target's defect must not cost the others
+                self._survive(defect)
         if sought.gone:
             self._by_scrape.pop(sought.key, None)
             self._sought.pop(sought.key, None)
         else:
             self._sought[sought.key] = sought
+
+    def _take_target(self, held: dict[str, _Entry], identity: str, each: Wanted, wall: float) -> None:
+        entry = held.get(identity)
+        if entry is None:
+            intake = self._intake(each)
+            key = heapq.heappop(self._free_keys) if self._free_keys else next(self._keys)
+            entry = held[identity] = self._items[key] = _Entry(key, each, intake)
+        elif entry.wanted is not each:
+            if entry.wanted.frame is not each.frame:
+                # A run that is under way ends with the old one: both write to the same streams.
+                entry.intake = self._intake(each, entry.newest_ms)
+                entry.s_per_byte = _COLD_S_PER_BYTE
+            entry.wanted = each
+        target = each.target
+        self._schedule.put(entry.key, target.every_s, offset_for(entry.key, target.every_s), wall)
 
     def _intake(self, wanted: Wanted, newest_ms: int = 0) -> Intake:
         frame, target = wanted.frame, wanted.target

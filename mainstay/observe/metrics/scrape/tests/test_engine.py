@@ -11,6 +11,7 @@ import pytest
 from mainstay.observe.checks.kinds.tests.servers import serving, unused_port
 from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.observe.metrics.scrape import engine as engine_module
+from mainstay.observe.metrics.scrape import seek
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.state import TargetHealth
 from mainstay.observe.metrics.scrape.tests.parts import (
@@ -256,3 +257,28 @@ def test_a_target_whose_name_was_never_asked_about_is_not_called_down(scraper: M
     assert {state.health for state in waiting} == {TargetHealth.UNKNOWN}
     asked = {key["instance"] for key in store.keys("up")}
     assert not asked & {state.labels["instance"] for state in waiting}
+
+
+@pytest.mark.parametrize("place", ["sources_of", "targets_of"])
+def test_a_scrape_whose_targets_cannot_be_found_by_a_defect_costs_only_itself(
+    scraper: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = getattr(seek, place)
+    calls = [0]
+
+    def broken(*given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise RuntimeError("a defect")
+        return real(*given)
+
+    monkeypatch.setattr(seek, place, broken)
+    with serving(exposing("x 1\n")) as server:
+        engine = scraper()
+        engine.update([planned(1, server)])
+        until(lambda: [state.errors for state in engine.scrapes()] == [("it cannot be scraped: a defect",)])
+        engine.update([planned(2, server)])
+        until(lambda: len(store.of("up", job="job2")) >= 2)
+        engine.update([planned(1, server, every_s=0.3)])
+        until(lambda: len(store.of("up", job="job1")) >= 2)
+    assert set(engine.held()) == {1, 2}
