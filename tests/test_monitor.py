@@ -22,7 +22,11 @@ from mainstay.observe.checks.actions import pause, put_check, remove_check
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.leases import shard_of
 from mainstay.observe.checks.models import Check, CheckState, Lease
+from mainstay.observe.checks.probe.engine import Result
+from mainstay.observe.checks.probe.outcome import Health as Outcomes
+from mainstay.observe.checks.probe.outcome import Outcome
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, heartbeat, spec, up
+from mainstay.respond.alerts.models import Alert
 
 pytestmark = pytest.mark.django_db
 ROUND = timedelta(seconds=31)  # longer than what is wanted stays fresh
@@ -191,7 +195,7 @@ def test_results_count_on_though_only_the_prober_had_lost_a_check(monitor: Monit
     monitor.watch.observe([up(row)])
     monitor.prober.update((), [row.pk])
     assert probed(monitor) == set()
-    monitor.reload(after(1), one)
+    monitor.reload(after(6), one)
     assert probed(monitor) == {row.pk}
     assert monitor.watch.checks[row.pk] is held
 
@@ -211,6 +215,40 @@ def test_metrics_that_refuse_a_check_keep_nothing_from_being_probed(
     assert monitor.metrics.known() == {}
     monitor.reload(NOON + ROUND, one)
     assert set(monitor.metrics.known()) == rows
+
+
+# --- what others need ----------------------------------------------------------------------------------------------
+
+
+def test_a_parent_is_asked_at_once_and_goes_down_by_its_own_interval_only(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = check("parent", every="20s", fail_after=2)
+    children = [check(f"child{number}", needs=["parent"]) for number in range(3)]
+    one = process()
+    asked: list[int] = []
+    monkeypatch.setattr(monitor.prober, "probe_now", asked.append)
+    monkeypatch.setattr(monitor.prober, "update", lambda *_given: None)  # results come from here alone
+    monitor.reload(NOON, one)
+
+    def see(row: Check, seconds: float, health: Outcomes, *, extra: bool = False) -> None:
+        at = after(seconds).timestamp()
+        monitor.results([Result(row.pk, at, Outcome(health, at, 0.1, "Refused."), extra)])
+        monitor.watch.flush(force=True)
+
+    for row in (parent, *children):
+        see(row, 0, Outcomes.UP)
+    for number, row in enumerate(children):
+        see(row, 10 + number / 10, Outcomes.DOWN)
+        monitor.sweep(after(10.05 + number / 10), one)
+        see(parent, 10.07 + number / 10, Outcomes.DOWN, extra=True)
+    assert asked == [parent.pk] * 3
+    assert set(Alert.objects.values_list("check_ref_id", flat=True)) == {row.pk for row in children}
+    assert set(Alert.objects.values_list("decision", flat=True)) == {"waiting_for_needed"}
+    see(parent, 20, Outcomes.DOWN)
+    assert not Alert.objects.filter(check_ref=parent).exists(), "one failure of its own interval"
+    see(parent, 40, Outcomes.DOWN)
+    assert Alert.objects.get(check_ref=parent).started_at == after(40)
 
 
 # --- any order of anything ---------------------------------------------------------------------------------------

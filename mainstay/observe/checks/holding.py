@@ -1,8 +1,9 @@
 """Which checks this monitor should watch, probe and measure, compared with those that it does.
 
 Nothing here depends on having heard of a change. What is wanted is read whenever the revision or the shards are others,
-and every half a minute in any case. It is compared in every round with what the watch, the prober and the metrics
-hold themselves, so whatever a failure left half done, the next round does. A check that cannot be used costs nothing
+and every half a minute in any case. It is compared with what the watch, the prober and the metrics hold themselves: in
+every round until a round found nothing to do, then every five seconds, or at once when the watch let go of a check. So
+whatever a failure left half done, the next round does. A check that cannot be used costs nothing
 but itself: its page says why.
 """
 
@@ -32,6 +33,7 @@ from mainstay.observe.checks.watch import Watch, Watched
 
 log = logging.getLogger("mainstay.monitor")
 READ_AGAIN = timedelta(seconds=30)
+COMPARE_AGAIN = timedelta(seconds=5)  # a comparison of 5,000 checks costs some milliseconds
 LOADED_AT_ONCE = 500
 TRIED_AGAIN_AT_ONCE = 100  # unusable checks, at each reading
 WHY_MOST = 1_000
@@ -108,6 +110,7 @@ class Holding:
     wanted: Wanted | None = None
     unusable: dict[int, Unusable] = field(default_factory=dict)
     _retry: set[int] = field(default_factory=set)
+    _settled: tuple[Wanted, datetime, int] | None = None  # when a round found nothing to do, and how many were watched
     _unmeasured: set[int] = field(default_factory=set)  # what the metrics refused; tried again at the next reading
 
     @property
@@ -122,16 +125,25 @@ class Holding:
             DatabaseError: what was not done is done by the next round.
         """
         wanted = self._read(shards, now)
-        gone = self._let_go(wanted, now)
-        lacking = self._lacking(wanted)
-        loaded = 0
+        if self._is_settled(wanted, now):
+            return
+        self._settled = None
+        lacking, gone = self._compare(wanted, now)
         for check in _load(lacking):
             self._take(check, now)
-            loaded += 1
-        gone += self._let_go(wanted, now)
+        if lacking:
+            gone += self._compare(wanted, now)[1]
         self._tell(wanted, now)
-        if loaded or gone:
-            log.info("%d checks held: %d new or edited, %d gone", len(self.watch.checks), loaded, gone)
+        if lacking or gone:
+            log.info("%d checks held: %d new or edited, %d gone", len(self.watch.checks), len(lacking), gone)
+        else:
+            self._settled = (wanted, now, len(self.watch.checks))
+
+    def _is_settled(self, wanted: Wanted, now: datetime) -> bool:
+        if self._settled is None:
+            return False
+        of, at, number = self._settled
+        return of is wanted and number == len(self.watch.checks) and abs(now - at) < COMPARE_AGAIN
 
     def _read(self, shards: frozenset[int], now: datetime) -> Wanted:
         revision = Revision.current("checks")
@@ -148,9 +160,28 @@ class Holding:
         self._unmeasured.clear()
         return self.wanted
 
-    # --- what should be held by whom -----------------------------------------------------------------------------
+    # --- comparing -----------------------------------------------------------------------------------------------
 
-    def _usable(self, wanted: Wanted) -> dict[int, int]:
+    def _compare(self, wanted: Wanted, now: datetime) -> tuple[list[int], int]:
+        """Let go of what is held without being wanted; return what is lacking, and how many are gone."""
+        usable = self._usable(wanted)
+        watched = changes(usable, {check: one.version for check, one in list(self.watch.checks.items())})
+        self.watch.drop(watched.drop)
+        should_probe, should_measure = self._shares(usable)
+        probed = changes(should_probe, self.prober.held())
+        if probed.drop:
+            self.prober.update((), probed.drop)
+        measured = changes(should_measure, self.metrics.known())
+        for check in measured.drop:
+            self._measure(check, partial(self.metrics.forget, [check], now))
+        lacking = dict.fromkeys([*watched.put, *probed.put])
+        lacking |= dict.fromkeys(check for check in measured.put if check not in self._unmeasured)
+        lacking |= dict.fromkeys(check for check in self._retry if check in wanted.versions)
+        return list(lacking), len(watched.drop)
+
+    def _usable(self, wanted: Wanted) -> Mapping[int, int]:
+        if not self.unusable:
+            return wanted.versions
         bad = {check: one.version for check, one in self.unusable.items()}
         return {check: version for check, version in wanted.versions.items() if bad.get(check) != version}
 
@@ -166,33 +197,7 @@ class Holding:
                     probed[check] = version
         return probed, measured
 
-    def _lacking(self, wanted: Wanted) -> list[int]:
-        usable = self._usable(wanted)
-        probed, measured = self._shares(usable)
-        found = dict.fromkeys(changes(usable, self._watched()).put)
-        found |= dict.fromkeys(changes(probed, self.prober.held()).put)
-        unmeasured = changes(measured, self.metrics.known()).put
-        found |= dict.fromkeys(check for check in unmeasured if check not in self._unmeasured)
-        found |= dict.fromkeys(check for check in self._retry if check in wanted.versions)
-        return list(found)
-
-    def _watched(self) -> dict[int, int]:
-        return {check: watched.version for check, watched in list(self.watch.checks.items())}
-
     # --- doing it ------------------------------------------------------------------------------------------------
-
-    def _let_go(self, wanted: Wanted, now: datetime) -> int:
-        usable = self._usable(wanted)
-        gone = changes(usable, self._watched()).drop
-        self.watch.drop(gone)
-        probed, measured = self._shares(usable)
-        unprobed = changes(probed, self.prober.held()).drop
-        if unprobed:
-            self.prober.update((), unprobed)
-        forgotten = changes(measured, self.metrics.known()).drop
-        for check in forgotten:
-            self._measure(check, partial(self.metrics.forget, [check], now))
-        return len(gone)
 
     def _measure(self, check: int, act: Callable[[], None]) -> None:
         """Tell the metrics of a check. They may fail: no check goes unprobed because of that."""
