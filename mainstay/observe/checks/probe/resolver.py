@@ -145,6 +145,8 @@ class Resolver:
         self._most = max(2, threads)
         self._slow_most = self._most // 2
         self._zone_most = max(1, (self._most - self._slow_most) * 3 // 4)
+        self._new_most = max(1, (self._most - self._slow_most) // 2)  # names that never answered quickly yet
+        self._new_zone_most = max(1, self._new_most * 3 // 4)
         self._changed = threading.Condition()
         self._waiting: dict[Key, list[Ticket]] = {}
         self._running: dict[Key, float] = {}  # since when
@@ -254,8 +256,14 @@ class Resolver:
         slow = len(self._started_slow)
         if self._zones and len(self._running) - min(slow, self._slow_most) < self._most - self._slow_most:
             quick = Counter(zone_of(key[0]) for key in self._running if key not in self._started_slow)
-            for zone in list(self._zones):
-                if quick[zone] < self._zone_most:
+            new = max(0, slow - self._slow_most) + sum(
+                key[0] not in self._quick_names for key in self._running if key not in self._started_slow
+            )
+            for zone, waiting in list(self._zones.items()):
+                proven = waiting[0][0] in self._quick_names
+                if quick[zone] < (self._zone_most if proven else self._new_zone_most) and (
+                    proven or new < self._new_most
+                ):
                     keys = self._zones.pop(zone)
                     key = keys.popleft()
                     if keys:
