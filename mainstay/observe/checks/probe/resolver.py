@@ -7,8 +7,9 @@ thread, so a hanging name holds one thread however many checks use it.
 
 **Fairness.** A look-up that takes a second is slow. Names that were slow, and names of a zone in which one hangs now,
 have half of the threads; what turns slow while it runs counts there, too. Zones take turns, and one zone has at most
-three quarters of the other half. Names in the hosts file never wait: they have threads of their own. A look-up that
-nobody waits for any more leaves the queue, and whoever gave up learns whether the name was ever asked about.
+three quarters of the other half, of which half is kept for names that have been quick before. Names in the hosts file
+never wait: they have threads of their own. A look-up that nobody waits for any more leaves the queue, and whoever gave
+up learns whether the name was ever asked about.
 """
 
 import asyncio
