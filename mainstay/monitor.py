@@ -9,32 +9,24 @@ import argparse
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from typing import cast
 
 from django.conf import settings as django_settings
 from django.db.models import F
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.clock import from_unix, now
-from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.run import Cycle, Runner
-from mainstay.foundation.processes.supervise import need_port
-from mainstay.foundation.secrets import LostKey
+from mainstay.foundation.processes.supervise import need_port, raise_open_files
 from mainstay.observe.checks import arrivals, blocking, leases
-from mainstay.observe.checks.actions import settings_of
-from mainstay.observe.checks.decide import Health, State, Thresholds
-from mainstay.observe.checks.figures import ProberMetrics
-from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
-from mainstay.observe.checks.models import Check, CheckState, Ping
-from mainstay.observe.checks.probe.engine import Planned, Prober, Result
-from mainstay.observe.checks.probe.schedule import offset_for
-from mainstay.observe.checks.standing import all_labels, graph
+from mainstay.observe.checks.decide import Health
+from mainstay.observe.checks.figures import ProberMetrics, ProberNotices
+from mainstay.observe.checks.holding import Holding
+from mainstay.observe.checks.models import Ping
+from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.targets import policy
-from mainstay.observe.checks.watch import Observation, Watch, Watched
+from mainstay.observe.checks.watch import Observation, Watch
 from mainstay.observe.metrics.client import inner_token
 from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
 from mainstay.observe.metrics.serve.port import serve
@@ -45,7 +37,6 @@ from mainstay.respond.rules.figures import StoreMetrics
 
 log = logging.getLogger("mainstay.monitor")
 PINGS_AT_ONCE = 2_000
-LOADED_AT_ONCE = 500
 LONG_CALL_S = 300.0  # that a call of the metrics store may take on a slow disk before it counts as hanging
 
 
@@ -55,9 +46,10 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(_args: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT."""
+    raise_open_files()
     environment = env.read()
     monitor = Monitor(environment)
-    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s)
+    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s)
     runner.stop_on_signals()
     token, port = inner_token(django_settings.SECRET_KEY), environment.monitor_port
     need_port(environment.host, port, "MAINSTAY_MONITOR_PORT")  # before others wait for what this monitor would take
@@ -84,16 +76,16 @@ class Monitor:
         self.rules = Evaluation(
             source=self.source,
             mine=self.evaluates,
-            turn=lambda: frozenset(self.shards) if self._elsewhere else id(self.metrics.store),
+            turn=lambda: self.shards if self._elsewhere else id(self.metrics.store),
             ready=self.may_evaluate,
             external_url=django_settings.BASE_URL,
         )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
-        self.shards: set[int] = set()
-        self.revision = -1
-        self.parents: dict[int, frozenset[int]] = {}
+        self.holding = Holding(self.watch, self.prober, self.metrics)
+        self.shards: frozenset[int] = frozenset()  # replaced as one value; each round reads it once
+        self._leasing = threading.Lock()  # two cycles ask for shards
         self._failing: set[int] = set()
-        self._lock = threading.Lock()
+        self._notices = ProberNotices()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
             Cycle("leases", 2.0, self.hold),
@@ -118,6 +110,7 @@ class Monitor:
                 code=result.outcome.code,
                 phases=result.outcome.phases,
                 facts=dict(result.outcome.facts),
+                extra=result.extra,
             )
             for result in results
         )
@@ -138,10 +131,8 @@ class Monitor:
 
     def hold(self, at: datetime, process: int) -> None:
         """Keep a fair share of the shards."""
-        shards = leases.hold(process, at)
-        if shards != self.shards:
-            self.shards = shards
-            self.revision = -1
+        with self._leasing:
+            self.shards = shards = frozenset(leases.hold(process, at))
         self.metrics.hold(mine=OWNING_SHARD in shards and not self._elsewhere)
 
     # --- rules ---------------------------------------------------------------------------------------------------
@@ -174,6 +165,10 @@ class Monitor:
         """Return how late the loops are that are no cycles."""
         return max(self.prober.figures().lag_s, self.metrics.lag_s())
 
+    def waiting_s(self) -> float:
+        """Return for how long a probe that is due has waited for a place."""
+        return self.prober.figures().waiting_s
+
     def registry(self) -> CollectorRegistry:
         """Return this monitor's own metrics."""
         registry = CollectorRegistry()
@@ -185,63 +180,11 @@ class Monitor:
 
     # --- checks --------------------------------------------------------------------------------------------------
 
-    def reload(self, _now: datetime, process: int) -> None:
-        """Notice checks that were added, edited, removed, handed over."""
+    def reload(self, at: datetime, process: int) -> None:
+        """Compare the checks that are held with those that should be, and do what is missing."""
         if not self.shards:
-            self.hold(now(), process)
-        revision = Revision.current("checks")
-        with self._lock:
-            if revision == self.revision and not self.watch.stale:
-                return
-            self.watch.stale.clear()
-            self._reload(revision)
-
-    def _reload(self, revision: int) -> None:
-        versions = {
-            check: version
-            for check, version in Check.objects.values_list("id", "version")
-            if leases.shard_of(check) in self.shards
-        }
-        held = {check: watched.version for check, watched in list(self.watch.checks.items())}
-        gone = held.keys() - versions.keys()
-        changed = [check for check, version in versions.items() if held.get(check) != version]
-        self.watch.drop(gone)
-        self.metrics.forget(gone, now())
-        planned = [plan for check in self._load(changed) if (plan := self._take(check)) is not None]
-        probed = {plan.key for plan in planned}
-        self.prober.update(planned, [*gone, *(check for check in changed if check not in probed)])
-        self.parents = graph()
-        self.revision = revision
-        if changed or gone:
-            log.info("%d checks held: %d new or edited, %d gone", len(versions), len(changed), len(gone))
-
-    @staticmethod
-    def _load(ids: list[int]) -> Iterator[Check]:
-        for begin in range(0, len(ids), LOADED_AT_ONCE):
-            part = ids[begin : begin + LOADED_AT_ONCE]
-            related = ("application", "environment", "component", "state")
-            yield from Check.objects.filter(pk__in=part).select_related(*related)
-
-    def _take(self, check: Check) -> Planned | None:
-        """Hold a check; return its plan for the prober, or None when it is not probed."""
-        try:
-            settings = settings_of(check)
-        except (ValidationError, LostKey) as error:
-            log.error("%s: its settings cannot be used: %s", check, error)
-            CheckState.objects.filter(pk=check.pk).update(message=f"Its settings cannot be used: {error}")
-            return None
-        self.watch.put(_watched(check, settings))
-        self.metrics.know(check.pk, check.kind, check.target, all_labels(check))
-        if check.paused or check.passive:
-            return None
-        return Planned(
-            key=check.pk,
-            kind=check.kind,
-            settings=settings,
-            every_s=check.every_s,
-            timeout_s=check.timeout_s,
-            offset_s=offset_for(check.pk, check.every_s),
-        )
+            self.hold(at, process)
+        self.holding.round(self.shards, at)
 
     def pings(self, _now: datetime, _process: int) -> bool:
         """Understand pings that have come in; return whether more are waiting."""
@@ -255,47 +198,16 @@ class Monitor:
             arrivals.take(self.watch, mine)
         return len(mine) == PINGS_AT_ONCE
 
-    def sweep(self, at: datetime, _process: int) -> None:
-        """Notice heartbeats that did not come, checks whose needs are down, and parents worth asking at once."""
+    def sweep(self, at: datetime, _process: int) -> bool:
+        """Notice heartbeats that did not come, checks whose needs are down, and parents worth asking at once.
+
+        Return whether more is waiting.
+        """
+        self._notices.tell(self.prober.figures(), at, time.monotonic())
         arrivals.miss(self.watch, at)
         failing = set(self.watch.failing())
-        for check in failing - self._failing:
-            for parent in self.parents.get(check, ()):
-                self.prober.probe_now(parent)
+        parents = self.holding.parents
+        for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:
+            self.prober.probe_now(parent)
         self._failing = failing
-        blocking.sweep(self.watch, self.parents, at)
-
-
-def _watched(check: Check, settings: BaseModel) -> Watched:
-    state = check.state
-    watched = Watched(
-        id=check.pk,
-        version=check.version,
-        name=str(check),
-        application=check.application_id,
-        kind=check.kind,
-        thresholds=Thresholds(check.fail_after, check.recover_after),
-        every_s=check.every_s,
-        timeout_s=check.timeout_s,
-        paused=check.paused,
-        created_at=check.created_at,
-        rhythm=rhythm_of(cast(RhythmSettings, settings)) if check.passive else None,
-        state=State(
-            health=Health(state.health),
-            failures=state.failures,
-            answers=state.answers,
-            warnings=state.warnings,
-            successes=state.successes,
-            history=state.history,
-            flapping=state.flapping,
-            first_bad_at=state.first_bad_at,
-        ),
-        changes=state.changes,
-        first_at=state.first_at,
-        pinged_at=state.pinged_at,
-        started_at=state.started_at,
-        blocked_by=state.blocked_by_id,
-        severity=check.severity,
-    )
-    watched.due_at = arrivals.due_on_loading(watched, state.due_at, now())
-    return watched
+        return blocking.sweep(self.watch, parents, at) > 0

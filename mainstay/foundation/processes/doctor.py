@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.processes.supervise import FILES_MOST
 
 OLDEST_PYTHON = (3, 11)
 BUILT_IN = 2026  # a clock before this year cannot be right
@@ -395,12 +396,15 @@ def open_files() -> Finding:
     """Every probe under way holds a socket."""
     import resource
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < FILES_LEAST:
-        return bad(
-            "open files", f"at most {soft}", f"raise the limit to {FILES_LEAST} or more: ulimit -n {FILES_LEAST}"
-        )
-    return good("open files", f"at most {soft}" if soft != resource.RLIM_INFINITY else "unlimited")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # the processes raise the soft limit to it themselves
+    limit = FILES_MOST if hard == resource.RLIM_INFINITY else min(hard, FILES_MOST)
+    if limit >= FILES_LEAST:
+        return good("open files", f"at most {limit}")
+    return bad(
+        "open files",
+        f"at most {limit}: only {limit // 2} probes can run at once",
+        f"raise the hard limit to {FILES_LEAST} or more: ulimit -Hn, systemd's LimitNOFILE, Docker's --ulimit nofile",
+    )
 
 
 def programs() -> Iterator[Finding]:

@@ -81,11 +81,13 @@ class Runner:
 
     Attributes:
         extra_lag: how late its loops are that are no cycles.
+        waiting: for how long work has waited there for its turn: that is lag, too, but nothing hangs.
     """
 
     role: str
     cycles: Sequence[Cycle]
     extra_lag: Callable[[], float] = lambda: 0.0
+    waiting: Callable[[], float] = lambda: 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
     asked_to_stop: bool = False
@@ -217,7 +219,13 @@ class Runner:
         if not self.process_id:
             self._register(at)
         monotonic = time.monotonic()
-        lag_s = max([self._loops_lag_s(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
+        lag_s = max(
+            [
+                self._told_s(self.extra_lag),
+                self._told_s(self.waiting),
+                *(cycle.lag_s(monotonic) for cycle in self.cycles),
+            ]
+        )
         detail = {"notices": notices.told()}
         outage.writing(monotonic)
         try:
@@ -230,10 +238,10 @@ class Runner:
             log.error("this process was taken for dead; ending so that the supervisor starts it anew")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _loops_lag_s(self) -> float:
-        """How late the loops are that are no cycles. Unknown is not late: a defect here must not stop what works."""
+    def _told_s(self, ask: Callable[[], float]) -> float:
+        """How late something is. Unknown is not late: a defect here must not stop what works."""
         try:
-            lag_s = self.extra_lag()
+            lag_s = ask()
         except Exception:
             if not self._extra_lag_fails:
                 log.exception("how late the loops of this process are cannot be told")
@@ -245,7 +253,7 @@ class Runner:
     def _turns(self) -> Iterator[watchdog.Turn]:
         for cycle in self._all():
             yield cycle.turn()
-        late = self._loops_lag_s() > beat.LATE_AFTER_S
+        late = self._told_s(self.extra_lag) > beat.LATE_AFTER_S
         yield watchdog.Turn(LOOPS, late or None)
 
     def _watch(self) -> None:

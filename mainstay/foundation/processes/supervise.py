@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import importlib
 import os
+import resource
 import shlex
 import signal
 import socket
@@ -30,6 +31,7 @@ STOP_S = 4.0  # then SIGKILL: the promise is five seconds
 BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
 STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
 PORT_WAIT_S = 3.0
+FILES_MOST = 65_536  # open files that the processes ask for
 COPIES_BELOW_S = 1.0  # of backoff: one that ends again and again at once is tried as a program of its own
 
 
@@ -45,6 +47,19 @@ class Child:
     start_at: float = 0.0
     backoff_s: float = BACKOFF_LEAST_S
     restarts: int = field(default=0)
+
+
+def raise_open_files() -> int:
+    """Raise this process's limit on open files as far as it may go, and return it: each probe holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MOST if hard == resource.RLIM_INFINITY else min(hard, FILES_MOST)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS allows less than it says
+        return soft
+    return wanted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT. Exit status 0 after a clean stop, 1 when it cannot start."""
+    raise_open_files()
     environment = env.read()
     try:
         with lock(environment.home) as lock_held:

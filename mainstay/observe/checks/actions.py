@@ -36,12 +36,24 @@ def subject(check: Check) -> Subject:
     return Subject("check", check.pk, str(check), check.application_id)
 
 
+class UnknownKind(ValueError):
+    """A check is of a kind that this version does not have: a plug-in was removed, or newer data meets older code."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no kind of check called {kind!r} here; there are {', '.join(KINDS)}")
+
+
+UNUSABLE = (ValidationError, LostKey, UnknownKind)
+
+
 def settings_of(check: Check) -> BaseModel:
     """Return the settings of the check's kind, secrets opened.
 
     Raises:
-        pydantic.ValidationError, LostKey: what is stored cannot be used.
+        UNUSABLE: what is stored cannot be used.
     """
+    if check.kind not in KINDS:
+        raise UnknownKind(check.kind)
     return KINDS[check.kind].Settings.model_validate(unseal_all(check.config, django_settings.SECRET_KEY))
 
 
@@ -219,7 +231,7 @@ def _due_anew(check: Check, since: datetime, started_at: datetime | None = None)
         return None
     try:
         settings = settings_of(check)
-    except (ValidationError, LostKey):
+    except UNUSABLE:
         return None  # the monitor says so when it loads the check
     return heartbeats.due_at(heartbeats.rhythm_of(cast(RhythmSettings, settings)), since, started_at)
 
@@ -322,7 +334,7 @@ def differences(was: BaseModel, now: BaseModel) -> list[str]:
 
 
 def _thresholds(kind: str) -> tuple[int, int]:
-    return (1, 1) if KINDS[kind].passive else (DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER)
+    return (1, 1) if kind in KINDS and KINDS[kind].passive else (DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER)
 
 
 def _fill(check: Check, application: Application, spec: Common) -> None:

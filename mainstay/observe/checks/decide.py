@@ -113,6 +113,24 @@ def observe(state: State, result: Health, at: datetime, thresholds: Thresholds) 
     )
 
 
+def glance(state: State, result: Health, at: datetime) -> Verdict:
+    """Return what a result beside the check's own rhythm makes of `state`.
+
+    It ends a run of the opposite and never lengthens one: `fail_after` and `recover_after` count what the check's
+    interval brings, however often others want to know.
+    """
+    down, bad = result is Health.DOWN, result is not Health.UP
+    seen = replace(
+        state,
+        failures=state.failures if down else 0,
+        answers=0 if down else state.answers,
+        warnings=state.warnings if bad else 0,
+        successes=0 if bad else state.successes,
+        first_bad_at=(state.first_bad_at or at) if bad else None,
+    )
+    return Verdict(seen, state.health, changed=False)
+
+
 def _judge(state: State, thresholds: Thresholds) -> tuple[Health, str]:
     """Return the health that the counters of `state` add up to, and why."""
     if state.failures >= thresholds.fail_after:
@@ -163,18 +181,24 @@ def shown(
     maintenance: str | None,
     blocked_by: str | None,
     late: bool,
+    unusable: str = "",
 ) -> Shown:
-    """Return what people see of a check; the first that applies of: paused, maintenance, overdue, unreachable, health.
+    """Return what people see of a check.
+
+    The first that applies of: paused, maintenance, cannot be probed, overdue, unreachable, health.
 
     Args:
         maintenance: name of the window that covers the check now.
         blocked_by: name of the down check that this one needs.
         late: see `overdue`; not asked of heartbeats, whose lateness is a failure.
+        unusable: why the monitor cannot probe it; empty: it can.
     """
     if paused:
         return Shown(Status.PAUSED, "paused by hand: neither probed nor paged")
     if maintenance is not None:
         return Shown(Status.MAINTENANCE, f"in maintenance: {maintenance}")
+    if unusable:
+        return Shown(Status.UNKNOWN, f"cannot be probed: {unusable}")
     if late:
         return Shown(Status.UNKNOWN, "overdue: no result when one was due. Is the monitor running?")
     if health is Health.DOWN and blocked_by is not None:

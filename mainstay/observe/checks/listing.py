@@ -24,7 +24,7 @@ COLUMNS = (
     "id", "name", "application_id", "application__name", "environment__name", "component__name", "kind", "target",
     "severity", "labels", "paused", "managed_by", "every_s", "timeout_s", "created_at", "state__health", "state__since",
     "state__message", "state__first_at", "state__last_at", "state__last_duration_s", "state__blocked_by__name",
-    "state__blocked_by__application__name",
+    "state__blocked_by__application__name", "state__unusable",
 )  # fmt: skip
 _TIMES = {"created_at", "state__since", "state__first_at", "state__last_at"}
 _TIME_PLACES = (14, 16, 18, 19)
@@ -32,7 +32,7 @@ QUICK = tuple(Instant(name) if name in _TIMES else name for name in COLUMNS)
 LEAN = (
     "id", "name", "application_id", "kind", "severity", "paused", "every_s", "timeout_s", Instant("created_at"),
     "state__health", Instant("state__since"), Instant("state__first_at"), Instant("state__last_at"),
-    "state__blocked_by__name", "state__blocked_by__application__name",
+    "state__blocked_by__name", "state__blocked_by__application__name", "state__unusable",
 )  # fmt: skip
 SORTS = {
     "name": ("application__name", "name"),
@@ -73,6 +73,7 @@ class Row(NamedTuple):
     last_duration_s: float | None
     blocker: str | None
     blocker_application: str | None
+    unusable: str | None
 
     @property
     def matched(self) -> Mapping[str, str]:
@@ -103,6 +104,7 @@ class Row(NamedTuple):
             maintenance=cover.window.name if cover else None,
             blocked_by=f"{self.blocker_application}/{self.blocker}" if self.blocker else None,
             late=late,
+            unusable=self.unusable or "",
         )
 
 
@@ -116,12 +118,12 @@ def lean_row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `LEAN` as a row, with nothing where it does not say."""
     (
         number, name, application, kind, severity, paused, every_s, timeout_s, created, health, since, first, last,
-        blocker, blocker_application,
+        blocker, blocker_application, unusable,
     ) = values  # fmt: skip
     return Row(
         number, name, application, "", None, None, kind, "", severity, {}, paused, "", every_s, timeout_s,
         read_instant(created), health, read_instant(since), "", read_instant(first), read_instant(last), None, blocker,
-        blocker_application,
+        blocker_application, unusable,
     )  # fmt: skip
 
 

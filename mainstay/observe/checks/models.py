@@ -65,6 +65,7 @@ class CheckState(models.Model):
     blocked_by = models.ForeignKey(
         Check, on_delete=models.SET_NULL, null=True, related_name="+"
     )  # down, needed by this
+    unusable = models.TextField(blank=True, default="")  # why the monitor cannot probe it; empty: it can
     changes = models.BigIntegerField(default=0)  # counts changes of health; a stale writer's update finds no row
     first_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)

@@ -188,7 +188,8 @@ def _verdict_is_out(state: CheckState, since: datetime) -> bool:
     """A needed check that is failing but not yet down, or that nobody has looked at since the trouble began."""
     if state.check_ref.passive:
         return False
-    return state.failures > 0 or state.last_at is None or state.last_at < since
+    failing = state.failures > 0 or state.last_health == decide.Health.DOWN
+    return failing or state.last_at is None or state.last_at < since
 
 
 def shown(
@@ -207,6 +208,7 @@ def shown(
         maintenance=cover.window.name if cover else None,
         blocked_by=str(blocked) if blocked else None,
         late=late,
+        unusable=state.unusable,
     )
 
 

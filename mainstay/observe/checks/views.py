@@ -348,7 +348,7 @@ def _latest(one: Check) -> dict[str, Any]:
         "pings": list(Ping.objects.filter(check_ref=one).order_by("-id")[:PINGS_SHOWN]) if one.passive else [],
         "alerts": list(one.alerts.order_by("-id")[:ALERTS_SHOWN]),
         "entries": [line(entry, about=True) for entry in entries],
-        "kind": KINDS[one.kind].label if one.kind in KINDS else one.kind,
+        "kind": KINDS[one.kind].label if one.kind in KINDS else f"{one.kind} (unknown kind)",
         "needed": list(one.needs.select_related("application").order_by("application__name", "name")),
         "needed_by": list(one.needed_by.select_related("application").order_by("application__name", "name")[:50]),
         "ping_url": url,
@@ -368,6 +368,8 @@ _SENTENCES = {
 
 def _headline(one: Check, shown: Shown) -> str:
     if shown.status is Status.UNKNOWN:
+        if one.state.unusable:
+            return f"{one.application.name} / {one.name} cannot be probed."
         if one.state.last_at is None:
             return f"{one.application.name} / {one.name} waits for its first {'ping' if one.passive else 'result'}."
         return f"Nobody knows how {one.application.name} / {one.name} is."

@@ -113,6 +113,7 @@ class Observation:
     code: int | None = None
     phases: PhasesLike | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    extra: bool = False  # beside the check's rhythm: recorded, but it does not count towards a threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class Watch:
         self._ahead: dict[int, _Step] = {}  # the newest step of each check that has some not yet committed
         self._flushed_at = time.monotonic()
         self._pace, self._quiet_pace = Pace(CHANGES_AT_ONCE), Pace(ROWS_AT_ONCE)
-        self.stale: set[int] = set()  # checks to be loaded again
+        self.stale: set[int] = set()  # checks that were let go, to be loaded again
         self.lost = 0  # results dropped because the database was away for too long
         self.unread = Patience(WAITED_FOR_S)  # heartbeats that are late, but whose pings are not understood yet
         self.unknown = Patience(WAITED_FOR_S)  # checks that have pings and are not loaded yet
@@ -190,6 +191,7 @@ class Watch:
         with self._lock:
             before = self.checks.get(watched.id)
             self.checks[watched.id] = watched
+            self.stale.discard(watched.id)
             if self._ahead.pop(watched.id, None) is None:
                 return
             mine = [step.seen for step in self._take(watched.id)]
@@ -418,6 +420,8 @@ class Watch:
 
 def _step(watched: Watched, seen: Observation, before: _Step | None) -> _Step:
     state, changes = (before.verdict.state, before.changes_after) if before else (watched.state, watched.changes)
+    if seen.extra:
+        return _Step(watched, seen, decide.glance(state, seen.health, seen.at), changes)
     return _Step(watched, seen, decide.observe(state, seen.health, seen.at, watched.thresholds), changes)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.environment import Environment
+from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
@@ -43,12 +44,14 @@ class Embedded:
         self._host_at = 0.0
         self._opened_at = 0.0
         self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
+        self._versions: dict[int, int] = {}
         self.store: Store | None = None
         self.scraper: Scraper | None = None
         self._probes: ProbeSeries | None = None
         self.latest = LatestProbes() if environment.metrics_url else None  # for the server that keeps samples instead
         self._host: HostMetrics | None = None
         self._plans = Plans()
+        self._own: dict[int, PlannedScrape] = {}  # scrapes that no record describes
         self._prometheus: Prometheus | None = None
         self._error = ""
 
@@ -85,6 +88,7 @@ class Embedded:
                 probes.hold(check, kind, target, labels)
             self._probes = probes
         self._plans = Plans()
+        self._own = {one.key: one for one in self._itself()}
         self._host = HostMetrics(store)
         self._prometheus = Prometheus(
             store,
@@ -111,7 +115,12 @@ class Embedded:
 
     # --- what feeds it -------------------------------------------------------------------------------------------
 
-    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str]) -> None:
+    def known(self) -> dict[int, int]:
+        """Return the checks that are known, each with the version that was told."""
+        with self._lock:
+            return dict(self._versions)
+
+    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str], version: int = 0) -> None:
         """Know a check whose results will come."""
         with self._lock:
             self._checks[check] = (kind, target, labels)
@@ -119,6 +128,7 @@ class Embedded:
                 self.latest.hold(check, kind, target, labels)
             if self._probes is not None:
                 self._probes.hold(check, kind, target, labels)
+            self._versions[check] = version  # last: had anything failed, it would be told again
 
     def forget(self, checks: Iterable[int], now: datetime) -> None:
         """Let go of checks."""
@@ -130,6 +140,8 @@ class Embedded:
                 self.latest.drop(gone)
             if self._probes is not None:
                 self._probes.drop(gone, now)
+            for check in gone:
+                self._versions.pop(check, None)
 
     def hear(self, seen: Iterable[Seen]) -> None:
         """Take results of checks that have been recorded."""
@@ -144,12 +156,10 @@ class Embedded:
         store, scraper, host = self.store, self.scraper, self._host
         if store is None or scraper is None or host is None:
             return
-        asked_before = self._plans.asked
-        planned, removed = self._plans.changes()
-        if not asked_before and self._plans.asked:
-            planned = [*planned, *self._itself()]
-        if planned or removed:
-            scraper.update(planned, removed)
+        wanted = {**self._plans.wanted(now), **self._own}
+        found = changes(wanted, scraper.held())
+        if found.put or found.drop:
+            scraper.update([wanted[key] for key in found.put], found.drop)
         if abs(now.timestamp() - self._host_at) >= HOST_EVERY_S:
             self._host_at = now.timestamp()
             host.put(self._host_at)
@@ -187,9 +197,12 @@ class Embedded:
         return prometheus.answer(path, parameters)
 
     def lag_s(self) -> float:
-        """Return how late the scraper is."""
+        """Return how late the scraper is, or what waits in it for its turn."""
         scraper = self.scraper
-        return scraper.figures().lag_s if scraper is not None else 0.0
+        if scraper is None:
+            return 0.0
+        figures = scraper.figures()
+        return max(figures.lag_s, figures.waiting_s)
 
     def _targets(self) -> Any:
         scraper = self.scraper

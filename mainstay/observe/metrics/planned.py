@@ -1,56 +1,58 @@
-"""The records as what the monitor scrapes."""
+"""Scrapes to do, read from the database."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
-from pydantic import ValidationError
+from django.db import DatabaseError
 
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.setaside import Known
-from mainstay.foundation.secrets import LostKey
 from mainstay.observe.metrics.actions import REVISION, settings_of
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 
 log = logging.getLogger("mainstay.monitor")
+READ_AGAIN = timedelta(seconds=30)
 
 
 class Plans:
-    """Tells what has changed since it was asked last. Belongs to one thread.
+    """The scrapes that should be done. Belongs to one thread.
 
-    for the monitor: `planned, removed = plans.changes()`, then `scraper.update(planned, removed)`.
+    for the monitor: compare `plans.wanted(now)` with what the scraper has, and do what is missing.
     """
 
     def __init__(self) -> None:
         self._revision = -1
-        self._held: dict[int, PlannedScrape] = {}
+        self._read_at: datetime | None = None
+        self._wanted: dict[int, PlannedScrape] = {}
         self.unusable: dict[str, str] = {}
         """Scrapes whose settings cannot be used, and why."""
 
     @property
     def asked(self) -> bool:
         """Whether the records have been read."""
-        return self._revision >= 0
+        return self._read_at is not None
 
-    def changes(self) -> tuple[list[PlannedScrape], list[int]]:
-        """Return the scrapes that are new or differ, and the ids of those that are gone, paused or unusable."""
+    def wanted(self, now: datetime) -> dict[int, PlannedScrape]:
+        """Return the usable scrapes that are not paused; read when the revision is another, or after half a minute."""
         revision = Revision.current(REVISION)
-        if revision == self._revision:
-            return [], []
-        self.unusable = {}
-        now = {plan.key: plan for plan in self._read()}
-        changed = [plan for key, plan in now.items() if self._held.get(key) != plan]
-        gone = [key for key in self._held if key not in now]
-        self._held, self._revision = now, revision
-        return changed, gone
-
-    def _read(self) -> Iterator[PlannedScrape]:
+        fresh = self._read_at is not None and abs(now - self._read_at) < READ_AGAIN
+        if fresh and revision == self._revision:
+            return self._wanted
+        wanted: dict[int, PlannedScrape] = {}
+        unusable: dict[str, str] = {}
         for scrape in Scrape.objects.filter(paused=False).select_related("application", "environment").order_by("id"):
             try:
-                yield planned(scrape)
-            except (ValidationError, LostKey) as error:
-                log.error("the scrape %s: its settings cannot be used: %s", scrape.name, error)
-                self.unusable[scrape.name] = f"its settings cannot be used: {error}"
+                wanted[scrape.pk] = planned(scrape)
+            except DatabaseError:
+                raise
+            except Exception as error:  # noqa: BLE001  # told where the scrape is shown; the others go on
+                why = unusable[scrape.name] = f"its settings cannot be used: {error}"
+                if self.unusable.get(scrape.name) != why:
+                    log.error("the scrape %s: %s", scrape.name, why)
+        self._wanted, self.unusable, self._revision, self._read_at = wanted, unusable, revision, now
+        return wanted
 
 
 def planned(scrape: Scrape) -> PlannedScrape:

@@ -12,15 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.foreign import EXITS, told
+from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.foundation.text import storable
+from mainstay.observe.checks.holding import changes
 from mainstay.observe.metrics.promql import QueryError
 from mainstay.respond.alerts.decide import weight
 from mainstay.respond.rules import records
@@ -38,6 +40,9 @@ RULE_MOST_S = 10.0  # of one rule: its expression and all its templates
 SLOW_S = 1.0  # groups that took longer last time come last; after so long what is known is committed before going on
 STANDINGS_AT_ONCE = 500
 PIECE_MOST, PIECE_MOST_S = 50, 0.3  # changes and seconds in one transaction
+READ_AGAIN = timedelta(seconds=30)
+NOTICE = "rules"
+LATE_MOST_S = 300.0  # an instant that is missed by more is skipped: what it would tell is history
 
 
 @dataclass(slots=True)
@@ -91,24 +96,45 @@ class Evaluation:
     figures: Figures = field(default_factory=Figures)
     groups: dict[int, HeldGroup] = field(default_factory=dict)
     _revision: Hashable = None
+    _read_at: datetime | None = None
+    _unusable: dict[int, str] = field(default_factory=dict)  # groups that could not be loaded, and why
     _next_at: dict[int, float] = field(default_factory=dict)  # group → unix seconds
     _looked: dict[int, float] = field(default_factory=dict)  # rule → when its series were last asked for
     _missing: dict[int, Verdict] = field(default_factory=dict)
     _standing_at: float = 0.0
 
-    def reload(self) -> None:
-        """Notice groups that were added, edited, removed, handed over."""
+    def reload(self, now: datetime) -> None:
+        """Make the groups that are held those that the records say; these are read every half a minute at the latest.
+
+        A group that cannot be loaded costs only itself.
+        """
         revision = (Revision.current("rules"), self.turn())
-        if revision == self._revision:
+        fresh = self._read_at is not None and abs(now - self._read_at) < READ_AGAIN
+        if fresh and revision == self._revision:
             return
         versions = {group: n for group, n in RuleGroup.objects.values_list("id", "version") if self.mine(group)}
-        for gone in self.groups.keys() - versions.keys():
+        found = changes(versions, {group.id: group.version for group in self.groups.values()})
+        for gone in found.drop:
             del self.groups[gone]
             self._next_at.pop(gone, None)
-        changed = [g for g, version in versions.items() if g not in self.groups or self.groups[g].version != version]
-        for group in records.load(changed):
-            self.groups[group.id] = group
-        self._revision = revision
+        unusable: dict[int, str] = {}
+        for group in found.put:
+            try:
+                self.groups.update((one.id, one) for one in records.load([group]))
+            except DatabaseError:
+                raise
+            except Exception as error:
+                unusable[group] = why = str(error) or type(error).__name__
+                self.groups.pop(group, None)
+                if self._unusable.get(group) != why:
+                    log.exception("the group %d of rules cannot be loaded; the others are evaluated", group)
+        self._unusable = unusable
+        if unusable:
+            title = f"{len(unusable)} {'group' if len(unusable) == 1 else 'groups'} of rules cannot be evaluated."
+            notices.tell(NOTICE, title, f"{next(iter(unusable.values()))[:300]} The log says more.", now, grave=True)
+        else:
+            notices.end(NOTICE)
+        self._revision, self._read_at = revision, now
 
     def cycle(self, now: datetime, _process: int) -> bool:
         """Evaluate what is due at `now`; return whether more is waiting.
@@ -116,7 +142,7 @@ class Evaluation:
         Raises:
             DatabaseError: nothing was committed; the same instants are evaluated again.
         """
-        self.reload()
+        self.reload(now)
         source = self.source() if self.groups else None
         if source is None or not self.ready():
             return False

@@ -208,3 +208,13 @@ def test_a_setting_that_is_wrong_is_a_usage_error(tmp_path: Path) -> None:
     assert status == 2
     assert "MAINSTAY_PORTT: not a setting of Mainstay. Did you mean MAINSTAY_PORT?" in said
     assert "Traceback" not in said
+
+
+def test_the_limit_on_open_files_is_raised_as_far_as_it_may_go() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512));"
+        "from mainstay.foundation.processes.supervise import raise_open_files;"
+        "print(raise_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout.strip() == "512 (512, 512)"

@@ -2,9 +2,16 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolver
+from mainstay.observe.checks.probe.resolver import Resolution
+
+
+class Names(Protocol):
+    """What looks names up: a `Resolver`, or one probe's view of it."""
+
+    async def resolve(self, host: str, family: int = 0) -> Resolution: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +21,6 @@ class Context:
 
     timeout_s: float
     policy: AddressPolicy
-    resolver: Resolver
+    resolver: Names
     threads: Executor
     commands_allowed: bool = False

@@ -11,6 +11,7 @@ anew for each transfer, and no credential can leak from one check to another. Th
 judgement, result) adds 40–45 µs per check.
 """
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ import pycurl
 
 from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.probe.poller import READ, WRITE, Poller
+
+log = logging.getLogger(__name__)
 
 _IDLE_HANDLES = 256
 _LATE_S = 0.25
@@ -155,11 +158,15 @@ class CurlLoop:
                     return
             return
         events = (READ if what & pycurl.POLL_IN else 0) | (WRITE if what & pycurl.POLL_OUT else 0)
-        if descriptor in watched:
-            self._poller.modify(descriptor, events)
-        else:
-            watched.add(descriptor)
-            self._poller.register(descriptor, events)
+        try:
+            if descriptor in watched:
+                self._poller.modify(descriptor, events)
+            else:
+                watched.add(descriptor)
+                self._poller.register(descriptor, events)
+        except OSError as error:
+            # Nothing may be raised into libcurl. Unwatched, the transfer ends by its timeout.
+            log.error("the descriptor %d cannot be watched: %s", descriptor, error)
 
     def _set_timer(self, timeout_ms: int) -> None:
         self._timer_at = None if timeout_ms < 0 else time.perf_counter() + timeout_ms * 0.001 if timeout_ms else 0.0

@@ -5,10 +5,10 @@ in a second thread; names are resolved in a third place. The engine reads the wa
 `started_at`) and a monotonic clock for durations and deadlines.
 
 **Slots.** Each grid slot of a check ends in exactly one of three ways: it is probed; it fell due while the check's
-previous probe was still running; or nobody could probe it (stall, suspended machine, clock set). The last two are
-never probed twice, never invented as outcomes, and never silent: they are counted in `figures()` and in the facts
-`slots_overlapped` and `slots_skipped` of the check's next result. A slot that fell due while a probe ran is still
-served, late, if that probe ends within half an interval of it.
+previous probe was still running; or nobody could probe it (stall, suspended machine, clock set, a name that only
+waited in our own queue to be looked up). The last two are never probed twice, never invented as outcomes, and never
+silent: they are counted in `figures()` and in the facts `slots_overlapped` and `slots_skipped` of the check's next
+result. A slot that fell due while a probe ran is still served, late, if that probe ends within half an interval of it.
 
 **Results are not lost** when the receiver raises: the batch is kept and offered again a second later.
 """
@@ -31,7 +31,7 @@ from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, Resolver
+from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.runner import AsyncRunner, Job
 from mainstay.observe.checks.probe.schedule import check_rhythm
 
@@ -58,6 +58,8 @@ class Planned:
     every_s: float
     timeout_s: float
     offset_s: float
+    version: int = 0
+    """Of the record that it was made of; see `Prober.held`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Result:
     key: int
     due_at: float
     outcome: Outcome
+    extra: bool = False
+    """Asked for by `probe_now`, beside the grid."""
 
     @property
     def lateness_s(self) -> float:
@@ -80,6 +84,11 @@ class Figures:
     alive: bool
     lag_s: float
     """How late the engine's turn is now: 0 while it turns on time; a blocked or dead engine shows a growing lag."""
+    waiting_s: float
+    """For how long the first probe that is due has been held back because `max_in_flight` are running."""
+    max_in_flight: int
+    by_descriptors: bool
+    """Whether it is the limit on open files that holds `max_in_flight` down."""
     lateness_p50_s: float
     lateness_p99_s: float
     planned: int
@@ -87,6 +96,12 @@ class Figures:
     waiting: int
     """Probes that are due, but held back because `max_in_flight` are running."""
     results_pending: int
+    names_waiting: int
+    """Names that are looked up or wait to be."""
+    unasked: int
+    """Probes that were given up because their name was never asked about: they are skipped slots, not failures."""
+    defects: int
+    """Errors of ours that cost a probe or a turn."""
     probes: int
     slots_overlapped: int
     slots_skipped: int
@@ -97,8 +112,11 @@ class _Run:
     run_id: int
     check: "_Check"
     due_at: float
+    extra: bool = False
     transfer: Transfer | None = None
     started_at: float = 0.0
+    name: Ticket | None = None
+    """It waits for the addresses of a name."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,8 +128,14 @@ class _Check:
     overlapped: int = 0
     skipped: int = 0
     wanted_now: bool = False
+    extra: bool = False
+    """The probe that waits for its turn is one beside the grid."""
     waits: bool = False
     removed: bool = False
+
+    def lost_its_run(self) -> None:
+        self.run = None
+        self.skipped += 1
 
 
 class Prober(TransferLoop["_Check", "_Run"]):
@@ -135,6 +159,8 @@ class Prober(TransferLoop["_Check", "_Run"]):
             kept_alive=1,
             wall_clock=wall_clock,
         )
+        self._wanted_in_flight = max_in_flight
+        self._unasked = 0
         self._policy = policy
         self._on_results = on_results
         self._resolver = resolver or Resolver()
@@ -174,6 +200,11 @@ class Prober(TransferLoop["_Check", "_Run"]):
         keys = list(removed)
         self._post(lambda: self._take_over(checks, keys))
 
+    def held(self) -> dict[int, int]:
+        """The checks that are planned, each with the version of its plan."""
+        # A copy in one step: the loop goes on meanwhile.
+        return {key: check.planned.version for key, check in list(self._items.items())}
+
     def probe_now(self, key: int) -> None:
         """Probe once, now, beside the grid; right after the running probe if there is one. Unknown keys are ignored."""
         self._post(lambda: self._want_now(key))
@@ -184,12 +215,18 @@ class Prober(TransferLoop["_Check", "_Run"]):
         return Figures(
             alive=self._thread.is_alive(),
             lag_s=self._lag_s(),
+            waiting_s=self._waiting_s(),
+            max_in_flight=self._max_in_flight,
+            by_descriptors=self._max_in_flight < self._wanted_in_flight,
             lateness_p50_s=lateness_p50_s,
             lateness_p99_s=lateness_p99_s,
             planned=len(self._items),
             in_flight=len(self._runs),
             waiting=len(self._ready),
             results_pending=len(self._results),
+            names_waiting=self._resolver.pending,
+            unasked=self._unasked,
+            defects=self._defects,
             probes=self._probes,
             slots_overlapped=self._overlapped,
             slots_skipped=self._skipped,
@@ -238,8 +275,9 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         if check.run is not None:
             check.wanted_now = True
-        else:
-            self._due(check, self._wall_clock(), 0)
+        elif not check.waits:
+            check.extra = True
+            self._enqueue(check, self._wall_clock())
 
     def _due(self, check: _Check, due_at: float, skipped: int) -> None:
         if skipped:
@@ -247,17 +285,19 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._skipped += skipped
         if check.run is not None:
             check.missed.append(due_at)
+        elif check.waits and check.extra:
+            check.extra = False  # the probe that waits is this slot's
         elif check.waits:
             # It is due again before it got its turn: `max_in_flight` is too low for what is planned.
             self._count_overlapped(check, 1)
         else:
-            check.waits = True
-            self._ready.append((check, due_at))
+            self._enqueue(check, due_at)
 
     def _start(self, check: _Check, due_at: float) -> None:
         if is_set_aside("check", check.planned.key):
             return  # no result: it is shown as overdue, not as down
-        run = _Run(next(self._run_ids), check, due_at)
+        run = _Run(next(self._run_ids), check, due_at, check.extra)
+        check.extra = False
         check.run = run
         self._runs[run.run_id] = run
         planned = check.planned
@@ -287,17 +327,21 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         self._watch(run, transfer.deadline)
         run_id = run.run_id
-        self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
+        run.name = self._resolver.submit(
+            *wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution))
+        )
 
     def _resolved(self, run_id: int, resolution: Resolution) -> None:
         run = self._runs.get(run_id)
         if run is None or run.transfer is None:
             return  # its time was over before the name server answered
-        run.transfer.resolved(resolution)
-        self._begin(run, run.transfer)
+        run.name = None
+        self._begin(run, run.transfer, resolution)
 
-    def _begin(self, run: _Run, transfer: Transfer) -> None:
+    def _begin(self, run: _Run, transfer: Transfer, resolution: Resolution | None = None) -> None:
         try:
+            if resolution is not None:
+                transfer.resolved(resolution)
             if transfer.outcome is None and self._curl.begin(transfer, time.perf_counter()):
                 return
             outcome = transfer.judge()
@@ -305,10 +349,10 @@ class Prober(TransferLoop["_Check", "_Run"]):
             outcome = self._broken(run, transfer, defect)
         self._end(run, outcome)
 
-    def _hop_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
-        run = self._runs.get(transfer.run_id)
-        if run is None:
-            return
+    def _item_of(self, run: _Run) -> _Check:
+        return run.check
+
+    def _hop_done(self, run: _Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
         if defect is not None:
             self._end(run, self._broken(run, transfer, defect))
         elif again:
@@ -337,13 +381,15 @@ class Prober(TransferLoop["_Check", "_Run"]):
 
     # --- the other kinds ---------------------------------------------------------------------------------------
 
-    def _async_done(self, run_id: int, outcome: Outcome) -> None:
+    def _async_done(self, run_id: int, outcome: Outcome | None) -> None:
         """Called in the runner's thread."""
         self._post(lambda: self._async_ended(run_id, outcome))
 
-    def _async_ended(self, run_id: int, outcome: Outcome) -> None:
+    def _async_ended(self, run_id: int, outcome: Outcome | None) -> None:
         run = self._runs.get(run_id)
-        if run is not None:
+        if run is not None and outcome is None:
+            self._not_made(run)
+        elif run is not None and outcome is not None:
             self._end(run, outcome)
 
     # --- ends --------------------------------------------------------------------------------------------------
@@ -352,26 +398,39 @@ class Prober(TransferLoop["_Check", "_Run"]):
         """End the run at the deadline if whatever it waits for (a name server, a thread) has not answered."""
         heapq.heappush(self._deadlines, (deadline, run.run_id))
 
-    def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, run_id = heapq.heappop(self._deadlines)
-            run = self._runs.get(run_id)
-            if run is None:
-                continue
-            transfer = run.transfer
-            if transfer is None:
-                planned = run.check.planned
-                where = KINDS[planned.kind].target(planned.settings)
-                message = (
-                    f"{where} did not finish within {spoken_duration(planned.timeout_s)}, nor did it end when told to."
-                )
-                self._end(run, Outcome(Health.DOWN, run.started_at, planned.timeout_s, message))
-            elif transfer not in self._curl:
-                # In libcurl's hands its own timeout counts; here it is the name server or the judging that hangs.
-                transfer.timed_out(
-                    "its name was not resolved" if not transfer.addresses else "its body took too long to judge"
-                )
+    def _expired(self, run: _Run) -> None:
+        transfer = run.transfer
+        if transfer is None:
+            planned = run.check.planned
+            where = KINDS[planned.kind].target(planned.settings)
+            message = (
+                f"{where} did not finish within {spoken_duration(planned.timeout_s)}, nor did it end when told to."
+            )
+            self._end(run, Outcome(Health.DOWN, run.started_at, planned.timeout_s, message))
+        elif run.name is not None:
+            run.name.give_up()
+            if run.name.asked:
+                transfer.timed_out("its name was not resolved")
                 self._end(run, transfer.judge())
+            else:
+                self._not_made(run)
+        elif transfer not in self._curl:
+            # In libcurl's hands its own timeout counts; here it is the judging that hangs.
+            transfer.timed_out("its body took too long to judge")
+            self._end(run, transfer.judge())
+
+    def _not_made(self, run: _Run) -> None:
+        """The slot passes without a result: nobody was asked about the name, so nothing is known of the target."""
+        if self._runs.pop(run.run_id, None) is None:
+            return
+        check = run.check
+        check.lost_its_run()
+        self._skipped += 1
+        self._unasked += 1
+        if not check.removed:
+            again_at = self._serve_missed(check)
+            wanted_now, check.wanted_now = check.wanted_now, False
+            self._go_on(check, again_at, wanted_now=wanted_now)
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
         if self._runs.pop(run.run_id, None) is None:
@@ -383,15 +442,23 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         self._lateness.append(outcome.started_at - run.due_at)
         again_at = self._serve_missed(check)
+        wanted_now, check.wanted_now = check.wanted_now, False
         if check.overlapped or check.skipped:
             counted = {"slots_overlapped": check.overlapped, "slots_skipped": check.skipped}
             outcome = replace(outcome, facts={**outcome.facts, **{name: n for name, n in counted.items() if n}})
             check.overlapped = check.skipped = 0
         if not self._results:
             self._oldest_result = time.perf_counter()
-        self._results.append(Result(check.planned.key, run.due_at, outcome))
-        if again_at is not None and not self._stopping:
+        self._results.append(Result(check.planned.key, run.due_at, outcome, run.extra))
+        self._go_on(check, again_at, wanted_now=wanted_now)
+
+    def _go_on(self, check: _Check, again_at: float | None, *, wanted_now: bool) -> None:
+        if self._stopping:
+            return
+        if again_at is not None:
             self._due(check, again_at, 0)
+        elif wanted_now:
+            self._want_now(check.planned.key)
 
     def _serve_missed(self, check: _Check) -> float | None:
         """The due time to probe for at once after a probe that ran past slots, or None."""
@@ -403,9 +470,6 @@ class Prober(TransferLoop["_Check", "_Run"]):
             self._count_overlapped(check, len(check.missed) - served)
             check.missed.clear()
             again_at = latest if served else None
-        if check.wanted_now:
-            check.wanted_now = False
-            again_at = wall if again_at is None else again_at
         return again_at
 
     def _count_overlapped(self, check: _Check, slots: int) -> None:

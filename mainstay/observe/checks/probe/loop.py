@@ -4,10 +4,13 @@ A turn waits for whatever comes first, lets transfers go on, ends what is overdu
 and begins what is due, as long as not too much is in flight. The wall clock is read once per turn (for due times), a
 monotonic clock for durations and deadlines; a wall clock that was set moves the schedule with it.
 
-Who derives from it says what an item is, how its run begins and what becomes of it.
+Who derives from it says what an item is, how its run begins and what becomes of it. A defect met by one item, one
+transfer or one posted call takes down only that: it is counted and logged, and the loop goes on.
 """
 
+import heapq
 import itertools
+import logging
 import math
 import threading
 import time
@@ -19,7 +22,9 @@ from typing import Generic, Protocol, TypeVar
 from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.probe.curl_loop import CurlLoop
 from mainstay.observe.checks.probe.poller import Poller
-from mainstay.observe.checks.probe.schedule import Schedule
+from mainstay.observe.checks.probe.schedule import Due, Schedule
+
+log = logging.getLogger(__name__)
 
 CLOCK_JUMP_S = 0.5
 """A wall clock that moved this much against the monotonic one since the last turn was set, or the machine slept."""
@@ -27,10 +32,26 @@ TICK_S = 0.01
 """What is due starts together on ticks: measured at 250 probes/s, a fifth less CPU than starting each by itself."""
 _LONGEST_TURN_S = 1.0
 _LATENESS_SAMPLES = 4096
+_SAID_EVERY_S = 10.0
+_PAUSE_S = 0.05
+"""After a turn that failed as a whole, so that a loop that cannot turn does not take a core."""
+
+
+class Running(Protocol):
+    """A run of an item."""
+
+    run_id: int
 
 
 class Waiting(Protocol):
     """What the schedule's keys stand for."""
+
+    @property
+    def run(self) -> Running | None:
+        """What is under way."""
+
+    def lost_its_run(self) -> None:
+        """Its slot passes without a result, by a defect of ours."""
 
     waits: bool
     """It is due and waits for its turn."""
@@ -52,13 +73,15 @@ class TransferLoop(ABC, Generic[Item, Run]):
         self._items: dict[int, Item] = {}
         self._run_ids = itertools.count(1)
         self._runs: dict[int, Run] = {}
-        self._ready: deque[tuple[Item, float]] = deque()
+        self._ready: deque[tuple[Item, float, float]] = deque()  # item, when it was due, since when it waits
         self._deadlines: list[tuple[float, int]] = []
         self._inbox: deque[Callable[[], None]] = deque()
         self._lateness: deque[float] = deque(maxlen=_LATENESS_SAMPLES)
-        self._overlapped = self._skipped = 0
+        self._overlapped = self._skipped = self._defects = 0
+        self._said_at = -math.inf
+        self._failing_since: float | None = None  # turns fail as a whole since then
         self._poller = Poller()
-        self._curl = CurlLoop(self._poller, self._hop_done, kept_alive=kept_alive)
+        self._curl = CurlLoop(self._poller, self._hop_is_done, kept_alive=kept_alive)
         self._thread = threading.Thread(target=self._run_loop, name=name, daemon=True)
         self._stopping = False
         self._drain_until = math.inf
@@ -83,9 +106,22 @@ class TransferLoop(ABC, Generic[Item, Run]):
         self._inbox.append(call)
         self._poller.wake()
 
+    def _enqueue(self, item: Item, due_at: float) -> None:
+        """Let the item begin as soon as not too much is in flight."""
+        item.waits = True
+        self._ready.append((item, due_at, time.perf_counter()))
+
+    def _waiting_s(self) -> float:
+        """For how long the first of those that are due has waited for its turn, because too much is in flight."""
+        try:
+            return max(0.0, time.perf_counter() - self._ready[0][2])
+        except IndexError:
+            return 0.0
+
     def _lag_s(self) -> float:
-        """How late the present turn is: 0 while the loop turns on time, growing when it is blocked or dead."""
-        return max(0.0, time.perf_counter() - self._turn_expected_at)
+        """How late the present turn is: 0 while the loop turns on time, growing when it is blocked, failing or dead."""
+        since = self._failing_since
+        return max(0.0, time.perf_counter() - (self._turn_expected_at if since is None else since))
 
     def _lateness_s(self) -> tuple[float, float]:
         """How late the last runs began: median and 99th percentile, in seconds."""
@@ -103,12 +139,16 @@ class TransferLoop(ABC, Generic[Item, Run]):
         """Begin its run."""
 
     @abstractmethod
-    def _hop_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+    def _item_of(self, run: Run) -> Item:
+        """Whose run it is."""
+
+    @abstractmethod
+    def _hop_done(self, run: Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
         """Go on with a transfer that libcurl gave back; `again` when a redirect leads to another request."""
 
     @abstractmethod
-    def _expire(self, now: float) -> None:
-        """End the runs whose time in `_deadlines` is over."""
+    def _expired(self, run: Run) -> None:
+        """End a run whose time in `_deadlines` is over, if whatever it waits for does not end it by itself."""
 
     def _finish_turn(self, now: float) -> None:
         """Hand on what the turn brought."""
@@ -122,14 +162,25 @@ class TransferLoop(ABC, Generic[Item, Run]):
     def _run_loop(self) -> None:
         self._wall, self._mono = self._wall_clock(), time.perf_counter()
         try:
-            while not self._turn():
+            while not self._survived_turn():
                 pass
         finally:
             self._curl.close()
             self._poller.close()
 
+    def _survived_turn(self) -> bool:
+        """One turn; True when the loop is to end. One that fails as a whole is lag, until one succeeds."""
+        try:
+            over = self._turn()
+        except BaseException as defect:  # noqa: BLE001  # `_survive` lets exits through
+            self._failing_since = self._failing_since or time.perf_counter()
+            self._survive(defect)
+            time.sleep(_PAUSE_S)
+            return self._stopping and time.perf_counter() >= self._drain_until
+        self._failing_since = None
+        return over
+
     def _turn(self) -> bool:
-        """One turn; True when the loop is to end."""
         wait_s = self._wait_s()
         self._turn_expected_at = time.perf_counter() + wait_s + _LONGEST_TURN_S / 10
         ready = self._poller.wait(wait_s)
@@ -141,22 +192,78 @@ class TransferLoop(ABC, Generic[Item, Run]):
         self._curl.handle(ready, now)
         self._expire(now)
         while self._inbox:
-            self._inbox.popleft()()
+            self._call(self._inbox.popleft())
         if not self._stopping and wall >= self._tick_at:
             for due in self._schedule.due(wall):
-                self._due(self._items[due.key], due.due_at, due.skipped)
+                self._fall_due(due)
             self._tick_at = (math.floor(wall / TICK_S) + 1) * TICK_S
         while self._ready and len(self._runs) < self._max_in_flight:
-            item, due_at = self._ready.popleft()
+            item, due_at, _ = self._ready.popleft()
             item.waits = False
             if not item.removed:
-                self._start(item, due_at)
+                try:
+                    self._start(item, due_at)
+                except BaseException as defect:  # noqa: BLE001  # as above
+                    self._survive(defect, item)
         self._curl.kick()
         if now >= self._next_sweep:
             self._next_sweep = now + _LONGEST_TURN_S
             self._curl.cut_off(now)
         self._finish_turn(now)
         return self._stopping and self._over(now)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as defect:  # noqa: BLE001  # as above
+            self._survive(defect)
+
+    def _fall_due(self, due: Due) -> None:
+        item = self._items.get(due.key)
+        if item is None:
+            return
+        try:
+            self._due(item, due.due_at, due.skipped)
+        except BaseException as defect:  # noqa: BLE001  # as above
+            self._survive(defect)
+
+    def _expire(self, now: float) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, run_id = heapq.heappop(self._deadlines)
+            run = self._runs.get(run_id)
+            if run is None:
+                continue
+            try:
+                self._expired(run)
+            except BaseException as defect:  # noqa: BLE001  # as above
+                self._survive(defect, self._item_of(run))
+
+    def _hop_is_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+        """Called for each transfer that libcurl gave back."""
+        run = self._runs.get(transfer.run_id)
+        if run is None:
+            return
+        try:
+            self._hop_done(run, transfer, again, defect)
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._survive(error, self._item_of(run))
+
+    def _survive(self, defect: BaseException, item: Item | None = None) -> None:
+        """Go on after a defect of ours; `item` loses the run that it has. An exit passes."""
+        if isinstance(defect, SystemExit | KeyboardInterrupt):
+            raise defect
+        self._defects += 1
+        now = time.perf_counter()
+        if now - self._said_at >= _SAID_EVERY_S:
+            self._said_at = now
+            log.error(
+                "a defect of Mainstay, number %d since the start; the loop goes on", self._defects, exc_info=defect
+            )
+        if item is not None:
+            if item.run is not None:
+                self._runs.pop(item.run.run_id, None)
+            self._skipped += 1
+            item.lost_its_run()
 
     def _wait_s(self) -> float:
         """For how long nothing is to be done unless a transfer or another thread says so."""

@@ -17,7 +17,7 @@ from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolver
+from mainstay.observe.checks.probe.resolver import Asking, Resolver
 
 log = logging.getLogger(__name__)
 BLOCKING_THREADS = 32
@@ -37,13 +37,16 @@ class Job:
 
 
 class AsyncRunner:
-    """Runs jobs; hands outcomes to `on_outcome(run_id, outcome)`, called in this runner's thread."""
+    """Runs jobs; hands outcomes to `on_outcome(run_id, outcome)`, called in this runner's thread.
+
+    An outcome of None: the probe was not made, for the name that it wants was never asked about.
+    """
 
     def __init__(
         self,
         policy: AddressPolicy,
         resolver: Resolver,
-        on_outcome: Callable[[int, Outcome], None],
+        on_outcome: Callable[[int, Outcome | None], None],
         *,
         commands_allowed: bool = False,
     ) -> None:
@@ -93,11 +96,13 @@ class AsyncRunner:
             task.add_done_callback(self._supervisors.discard)
 
     async def _supervise(self, job: Job) -> None:
-        context = Context(job.timeout_s, self._policy, self._resolver, self._threads, self._commands_allowed)
+        names = Asking(self._resolver)
+        context = Context(job.timeout_s, self._policy, names, self._threads, self._commands_allowed)
         outcome = await run_to_deadline(job.kind, job.settings, context, self._abandoned, job.check)
         if outcome is None:
             return
-        self._on_outcome(job.run_id, outcome)
+        unmade = outcome.health is Health.DOWN and names.unasked
+        self._on_outcome(job.run_id, None if unmade else outcome)
 
 
 async def run_to_deadline(

@@ -17,6 +17,7 @@ from mainstay.observe.checks.decide import (
     Thresholds,
     Verdict,
     changes_in,
+    glance,
     observe,
     overdue,
     shown,
@@ -108,6 +109,24 @@ def test_what_is_stored_between_two_results_is_enough_to_go_on(letters: str, giv
     for verdict, expected in zip(course(letters[cut:], given, state), whole[cut:], strict=True):
         assert verdict.state.health is expected.state.health
         assert verdict.state.flapping == expected.state.flapping
+
+
+@given(results, results, thresholds)
+def test_results_beside_the_rhythm_never_decide_nor_hasten(letters: str, extra: str, given: Thresholds) -> None:
+    state = course(letters, given)[-1].state if letters else State()
+    seen = state
+    for letter in extra:
+        verdict = glance(seen, RESULTS[letter], NOON)
+        assert (verdict.changed, verdict.began_flapping, verdict.settled) == (False, False, False)
+        seen = verdict.state
+    assert seen.health is state.health
+    assert seen.history == state.history
+    for name in ("failures", "answers", "warnings", "successes"):
+        assert getattr(seen, name) in {0, getattr(state, name)}
+    if "u" in extra:
+        assert seen.failures == seen.warnings == 0
+    if "d" in extra:
+        assert seen.answers == seen.successes == 0
 
 
 def test_the_history_keeps_the_last_twenty_results() -> None:

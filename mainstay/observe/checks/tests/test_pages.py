@@ -342,3 +342,31 @@ def test_a_window_that_cannot_be_is_refused_at_its_field(client: Client, given: 
     answer = client.post("/maintenance/new/", {"name": "move", **given})
     assert answer.status_code == 422
     assert f'id="id_{field}_error"' in answer.content.decode()
+
+
+# --- a check that cannot be probed ------------------------------------------------------------------------------------
+
+
+def test_a_check_of_an_unknown_kind_is_shown_everywhere_and_can_be_removed(client: Client) -> None:
+    seen("front")
+    made = seen("mind")
+    Check.objects.filter(pk=made.pk).update(kind="telepathy")
+    why = "there is no kind of check called 'telepathy' here"
+    CheckState.objects.filter(pk=made.pk).update(unusable=why)
+    text = page(client, f"/checks/{made.pk}/")
+    assert title(text) == "shop / mind cannot be probed."
+    assert "telepathy (unknown kind)" in text
+    assert "cannot be probed: there is no kind of check called" in text
+    for address in ("/", "/checks/", "/checks/?status=unknown", "/applications/", "/applications/shop/"):
+        assert "mind" in page(client, address), address
+    page(client, f"/checks/{made.pk}/edit/", 409)
+    listed = client.get("/api/v1/checks").json()["items"]
+    assert [(one["name"], one["status"]) for one in listed] == [("front", "up"), ("mind", "unknown")]
+    detail = client.get(f"/api/v1/checks/{made.pk}").json()
+    assert (detail["status"], detail["kind"]) == ("unknown", "telepathy")
+    assert why in detail["reason"]
+    assert exported(client.get("/checks/?format=csv"))
+    assert client.post(f"/checks/{made.pk}/probe/").status_code == 200
+    assert client.post(f"/checks/{made.pk}/pause/").status_code < 400
+    assert client.post(f"/checks/{made.pk}/delete/").status_code < 400
+    assert not Check.objects.filter(pk=made.pk).exists()

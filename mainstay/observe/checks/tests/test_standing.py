@@ -1,10 +1,12 @@
 """What stands around a check: windows, and checks that it needs being down; and marking it as blocked."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
@@ -12,7 +14,7 @@ from mainstay.foundation.catalog.models import Component, Dependency, Environmen
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import actions, blocking, listing
 from mainstay.observe.checks.decide import Status
-from mainstay.observe.checks.models import Check, CheckState
+from mainstay.observe.checks.models import Check, CheckState, Downtime
 from mainstay.observe.checks.standing import all_labels, around, graph, graph_of, shown, standing, windows
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, down, see, up, watch
 from mainstay.observe.checks.windows import Window
@@ -183,6 +185,71 @@ def test_a_check_that_needs_nothing_any_more_is_freed() -> None:
     actions.set_needs(b, [])
     assert blocking.sweep(held, graph(), after(2)) == 1
     assert blocked() == {"a": None, "b": None}
+
+
+def test_a_state_that_another_writer_moved_on_is_left_as_it_is() -> None:
+    a, b, c = check("a"), check("b", needs=["a"]), check("c", needs=["a"])
+    held = watch(a, b, c)
+    see(held, down(a), down(b), down(c))
+    CheckState.objects.filter(pk=b.pk).update(health="up", changes=F("changes") + 1)
+    assert blocking.sweep(held, graph(), after(1)) == 1
+    assert blocked() == {"a": None, "b": None, "c": "a"}
+    assert not Entry.objects.filter(kind="check.blocked", subject_name="shop/b").exists()
+
+
+def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first() -> None:
+    a = check("a")
+    names = [f"b{number}" for number in range(120)]
+    rows = [check(name, severity="critical" if name == "b119" else "minor") for name in names]
+    held = watch(a, *rows)
+    see(held, down(a), *(down(row) for row in rows))
+    needs = {row.pk: frozenset({a.pk}) for row in rows}
+    with CaptureQueriesContext(connection) as asked:
+        assert blocking.sweep(held, needs, after(1)) == 120
+    statements = [query["sql"] for query in asked]
+    assert sum("SAVEPOINT" in sql and not sql.startswith("RELEASE") for sql in statements) == 3
+    assert sum("UPDATE checks_checkstate" in sql.replace('"', "") for sql in statements) == 3
+    told = Entry.objects.filter(kind="check.blocked").order_by("id")
+    assert [told.first().subject_name, told.count()] == ["shop/b119", 120]  # type: ignore[union-attr]  # there is one
+
+
+def test_a_round_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "AT_ONCE", 2)
+    monkeypatch.setattr(blocking, "TURN_S", 0.0)
+    a = check("a")
+    rows = [check(f"b{number}") for number in range(7)]
+    held = watch(a, *rows)
+    see(held, down(a), *(down(row) for row in rows))
+    needs = {row.pk: frozenset({a.pk}) for row in rows}
+    assert [blocking.sweep(held, needs, after(second)) for second in (1, 2, 3, 4, 5)] == [2, 2, 2, 1, 0]
+
+
+def test_extra_probes_for_children_do_not_bring_a_parent_down() -> None:
+    parent = check("parent", every="20s", fail_after=2)
+    children = [check(f"child{number}", needs=["parent"]) for number in range(5)]
+    held = watch(parent, *children)
+    see(held, up(parent), *(up(row) for row in children))
+    for number, row in enumerate(children):
+        see(held, down(row, 10.1 + number / 10), replace(down(parent, 10.15 + number / 10), extra=True))
+    state = CheckState.objects.get(pk=parent.pk)
+    assert (state.health, state.failures, state.last_health) == ("up", 0, "down")
+    assert standing(children[0], after(11), after(10.1)).waits_for == "shop/parent", "its verdict is out"
+    see(held, down(parent, 20))
+    assert CheckState.objects.get(pk=parent.pk).health == "up"
+    see(held, down(parent, 40))
+    assert standing(children[0], after(40), after(10.1)).blocked_by == "shop/parent"
+    assert Downtime.objects.get(check_ref=parent).started_at == after(10.15), "down since it was first seen failing"
+
+
+def test_an_extra_probe_that_succeeds_lets_the_child_page_and_ends_the_parents_run_of_failures() -> None:
+    parent, child = check("parent", fail_after=2), check("child", needs=["parent"])
+    held = watch(parent, child)
+    see(held, up(parent), up(child), down(parent, 10), down(child, 11))
+    assert standing(child, after(11), after(11)).waits_for == "shop/parent"
+    see(held, replace(up(parent, 11.2), extra=True))
+    assert standing(child, after(12), after(11)).waits_for == ""
+    see(held, down(parent, 20))
+    assert CheckState.objects.get(pk=parent.pk).health == "up", "two failures, but not in a row"
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -22,7 +22,7 @@ from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, Resolver
+from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.metrics.exposition import Family, ParseError
 from mainstay.observe.metrics.scrape.fetch import Budget, Fetch
@@ -64,6 +64,12 @@ class _Entry:
     s_per_byte: float = _COLD_S_PER_BYTE
     newest_ms: int = 0
 
+    def lost_its_run(self) -> None:
+        if self.run is not None:
+            self.run.fetch.release()
+        self.run = None
+        self.skipped += 1
+
 
 @dataclass(slots=True, eq=False)
 class _Run:
@@ -74,6 +80,8 @@ class _Run:
     at_ms: int
     fetch: Fetch
     digesting: bool = False
+    name: Ticket | None = None
+    """It waits for the addresses of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,10 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         """Add or change scrapes, and remove some: the series of targets that are gone are marked as ended."""
         self._seeker.update(list(planned), list(removed))
 
+    def held(self) -> dict[int, PlannedScrape]:
+        """Return the scrapes that are done, or will be, by key."""
+        return self._seeker.held()
+
     def targets(self) -> list[TargetState]:
         """Return all targets with their health, by job and URL."""
         # A copy in one step: the loop goes on meanwhile.
@@ -160,6 +172,7 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         return Figures(
             alive=self._thread.is_alive(),
             lag_s=self._lag_s(),
+            waiting_s=self._waiting_s(),
             lateness_p50_s=lateness_p50_s,
             lateness_p99_s=lateness_p99_s,
             targets=len(entries),
@@ -187,23 +200,30 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         for identity in [identity for identity in held if identity not in wanted]:
             self._drop(held.pop(identity), wall)
         for identity, each in wanted.items():
-            entry = held.get(identity)
-            if entry is None:
-                key = heapq.heappop(self._free_keys) if self._free_keys else next(self._keys)
-                entry = held[identity] = self._items[key] = _Entry(key, each, self._intake(each))
-            elif entry.wanted is not each:
-                if entry.wanted.frame is not each.frame:
-                    # A run that is under way ends with the old one: both write to the same streams.
-                    entry.intake = self._intake(each, entry.newest_ms)
-                    entry.s_per_byte = _COLD_S_PER_BYTE
-                entry.wanted = each
-            target = each.target
-            self._schedule.put(entry.key, target.every_s, offset_for(entry.key, target.every_s), wall)
+            try:
+                self._take_target(held, identity, each, wall)
+            except Exception as defect:  # noqa: BLE001  # one target's defect must not cost the others
+                self._survive(defect)
         if sought.gone:
             self._by_scrape.pop(sought.key, None)
             self._sought.pop(sought.key, None)
         else:
             self._sought[sought.key] = sought
+
+    def _take_target(self, held: dict[str, _Entry], identity: str, each: Wanted, wall: float) -> None:
+        entry = held.get(identity)
+        if entry is None:
+            intake = self._intake(each)
+            key = heapq.heappop(self._free_keys) if self._free_keys else next(self._keys)
+            entry = held[identity] = self._items[key] = _Entry(key, each, intake)
+        elif entry.wanted is not each:
+            if entry.wanted.frame is not each.frame:
+                # A run that is under way ends with the old one: both write to the same streams.
+                entry.intake = self._intake(each, entry.newest_ms)
+                entry.s_per_byte = _COLD_S_PER_BYTE
+            entry.wanted = each
+        target = each.target
+        self._schedule.put(entry.key, target.every_s, offset_for(entry.key, target.every_s), wall)
 
     def _intake(self, wanted: Wanted, newest_ms: int = 0) -> Intake:
         frame, target = wanted.frame, wanted.target
@@ -237,8 +257,7 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
             entry.overlapped += 1
             self._overlapped += 1
         else:
-            entry.waits = True
-            self._ready.append((entry, due_at))
+            self._enqueue(entry, due_at)
 
     def _start(self, entry: _Entry, due_at: float) -> None:
         now = time.perf_counter()
@@ -264,16 +283,20 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
             return
         heapq.heappush(self._deadlines, (run.fetch.deadline, run.run_id))
         run_id = run.run_id
-        self._resolver.submit(*wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution)))
+        run.name = self._resolver.submit(
+            *wanted, lambda resolution: self._post(lambda: self._resolved(run_id, resolution))
+        )
 
     def _resolved(self, run_id: int, resolution: Resolution) -> None:
         run = self._runs.get(run_id)
         if run is not None and not run.digesting:
-            run.fetch.resolved(resolution)
-            self._begin(run)
+            run.name = None
+            self._begin(run, resolution)
 
-    def _begin(self, run: _Run) -> None:
+    def _begin(self, run: _Run, resolution: Resolution | None = None) -> None:
         try:
+            if resolution is not None:
+                run.fetch.resolved(resolution)
             if run.fetch.outcome is None and self._curl.begin(run.fetch, time.perf_counter()):
                 return
         except Exception as defect:  # noqa: BLE001  # as above
@@ -281,10 +304,10 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
             return
         self._fetched(run)
 
-    def _hop_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
-        run = self._runs.get(transfer.run_id)
-        if run is None:
-            return
+    def _item_of(self, run: _Run) -> _Entry:
+        return run.entry
+
+    def _hop_done(self, run: _Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
         if defect is not None:
             self._broken(run, defect)
         elif again:
@@ -297,13 +320,25 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         run.fetch.broke(f"a defect in Mainstay ({type(defect).__name__})")
         self._fetched(run)
 
-    def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, run_id = heapq.heappop(self._deadlines)
-            run = self._runs.get(run_id)
-            if run is not None and run.fetch not in self._curl and not run.digesting:
-                run.fetch.timed_out("its name was not resolved")
-                self._fetched(run)
+    def _expired(self, run: _Run) -> None:
+        if run.name is None or run.digesting:
+            return
+        run.name.give_up()
+        if run.name.asked:
+            run.fetch.timed_out("its name was not resolved")
+            self._fetched(run)
+        else:
+            self._not_made(run)
+
+    def _not_made(self, run: _Run) -> None:
+        """The slot passes without a sample: nobody was asked about the name, so nothing is known of the target."""
+        entry = run.entry
+        self._runs.pop(run.run_id, None)
+        entry.lost_its_run()
+        entry.error = "not scraped: its name still waited to be looked up, behind others"
+        self._skipped += 1
+        if entry.removed:
+            self._close(entry, self._wall_clock())
 
     def _fetched(self, run: _Run) -> None:
         """The answer is there, or why there is none: take it in, here or beside the loop."""

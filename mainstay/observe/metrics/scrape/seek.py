@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from mainstay.observe.metrics.scrape.discovery import Discovered, Source, sources_of
 from mainstay.observe.metrics.scrape.fetch import FetchPlan
@@ -64,6 +65,7 @@ class Seeker:
     def __init__(self, on_sought: Callable[[Sought], None]) -> None:
         self._on_sought = on_sought
         self._scrapes: dict[int, _Scrape] = {}
+        self._held: dict[int, PlannedScrape] = {}  # what was planned last, unusable ones included
         self._busy: set[Source] = set()
         self._inbox: list[tuple[list[PlannedScrape], list[int]]] = []
         self._changed = threading.Condition()
@@ -83,7 +85,15 @@ class Seeker:
         """Take over what is planned."""
         with self._changed:
             self._inbox.append((planned, removed))
+            for key in removed:
+                self._held.pop(key, None)
+            self._held.update((each.key, each) for each in planned)
             self._changed.notify()
+
+    def held(self) -> dict[int, PlannedScrape]:
+        """What is planned, as far as it was told."""
+        with self._changed:
+            return dict(self._held)
 
     def _run(self) -> None:
         while True:
@@ -92,50 +102,65 @@ class Seeker:
                     return
                 inbox, self._inbox = self._inbox, []
             for planned, removed in inbox:
-                self._take_over(planned, removed)
+                for key in removed:
+                    self._let_go(key)
+                for each in planned:
+                    self._survive(each, partial(self._take_over, each))
             now = time.monotonic()
-            self._look(now)
             for scrape in self._scrapes.values():
-                if scrape.dirty and self._complete(scrape, now):
-                    scrape.dirty = False
-                    self._tell(scrape)
+                self._survive(scrape.planned, partial(self._go_on, scrape, now))
             with self._changed:
                 if not self._inbox and not self._stopping and not self._found_something():
                     self._changed.wait(_LOOK_S)
+
+    def _go_on(self, scrape: _Scrape, now: float) -> None:
+        self._look(scrape, now)
+        if scrape.dirty and self._complete(scrape, now):
+            scrape.dirty = False
+            self._tell(scrape)
+
+    def _survive(self, planned: PlannedScrape, act: Callable[[], None]) -> None:
+        """One scrape's defect must not stop the others: it is told as that scrape's error, and its targets stay."""
+        try:
+            act()
+        except Exception as defect:
+            log.exception("the scrape %s failed by a defect of ours", planned.name)
+            told = f"it cannot be scraped: {str(defect) or type(defect).__name__}"
+            kept = self._scrapes.get(planned.key)
+            wanted = tuple(kept.wanted.values()) if kept is not None else ()
+            self._on_sought(Sought(planned.key, planned.name, wanted, errors=(told,)))
 
     def _found_something(self) -> bool:
         now = time.monotonic()
         return any(scrape.dirty and self._complete(scrape, now) for scrape in self._scrapes.values())
 
-    def _take_over(self, planned: list[PlannedScrape], removed: list[int]) -> None:
-        for key in removed:
-            known = self._scrapes.pop(key, None)
-            if known is not None:
-                self._on_sought(Sought(key, known.planned.name, gone=True))
-        for each in planned:
-            known = self._scrapes.get(each.key)
-            scrape = _Scrape(
-                each,
-                Frame.of(each.name, each.settings, each.every_s, each.timeout_s, each.labels),
-                Relabelling(each.settings.metric_relabel),
-                sources_of(each.settings),
-                time.monotonic(),
-            )
-            if known is not None:
-                _keep_sources(scrape, known)
-            self._scrapes[each.key] = scrape
+    def _let_go(self, key: int) -> None:
+        known = self._scrapes.pop(key, None)
+        self._on_sought(Sought(key, known.planned.name if known is not None else "", gone=True))
 
-    def _look(self, now: float) -> None:
-        for scrape in self._scrapes.values():
-            for source in scrape.sources:
-                if source not in self._busy and len(self._busy) < LOOKS_AT_ONCE and source.due(now):
-                    with self._changed:
-                        self._busy.add(source)
-                    # A daemon: an exit must not wait for a disk that never answers, as it would for an executor's.
-                    look = threading.Thread(
-                        target=self._look_at, args=(scrape, source, now), name="scrape-look", daemon=True
-                    )
-                    look.start()
+    def _take_over(self, each: PlannedScrape) -> None:
+        known = self._scrapes.get(each.key)
+        scrape = _Scrape(
+            each,
+            Frame.of(each.name, each.settings, each.every_s, each.timeout_s, each.labels),
+            Relabelling(each.settings.metric_relabel),
+            sources_of(each.settings),
+            time.monotonic(),
+        )
+        if known is not None:
+            _keep_sources(scrape, known)
+        self._scrapes[each.key] = scrape
+
+    def _look(self, scrape: _Scrape, now: float) -> None:
+        for source in scrape.sources:
+            if source not in self._busy and len(self._busy) < LOOKS_AT_ONCE and source.due(now):
+                with self._changed:
+                    self._busy.add(source)
+                # A daemon: an exit must not wait for a disk that never answers, as it would for an executor's.
+                look = threading.Thread(
+                    target=self._look_at, args=(scrape, source, now), name="scrape-look", daemon=True
+                )
+                look.start()
 
     def _look_at(self, scrape: _Scrape, source: Source, now: float) -> None:
         before = (source.found(), source.error)

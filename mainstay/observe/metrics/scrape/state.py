@@ -76,6 +76,8 @@ class Figures:
 
     alive: bool
     lag_s: float
+    waiting_s: float
+    """For how long the first target that is due has been held back because too many scrapes are running."""
     lateness_p50_s: float
     lateness_p99_s: float
     targets: int

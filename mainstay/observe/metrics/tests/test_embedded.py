@@ -11,12 +11,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.watch import Observation
+from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries
 from mainstay.observe.metrics.promql import evaluate
+from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.observe.metrics.store import Store, StoreLimits
 from tests.program import free_port
 
@@ -91,6 +94,22 @@ def test_checks_the_host_and_mainstay_itself_feed_it(embedded: Embedded) -> None
     assert {one["labels"]["job"] for one in answer["data"]["activeTargets"]} <= {"mainstay"}
     names = {one["name"] for one in orjson.loads(embedded.answer("/api/v1/functions", {}).body)["data"]}
     assert {"rate", "histogram_quantile"} <= names
+
+
+@pytest.mark.django_db
+def test_a_scrape_that_the_scraper_lost_is_given_to_it_again(embedded: Embedded) -> None:
+    row = put_scrape(
+        ScrapeSpec.model_validate({"name": "node", "targets": ["127.0.0.1:1"], "every": "1h"}), COMMAND_LINE, NOON
+    )
+    embedded.hold(mine=True)
+    embedded.cycle(NOON, 1)
+    scraper = embedded.scraper
+    assert scraper is not None
+    assert row.pk in scraper.held()
+    scraper.update([], [row.pk])
+    assert row.pk not in scraper.held()
+    embedded.cycle(NOON, 1)
+    assert row.pk in scraper.held()
 
 
 @pytest.mark.django_db

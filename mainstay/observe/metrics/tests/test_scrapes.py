@@ -1,6 +1,6 @@
 """Scrapes as people configure them: actions, the journal, secrets, files, the API; what the monitor makes of them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -213,44 +213,55 @@ def test_a_scrape_of_a_file_is_edited_there_but_may_be_paused(at: datetime) -> N
 # --- what the monitor makes of it -----------------------------------------------------------------------------------
 
 
-def test_the_monitor_hears_of_what_changed_only(at: datetime, shop: Application) -> None:
+def test_what_should_be_scraped_is_what_the_records_say(at: datetime, shop: Application) -> None:
     plans = Plans()
     row = put_scrape(spec(application="shop", environment="production", labels={"team": "x"}), COMMAND_LINE, at)
     other = put_scrape(spec(name="other"), COMMAND_LINE, at)
-    (one, two), gone = plans.changes()
-    assert (one.name, two.name, gone) == ("node", "other", [])
-    assert one.labels == {"application": "shop", "environment": "production", "team": "x"}
-    assert plans.changes() == ([], [])
+    first = plans.wanted(at)
+    assert [plan.name for plan in first.values()] == ["node", "other"]
+    assert first[row.pk].labels == {"application": "shop", "environment": "production", "team": "x"}
     put_scrape(spec(name="other", every="1m"), COMMAND_LINE, at, existing=other)
-    ((changed,), gone) = plans.changes()
-    assert (changed.name, changed.every_s, gone) == ("other", 60.0, [])
+    changed = plans.wanted(at)
+    assert changed[other.pk].every_s == 60.0
+    assert changed[row.pk] == first[row.pk], "what did not change compares equal"
     pause(row, COMMAND_LINE, at, paused=True)
-    assert plans.changes() == ([], [row.pk])
+    assert set(plans.wanted(at)) == {other.pk}
     pause(row, COMMAND_LINE, at, paused=False)
-    assert [plan.name for plan in plans.changes()[0]] == ["node"]
+    assert set(plans.wanted(at)) == {row.pk, other.pk}
+
+
+def test_an_edit_that_nobody_announced_is_noticed_within_half_a_minute(at: datetime) -> None:
+    plans = Plans()
+    row = put_scrape(spec(), COMMAND_LINE, at)
+    plans.wanted(at)
+    Scrape.objects.filter(pk=row.pk).update(every_s=120)
+    assert plans.wanted(at + timedelta(seconds=29))[row.pk].every_s != 120
+    assert plans.wanted(at + timedelta(seconds=30))[row.pk].every_s == 120
 
 
 def test_labels_follow_the_catalog(at: datetime, shop: Application) -> None:
     plans = Plans()
     put_scrape(spec(application="shop"), COMMAND_LINE, at)
-    plans.changes()
+    plans.wanted(at)
     put_application(ApplicationSpec(name="store"), COMMAND_LINE, at, existing=shop)
-    ((changed,), _) = plans.changes()
+    (changed,) = plans.wanted(at).values()
     assert changed.labels == {"application": "store"}
     remove_application(Application.objects.get(), COMMAND_LINE, at)
-    ((changed,), _) = plans.changes()
+    (changed,) = plans.wanted(at).values()
     assert changed.labels == {}
 
 
-def test_a_scrape_that_cannot_be_read_is_told_and_does_not_stop_the_others(
+def test_a_scrape_that_cannot_be_read_is_told_once_and_does_not_stop_the_others(
     at: datetime, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_scrape(spec(bearer=SECRET), COMMAND_LINE, at)
     put_scrape(spec(name="other"), COMMAND_LINE, at)
     Scrape.objects.filter(name="node").update(config={"bearer": "sealed:v1:nonsense", "targets": []})
     plans = Plans()
-    ((fine,), _) = plans.changes()
-    assert fine.name == "other"
+    for seconds in (0, 40, 80):
+        (fine,) = plans.wanted(at + timedelta(seconds=seconds)).values()
+        assert fine.name == "other"
+    assert caplog.text.count("the scrape node") == 1
     assert "node" in plans.unusable
     document = targets_document([], [], plans.unusable)
     assert document["scrapes"][0]["name"] == "node"

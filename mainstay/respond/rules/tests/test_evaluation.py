@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.processes import notices
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.windows import Window
@@ -19,7 +20,7 @@ from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.alerts.tests.parts import VIEWER, events
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.respond.rules import actions
+from mainstay.respond.rules import actions, records
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
 from mainstay.respond.rules.outcome import Rows, SourceAway
@@ -289,3 +290,53 @@ def test_times_come_from_the_grid_not_the_clock(me: Actor, said: Said) -> None:
     said.says["errors > 0.05"] = FIVE
     turn(held, 0, 22)
     assert Alert.objects.get().started_at == from_unix(second(15).timestamp())
+
+
+def test_a_group_that_cannot_be_loaded_costs_only_itself_and_is_told_once(
+    me: Actor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = group(me)
+    other = {"alert": "Slow", "expr": "errors > 0.05"}
+    good = actions.put_group(RuleGroupSpec.model_validate({"name": "other", "rules": [other]}), me, START)
+    real = records.load
+
+    def load(only: list[int]) -> Any:
+        if bad.pk in only:
+            raise KeyError("a row of another version")
+        return real(only)
+
+    held = evaluation(Said())
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "load", load)
+        turn(held, 0, 1, 40, 80)
+    assert set(held.groups) == {good.pk}
+    assert caplog.text.count("cannot be loaded") == 1
+    assert [notice["title"] for notice in notices.told()] == ["1 group of rules cannot be evaluated."]
+    turn(held, 120)
+    assert set(held.groups) == {bad.pk, good.pk}
+    assert notices.told() == []
+
+
+def test_groups_loaded_before_the_database_failed_stay_and_the_others_come_with_the_next_round(
+    me: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = group(me)
+    other = {"alert": "Slow", "expr": "errors > 0.05"}
+    two = actions.put_group(RuleGroupSpec.model_validate({"name": "other", "rules": [other]}), me, START)
+    real, calls = records.load, [0]
+
+    def load(only: list[int]) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise OperationalError("database is locked")
+        return real(only)
+
+    monkeypatch.setattr(records, "load", load)
+    held = evaluation(Said())
+    with pytest.raises(OperationalError):
+        turn(held, 0)
+    turn(held, 1)
+    assert set(held.groups) == {one.pk, two.pk}
+    RuleGroup.objects.filter(pk=one.pk).update(version=99)  # an edit that nobody announced
+    turn(held, 40)
+    assert held.groups[one.pk].version == 99

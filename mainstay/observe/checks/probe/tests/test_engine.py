@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.probe.outcome import Health
 from mainstay.observe.checks.probe.policy import AddressPolicy
 from mainstay.observe.checks.probe.resolver import Resolver
+from mainstay.observe.checks.probe.schedule import Schedule
 from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 
 Make = Callable[..., Prober]
@@ -83,6 +85,20 @@ def test_probe_now_answers_at_once_beside_the_grid(prober: Make, receiver: Recei
         engine.probe_now(99)
         receiver.wait(lambda r: len(r.results) == 2)
     assert receiver.results[1].due_at == pytest.approx(asked_at, abs=0.2)
+    assert [result.extra for result in receiver.results] == [False, True]
+
+
+def test_a_slot_that_falls_due_while_an_extra_probe_runs_is_served_and_counts(prober: Make, receiver: Receiver) -> None:
+    engine = prober()
+    with serving(answering()) as server:
+        engine.update([planned(1, "http", {"url": server.url}, every_s=0.5)])
+        receiver.wait(lambda r: len(r.results) >= 1)
+        for _ in range(100):
+            engine.probe_now(1)
+            time.sleep(0.02)
+    slots = [result.due_at for result in receiver.results if not result.extra]
+    assert len(slots) >= 4, "as many as without extra probes"
+    assert len(receiver.results) > 40
 
 
 def test_changed_settings_are_used_and_removed_checks_fall_silent(prober: Make, receiver: Receiver) -> None:
@@ -417,3 +433,79 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except OSError:
         return ""
+
+
+# --- defects, and more than may run at once ---------------------------------------------------------------------------
+
+
+class Panic(BaseException):
+    """What a library in Rust raises when it panics: no `Exception`."""
+
+
+@pytest.mark.parametrize("defect", [RuntimeError, Panic])
+@pytest.mark.parametrize("place", ["_start", "_due", "_next_hop", "_hop_done", "_end"])
+def test_a_defect_met_by_one_check_takes_down_only_that(
+    prober: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, place: str, defect: type[BaseException]
+) -> None:
+    engine = prober()
+    real, met = getattr(engine, place), [0]
+
+    def broken(first: Any, *rest: Any) -> Any:
+        if getattr(first, "check", first).planned.key == 1:
+            met[0] += 1
+            raise defect("a defect")
+        return real(first, *rest)
+
+    with serving(answering()) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, place, broken)
+            engine.update(planned(key, "http", {"url": server.url}, every_s=0.2) for key in (1, 2))
+            receiver.wait(lambda r: len(r.of(2)) >= 5 and met[0] >= 2)
+            assert not receiver.of(1)
+        assert engine.figures().defects >= 2
+        receiver.wait(lambda r: len(r.of(1)) >= 2)
+    assert max(result.lateness_s for result in receiver.of(2)) < 0.2
+    assert receiver.of(1)[0].outcome.health is Health.UP
+    if place != "_due":
+        assert int(receiver.of(1)[0].outcome.facts["slots_skipped"]) >= 1
+
+
+def test_what_is_posted_and_fails_stops_nothing_and_a_loop_that_cannot_turn_is_late(
+    prober: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = prober()
+
+    def fail(*_given: object) -> None:
+        raise Panic
+
+    with serving(answering()) as server:
+        engine.update([planned(1, "http", {"url": server.url}, every_s=0.2)])
+        receiver.wait(lambda r: len(r.of(1)) >= 1)
+        engine._post(fail)
+        count = len(receiver.of(1))
+        receiver.wait(lambda r: len(r.of(1)) >= count + 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(Schedule, "due", fail)
+            time.sleep(0.6)
+            assert engine.figures().lag_s > 0.2
+            assert engine.figures().alive
+        count = len(receiver.of(1))
+        receiver.wait(lambda r: len(r.of(1)) >= count + 2)
+    assert engine.figures().lag_s < 0.2
+
+
+def test_probes_that_are_due_and_wait_for_a_place_are_lag(prober: Make, receiver: Receiver) -> None:
+    silent = socket.create_server(("127.0.0.1", 0), backlog=64)
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+    engine = prober(max_in_flight=5)
+    engine.update(planned(key, "http", {"url": url}, every_s=60.0, timeout_s=1.5) for key in range(10))
+    deadline = time.monotonic() + 4
+    while engine.figures().waiting_s <= 1.0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    figures = engine.figures()
+    assert (figures.in_flight, figures.waiting, figures.max_in_flight) == (5, 5, 5)
+    assert figures.lag_s < 0.5, "the loop itself is on time"
+    assert not figures.by_descriptors
+    receiver.wait(lambda r: len(r.results) == 10)
+    assert engine.figures().waiting_s == 0.0
+    silent.close()

@@ -1,5 +1,6 @@
 """Scraping real targets: what is put into the store, when, and what is said of each target."""
 
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from mainstay.observe.checks.kinds.tests.servers import serving, unused_port
 from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.observe.metrics.scrape import engine as engine_module
+from mainstay.observe.metrics.scrape import seek
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.state import TargetHealth
 from mainstay.observe.metrics.scrape.tests.parts import (
@@ -210,3 +212,73 @@ def test_metadata_of_the_last_answer_is_kept(scraper: Make) -> None:
         ((state, families),) = engine.families()
     assert state.job == "job1"
     assert [(family.name, family.type, family.help) for family in families] == [("a", "gauge", "What it is.")]
+
+
+@pytest.mark.parametrize("place", ["_start", "_due", "_next_hop", "_hop_done", "_ended"])
+def test_a_defect_met_by_one_target_takes_down_only_that(
+    scraper: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    engine = scraper()
+    real, met = getattr(engine, place), [0]
+
+    def broken(first: Any, *rest: Any) -> Any:
+        if getattr(first, "entry", first).wanted.frame.job == "job1":
+            met[0] += 1
+            raise RuntimeError("a defect")
+        return real(first, *rest)
+
+    with serving(exposing("x 1\n")) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, place, broken)
+            engine.update([planned(1, server), planned(2, server)])
+            until(lambda: len(store.of("up", job="job2")) >= 4 and met[0] >= 2)
+        before = len(store.of("up", job="job1"))
+        until(lambda: len(store.of("up", job="job1")) >= before + 2)
+
+
+def test_a_target_whose_name_was_never_asked_about_is_not_called_down(scraper: Make, store: RecordingStore) -> None:
+    go = threading.Event()
+
+    def lookup(host: str, _family: int) -> list[str]:
+        if host.endswith(".dead.test"):
+            go.wait(8)
+        return ["127.0.0.1"]
+
+    with serving(exposing("x 1\n")) as server:
+        engine = scraper(resolver=Resolver(lookup, threads=4, slow_s=0.1))
+        dead = [f"n{number}.dead.test:80" for number in range(20)]
+        engine.update(
+            [planned(1, targets=[{"targets": dead}], timeout_s=0.2), planned(2, f"www.good.test:{server.port}")]
+        )
+        until(lambda: len(store.of("up", job="job2")) >= 5)
+        waiting = [state for state in engine.targets() if "still waited to be looked up" in state.error]
+        go.set()
+    assert len(waiting) >= 10
+    assert {state.health for state in waiting} == {TargetHealth.UNKNOWN}
+    asked = {key["instance"] for key in store.keys("up")}
+    assert not asked & {state.labels["instance"] for state in waiting}
+
+
+@pytest.mark.parametrize("place", ["sources_of", "targets_of"])
+def test_a_scrape_whose_targets_cannot_be_found_by_a_defect_costs_only_itself(
+    scraper: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    real = getattr(seek, place)
+    calls = [0]
+
+    def broken(*given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise RuntimeError("a defect")
+        return real(*given)
+
+    monkeypatch.setattr(seek, place, broken)
+    with serving(exposing("x 1\n")) as server:
+        engine = scraper()
+        engine.update([planned(1, server)])
+        until(lambda: [state.errors for state in engine.scrapes()] == [("it cannot be scraped: a defect",)])
+        engine.update([planned(2, server)])
+        until(lambda: len(store.of("up", job="job2")) >= 2)
+        engine.update([planned(1, server, every_s=0.3)])
+        until(lambda: len(store.of("up", job="job1")) >= 2)
+    assert set(engine.held()) == {1, 2}
