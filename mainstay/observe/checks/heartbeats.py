@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from mainstay.foundation.clock import utc_text
 from mainstay.observe.checks import cron
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
@@ -93,10 +94,10 @@ def missing(rhythm: Rhythm, last: datetime | None, created_at: datetime, started
     """Return the sentence for a heartbeat that did not come."""
     if started_at is not None:
         limit = rhythm.max_runtime or rhythm.grace
-        return f"The run that started at {_clock(started_at)} did not end within {_span(limit)}."
+        return f"The run that started at {utc_text(started_at, seconds=True)} did not end within {_span(limit)}."
     expected = expected_at(rhythm, last or created_at)
-    was = f"the last came at {_clock(last)}" if last is not None else "none has ever come"
-    return f"No ping by {_clock(expected)} and {_span(rhythm.grace)} of grace; {was}."
+    was = f"the last came at {utc_text(last, seconds=True)}" if last is not None else "none has ever come"
+    return f"No ping by {utc_text(expected, seconds=True)} and {_span(rhythm.grace)} of grace; {was}."
 
 
 def failed(exit_status: int | None, body: str) -> str:
@@ -105,10 +106,6 @@ def failed(exit_status: int | None, body: str) -> str:
     said = f": {lines[-1][:200]}" if lines else "."
     how = f"with exit status {exit_status}" if exit_status is not None else "by /fail"
     return f"The job reported a failure {how}{said}"
-
-
-def _clock(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _span(span: timedelta) -> str:

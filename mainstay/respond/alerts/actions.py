@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import OperationalError, transaction
 from django.db.models import Case, Value, When
@@ -11,6 +11,7 @@ from django.db.models import Case, Value, When
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks.models import Check, CheckState
@@ -302,6 +303,7 @@ def silence(
         NotAllowed, Refused.
     """
     actor.need(Permission.ALERTS_RESPOND)
+    starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)  # two of one zone compare by its wall clock
     if not match:
         raise Refused("name at least one label: a silence without any would hide everything", "match")
     if ends_at <= starts_at or ends_at <= now:
@@ -313,14 +315,13 @@ def silence(
     row = Silence.objects.create(
         match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment, created_by=actor.name, created_at=now
     )
-    until = f"{ends_at:%Y-%m-%d %H:%M UTC}"
     write(
         facts.SILENCE_CREATED,
         Subject("silence", row.pk, str(row.pk)),
         actor,
         now,
         matchers=str(row),
-        until=until,
+        until=Instant.of(ends_at),
         comment=comment,
     )
     _look_now(match, now)

@@ -10,6 +10,8 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from mainstay.foundation.clock import utc_text
+
 SEVERITIES = ("minor", "major", "critical")  # in order of weight
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs
@@ -171,7 +173,7 @@ def decide(
             )
     silence = silenced_by(alert.labels, silences, now)
     detail = (
-        f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}"
+        f"silence {silence.id} until {utc_text(silence.ends_at)}: {silence.comment}"
         if silence
         else "no silence matches"
     )
