@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation import environment as env
+from mainstay.foundation import gaps
 from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.run import Cycle, Runner
@@ -90,6 +91,7 @@ class Monitor:
         self.revision = -1
         self.parents: dict[int, frozenset[int]] = {}
         self._failing: set[int] = set()
+        self._gaps = gaps.detector.follow()
         self._lock = threading.Lock()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
@@ -252,7 +254,7 @@ class Monitor:
 
     def sweep(self, at: datetime, _process: int) -> None:
         """Notice heartbeats that did not come, checks whose needs are down, and parents worth asking at once."""
-        arrivals.miss(self.watch, at)
+        arrivals.miss(self.watch, at, self._gaps)
         failing = set(self.watch.failing())
         for check in failing - self._failing:
             for parent in self.parents.get(check, ()):
@@ -289,6 +291,7 @@ def _watched(check: Check, settings: BaseModel) -> Watched:
         first_at=state.first_at,
         pinged_at=state.pinged_at,
         started_at=state.started_at,
+        second_chances=state.second_chances,
         blocked_by=state.blocked_by_id,
     )
     watched.due_at = arrivals.due_on_loading(watched, state.due_at, now())

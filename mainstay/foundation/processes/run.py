@@ -13,8 +13,9 @@ from types import FrameType
 
 from django.db import DatabaseError, connection
 
+from mainstay.foundation import gaps
 from mainstay.foundation.clock import now
-from mainstay.foundation.processes import beat, notices
+from mainstay.foundation.processes import beat, clocks, notices
 from mainstay.foundation.processes.models import Process
 
 log = logging.getLogger("mainstay.processes")
@@ -67,9 +68,11 @@ class Runner:
         """Register the process, then start a thread per cycle and one that beats."""
         beat.end_with_parent()
         settle()
+        gaps.detector.begin()
         self.process_id = self._persist(lambda: beat.register(self.role, now()).pk)
         for cycle in self.cycles:
             threading.Thread(target=self._repeat, args=(cycle,), name=cycle.name, daemon=True).start()
+        threading.Thread(target=self._look, name="clock", daemon=True).start()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
     def stop_on_signals(self) -> None:
@@ -136,7 +139,13 @@ class Runner:
             cycle.wake.wait(pause_s)
         connection.close()
 
+    def _look(self) -> None:
+        """Watch the clocks in a thread that waits for nothing else."""
+        while not self.stopping.wait(gaps.LOOK_EVERY_S):
+            gaps.detector.look()
+
     def _beat(self) -> None:
+        told = clocks.Teller(self.role, gaps.detector)
         while not self.stopping.is_set():
             monotonic = time.monotonic()
             lag_s = max([self.extra_lag(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
@@ -146,6 +155,8 @@ class Runner:
                     # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
                     log.error("this process was taken for dead; ending so that the supervisor starts it anew")
                     os.kill(os.getpid(), signal.SIGTERM)
+                gaps.detector.look(committed=True)
+                told.tell(now(), self.process_id)
             except DatabaseError as error:
                 log.error("beat: the database refuses: %s", error)
                 connection.close()

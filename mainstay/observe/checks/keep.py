@@ -65,3 +65,8 @@ def _trim(model: type[Result] | type[Ping] | type[Hour], field: str, before: dat
         return False
     model._default_manager.filter(pk__in=ids).delete()
     return len(ids) == AT_ONCE
+
+
+def result_written_last() -> datetime | None:
+    """Return the time of the result that was recorded last: later than now means that the clock was set back."""
+    return Result.objects.order_by("-id").values_list("at", flat=True).first()
