@@ -85,6 +85,7 @@ class Monitor:
             turn=lambda: frozenset(self.shards) if self._elsewhere else id(self.metrics.store),
             ready=self.may_evaluate,
             external_url=django_settings.BASE_URL,
+            jumped_s=gaps.detector.follow().jumped_s,
         )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
         self.shards: set[int] = set()

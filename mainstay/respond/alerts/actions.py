@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from django.db import OperationalError, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
@@ -33,11 +33,15 @@ from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.routes import routes
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import existing, owe, waiting
+from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, existing, owe, waiting
 
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
 SILENCE_MOST = timedelta(days=365)
+LOOKED_AT_SOON = (
+    Code.MAINTENANCE, Code.UNREACHABLE, Code.WAITING_FOR_NEEDED, Code.NO_ROUTE, Code.OUTSIDE_HOURS, Code.NO_CHANNEL,
+)  # fmt: skip
+REMINDED = (Code.FIRST_PAGE, Code.SEVERITY_ROSE, Code.GIVEN_BACK, Code.REMINDER, Code.ALREADY_PAGED)
 _EVENTS = {
     Code.FIRST_PAGE: Event.TRIGGER,
     Code.SEVERITY_ROSE: Event.TRIGGER,
@@ -231,6 +235,23 @@ def consider_due(now: datetime, limit: int = 200) -> int:
             log.exception("alert %d cannot be decided on", alert.pk)
             Alert.objects.filter(pk=alert.pk).update(look_at=now + LOOK_LATER)
     return len(due)
+
+
+def pull_in(now: datetime) -> int:
+    """Decide again on alerts that wait by a clock that was set back since, else they would for hours; return how many.
+
+    Told by the rows themselves, so it holds over restarts.
+    """
+    mine = Alert.objects.filter(ended_at=None, look_at__gt=now)
+    paged_ahead = mine.filter(paged_at__gt=now + CLOCK_MAY_DIFFER).update(paged_at=now, look_at=now)
+    held = mine.filter(decision__in=[code.value for code in LOOKED_AT_SOON])
+    return paged_ahead + held.filter(look_at__gt=now + LOOK_LATER + CLOCK_MAY_DIFFER).update(look_at=now)
+
+
+def after_jump(by: timedelta) -> int:
+    """Let reminders wait as long as they had to before the clock was set forward; return how many."""
+    paged = Alert.objects.filter(ended_at=None, paged_at__isnull=False, decision__in=[code.value for code in REMINDED])
+    return paged.update(paged_at=F("paged_at") + by, look_at=F("look_at") + by)
 
 
 def look_now(code: Code, now: datetime) -> None:

@@ -154,14 +154,14 @@ def decide(
     if not passes("Is what it needs up?", not parent, detail):
         return held(Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", now + LOOK_LATER)
     if alert.back and alert.back_at is not None:
-        patient = now - alert.back_at < SETTLE
+        patient = timedelta() <= now - alert.back_at < SETTLE  # later than now: from before the clock was set back
         detail = f"{alert.back} is back; this one {'gets' if patient else 'had'} {SETTLE.seconds} s to follow"
         if not passes("Had it time to follow what it needs?", not patient, detail):
             return held(
                 Code.WAITING_FOR_NEEDED, f"{alert.back}, which it needs, is just back: it may follow", now + LOOK_AGAIN
             )
     if alert.waits_for:
-        patient = now - alert.started_at < SETTLE
+        patient = timedelta() <= now - alert.started_at < SETTLE
         detail = (
             f"{alert.waits_for} is being asked"
             if patient
