@@ -1,6 +1,7 @@
 """What is said of jumps of the clock and of gaps: log, a notice on Now, the journal, `mainstay doctor`."""
 
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ STOOD_STILL = declare(
 )  # fmt: skip
 NOTICE_S = 3600.0  # how long Now shows it
 TELL_LEAST_S = 10.0  # a shorter gap is not worth a line
-TELL_EVERY_S = 60.0  # a database that comes and goes must not fill the journal
+WRITE_EVERY_S = {Kind.JUMPED: 5.0, Kind.STOOD_STILL: 60.0, Kind.DATABASE_AWAY: 60.0}  # it must not fill the journal
 AHEAD_MOST = timedelta(minutes=1)  # clocks of several hosts differ a little
 _WHY = {
     Kind.STOOD_STILL: "the machine was suspended, or the process stopped",
@@ -91,7 +92,7 @@ class Teller:
         self._until[code] = time.monotonic() + NOTICE_S
 
     def _write(self, gap: Gap, now: datetime) -> None:
-        if time.monotonic() - self._written.get(gap.kind, -TELL_EVERY_S) < TELL_EVERY_S:
+        if time.monotonic() < self._written.get(gap.kind, -math.inf) + WRITE_EVERY_S[gap.kind]:
             return
         host, span = socket.gethostname(), span_text(abs(gap.by))
         about, actor = Subject("mainstay", 0, host), program("mainstay")

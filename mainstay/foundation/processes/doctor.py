@@ -15,12 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.clock import now
 
 OLDEST_PYTHON = (3, 11)
 FREE_LEAST_BYTES = 1_000_000_000
@@ -113,7 +114,7 @@ def examine() -> Iterator[Finding]:
         looks: tuple[Callable[[env.Environment], Finding], ...] = (home, disk, key_file, *_PORTS, database, migrations)
         for look in looks:
             yield look(environment)
-    yield clock(datetime.now(UTC))
+    yield clock(now())
     yield libcurl()
     yield ping()
     yield open_files()
