@@ -250,7 +250,7 @@ class Monitor:
             unhandled = unhandled.annotate(shard=F("check_ref_id") % leases.SHARDS).filter(shard__in=self.shards)
         mine = list(unhandled.order_by("id")[:PINGS_AT_ONCE])
         if mine:
-            arrivals.take(self.watch, mine)
+            arrivals.take(self.watch, mine, self._gaps)
         return len(mine) == PINGS_AT_ONCE
 
     def sweep(self, at: datetime, _process: int) -> None:

@@ -150,7 +150,7 @@ def _gap(kind: Kind, length_s: float, now: Reading) -> Gap:
 
 @dataclass(slots=True)
 class Follower:
-    """Somebody who acts on due times. For one thread."""
+    """Somebody who acts on due times. For one thread at a time."""
 
     detector: Detector
     _number: int

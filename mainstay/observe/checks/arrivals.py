@@ -55,10 +55,13 @@ def waiting() -> bool:
         return cursor.fetchone() is not None
 
 
-def take(watch: Watch, pings: Iterable[Ping]) -> None:
+def take(watch: Watch, pings: Iterable[Ping], follower: Follower | None = None) -> None:
     """Commit what `pings` (in order of arrival) mean, and mark them as handled, in one transaction.
 
     Pings of a check that is not loaded yet, or was changed by somebody meanwhile, stay unhandled until it is loaded.
+
+    Args:
+        follower: who knows of jumps of the clock; the one that `miss` is given.
 
     Raises:
         DatabaseError: nothing was committed; the pings are still unhandled.
@@ -69,6 +72,8 @@ def take(watch: Watch, pings: Iterable[Ping]) -> None:
     dues: dict[int, datetime] = {}
 
     def decide() -> list[Observation]:
+        if follower is not None:  # before anything counts from a time by the clock as it is now
+            _after(watch, follower.new())
         later = _not_loaded_yet(watch, {ping.check_ref_id for ping in pings})
         mine = [ping for ping in pings if ping.check_ref_id not in later]
         courses.update(_courses(watch, mine))
@@ -98,11 +103,13 @@ def take(watch: Watch, pings: Iterable[Ping]) -> None:
             ],
         )
 
-    stale = watch.settle(decide, also)
-    for check, (watched, course) in courses.items():
-        if check not in stale:
-            watched.pinged_at, watched.started_at = course.pinged_at, course.started_at
-            _is_due(watched, dues[check])
+    def then(stale: Collection[int]) -> None:
+        for check, (watched, course) in courses.items():
+            if check not in stale:
+                watched.pinged_at, watched.started_at = course.pinged_at, course.started_at
+                _is_due(watched, dues[check])
+
+    watch.settle(decide, also, then)
 
 
 def _courses(watch: Watch, pings: Sequence[Ping]) -> dict[int, tuple[Watched, _Course]]:
@@ -153,9 +160,10 @@ def miss(watch: Watch, now: datetime, follower: Follower | None = None) -> int:
     Raises:
         DatabaseError: nothing was committed.
     """
-    if follower is not None:
-        _after(watch, follower.new(), now)
-    _save_dues(watch)
+    with watch.alone():
+        if follower is not None:
+            _after(watch, follower.new())
+        _save_dues(watch)
     if not _late(watch, now):
         return 0
     late: list[Watched] = []
@@ -166,7 +174,7 @@ def miss(watch: Watch, now: datetime, follower: Follower | None = None) -> int:
         unread = _unread(watch, candidates)
         if follower is not None:
             # That this transaction may write tells, too, for how long the database could not be written.
-            _after(watch, follower.new(committed=True), now)
+            _after(watch, follower.new(committed=True))
         late[:] = [watched for check, watched in candidates.items() if check not in unread and _is_late(watched, now)]
         seen = []
         for watched in late:
@@ -185,11 +193,13 @@ def miss(watch: Watch, now: datetime, follower: Follower | None = None) -> int:
             [(None, store.moment(due), 0, check) for check, due in dues.items() if check not in stale],
         )
 
-    stale = watch.settle(decide, also)
-    for watched in late:
-        if watched.id not in stale:
-            watched.started_at = None
-            _is_due(watched, dues[watched.id])
+    def then(stale: Collection[int]) -> None:
+        for watched in late:
+            if watched.id not in stale:
+                watched.started_at = None
+                _is_due(watched, dues[watched.id])
+
+    stale = watch.settle(decide, also, then)
     return len(late) - len(stale)
 
 
@@ -221,8 +231,8 @@ def _unread(watch: Watch, late: Mapping[int, Watched]) -> set[int]:
 # --- jumps and gaps ---------------------------------------------------------------------------------------------------
 
 
-def _after(watch: Watch, found: Iterable[Gap], now: datetime) -> None:
-    """Move the due times that a jump of the clock or a gap has made wrong."""
+def _after(watch: Watch, found: Iterable[Gap]) -> None:
+    """Move the due times that a jump of the clock or a gap has made wrong. Nobody else may change them meanwhile."""
     for gap in found:
         for watched in list(watch.checks.values()):
             if watched.rhythm is None or watched.due_at is None:

@@ -250,12 +250,22 @@ class Watch:
             self._apply(batch, refused)
             del batches[0]
 
-    def settle(self, decide: Callable[[], Iterable[Observation]], also: Callable[[set[int]], None]) -> set[int]:
+    def alone(self) -> threading.Lock:
+        """Return what is held while a state is read and changed: `with watch.alone(): …`."""
+        return self._writing
+
+    def settle(
+        self,
+        decide: Callable[[], Iterable[Observation]],
+        also: Callable[[set[int]], None],
+        then: Callable[[set[int]], None] = lambda _stale: None,
+    ) -> set[int]:
         """Commit observations of heartbeats now, in one transaction with `also` (which marks their pings as handled).
 
         `decide` is called once nobody else can write here: what it is told by the records still holds when this is
         committed. `also` is given the checks whose observations were not taken, since another writer was there; they
-        are returned, too. They are loaded again, and what was seen of them has to be brought again then.
+        are returned, too. They are loaded again, and what was seen of them has to be brought again then. `then` lets
+        the caller's memory follow once it is committed.
 
         Raises:
             DatabaseError: nothing was committed and nothing is remembered; the pings are still unhandled.
@@ -265,6 +275,7 @@ class Watch:
                 steps = self._steps_of(decide())
                 refused = self._commit(steps, also)
             self._apply(steps, refused)
+            then(refused.stale)
             return refused.stale
 
     def _steps_of(self, seen: Iterable[Observation]) -> list[_Step]:

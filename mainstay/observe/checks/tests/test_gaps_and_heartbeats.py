@@ -51,7 +51,7 @@ class Desk:
     def ping(self, *rows: Check) -> None:
         for row in rows:
             Ping.objects.create(check_ref=row, at=self.clocks.now, kind="success")
-        arrivals.take(self.held, Ping.objects.filter(handled=False).order_by("id"))
+        arrivals.take(self.held, Ping.objects.filter(handled=False).order_by("id"), self.gaps)
 
     def sweep(self) -> int:
         return arrivals.miss(self.held, self.clocks.now, self.gaps)
@@ -151,6 +151,15 @@ def test_a_ping_that_was_not_yet_understood_when_the_clock_was_set_counts_from_t
         assert desk.sweep() == 0
         desk.ping()
         assert {one.due_at for one in desk.held.checks.values()} == {desk.clocks.now + timedelta(seconds=30)}
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+def test_a_ping_that_is_understood_before_the_sweep_notices_a_jump_counts_once(desk: Desk, by_s: float) -> None:
+    desk.clocks.go(15)
+    desk.clocks.set(by_s)
+    desk.ping(*desk.rows)
+    assert desk.sweep() == 0
+    assert {one.due_at for one in desk.held.checks.values()} == {desk.clocks.now + timedelta(seconds=30)}
 
 
 def test_a_moved_due_time_outlives_a_restart(desk: Desk) -> None:
