@@ -111,7 +111,15 @@ def examine() -> Iterator[Finding]:
             yield bad(f"environment {name}", found, "set it right, or unset it")
     else:
         yield good("environment", "every variable is known and valid")
-        looks: tuple[Callable[[env.Environment], Finding], ...] = (home, disk, key_file, *_PORTS, database, migrations)
+        looks: tuple[Callable[[env.Environment], Finding], ...] = (
+            home,
+            disk,
+            key_file,
+            *_PORTS,
+            database,
+            migrations,
+            recorded,
+        )
         for look in looks:
             yield look(environment)
     yield clock(now())
@@ -289,6 +297,33 @@ def migrations(environment: env.Environment) -> Finding:
             "tables", f"{len(missing)} migrations are missing, first {first.app_label} {first.name}", "mainstay prepare"
         )
     return good("tables", "those of this version")
+
+
+def recorded(environment: env.Environment) -> Finding:
+    """What was recorded last must not lie in the future: then the clock was set back since."""
+    looked = migrations(environment)
+    if looked.verdict is not Verdict.GOOD:
+        return open_("recorded times", "nothing to compare the clock with yet")
+    from django.db import DatabaseError, connection
+
+    from mainstay.foundation.clock import span_text, utc_text
+    from mainstay.foundation.processes.clocks import newest_stored
+
+    at = now()
+    try:
+        newest = newest_stored()
+    except DatabaseError as error:
+        return bad("recorded times", str(error).strip().partition("\n")[0], "see the lines before")
+    finally:
+        connection.close()
+    if newest is None:
+        return open_("recorded times", "nothing is recorded yet")
+    shown = f"the newest is of {utc_text(newest)}"
+    if (newest - at).total_seconds() > CLOCK_MAY_DIFFER_S:
+        return bad(
+            "recorded times", f"{shown}, {span_text(newest - at)} ahead of the clock", "set the clock; let NTP keep it"
+        )
+    return good("recorded times", shown)
 
 
 def clock(now: datetime) -> Finding:
