@@ -1,6 +1,7 @@
 """The store in a monitor: whose turn it is, what feeds it, what it answers; and checks as series."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
+from mainstay.foundation import gaps
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.watch import Observation
@@ -199,3 +201,33 @@ def test_checks_beyond_the_cardinality_limit_are_told_and_the_others_go_on(tmp_p
     assert value(store, "count(probe_success)") == [1.0]
     assert store.figures().refused_series > 0
     store.close()
+
+
+@pytest.mark.django_db
+def test_after_the_clock_was_set_what_is_missing_means_nothing_until_targets_were_scraped_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_by = [0.0]
+
+    def wall() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=set_by[0])
+
+    detector = gaps.Detector(lambda: gaps.Reading(wall(), time.monotonic()))
+    detector.begin()
+    monkeypatch.setattr(gaps, "detector", detector)
+    ports = {"MAINSTAY_PORT": str(free_port()), "MAINSTAY_MONITOR_PORT": str(free_port())}
+    held = Embedded(env.read({"MAINSTAY_HOME": str(tmp_path), **ports}), wall)
+    try:
+        held.hold(mine=True)
+        held.cycle(wall(), 1)
+        give_up = time.monotonic() + 10.0
+        while not held.ready:
+            assert time.monotonic() < give_up, "it never was ready"
+            time.sleep(0.02)
+        set_by[0] = 3600.0
+        assert not held.ready
+        assert not held.ready  # told once, it still holds
+        monkeypatch.setattr("mainstay.observe.metrics.embedded.PATIENCE_S", 0.0)
+        assert held.ready  # but not for ever
+    finally:
+        held.close()
