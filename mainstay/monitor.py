@@ -16,6 +16,7 @@ from django.db.models import F
 from prometheus_client import CollectorRegistry
 
 from mainstay.foundation import environment as env
+from mainstay.foundation import gaps
 from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.processes.supervise import need_port, raise_open_files
@@ -79,6 +80,7 @@ class Monitor:
             turn=lambda: self.shards if self._elsewhere else id(self.metrics.store),
             ready=self.may_evaluate,
             external_url=django_settings.BASE_URL,
+            jumped_s=gaps.detector.follow().jumped_s,
         )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
         self.holding = Holding(self.watch, self.prober, self.metrics)
@@ -86,6 +88,7 @@ class Monitor:
         self._leasing = threading.Lock()  # two cycles ask for shards
         self._failing: set[int] = set()
         self._notices = ProberNotices()
+        self._gaps = gaps.detector.follow()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
             Cycle("leases", 2.0, self.hold),
@@ -195,7 +198,7 @@ class Monitor:
             unhandled = unhandled.annotate(shard=F("check_ref_id") % leases.SHARDS).filter(shard__in=self.shards)
         mine = list(unhandled.order_by("id")[:PINGS_AT_ONCE])
         if mine:
-            arrivals.take(self.watch, mine)
+            arrivals.take(self.watch, mine, self._gaps)
         return len(mine) == PINGS_AT_ONCE
 
     def sweep(self, at: datetime, _process: int) -> bool:
@@ -204,7 +207,7 @@ class Monitor:
         Return whether more is waiting.
         """
         self._notices.tell(self.prober.figures(), at, time.monotonic())
-        arrivals.miss(self.watch, at)
+        arrivals.miss(self.watch, at, self._gaps)
         failing = set(self.watch.failing())
         parents = self.holding.parents
         for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:

@@ -10,15 +10,16 @@ from pathlib import Path
 from django.conf import settings
 
 from mainstay.foundation import environment as env
+from mainstay.foundation import gaps
 from mainstay.foundation.api.idempotency import forget
 from mainstay.foundation.journal.seal import BATCH, seal_once
-from mainstay.foundation.processes import disk
+from mainstay.foundation.processes import beat, disk
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.processes.run import Cycle, Runner
-from mainstay.observe.checks.keep import roll_up, trim
+from mainstay.observe.checks.keep import roll_up, tell_distrust, trim, trusted
 from mainstay.observe.checks.targets import Connections, policy
-from mainstay.respond.alerts.actions import consider_due
-from mainstay.respond.delivery import last_message, outgoing_heartbeat
+from mainstay.respond.alerts.actions import after_jump, consider_due, pull_in
+from mainstay.respond.delivery import last_message, outbox, outgoing_heartbeat
 from mainstay.respond.delivery.last_message import LastMessage
 from mainstay.respond.delivery.outgoing_heartbeat import OutgoingHeartbeat
 from mainstay.respond.delivery.send import Sender
@@ -38,15 +39,29 @@ def run(_args: argparse.Namespace) -> int:
     connections = Connections(policy(environment))
     sender = Sender(connections, freed=lambda: send.wake.set())
 
-    def remind(now: datetime, _process: int) -> bool:
+    follower = gaps.detector.follow()
+    forward: list[gaps.Gap] = []
+
+    def remind(now: datetime, process: int) -> bool:
+        forward.extend(gap for gap in follower.new() if gap.kind is gaps.Kind.JUMPED and gap.by_s > 0)
+        while forward:
+            if process == min(beat.alive(now, "worker"), default=process):  # of several workers one moves them
+                after_jump(forward[0].by)
+            del forward[0]
         return consider_due(now) > 0
+
+    def catch_up(now: datetime, _process: int) -> None:
+        outbox.pull_in(now)
+        pull_in(now)
 
     def seal(now: datetime, _process: int) -> bool:
         return seal_once(now) == BATCH
 
     def clear(now: datetime, _process: int) -> bool:
         roll_up(now)
-        return any([trim(now, environment.results_kept_s), forget(now)])
+        by = trusted(now)
+        tell_distrust(now, by)
+        return any([trim(by, environment.results_kept_s), forget(by)])
 
     database = settings.DATABASES["default"]
     places = [environment.home, *([Path(database["NAME"])] if database["ENGINE"].endswith("sqlite3") else [])]
@@ -60,6 +75,7 @@ def run(_args: argparse.Namespace) -> int:
     cycles = [
         send,
         Cycle("remind", 0.5, remind),
+        Cycle("clock", 5.0, catch_up),
         Cycle("seal", 1.0, seal),
         Cycle("clear", 60.0, clear, patience_s=CLEARING_S),
         Cycle("channels", last_message.REMEMBER_EVERY_S, last.remember),

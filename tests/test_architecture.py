@@ -80,7 +80,7 @@ EDGES = (
     r"/\w+_views\.py$",
     r"/(api|commands)/",
     r"^web/",
-    r"^foundation/clock\.py$",
+    r"^foundation/(clock|gaps)\.py$",
     r"^foundation/processes/(run|supervise|doctor)\.py$",
     r"^foundation/accounts/(signin|signals)\.py$",  # called by the sign-in library, which gives no time
     r"^observe/checks/pings\.py$",  # intake, ASGI

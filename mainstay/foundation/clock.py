@@ -1,6 +1,6 @@
 """The one place that reads the wall clock; everything below the edges takes the time as an argument."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> datetime:
@@ -11,3 +11,26 @@ def now() -> datetime:
 def from_unix(seconds: float) -> datetime:
     """Return the aware UTC time of unix `seconds`."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def utc_text(at: datetime, *, seconds: bool = False) -> str:
+    """Return `at`, whatever its zone, as people read it: "2026-03-01 14:05 UTC"."""
+    shown = at.astimezone(UTC)
+    return f"{shown:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{shown:%Y-%m-%d %H:%M} UTC"
+
+
+def later(at: datetime, span: timedelta) -> datetime:
+    """Return the time (UTC) when `span` has passed since `at`: Python adds to what the wall clock of a zone shows."""
+    return at.astimezone(UTC) + span
+
+
+def span_text(span: timedelta) -> str:
+    """Return a span as people read it: "1 h 30 min"."""
+    seconds = round(span.total_seconds())
+    parts = [
+        (seconds // 86400, "d"),
+        (seconds % 86400 // 3600, "h"),
+        (seconds % 3600 // 60, "min"),
+        (seconds % 60, "s"),
+    ]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

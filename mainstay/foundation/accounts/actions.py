@@ -1,6 +1,6 @@
 """What people do with people, teams and tokens: permission, change and journal entry in one transaction."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -189,7 +189,7 @@ def create_token(
         created_at=at,
         expires_at=expires_at,
     )
-    expires = f"{expires_at:%Y-%m-%d}" if expires_at else "never"
+    expires = f"{expires_at.astimezone(UTC):%Y-%m-%d}" if expires_at else "never"
     write(facts.TOKEN_CREATED, Subject("token", row.pk, row.name), actor, at, role=role.value, expires=expires)
     return row, token
 

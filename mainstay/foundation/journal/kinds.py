@@ -5,13 +5,27 @@ CHECK_CHANGED = declare("check.changed", "{subject} went from {was} to {health}:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+
+from mainstay.foundation.clock import utc_text
 
 KINDS: dict[str, "EntryKind"] = {}
 
 
 class BadFact(TypeError):
     """A fact was written with a field missing, unknown, or of the wrong type: a defect of the caller."""
+
+
+class Instant(str):
+    """A time as a fact carries it: ISO 8601 in UTC. Only the sentence makes words of it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, at: datetime) -> "Instant":
+        """Make one of an aware time, whatever its zone."""
+        return cls(at.astimezone(UTC).isoformat())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +60,19 @@ def sentence(kind: str, subject: str, facts: Mapping[str, Any]) -> str:
     declared = KINDS.get(kind)
     if declared is None:
         return f"{subject}: {kind} {', '.join(f'{k}={v}' for k, v in facts.items())}".strip()
-    shown = {name: _shown(facts.get(name)) for name in declared.fields}
+    shown = {name: _shown(facts.get(name), field) for name, field in declared.fields.items()}
     text = declared.template.format(subject=subject, **shown).strip()
     return text.removesuffix(":").removesuffix("()").strip()
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, field: type | tuple[type, ...]) -> str:
     if value is None:
         return ""
+    if field is Instant:
+        try:
+            return utc_text(datetime.fromisoformat(value))
+        except (TypeError, ValueError):  # an older entry
+            return str(value)
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, float):

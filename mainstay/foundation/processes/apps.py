@@ -6,4 +6,4 @@ class ProcessesConfig(AppConfig):
     label = "processes"
 
     def ready(self) -> None:
-        from mainstay.foundation.processes import setaside  # noqa: F401  # declares facts, tells what is set aside
+        from mainstay.foundation.processes import clocks, setaside  # noqa: F401  # declare facts, tell what is set aside

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from django.db.models import QuerySet
+
+from mainstay.foundation import gaps
 from mainstay.foundation.processes.models import Process
 
 BEAT_EVERY_S = 1.0
@@ -41,11 +44,18 @@ def bury(now: datetime) -> None:
     Process.objects.filter(beat_at__lt=now - FORGET_AFTER).delete()
 
 
+def beating(now: datetime) -> QuerySet[Process]:
+    """Return the processes that beat. A beat from the future is from before the clock was set back: it says nothing.
+
+    Just after a jump or a gap nobody has beaten by the present clock yet; until all have had time to, none is dead.
+    """
+    silent_after = SILENT_AFTER + gaps.detector.slack(SILENT_AFTER)
+    return Process.objects.filter(beat_at__gte=now - silent_after, beat_at__lte=now + silent_after)
+
+
 def alive(now: datetime, role: str) -> list[int]:
     """Return the ids of the processes of `role` that beat."""
-    return list(
-        Process.objects.filter(role=role, beat_at__gte=now - SILENT_AFTER).order_by("id").values_list("id", flat=True)
-    )
+    return list(beating(now).filter(role=role).order_by("id").values_list("id", flat=True))
 
 
 def _alive(process: Process) -> bool:
@@ -79,13 +89,13 @@ class ProcessHealth:
 
 def health(now: datetime, roles: tuple[str, ...] = ("web", "monitor", "worker")) -> dict[str, ProcessHealth]:
     """Return the health of each role: the best of its processes counts, since the others' work goes to it."""
-    rows = list(Process.objects.filter(beat_at__gte=now - SILENT_AFTER))
+    rows, slack = list(beating(now)), gaps.detector.slack(SILENT_AFTER)
     found: dict[str, ProcessHealth] = {}
     for role in roles:
         mine = [row for row in rows if row.role == role]
         if not mine:
             found[role] = ProcessHealth("missing", 0.0, 0)
             continue
-        lag_s = min(max(row.lag_s, (now - row.beat_at).total_seconds() - BEAT_EVERY_S) for row in mine)
+        lag_s = min(max(row.lag_s, (now - row.beat_at - slack).total_seconds() - BEAT_EVERY_S) for row in mine)
         found[role] = ProcessHealth("late" if lag_s > LATE_AFTER_S else "ok", round(max(lag_s, 0.0), 3), len(mine))
     return found

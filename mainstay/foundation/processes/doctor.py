@@ -15,12 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.clock import now
 from mainstay.foundation.processes.supervise import FILES_MOST
 
 OLDEST_PYTHON = (3, 11)
@@ -139,10 +140,11 @@ def examine() -> Iterator[Finding]:
             database,
             migrations,
             canary,
+            recorded,
         )
         for look in looks:
             yield look(environment)
-    yield clock(datetime.now(UTC))
+    yield clock(now())
     yield libcurl()
     yield ping()
     yield open_files()
@@ -348,6 +350,33 @@ def canary(environment: env.Environment) -> Finding:
     if not fits:
         return bad(name, "the present key does not open this database", stored.WRONG_KEY.partition(": ")[2])
     return good(name, "the present key opens this database")
+
+
+def recorded(environment: env.Environment) -> Finding:
+    """What was recorded last must not lie in the future: then the clock was set back since."""
+    looked = migrations(environment)
+    if looked.verdict is not Verdict.GOOD:
+        return open_("recorded times", "nothing to compare the clock with yet")
+    from django.db import DatabaseError, connection
+
+    from mainstay.foundation.clock import span_text, utc_text
+    from mainstay.foundation.processes.clocks import newest_stored
+
+    at = now()
+    try:
+        newest = newest_stored()
+    except DatabaseError as error:
+        return bad("recorded times", str(error).strip().partition("\n")[0], "see the lines before")
+    finally:
+        connection.close()
+    if newest is None:
+        return open_("recorded times", "nothing is recorded yet")
+    shown = f"the newest is of {utc_text(newest)}"
+    if (newest - at).total_seconds() > CLOCK_MAY_DIFFER_S:
+        return bad(
+            "recorded times", f"{shown}, {span_text(newest - at)} ahead of the clock", "set the clock; let NTP keep it"
+        )
+    return good("recorded times", shown)
 
 
 def clock(now: datetime) -> Finding:

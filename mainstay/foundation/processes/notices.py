@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from mainstay.foundation.processes.beat import SILENT_AFTER
-from mainstay.foundation.processes.models import Process
+from mainstay.foundation.processes.beat import beating
 
 log = logging.getLogger("mainstay.processes")
 SHOWN_MOST = 20
@@ -82,8 +81,7 @@ def source(function: Source) -> Source:
 def current(now: datetime) -> list[Notice]:
     """Return what is to be said at `now`, the grave first; two processes that say the same are heard once."""
     found: dict[tuple[str, str], Notice] = {}
-    beating = Process.objects.filter(beat_at__gte=now - SILENT_AFTER).order_by("id")
-    for detail in beating.values_list("detail", flat=True):
+    for detail in beating(now).order_by("id").values_list("detail", flat=True):
         for given in detail.get("notices", ()):
             try:
                 notice = Notice(**given)

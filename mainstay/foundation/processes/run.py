@@ -15,8 +15,9 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
+from mainstay.foundation import gaps
 from mainstay.foundation.clock import now
-from mainstay.foundation.processes import beat, canary, notices, setaside, watchdog
+from mainstay.foundation.processes import beat, canary, clocks, notices, setaside, watchdog
 from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.outage import DAMAGED, is_refusal, outage, words
 from mainstay.foundation.processes.work import WorkFile
@@ -94,12 +95,14 @@ class Runner:
     _beating: Cycle = field(init=False)
     _suspects: Cycle = field(init=False)
     _work: WorkFile = field(init=False)
+    _clocks: clocks.Teller = field(init=False)
     _extra_lag_fails: bool = False
 
     def __post_init__(self) -> None:
         self._beating = Cycle("beat", beat.BEAT_EVERY_S, self._beat)
         self._suspects = Cycle("suspects", setaside.EVERY_S, setaside.refresh)
         self._work = WorkFile(settings.ENVIRONMENT.home, self.role)
+        self._clocks = clocks.Teller(self.role, gaps.detector)
 
     def start(self, *, wait: bool = True) -> None:
         """Register the process, then start a thread per cycle, one that beats and one that watches them.
@@ -113,6 +116,7 @@ class Runner:
         """
         beat.end_with_parent()
         settle()
+        gaps.detector.begin()
         while wait and not self._registered():
             if self.stopping.wait(REGISTER_EVERY_S) or self.asked_to_stop:
                 raise SystemExit(1)
@@ -120,6 +124,7 @@ class Runner:
             cycle.thread = threading.Thread(target=self._repeat, args=(cycle,), name=cycle.name, daemon=True)
             cycle.thread.start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._look, name="clock", daemon=True).start()
 
     def _all(self) -> Sequence[Cycle]:
         """The cycles of its role, and those of every process; one that only serves takes no items to work on."""
@@ -237,6 +242,13 @@ class Runner:
             # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
             log.error("this process was taken for dead; ending so that the supervisor starts it anew")
             os.kill(os.getpid(), signal.SIGTERM)
+        gaps.detector.look(committed=True)
+        self._clocks.tell(at, self.process_id)
+
+    def _look(self) -> None:
+        """Watch the clocks in a thread that waits for nothing else."""
+        while not self.stopping.wait(gaps.LOOK_EVERY_S):
+            gaps.detector.look()
 
     def _told_s(self, ask: Callable[[], float]) -> float:
         """How late something is. Unknown is not late: a defect here must not stop what works."""

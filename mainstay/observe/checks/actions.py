@@ -14,6 +14,8 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.clock import utc_text
+from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
@@ -264,9 +266,12 @@ def announce(
     row.cron, row.duration_s, row.time_zone = window.cron, window.duration.total_seconds() or None, window.zone
     row.managed_by, row.cancelled_at = by_file, None
     row.save()
-    when = f"{window.cron} ({window.zone})" if window.cron else f"{window.starts_at} to {window.ends_at}"
+    once = {"starts_at": window.starts_at, "ends_at": window.ends_at}
+    said = " to ".join(utc_text(moment) for moment in once.values() if moment is not None)
+    instants = {name: Instant.of(moment) if moment is not None else None for name, moment in once.items()}
+    when = f"{window.cron} ({window.zone})" if window.cron else said
     about = Subject("maintenance", row.pk, row.name, row.application_id)
-    write(facts.MAINTENANCE_ANNOUNCED, about, actor, at, when=when)
+    write(facts.MAINTENANCE_ANNOUNCED, about, actor, at, when=when, **instants)
     return row
 
 

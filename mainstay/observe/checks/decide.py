@@ -162,7 +162,9 @@ def overdue(
     """
     allowance = timedelta(seconds=every_s * OVERDUE_INTERVALS + timeout_s)
     known = last_at or created_at
-    return now - (known if since is None or since < known else since) > max(allowance, OVERDUE_LEAST)
+    if since is not None and known < since <= now:
+        known = since
+    return abs(now - known) > max(allowance, OVERDUE_LEAST)  # later than now: it came before the clock was set back
 
 
 @dataclass(frozen=True, slots=True)

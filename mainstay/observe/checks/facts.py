@@ -1,6 +1,6 @@
 """The kinds of facts that checks put into the journal."""
 
-from mainstay.foundation.journal.kinds import declare
+from mainstay.foundation.journal.kinds import Instant, declare
 
 CHECK_CREATED = declare("check.created", "{subject} was added: {kind}, {target}", kind=str, target=str)
 CHECK_EDITED = declare("check.edited", "{subject} was edited: {fields}", fields=list)
@@ -20,5 +20,11 @@ CHECK_FLAPPING = declare("check.flapping", "{subject} is flapping: {message}", m
 CHECK_SETTLED = declare("check.settled", "{subject} stopped flapping")
 CHECK_BLOCKED = declare("check.blocked", "{subject} is unreachable: {parent}, which it needs, is down", parent=str)
 CHECK_UNBLOCKED = declare("check.unblocked", "{subject} is no longer unreachable")
-MAINTENANCE_ANNOUNCED = declare("maintenance.announced", "Maintenance {subject} was announced: {when}", when=str)
+MAINTENANCE_ANNOUNCED = declare(
+    "maintenance.announced",
+    "Maintenance {subject} was announced: {when}",
+    when=str,
+    starts_at=Instant,
+    ends_at=Instant,
+)
 MAINTENANCE_CANCELLED = declare("maintenance.cancelled", "Maintenance {subject} was cancelled")

@@ -1,7 +1,7 @@
 """Forms of checks and of maintenance. What they gather is validated by the same specs as a file or the API."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.clock import later
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
 from mainstay.observe.checks.kind_fields import KindField, assemble, field_at, fields_of, yaml_problem
@@ -324,7 +325,7 @@ class MaintenanceForm(forms.Form):
         row, zone = self.row, timezone.get_current_timezone_name()
         if row is None:
             begin = self.now.replace(second=0, microsecond=0)
-            return {"starts_at": begin, "ends_at": begin + timedelta(hours=1), "time_zone": zone}
+            return {"starts_at": begin, "ends_at": later(begin, timedelta(hours=1)), "time_zone": zone}
         return {
             "name": row.name,
             "application": row.application.name if row.application else "",
@@ -360,7 +361,7 @@ class MaintenanceForm(forms.Form):
             for name in ("starts_at", "ends_at"):
                 if not given.get(name) and name not in self.errors:
                     self.add_error(name, "Give a date and a time.")
-            if not self.errors and given["ends_at"] <= given["starts_at"]:
+            if not self.errors and given["ends_at"].astimezone(UTC) <= given["starts_at"].astimezone(UTC):
                 self.add_error("ends_at", "Must be after the start.")
         if self.errors:
             return given

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from mainstay.foundation.clock import span_text, utc_text
 from mainstay.observe.checks import cron
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
@@ -62,6 +63,26 @@ def due_at(rhythm: Rhythm, last: datetime, started_at: datetime | None) -> datet
     return expected + rhythm.grace if expected < NEVER else NEVER
 
 
+def moved(rhythm: Rhythm, due: datetime, last: datetime, started_at: datetime | None, by: timedelta) -> datetime:
+    """Return when a heartbeat is due after the clock was set `by` so much.
+
+    What is counted from a ping or a start is as far away as it was. What cron says stays what it says; of a run that
+    was jumped over nobody knows, so it has as long as it had, unless the ping of just before was that run's.
+    """
+    if due >= NEVER:
+        return due
+    if not rhythm.cron or started_at is not None:
+        return due + by
+    return max(due_at(rhythm, last + by, None), due + by) if by > timedelta() else due
+
+
+def latest_due(rhythm: Rhythm, started_at: datetime | None, now: datetime) -> datetime | None:
+    """Return the latest time that a heartbeat can be due; None with cron, whose next run may be any time away."""
+    if started_at is not None:
+        return now + (rhythm.max_runtime or rhythm.grace)
+    return now + rhythm.every + rhythm.grace if rhythm.every is not None else None
+
+
 def end_of_run(
     run: str, earlier: Iterable[tuple[str, str, datetime]], open_since: datetime | None
 ) -> tuple[datetime | None, datetime | None]:
@@ -93,10 +114,10 @@ def missing(rhythm: Rhythm, last: datetime | None, created_at: datetime, started
     """Return the sentence for a heartbeat that did not come."""
     if started_at is not None:
         limit = rhythm.max_runtime or rhythm.grace
-        return f"The run that started at {_clock(started_at)} did not end within {_span(limit)}."
+        return f"The run that started at {utc_text(started_at, seconds=True)} did not end within {span_text(limit)}."
     expected = expected_at(rhythm, last or created_at)
-    was = f"the last came at {_clock(last)}" if last is not None else "none has ever come"
-    return f"No ping by {_clock(expected)} and {_span(rhythm.grace)} of grace; {was}."
+    was = f"the last came at {utc_text(last, seconds=True)}" if last is not None else "none has ever come"
+    return f"No ping by {utc_text(expected, seconds=True)} and {span_text(rhythm.grace)} of grace; {was}."
 
 
 def failed(exit_status: int | None, body: str) -> str:
@@ -105,18 +126,3 @@ def failed(exit_status: int | None, body: str) -> str:
     said = f": {lines[-1][:200]}" if lines else "."
     how = f"with exit status {exit_status}" if exit_status is not None else "by /fail"
     return f"The job reported a failure {how}{said}"
-
-
-def _clock(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _span(span: timedelta) -> str:
-    seconds = round(span.total_seconds())
-    parts = [
-        (seconds // 86400, "d"),
-        (seconds % 86400 // 3600, "h"),
-        (seconds % 3600 // 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

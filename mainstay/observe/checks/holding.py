@@ -320,6 +320,7 @@ def watched_of(check: Check, settings: BaseModel, now: datetime) -> Watched:
         first_at=state.first_at,
         pinged_at=state.pinged_at,
         started_at=state.started_at,
+        second_chances=state.second_chances,
         blocked_by=state.blocked_by_id,
         severity=check.severity,
     )

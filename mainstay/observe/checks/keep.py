@@ -1,10 +1,16 @@
-"""How long results are kept: single ones for MAINSTAY_RESULTS_KEPT, hourly figures for 400 days."""
+"""How long results are kept: single ones for MAINSTAY_RESULTS_KEPT, hourly figures for 400 days.
+
+What is old is told by the stored results, not by the clock alone (`trusted`): a clock that is wrong for a while
+deletes nothing.
+"""
 
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Max, Min
 
+from mainstay.foundation.clock import utc_text
+from mainstay.foundation.processes import notices
 from mainstay.observe.checks.models import Hour, Ping, Result
 from mainstay.observe.checks.store import moment
 
@@ -12,13 +18,15 @@ HOURS_KEPT = timedelta(days=400)
 PINGS_KEPT = timedelta(days=90)
 AT_ONCE = 20_000  # rows per transaction, so that pages never wait for a clean-up
 ROLLED_AT_ONCE = 48
+TRUSTED_AFTER = timedelta(days=1)  # the clock is believed once results have come by it for so long
 COMPLETE_AFTER = timedelta(minutes=2)  # results are committed a moment after their probe began
 
 
 def roll_up(now: datetime) -> int:
     """Make the hourly figures of every full hour that has none yet; return how many hours were made."""
     this_hour = (now - COMPLETE_AFTER).replace(minute=0, second=0, microsecond=0)
-    last = Hour.objects.aggregate(last=Max("hour"))["last"]
+    # Hours from the future are from before the clock was set back: they must not end the figures until then.
+    last = Hour.objects.filter(hour__lte=this_hour).aggregate(last=Max("hour"))["last"]
     hour = _next_with_results(last + timedelta(hours=1) if last is not None else None)
     made = 0
     while hour is not None and hour < this_hour and made < ROLLED_AT_ONCE:
@@ -47,8 +55,21 @@ def _roll_up_hour(hour: datetime) -> None:
         )
 
 
+def trusted(now: datetime) -> datetime:
+    """Return the time by which what is old is told: `now`, once results have come for a day by this clock.
+
+    Before that (a clock that was just set forward, a Mainstay that was off for weeks) it is the time of the newest
+    result from before. It goes by what is stored, so it holds over restarts.
+    """
+    begin = now - TRUSTED_AFTER
+    if Result.objects.filter(at__gt=begin - TRUSTED_AFTER, at__lte=begin).exists():
+        return now
+    newest: datetime | None = Result.objects.filter(at__lte=begin).aggregate(newest=Max("at"))["newest"]
+    return newest if newest is not None else now
+
+
 def trim(now: datetime, results_kept_s: float) -> bool:
-    """Delete what is older than it is kept; return whether more is left."""
+    """Delete what is older than it is kept at a `trusted` time; return whether more is left."""
     return any(
         [
             _trim(Result, "at", now - timedelta(seconds=results_kept_s)),
@@ -58,6 +79,18 @@ def trim(now: datetime, results_kept_s: float) -> bool:
     )
 
 
+def tell_distrust(now: datetime, by: datetime) -> None:
+    """Say that nothing is cleared away by the present clock, or no longer."""
+    if by >= now:
+        notices.end("retention")
+        return
+    detail = (
+        f"The newest results from before are of {utc_text(by)}. Either Mainstay was off since, or the clock is wrong:"
+        " if so, set it. What is old by this clock is deleted once results have come by it for a day."
+    )
+    notices.tell("retention", f"It is {utc_text(now)}, if the clock is right.", detail, now)
+
+
 def _trim(model: type[Result] | type[Ping] | type[Hour], field: str, before: datetime) -> bool:
     old = model._default_manager.filter(**{f"{field}__lt": before}).order_by("pk").values_list("pk", flat=True)
     ids = list(old[:AT_ONCE])
@@ -65,3 +98,8 @@ def _trim(model: type[Result] | type[Ping] | type[Hour], field: str, before: dat
         return False
     model._default_manager.filter(pk__in=ids).delete()
     return len(ids) == AT_ONCE
+
+
+def result_written_last() -> datetime | None:
+    """Return the time of the result that was recorded last: later than now means that the clock was set back."""
+    return Result.objects.order_by("-id").values_list("at", flat=True).first()

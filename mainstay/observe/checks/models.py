@@ -78,6 +78,8 @@ class CheckState(models.Model):
     due_at = models.DateTimeField(null=True, db_index=True)  # when to look: not pinged by then is a failure
     started_at = models.DateTimeField(null=True)  # of a run that has not ended
     pinged_at = models.DateTimeField(null=True)
+    # How often it got its grace again after a gap, since the last ping or miss.
+    second_chances = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     class Meta:
         indexes = [models.Index(fields=["health"], name="state_health", condition=~Q(health="up"))]

@@ -87,6 +87,8 @@ class Watched:
     pinged_at: datetime | None = None
     started_at: datetime | None = None
     due_at: datetime | None = None
+    second_chances: int = 0
+    stored_due: datetime | None = None  # `due_at` as the records have it
     blocked_by: int | None = None
     severity: str = "major"
 
@@ -312,27 +314,32 @@ class Watch:
             self._apply(batch, refused)
             del batches[0]
 
-    def settle(self, seen: Iterable[Observation], also: Callable[[set[int]], None]) -> set[int]:
+    def alone(self) -> threading.Lock:
+        """Return what is held while a state is read and changed: `with watch.alone(): …`."""
+        return self._writing
+
+    def settle(
+        self,
+        decide: Callable[[], Iterable[Observation]],
+        also: Callable[[set[int]], None],
+        then: Callable[[set[int]], None] = lambda _stale: None,
+    ) -> set[int]:
         """Commit observations of heartbeats now, in one transaction with `also` (which marks their pings as handled).
 
-        `also` is given the checks whose observations were not taken, since another writer was there; they are
-        returned, too. They are loaded again, and what was seen of them has to be brought again then.
+        `decide` is called once nobody else can write here: what it is told by the records still holds when this is
+        committed. `also` is given the checks whose observations were not taken, since another writer was there; they
+        are returned, too. They are loaded again, and what was seen of them has to be brought again then. `then` lets
+        the caller's memory follow once it is committed.
 
         Raises:
             DatabaseError: nothing was committed and nothing is remembered; the pings are still unhandled.
         """
         with self._writing:
-            steps: list[_Step] = []
-            with self._lock:
-                newest: dict[int, _Step] = {}
-                for one in seen:
-                    watched = self.checks.get(one.check)
-                    if watched is None or watched.paused:
-                        continue
-                    newest[one.check] = step = _step(watched, one, newest.get(one.check))
-                    steps.append(step)
-            refused = self._commit(steps, also)
+            with transaction.atomic():
+                steps = self._steps_of(decide())
+                refused = self._commit(steps, also)
             self._apply(steps, refused)
+            then(refused.stale)
             return refused.stale
 
     # --- memory ----------------------------------------------------------------------------------------------------
@@ -368,6 +375,18 @@ class Watch:
                 self._count += len(steps)
                 self._telling.pop(check, None)
                 self._mark(check)
+
+    def _steps_of(self, seen: Iterable[Observation]) -> list[_Step]:
+        steps: list[_Step] = []
+        newest: dict[int, _Step] = {}
+        with self._lock:
+            for one in seen:
+                watched = self.checks.get(one.check)
+                if watched is None or watched.paused:
+                    continue
+                newest[one.check] = step = _step(watched, one, newest.get(one.check))
+                steps.append(step)
+        return steps
 
     def _apply(self, steps: list[_Step], refused: _Refused) -> None:
         """Let memory follow what the database has."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mainstay.observe.checks import cron
 
@@ -43,7 +43,9 @@ def validate(window: Window) -> None:
             raise BadWindow(f"cron: {wrong}")
     elif window.starts_at is None or window.ends_at is None:
         raise BadWindow("starts_at, ends_at: a one-off window needs both (or give cron and duration)")
-    elif window.ends_at <= window.starts_at:
+    elif window.ends_at.astimezone(UTC) <= window.starts_at.astimezone(
+        UTC
+    ):  # two of one zone compare by its wall clock
         raise BadWindow("ends_at: must be after starts_at")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from mainstay.foundation import gaps
 from mainstay.foundation.environment import Environment
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.targets import policy
@@ -42,7 +43,9 @@ class Embedded:
         self._turn = threading.Lock()  # of opening
         self._lock = threading.Lock()  # of what feeds it
         self._host_at = 0.0
-        self._opened_at = 0.0
+        self._opened_at = 0.0  # monotonic: of opening, or when the clock was set …
+        self._fresh_from = 0.0  # … and unix seconds then: what was scraped before does not count
+        self._gaps = gaps.detector.follow()
         self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
         self._versions: dict[int, int] = {}
         self.store: Store | None = None
@@ -98,7 +101,7 @@ class Embedded:
         )
         self.scraper = Scraper(policy(settings), store)
         self.scraper.start()
-        self._opened_at = time.monotonic()
+        self._opened_at, self._fresh_from = time.monotonic(), 0.0
         self.store = store
         log.info("keeping metrics: %d series known", store.figures().series)
 
@@ -179,14 +182,26 @@ class Embedded:
 
     @property
     def ready(self) -> bool:
-        """Whether every target has been scraped since the store was opened: before, missing series mean nothing."""
+        """Whether every target has been scraped since the store was opened, or the clock was set, or the machine slept.
+
+        Before, missing series mean nothing.
+        """
         scraper = self.scraper
         if scraper is None:
             return False
+        targets = scraper.targets()
+        if any(gap.kind is not gaps.Kind.DATABASE_AWAY for gap in self._gaps.new()):
+            # The second scrape after it counts: of one alone no rate can be told.
+            pause_s = min(max((target.every_s for target in targets), default=0.0), PATIENCE_S / 2)
+            self._opened_at, self._fresh_from = time.monotonic(), self._clock().timestamp() + pause_s
         if time.monotonic() - self._opened_at > PATIENCE_S:
             return True
-        targets = scraper.targets()
-        return self._plans.asked and all(target.last_at is not None for target in targets)
+        return self._plans.asked and all(self._is_fresh(target.last_at) for target in targets)
+
+    def _is_fresh(self, last_at: float | None) -> bool:
+        if last_at is None or not self._fresh_from:
+            return last_at is not None
+        return self._fresh_from <= last_at <= self._clock().timestamp() + 1.0
 
     def answer(self, path: str, parameters: dict[str, list[str]]) -> Answer:
         """Answer a request of the Prometheus API."""

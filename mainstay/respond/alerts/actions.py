@@ -4,14 +4,15 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
@@ -35,7 +36,7 @@ from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import Owing, existing, owe, owe_all, waiting
+from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, existing, owe, owe_all, waiting
 
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
@@ -43,6 +44,10 @@ SILENCE_MOST = timedelta(days=365)
 DUE_MOST = 1_000  # alerts decided on in one turn …
 TURN_S = 1.0  # … that takes about so long
 DECIDED_AT_ONCE = 50
+LOOKED_AT_SOON = (
+    Code.MAINTENANCE, Code.UNREACHABLE, Code.WAITING_FOR_NEEDED, Code.NO_ROUTE, Code.OUTSIDE_HOURS, Code.NO_CHANNEL,
+)  # fmt: skip
+REMINDED = (Code.FIRST_PAGE, Code.SEVERITY_ROSE, Code.GIVEN_BACK, Code.REMINDER, Code.ALREADY_PAGED)
 _EVENTS = {
     Code.FIRST_PAGE: Event.TRIGGER,
     Code.SEVERITY_ROSE: Event.TRIGGER,
@@ -359,6 +364,23 @@ def _look(now: datetime, **which: object) -> None:
         Alert.objects.filter(pk__in=numbers).update(look_at=now)
 
 
+def pull_in(now: datetime) -> int:
+    """Decide again on alerts that wait by a clock that was set back since, else they would for hours; return how many.
+
+    Told by the rows themselves, so it holds over restarts.
+    """
+    mine = Alert.objects.filter(ended_at=None, look_at__gt=now)
+    paged_ahead = mine.filter(paged_at__gt=now + CLOCK_MAY_DIFFER).update(paged_at=now, look_at=now)
+    held = mine.filter(decision__in=[code.value for code in LOOKED_AT_SOON])
+    return paged_ahead + held.filter(look_at__gt=now + LOOK_RARELY + CLOCK_MAY_DIFFER).update(look_at=now)
+
+
+def after_jump(by: timedelta) -> int:
+    """Let reminders wait as long as they had to before the clock was set forward; return how many."""
+    paged = Alert.objects.filter(ended_at=None, paged_at__isnull=False, decision__in=[code.value for code in REMINDED])
+    return paged.update(paged_at=F("paged_at") + by, look_at=F("look_at") + by)
+
+
 @transaction.atomic
 def fell_back(number: int, channel: str, now: datetime) -> None:
     """Note that an alert also paged `channel`, and tell its people at once what is known already."""
@@ -424,6 +446,7 @@ def silence(
         NotAllowed, Refused.
     """
     actor.need(Permission.ALERTS_RESPOND)
+    starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)  # two of one zone compare by its wall clock
     if not match:
         raise Refused("name at least one label: a silence without any would hide everything", "match")
     if ends_at <= starts_at or ends_at <= now:
@@ -435,14 +458,13 @@ def silence(
     row = Silence.objects.create(
         match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment, created_by=actor.name, created_at=now
     )
-    until = f"{ends_at:%Y-%m-%d %H:%M UTC}"
     write(
         facts.SILENCE_CREATED,
         Subject("silence", row.pk, str(row.pk)),
         actor,
         now,
         matchers=str(row),
-        until=until,
+        until=Instant.of(ends_at),
         comment=comment,
     )
     _look_now(match, now)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from mainstay.foundation.clock import utc_text
+
 SEVERITIES = ("minor", "major", "critical")  # in order of weight
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs
@@ -168,13 +170,13 @@ def decide(
             Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", later(Code.UNREACHABLE)
         )
     if alert.back and alert.back_at is not None:
-        patient = now - alert.back_at < SETTLE
+        patient = timedelta() <= now - alert.back_at < SETTLE  # later than now: from before the clock was set back
         detail = f"{alert.back} is back; this one {'gets' if patient else 'had'} {SETTLE.seconds} s to follow"
         if not passes("Had it time to follow what it needs?", not patient, detail):
             reason = f"{alert.back}, which it needs, is just back: it may follow"
             return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.back_at, now))
     if alert.waits_for:
-        patient = now - alert.started_at < SETTLE
+        patient = timedelta() <= now - alert.started_at < SETTLE
         detail = (
             f"{alert.waits_for} is being asked"
             if patient
@@ -185,7 +187,7 @@ def decide(
             return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.started_at, now))
     silence = silenced_by(alert.labels, silences, now)
     detail = (
-        f"silence {silence.id} until {silence.ends_at:%Y-%m-%d %H:%M UTC}: {silence.comment}"
+        f"silence {silence.id} until {utc_text(silence.ends_at)}: {silence.comment}"
         if silence
         else "no silence matches"
     )

@@ -1,6 +1,6 @@
 """The kinds of facts that alerts put into the journal."""
 
-from mainstay.foundation.journal.kinds import declare
+from mainstay.foundation.journal.kinds import Instant, declare
 
 ALERT_FIRED = declare("alert.fired", "Alert {subject} fired ({severity}): {summary}", severity=str, summary=str)
 ALERT_RAISED = declare(
@@ -22,7 +22,11 @@ ALERT_PAGED = declare(
 )
 ALERT_HELD = declare("alert.held", "Alert {subject} does not page: {reason}", reason=str, code=str, steps=list)
 SILENCE_CREATED = declare(
-    "silence.created", "Silence {subject}: {matchers} until {until}, {comment}", matchers=str, until=str, comment=str
+    "silence.created",
+    "Silence {subject}: {matchers} until {until}, {comment}",
+    matchers=str,
+    until=Instant,
+    comment=str,
 )
 SILENCE_ENDED = declare("silence.ended", "Silence {subject} was ended early")
 ROUTE_CREATED = declare("route.created", "Route {subject} was added: {match} to {notify}", match=str, notify=list)

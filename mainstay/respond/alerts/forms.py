@@ -2,7 +2,7 @@
 
 import zoneinfo
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -313,8 +313,3 @@ def moment(value: datetime | None, now: datetime) -> datetime:
 def zones() -> list[str]:
     """Return the names of all time zones."""
     return sorted(zoneinfo.available_timezones())
-
-
-def until(starts: datetime, seconds: int) -> datetime:
-    """Return when a silence of `seconds` ends."""
-    return starts + timedelta(seconds=seconds)

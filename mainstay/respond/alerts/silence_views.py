@@ -1,5 +1,6 @@
 """Silences: what does not page for a while, and why."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -13,7 +14,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
 from mainstay.respond.alerts import actions, matchers
-from mainstay.respond.alerts.forms import DURATIONS, SilenceForm, refuse, until
+from mainstay.respond.alerts.forms import DURATIONS, SilenceForm, refuse
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.web import rows
 from mainstay.web.lists import by_key, cursor, export, page_of
@@ -83,7 +84,7 @@ def create(request: HttpRequest) -> HttpResponse:
     form = SilenceForm(request.POST, ticked=request.POST.getlist("label"))
     if form.is_valid():
         starts = form.cleaned_data["starts"] or now
-        ends = until(starts, form.cleaned_data["duration"])
+        ends = clock.later(starts, timedelta(seconds=form.cleaned_data["duration"]))
         try:
             row = actions.silence(
                 form.cleaned_data["match"], starts, ends, form.cleaned_data["comment"], actor_of(request), now

@@ -6,15 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Exists, OuterRef, Q
+
 from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.setaside import Known
 from mainstay.respond.delivery.message import SEVERITIES, Event, Message
-from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 
 BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …
 BACKOFF_LAST_S = 300
 JITTER = 0.2
 FALL_BACK_AFTER_ATTEMPTS = 2
+CLOCK_MAY_DIFFER = timedelta(seconds=5)  # between workers on several hosts
+PULLED_IN_AT_ONCE = 1_000
 TOLD_AT_ATTEMPTS = {1, 5, 20}  # failures that get a journal entry, and every 100th after those
 
 
@@ -112,6 +116,18 @@ def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
         )
         for name in names
     ]
+
+
+def pull_in(now: datetime) -> int:
+    """Let what waits by a clock that was set back since be tried now, else it would wait for hours; return how many.
+
+    Told by the rows themselves, so it holds over restarts: their last attempt (or they) would lie in the future.
+    """
+    ahead = now + CLOCK_MAY_DIFFER
+    tried_ahead = Exists(Attempt.objects.filter(delivery=OuterRef("pk"), at__gt=ahead))
+    waiting = Delivery.objects.filter(tried_ahead | Q(created_at__gt=ahead), status="queued", due_at__gt=ahead)
+    stuck = list(waiting.values_list("pk", flat=True)[:PULLED_IN_AT_ONCE])
+    return Delivery.objects.filter(pk__in=stuck, status="queued").update(due_at=now) if stuck else 0
 
 
 def existing(channels: Iterable[str]) -> set[str]:

@@ -61,7 +61,7 @@ def record(sent: Sent) -> None:
             now,
             event=delivery.event,
             channel=delivery.channel_name,
-            seconds=round((now - delivery.created_at).total_seconds(), 3),
+            seconds=round(max(0.0, (now - delivery.created_at).total_seconds()), 3),
             attempt=delivery.attempts,
             delivery=delivery.pk,
         )

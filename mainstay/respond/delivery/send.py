@@ -21,6 +21,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from pydantic import ValidationError
 
+from mainstay.foundation import gaps
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.outage import outage
@@ -33,6 +34,7 @@ from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.lanes import LANES, Lanes
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Delivery, Thread
+from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER
 from mainstay.respond.delivery.record import Sent, record
 
 log = logging.getLogger("mainstay.delivery")
@@ -275,6 +277,8 @@ def free_abandoned(now: datetime, held: Collection[int] = ()) -> int:
         held: deliveries that this process has under way. After the database was away, its own beat may be missing.
     """
     working = beat.alive(now, "worker")
-    abandoned = Q(claimed_until__lt=now) | ~Q(claimed_by__in=working)
+    slack = gaps.detector.slack(CLAIM)  # a clock that was set makes no claim older …
+    too_far = now + CLAIM + slack + CLOCK_MAY_DIFFER  # … and one from a future that will not come is none
+    abandoned = Q(claimed_until__lt=now - slack) | Q(claimed_until__gt=too_far) | ~Q(claimed_by__in=working)
     rows = Delivery.objects.filter(abandoned, status="sending").exclude(pk__in=held)
     return rows.update(status="queued", claimed_by=None, claimed_until=None)

@@ -30,7 +30,7 @@ from mainstay.respond.rules.ask import OWN_RULES, Instant, Source
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, evaluate
 from mainstay.respond.rules.records import Held, HeldGroup, Standing
-from mainstay.respond.rules.state import Change, Code, State
+from mainstay.respond.rules.state import Change, Code, State, moved
 from mainstay.respond.rules.verdict import Verdict, verdict
 
 log = logging.getLogger("mainstay.rules")
@@ -86,6 +86,7 @@ class Evaluation:
         turn: what that depends on; when it changes, the groups are looked at again.
         ready: whether samples have come in since the start; before that, missing series mean nothing.
         external_url: where people find this installation, for templates.
+        jumped_s: how far the clock was set since it was last asked, in seconds.
     """
 
     source: Callable[[], Source | None]
@@ -93,6 +94,7 @@ class Evaluation:
     turn: Callable[[], Hashable]
     ready: Callable[[], bool]
     external_url: str
+    jumped_s: Callable[[], float] = lambda: 0.0
     figures: Figures = field(default_factory=Figures)
     groups: dict[int, HeldGroup] = field(default_factory=dict)
     _revision: Hashable = None
@@ -143,6 +145,7 @@ class Evaluation:
             DatabaseError: nothing was committed; the same instants are evaluated again.
         """
         self.reload(now)
+        self._follow_clock()
         source = self.source() if self.groups else None
         if source is None or not self.ready():
             return False
@@ -159,6 +162,18 @@ class Evaluation:
             self._standing_at = at_s
         self.figures.lag_s = 0.0
         return False
+
+    def _follow_clock(self) -> None:
+        """When the clock was set, what has held for ten minutes has still held for ten minutes."""
+        by_s = self.jumped_s()
+        if not by_s:
+            return
+        for group in self.groups.values():
+            for held in group.rules:
+                held.instances = moved(held.instances, round(by_s * 1000))
+        self._next_at.clear()
+        self._looked.clear()
+        self._standing_at = 0.0
 
     def _due(self, group: HeldGroup, now_s: float) -> float | None:
         """Return the newest instant of the group's grid that is due; None while none is."""

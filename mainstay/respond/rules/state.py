@@ -145,6 +145,24 @@ class Found:
     value: float
 
 
+def moved(instances: Mapping[str, Instance], by_ms: int) -> dict[str, Instance]:
+    """Return instances as they are by a clock that was set `by_ms` further: `for` and the like go on as they were."""
+
+    def later(at_ms: int | None) -> int | None:
+        return at_ms + by_ms if at_ms is not None else None
+
+    return {
+        key: replace(
+            one,
+            active_at_ms=one.active_at_ms + by_ms,
+            fired_at_ms=later(one.fired_at_ms),
+            resolved_at_ms=later(one.resolved_at_ms),
+            kept_since_ms=later(one.kept_since_ms),
+        )
+        for key, one in instances.items()
+    }
+
+
 def fingerprint(labels: Labels) -> str:
     """Return 16 hexadecimal digits that tell label sets apart, the same on every machine and run."""
     digest = hashlib.blake2b(digest_size=8)
@@ -234,7 +252,7 @@ def _without(rule: "Rule", key: str, instance: Instance, at_ms: int) -> tuple[In
         return None, _change(key, instance, Code.CANCELLED, State.INACTIVE, reason, at_ms)
     since = instance.kept_since_ms
     begins = since is None
-    since = at_ms if since is None else since
+    since = at_ms if since is None else min(since, at_ms)  # later than now: from before the clock was set back
     if rule.keep_firing_for_ms > 0 and at_ms - since < rule.keep_firing_for_ms:
         kept = replace(instance, kept_since_ms=since)
         until = _clock(since + rule.keep_firing_for_ms)
@@ -262,6 +280,8 @@ def _with(
     instance = before
     if (before.value, before.annotations, before.kept_since_ms) != (element.value, element.annotations, None):
         instance = replace(before, value=element.value, annotations=element.annotations, kept_since_ms=None)
+    if before.state is State.PENDING and before.active_at_ms > at_ms:  # from before the clock was set back
+        instance = replace(instance, active_at_ms=at_ms)
     if before.state is State.PENDING and at_ms - before.active_at_ms >= rule.for_ms:
         held = f"the condition has held since {_clock(before.active_at_ms)}"
         reason = f"{held}, which is at least the {_span(rule.for_ms)} of `for`"

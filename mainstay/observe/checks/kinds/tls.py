@@ -8,6 +8,7 @@ from typing import ClassVar
 from cryptography import x509
 from pydantic import Field
 
+from mainstay.foundation.clock import utc_text
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
@@ -135,7 +136,7 @@ def _take_certificate(stream: Stream, steps: Steps) -> float:
     steps.facts |= {
         "certificate_days_left": round(left_s / DAY_S, 3),
         "certificate_expires_at": ends.timestamp(),
-        "certificate_ends": ends.strftime("%Y-%m-%d %H:%M UTC"),
+        "certificate_ends": utc_text(ends),
         "certificate_subject": subject,
         "certificate_issuer": issuer,
         "tls_version": tls.version() or "",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.catalog.models import Application
 from mainstay.observe.checks.actions import put_check, settings_of
@@ -69,6 +70,8 @@ def watched(row: Check) -> Watched:
         pinged_at=state.pinged_at,
         started_at=state.started_at,
         due_at=state.due_at,
+        stored_due=state.due_at,
+        second_chances=state.second_chances,
         blocked_by=state.blocked_by_id,
         severity=row.severity,
     )  # fmt: skip
@@ -98,3 +101,37 @@ def see(made: Watch, *seen: Observation) -> None:
     """Take results in and commit them."""
     made.observe(seen)
     made.flush(force=True)
+
+
+class Clocks:
+    """A wall clock that can be set and one that cannot, as a detector of gaps reads them."""
+
+    def __init__(self) -> None:
+        self.wall_s = self.elapsed_s = 0.0
+        self.detector = gaps.Detector(self.read)
+        self.detector.begin()
+        self.detector.look(committed=True)
+
+    def read(self) -> gaps.Reading:
+        return gaps.Reading(after(self.wall_s), self.elapsed_s)
+
+    @property
+    def now(self) -> datetime:
+        return after(self.wall_s)
+
+    def go(self, seconds: float, *, committed: bool = True) -> None:
+        """Let time pass, looking all the while; `committed`: the database takes writes."""
+        whole, rest = divmod(seconds, 1.0)
+        for step in [1.0] * int(whole) + [rest]:
+            self.wall_s += step
+            self.elapsed_s += step
+            self.detector.look(committed=committed)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass unwatched."""
+        self.wall_s += seconds
+        self.elapsed_s += seconds
+
+    def set(self, by_s: float) -> None:
+        """Set the wall clock."""
+        self.wall_s += by_s

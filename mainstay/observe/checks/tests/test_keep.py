@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from mainstay.foundation.processes import notices
 from mainstay.observe.checks import keep
 from mainstay.observe.checks.models import Hour, Ping, Result
 from mainstay.observe.checks.store import insert, moment
@@ -91,3 +92,51 @@ def test_a_whole_step_fits_into_one_statement() -> None:
     insert(Result, ("check_ref_id", "at", "health", "duration_s", "message"), [row] * keep.AT_ONCE)
     assert keep.trim(NOON + 9 * DAY, 3600) is True
     assert not Result.objects.exists()
+
+
+def run_for_days(days: int, until: datetime, number: int = 1) -> None:
+    for hours in range(0, 24 * days, 6):
+        result(until - timedelta(hours=hours), number=number)
+
+
+def test_a_clock_that_is_wrong_for_a_while_deletes_nothing() -> None:
+    run_for_days(20, NOON)
+    before = Result.objects.count()
+    for wrong in (NOON + 40 * DAY, NOON + 40 * DAY + timedelta(seconds=75)):  # results come by it, too
+        result(wrong)
+        keep.trim(keep.trusted(wrong), 20 * 86_400)
+    assert Result.objects.count() == before + 2
+    right = NOON + timedelta(minutes=2)
+    result(right)
+    keep.trim(keep.trusted(right), 20 * 86_400)
+    assert Result.objects.count() == before + 3
+    assert keep.trusted(right) == right
+
+
+def test_after_a_long_pause_what_is_old_goes_a_day_later() -> None:
+    run_for_days(3, NOON)
+    back = NOON + 40 * DAY
+    result(back)
+    assert keep.trusted(back + timedelta(minutes=1)) == NOON
+    run_for_days(1, back + 25 * HOUR)
+    later = back + 25 * HOUR
+    assert keep.trusted(later) == later
+    keep.trim(later, 48 * 3600)
+    assert not Result.objects.filter(at__lt=back).exists()
+
+
+def test_a_clock_that_is_not_trusted_is_told_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "_told", {})
+    keep.tell_distrust(NOON + 40 * DAY, NOON)
+    (told,) = notices.told()
+    assert told["title"] == "It is 2026-04-11 12:00 UTC, if the clock is right."
+    keep.tell_distrust(NOON, NOON)
+    assert notices.told() == []
+
+
+def test_hours_from_the_future_do_not_end_the_hourly_figures() -> None:
+    row = check()
+    Hour.objects.create(check_ref=row, hour=NOON + 40 * DAY)
+    result(NOON, number=row.pk)
+    assert keep.roll_up(NOON + 2 * HOUR) == 1
+    assert Hour.objects.filter(hour=NOON).exists()

@@ -228,7 +228,8 @@ def test_flush_and_settle_of_several_threads_neither_lose_nor_double() -> None:
 
     def ping(kind: Any) -> None:
         for number in range(10):
-            held.settle([kind(job, number)], lambda _stale: None)
+            seen = [kind(job, number)]
+            held.settle(seen.copy, lambda _stale: None)
 
     errors = at_once(probe, lambda: held.flush(force=True), lambda: ping(up), lambda: ping(down))
     assert [error for error in errors if isinstance(error, BaseException)] == []

@@ -1,6 +1,7 @@
 """Maintenance windows: what they cover and how long, also on the nights when clocks change."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -99,3 +100,11 @@ def test_of_several_windows_the_one_that_lasts_longest_is_named() -> None:
     assert found is not None
     assert (found.window.name, found.until) == ("long", now + 2 * HOUR)
     assert covering([other], 1, {}, now) is None
+
+
+def test_a_window_over_the_hour_that_comes_twice_ends_after_it_begins() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    first, second = datetime(2026, 10, 25, 2, 30, tzinfo=berlin), datetime(2026, 10, 25, 2, 10, tzinfo=berlin, fold=1)
+    validate(Window("move", starts_at=first, ends_at=second))  # 40 minutes later, by an earlier wall clock
+    with pytest.raises(BadWindow):
+        validate(Window("move", starts_at=second, ends_at=first))

@@ -26,7 +26,7 @@ from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.metrics.exposition import Family, ParseError
 from mainstay.observe.metrics.scrape.fetch import Budget, Fetch
-from mainstay.observe.metrics.scrape.intake import Counts, Intake, LimitReached, StoreLike, TooMuch
+from mainstay.observe.metrics.scrape.intake import Counts, Intake, LimitReached, StoreLike, TooMuch, newest_of
 from mainstay.observe.metrics.scrape.seek import Seeker, Sought, Wanted
 from mainstay.observe.metrics.scrape.state import Figures, PlannedScrape, ScrapeState, TargetHealth, TargetState
 
@@ -371,8 +371,8 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         entry.run = None
         self._scrapes += 1
         self._lateness.append(fetch.started_at - run.due_at)
-        entry.newest_ms = max(entry.newest_ms, run.at_ms)
-        entry.intake.newest_ms = max(entry.intake.newest_ms, run.intake.newest_ms)
+        entry.newest_ms = newest_of(entry.newest_ms, run.at_ms)
+        entry.intake.newest_ms = newest_of(entry.intake.newest_ms, run.intake.newest_ms)
         if entry.removed:
             self._close(entry, self._wall_clock())
         if digest is None:

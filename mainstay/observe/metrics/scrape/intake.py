@@ -24,7 +24,7 @@ from mainstay.observe.metrics.exposition import (
 )
 from mainstay.observe.metrics.scrape.relabel import Labels, Relabelling, scraped_labels
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
-from mainstay.observe.metrics.store.limits import CardinalityExceeded
+from mainstay.observe.metrics.store.limits import SET_BACK_MS, CardinalityExceeded
 
 NAME = "__name__"
 EXPORTED = "exported_"
@@ -107,6 +107,11 @@ class _Selection:
     """When to ask it again."""
 
 
+def newest_of(known_ms: int, at_ms: int) -> int:
+    """Return the later of two times; one far in the future is from before the clock was set back and counts no more."""
+    return at_ms if known_ms > at_ms + SET_BACK_MS else max(known_ms, at_ms)
+
+
 class Intake:
     """Takes in the answers of one target, in order. Not to be used by two threads at once."""
 
@@ -185,7 +190,7 @@ class Intake:
 
     def end(self, at_ms: int) -> None:
         """Mark the target's own series as ended: it did not answer."""
-        self._stream.end(max(at_ms, self.newest_ms))
+        self._stream.end(newest_of(self.newest_ms, at_ms))
         self._present = None
 
     def report(self, at_ms: int, *, up: bool, duration_s: float, counts: Counts) -> None:
@@ -194,12 +199,12 @@ class Intake:
             self._report_handle = self._store.layout([{**self._labels, NAME: name} for name in REPORT], self._job)
         values = (float(up), duration_s, counts.scraped, counts.kept, counts.added)
         self._reports.put(at_ms, self._report_handle, np.array(values, np.float64))
-        self.newest_ms = max(self.newest_ms, at_ms)
+        self.newest_ms = newest_of(self.newest_ms, at_ms)
 
     def close(self, at_ms: int) -> None:
         """End all of the target's series, the reports too: it is gone."""
         self.end(at_ms)
-        self._reports.end(max(at_ms, self.newest_ms))
+        self._reports.end(newest_of(self.newest_ms, at_ms))
 
     # --- once for each set of series ----------------------------------------------------------------------------
 
@@ -303,4 +308,4 @@ class Intake:
             self._store.put_own_times(
                 selection.timed_handle, values[selection.timed_rows], found.times[selection.timed_rows]
             )
-        self.newest_ms = max(self.newest_ms, at_ms)
+        self.newest_ms = newest_of(self.newest_ms, at_ms)

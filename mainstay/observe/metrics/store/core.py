@@ -136,6 +136,14 @@ class Core:
             self.new_streams.append(stream)
         return stream
 
+    def renewed(self, stream: StreamState) -> StreamState:
+        """Begin a stream anew under its key: the clock was set back, and what comes now is earlier than its last time.
+
+        Its samples stay; its series move over when they are put.
+        """
+        self.forget_layout(stream)
+        return self.add_stream(stream.key, stream.job)
+
     def _number_streams(self) -> None:
         """Keep the numbers that history has given; those of streams that ended long before the others are free."""
         known, saved = self.history.streams, self.history.saved

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mainstay.observe.metrics.store.layouts import Layout
 
 MIB = 1 << 20
+SET_BACK_MS = 5_000  # a stream whose last sample lies further in the future is from before the clock was set back
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
 

@@ -12,6 +12,7 @@ from mainstay.observe.metrics.promql.series import Codes, Times, Values
 from mainstay.observe.metrics.store.core import Core, StreamState
 from mainstay.observe.metrics.store.index import Table
 from mainstay.observe.metrics.store.layouts import Layout
+from mainstay.observe.metrics.store.limits import SET_BACK_MS
 from mainstay.observe.metrics.store.wal import Kind, Log, Segment, records
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class Reader:
         self._slots = np.full(1024, -1, np.int32)  # by identity
         self._layouts: dict[int, Layout] = {}
         self._streams: dict[int, StreamState] = {}  # by number in the log
+        self._newest: dict[str, int] = {}  # by key of a stream: its last time in the log so far
         self._segment: Segment | None = None
         self.samples = 0
         self._left_out: Counter[str] = Counter()  # columns for which the head has no room, by stream
@@ -149,7 +151,10 @@ class Reader:
         if kind is Kind.PUT:
             number, layout, at_ms = _PUT.unpack_from(content)
             self._put(
-                self._streams[number], self._layouts[layout], at_ms, np.frombuffer(content, np.float64, -1, _PUT.size)
+                self._stream_at(number, at_ms),
+                self._layouts[layout],
+                at_ms,
+                np.frombuffer(content, np.float64, -1, _PUT.size),
             )
         elif kind is Kind.END:
             number, at_ms = _END.unpack_from(content)
@@ -197,6 +202,14 @@ class Reader:
         key, job = str(said["key"]), str(said["job"])
         # The number is a name within the segment only.
         self._streams[int(said["number"])] = self._core.by_key.get(key) or self._core.add_stream(key, job)
+
+    def _stream_at(self, number: int, at_ms: int) -> StreamState:
+        """Return a stream; a new one where the log tells that the clock was set back."""
+        stream = self._streams[number]
+        if self._newest.get(stream.key, at_ms) > at_ms + SET_BACK_MS:
+            stream = self._streams[number] = self._core.renewed(stream)
+        self._newest[stream.key] = at_ms
+        return stream
 
     def _put(self, stream: StreamState, layout: Layout, at_ms: int, values: Values) -> None:
         core, head = self._core, self._core.head

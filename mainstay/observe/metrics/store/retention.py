@@ -3,6 +3,7 @@
 import logging
 
 from mainstay.observe.metrics.store.core import Core
+from mainstay.observe.metrics.store.limits import DAY_MS
 from mainstay.observe.metrics.store.rollup import FIVE, HOUR, Rollups
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Retention:
             HistoryFailed: something could not be dropped; it will be tried again.
         """
         core, limits = self._core, self._core.limits
+        now_ms = self._trusted_ms(now_ms)
         rolled = self._rollups.until.get(FIVE.name)
         for number, span in sorted(core.history.partitions.items()):
             # What no rollup has yet stays, unless rollups were never made.
@@ -37,6 +39,16 @@ class Retention:
         if abs(now_ms - self._forgot_ms) >= FIVE.partition_ms:
             self._forgot_ms = now_ms
             core.history.forget_series(now_ms - max(limits.raw_ms, limits.five_minutes_ms, limits.hour_ms))
+
+    def _trusted_ms(self, now_ms: int) -> int:
+        """Return the time by which what is old is told: now, once there is history of a day by this clock.
+
+        Before that (a clock that was just set forward, a long pause) it is the newest time from before.
+        """
+        begin_ms = now_ms - DAY_MS
+        before = [span for span in self._core.history.partitions.values() if span.first <= begin_ms]
+        newest_ms = max((min(span.last, begin_ms) for span in before), default=now_ms)
+        return now_ms if newest_ms > begin_ms - DAY_MS else newest_ms
 
     def fit(self) -> None:
         """Drop the oldest history until the store fits its share of the disk.

@@ -10,6 +10,7 @@ import numpy as np
 
 from mainstay.observe.metrics.promql.series import (
     NAME,
+    Codes,
     Hints,
     Index,
     Matcher,
@@ -21,10 +22,12 @@ from mainstay.observe.metrics.promql.series import (
 )
 from mainstay.observe.metrics.store.core import Core, StreamState
 from mainstay.observe.metrics.store.flushing import Flusher
+from mainstay.observe.metrics.store.head import NEVER
 from mainstay.observe.metrics.store.history import HistoryFailed
 from mainstay.observe.metrics.store.layouts import Layout, layout_of
 from mainstay.observe.metrics.store.limits import (
     MINUTE_MS,
+    SET_BACK_MS,
     BadLabels,
     CardinalityExceeded,
     Figures,
@@ -280,6 +283,8 @@ class Store:
         while True:
             with core.lock:
                 state = self._state(stream)
+                if self._set_back(int(core.head.last[state.number]), at_ms):
+                    state = core.renewed(state)
                 reason = self._refuse(int(core.head.last[state.number]), at_ms)
                 if reason is not None:
                     core.counts.refused[reason] += len(values)
@@ -291,6 +296,10 @@ class Store:
                     core.counts.appended += taken
                     return taken
             self._flusher.make_room(state)
+
+    def _set_back(self, last: int, at_ms: int, ahead_ms: int = 0) -> bool:
+        """Tell whether a last time lies so far in the future that the clock must have been set back since."""
+        return last > max(at_ms, self._core.now_ms or at_ms) + ahead_ms + SET_BACK_MS
 
     def _refuse(self, last: int, at_ms: int) -> Reason | None:
         now = self._core.now_ms
@@ -353,6 +362,8 @@ class Store:
         while True:
             with core.lock:
                 streams, rows = core.own_streams(slots, int(times.max()))
+                if self._renew_own(streams, slots, int(times.max())):
+                    streams, rows = core.own_streams(slots, int(times.max()))
                 fits = streams >= 0
                 core.counts.refused[Reason.OWNED] += int((~fits).sum())
                 future = (
@@ -377,6 +388,17 @@ class Store:
                 state = core.streams[int(streams[full[0]])]
             assert state is not None
             self._flusher.make_room(state)
+
+    def _renew_own(self, streams: Index, slots: Codes, at_ms: int) -> bool:
+        """Begin those anew whose last time no clock that is right can have given; tell whether there were any."""
+        core, ahead_ms = self._core, self.limits.ahead_ms
+        last = np.where(streams >= 0, core.head.last[streams], NEVER)
+        found = [place for place in np.flatnonzero(last > at_ms) if self._set_back(int(last[place]), at_ms, ahead_ms)]
+        for place in found:
+            stream = core.streams[int(streams[place])]
+            if stream is not None:
+                core.adopt(core.renewed(stream), Layout(stream.job, slots[place : place + 1].copy(), 1), at_ms)
+        return bool(found)
 
     # --- keeping ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The store in a monitor: whose turn it is, what feeds it, what it answers; and checks as series."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
+from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
@@ -44,6 +46,10 @@ def answered(held: Embedded, query: str, at: datetime = NOON) -> list[tuple[dict
 def seen(check: int, second: float, health: Health = Health.UP, **given: Any) -> Observation:
     at = NOON + timedelta(seconds=second)
     return Observation(check=check, at=at, health=health, duration_s=0.25, **given)
+
+
+def ready(held: Embedded) -> bool:
+    return held.ready
 
 
 def opened(held: Embedded) -> Store | None:
@@ -218,3 +224,33 @@ def test_checks_beyond_the_cardinality_limit_are_told_and_the_others_go_on(tmp_p
     assert value(store, "count(probe_success)") == [1.0]
     assert store.figures().refused_series > 0
     store.close()
+
+
+@pytest.mark.django_db
+def test_after_the_clock_was_set_what_is_missing_means_nothing_until_targets_were_scraped_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_by = [0.0]
+
+    def wall() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=set_by[0])
+
+    detector = gaps.Detector(lambda: gaps.Reading(wall(), time.monotonic()))
+    detector.begin()
+    monkeypatch.setattr(gaps, "detector", detector)
+    ports = {"MAINSTAY_PORT": str(free_port()), "MAINSTAY_MONITOR_PORT": str(free_port())}
+    held = Embedded(env.read({"MAINSTAY_HOME": str(tmp_path), **ports}), wall)
+    try:
+        held.hold(mine=True)
+        held.cycle(wall(), 1)
+        give_up = time.monotonic() + 10.0
+        while not ready(held):
+            assert time.monotonic() < give_up, "it never was ready"
+            time.sleep(0.02)
+        set_by[0] = 3600.0
+        assert not ready(held)
+        assert not ready(held)  # told once, it still holds
+        monkeypatch.setattr("mainstay.observe.metrics.embedded.PATIENCE_S", 0.0)
+        assert ready(held)  # but not for ever
+    finally:
+        held.close()

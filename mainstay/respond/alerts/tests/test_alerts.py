@@ -16,9 +16,11 @@ from mainstay.observe.checks.tests.parts import NOON, after, check, down, see, s
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import (
     acknowledge,
+    after_jump,
     consider_due,
     end_silence,
     fire,
+    pull_in,
     silence,
     unacknowledge,
 )
@@ -391,3 +393,40 @@ def test_a_stale_monitor_fires_nothing(ops: Channel) -> None:
     see(old, down(row, 60))
     assert events() == ["trigger ops", "resolve ops"]
     assert watched(row).state.health == "up"
+
+
+# --- a clock that was set ---------------------------------------------------------------------------------------------
+
+
+def test_reminders_go_on_when_the_clock_was_set_back(me: Actor) -> None:
+    channel("ops", me)
+    route(me, remind_every="10m")
+    fall(check(), 3660)
+    assert events() == ["trigger ops"]
+    delivered()
+    back = after(60)  # an hour earlier
+    assert (consider_due(back), pull_in(back)) == (0, 1)
+    assert consider_due(back) == 1  # not yet
+    assert events() == ["trigger ops"]
+    assert consider_due(back + timedelta(minutes=10)) == 1
+    assert events() == ["trigger ops", "remind ops"]
+
+
+def test_an_alert_that_is_held_is_looked_at_soon_when_the_clock_was_set_back(me: Actor) -> None:
+    fall(check(), 3660)
+    assert the_alert().decision == "no_route"
+    assert pull_in(after(3665)) == 0
+    assert pull_in(after(60)) == 1
+    assert consider_due(after(60)) == 1
+    assert pull_in(after(61)) == 0
+
+
+def test_reminders_do_not_come_all_at_once_when_the_clock_was_set_forward(me: Actor) -> None:
+    channel("ops", me)
+    route(me, remind_every="10m")
+    fall(check(), 60)
+    delivered()
+    after_jump(timedelta(hours=1))
+    assert consider_due(after(3720)) == 0
+    assert consider_due(after(60 + 3600 + 600)) == 1
+    assert events() == ["trigger ops", "remind ops"]

@@ -1,7 +1,8 @@
 """Silences: made from an alert or by labels, ended early."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -9,8 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
+from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Silence
 from mainstay.web.tests.browser import page, signed_in, title
@@ -99,3 +102,30 @@ def test_the_number_of_queries_does_not_grow_with_silences(client: Client) -> No
             page(client, "/silences/")
         counts.append(len(found))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "told"),
+    [
+        ("2099-03-29T00:30", "2099-03-29T03:30:00+00:00", "2099-03-29 03:30 UTC"),  # clocks go forward at 02:00
+        ("2099-10-25T00:30", "2099-10-25T02:30:00+00:00", "2099-10-25 02:30 UTC"),  # and back at 03:00
+    ],
+)
+def test_a_silence_over_a_dst_night_lasts_as_long_as_it_says_and_the_journal_tells_its_end(
+    client: Client, starts: str, ends: str, told: str
+) -> None:
+    User.objects.update(time_zone="Europe/Berlin")
+    _make(client, matchers="application=shop", starts=starts, duration="14400")
+    row = Silence.objects.get()
+    assert row.ends_at - row.starts_at == timedelta(hours=4)
+    assert row.ends_at.isoformat() == ends
+    entry = Entry.objects.filter(kind="silence.created").latest("id")
+    assert entry.facts["until"] == ends
+    assert f"until {told}," in entry.sentence()
+
+
+def test_a_silence_given_in_another_zone_is_told_in_utc(here: Desk) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    begin, end = datetime(2099, 7, 1, 12, tzinfo=berlin), datetime(2099, 7, 1, 14, tzinfo=berlin)
+    silence({"check": "storefront"}, begin, end, "known", COMMAND_LINE, now())
+    assert "until 2099-07-01 12:00 UTC," in Entry.objects.filter(kind="silence.created").latest("id").sentence()

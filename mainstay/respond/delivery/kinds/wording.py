@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from mainstay.foundation.clock import utc_text
 from mainstay.respond.delivery.message import Event, Message
 
 ELLIPSIS = "…"
@@ -100,7 +101,7 @@ def label_lines(message: Message) -> list[tuple[str, str]]:
 
 def utc(at: datetime) -> str:
     """A time as people read it in a log: "2026-03-01 14:05:09 UTC"."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return utc_text(at, seconds=True)
 
 
 def duration(length: timedelta) -> str:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.respond.delivery.outbox import BACKOFF_LAST_S, BACKOFF_S, JITTER, retry_at
+from mainstay.respond.delivery.models import Attempt, Delivery
+from mainstay.respond.delivery.outbox import BACKOFF_LAST_S, BACKOFF_S, JITTER, pull_in, retry_at
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -49,3 +50,35 @@ def test_jitter_stays_in_bounds_and_never_before_what_was_asked(
 def test_receivers_that_come_back_are_not_hit_by_all_at_once() -> None:
     assert len({retry_at(NOON, 5, None, refused=False) for _ in range(50)}) > 25
     assert timedelta() < retry_at(NOON, 1, None, refused=False, chance=0.0) - NOON
+
+
+# --- a clock that was set ---------------------------------------------------------------------------------------------
+
+
+def waiting_page(created_at: datetime, *attempts: datetime, due_at: datetime) -> Delivery:
+    number = Delivery.objects.count()
+    row = Delivery.objects.create(
+        channel_name="ops", event="trigger", thread="t", key=str(number), message="", subject="alert:1",
+        created_at=created_at, due_at=due_at, attempts=len(attempts),
+    )  # fmt: skip
+    for at in attempts:
+        Attempt.objects.create(delivery=row, at=at, duration_s=0.1, outcome="retry")
+    return row
+
+
+@pytest.mark.django_db
+def test_a_page_that_waits_by_a_clock_that_was_an_hour_ahead_is_tried_now() -> None:
+    ahead = NOON + timedelta(hours=1)
+    tried = waiting_page(NOON - timedelta(minutes=5), ahead, due_at=ahead + timedelta(seconds=30))
+    fresh = waiting_page(ahead, due_at=ahead)
+    assert pull_in(NOON) == 2
+    assert set(Delivery.objects.filter(pk__in=(tried.pk, fresh.pk)).values_list("due_at", flat=True)) == {NOON}
+    assert pull_in(NOON) == 0
+
+
+@pytest.mark.django_db
+def test_what_a_receiver_asked_to_wait_for_is_waited_for() -> None:
+    row = waiting_page(NOON - timedelta(minutes=5), NOON - timedelta(seconds=9), due_at=NOON + timedelta(minutes=59))
+    assert pull_in(NOON) == 0
+    row.refresh_from_db()
+    assert row.due_at == NOON + timedelta(minutes=59)

@@ -605,3 +605,19 @@ def test_a_waiting_message_can_be_tried_at_once(receiver: Receiver, sender: Send
     cycle(sender, worker)
     assert fresh(row).status == "delivered"
     assert not actions.retry_now(row, me, clock_now())
+
+
+def test_a_claim_from_a_future_that_will_not_come_is_none(worker: int) -> None:
+    """The worker lives, but the clock was set back since it claimed."""
+    channel("http://127.0.0.1:1/")
+    row, now = owed(), clock_now()
+    assert claim(row, worker, now + timedelta(hours=1))
+    assert free_abandoned(now, [row.pk]) == 0
+    assert free_abandoned(now) == 1
+
+
+def test_a_worker_whose_beats_lie_in_the_future_does_not_count_as_alive(worker: int) -> None:
+    channel("http://127.0.0.1:1/")
+    row, now = owed(), clock_now()
+    assert claim(row, process(now + timedelta(hours=1)), now)
+    assert free_abandoned(now) == 1

@@ -340,3 +340,37 @@ def test_groups_loaded_before_the_database_failed_stay_and_the_others_come_with_
     RuleGroup.objects.filter(pk=one.pk).update(version=99)  # an edit that nobody announced
     turn(held, 40)
     assert held.groups[one.pk].version == 99
+
+
+# --- a clock that was set ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+def test_a_clock_that_was_set_neither_fires_nor_delays_a_rule(said: Said, ops: Channel, me: Actor, by_s: float) -> None:  # noqa: F811
+    group(me, **{"for": "2m"})
+    jumps: list[float] = []
+    held = evaluation(said)
+    held.jumped_s = lambda: jumps.pop() if jumps else 0.0
+    said.says["errors > 0.05"] = FIVE
+    turn(held, 0, 30, 60)
+    assert not Alert.objects.exists()
+    jumps.append(by_s)
+    turn(held, by_s + 70, by_s + 90, by_s + 120)
+    assert not Alert.objects.exists()
+    turn(held, by_s + 150, by_s + 160)
+    assert Alert.objects.get().ended_at is None
+    jumps.append(by_s)
+    turn(held, 2 * by_s + 170, 2 * by_s + 210)
+    assert Alert.objects.get().ended_at is None
+
+
+def test_a_pending_instance_from_the_future_waits_from_now(said: Said, ops: Channel, me: Actor) -> None:  # noqa: F811
+    """The clock was set back while nothing ran."""
+    group(me, **{"for": "2m"})
+    said.says["errors > 0.05"] = FIVE
+    turn(evaluation(said), 3600, 3630)
+    again = evaluation(said)
+    turn(again, 0, 30, 60, 90, 120)
+    assert not Alert.objects.exists()
+    turn(again, 150, 180)
+    assert Alert.objects.exists()
