@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.clock import from_unix, now
+from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.secrets import LostKey
@@ -36,8 +37,8 @@ from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Observation, Watch, Watched
 from mainstay.observe.metrics.client import inner_token
 from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
-from mainstay.observe.metrics.serve.port import serve
-from mainstay.observe.metrics.servers import client
+from mainstay.observe.metrics.serve.port import Port
+from mainstay.observe.metrics.servers import client, may_scrape
 from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.figures import StoreMetrics
@@ -59,11 +60,19 @@ def run(_args: argparse.Namespace) -> int:
     runner.stop_on_signals()
     runner.start()
     monitor.prober.start()
-    token = inner_token(django_settings.SECRET_KEY)
-    server = serve(environment.host, environment.monitor_port, monitor.registry(), monitor.metrics.answer, token)
+    key, limits = django_settings.SECRET_KEY, Limits(environment.connections_most, environment.connections_per_address)
+    port = Port(
+        environment.host,
+        environment.monitor_port,
+        monitor.registry(),
+        monitor.metrics.answer,
+        inner_token(key),
+        lambda authorization: may_scrape(authorization, key),
+        limits,
+    )
     log.info("watching")
     runner.wait()
-    server.shutdown()
+    port.stop()
     monitor.prober.stop(2.0)
     monitor.finish(runner.process_id)
     runner.goodbye()

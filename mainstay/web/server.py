@@ -1,13 +1,11 @@
 """`mainstay web`: serves pages, API and pings with uvicorn, in one process."""
 
 import argparse
-
-import uvicorn
+import importlib
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.http.connections import Server
 from mainstay.foundation.processes.run import Runner
-
-GRACE_S = 3
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -19,20 +17,8 @@ def run(_args: argparse.Namespace) -> int:
     environment = env.read()
     runner = Runner("web", cycles=[])
     runner.start()
-    config = uvicorn.Config(
-        "mainstay.web.asgi:application",
-        host=environment.host,
-        port=environment.port,
-        lifespan="on",
-        ws="none",  # nothing here speaks it; its library stays unloaded
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=30,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = uvicorn.Server(config)
+    asgi = importlib.import_module("mainstay.web.asgi")  # it needs Django set up, which this module does not
+    server = Server(asgi.application, environment.host, environment.port, asgi.limits, lifespan=True)
     try:
         server.run()  # installs its own handlers of SIGTERM and SIGINT
     finally:

@@ -285,7 +285,7 @@ def test_stopping_commits_what_has_arrived() -> None:
     async def run() -> list[int]:
         intake = Intake()
         calls = [asyncio.create_task(ask(intake, address(row))) for _ in range(20)]
-        while intake._queue.qsize() < 20:  # all wait, and nothing commits yet
+        while intake.waiting < 20:  # all wait, and nothing commits yet
             await asyncio.sleep(0)
         intake.start()
         intake.stop()
