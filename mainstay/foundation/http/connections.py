@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
 PIPELINED_MOST = 16
-LINGER_S = 2.0  # what is refused is read on for so long, unread bytes would tear down the answer
+LINGER_S, LINGER_MOST_BYTES = 2.0, 4 * 1024 * 1024  # read on from who is refused: else unread bytes undo the answer
 _TEXT = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
@@ -174,7 +174,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, as far as it is bounded."""
-        if self.lingering or self.parser is None:
+        if self.lingering:
+            self._loose += len(data)
+            if self._loose > LINGER_MOST_BYTES:
+                self.transport.abort()
+            return
+        if self.parser is None:
             return
         self._unset_keepalive_if_required()
         if self.in_head and not self.partial:
@@ -283,7 +288,7 @@ class Connection(HttpToolsProtocol):
             f"content-length: {len(body)}\r\n{retry}connection: close\r\n\r\n".encode()
             + body
         )
-        self.lingering, self.since = True, self.loop.time()
+        self.lingering, self.since, self._loose = True, self.loop.time(), 0
         if self.transport.can_write_eof():
             self.transport.write_eof()
 

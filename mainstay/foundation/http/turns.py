@@ -32,8 +32,8 @@ class Turns:
         self._threads, self._each, self._most, self._wait_s = threads, each, waiting, wait_s
         self._running: Counter[Caller] = Counter()
         self._kind = {True: 0, False: 0}  # how many run: of known callers, of strangers
-        # One place stays for signing in; half of them are out of reach of whoever has not.
-        self._kind_most = {True: max(1, threads - 1), False: max(1, threads // 2)}
+        # One place stays for signing in; few are in reach of whoever has not: all threads share one interpreter.
+        self._kind_most = {True: max(1, threads - 1), False: max(1, threads // 4)}
         self._queues: dict[bool, OrderedDict[Caller, deque[asyncio.Future[None]]]] = {
             True: OrderedDict(),
             False: OrderedDict(),
