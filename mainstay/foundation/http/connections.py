@@ -86,9 +86,7 @@ class Crowd(ServerState):
     def _make_room(waiting: "OrderedDict[Connection, None] | None", one: "Connection") -> bool:
         if not waiting:
             return False
-        oldest = next(iter(waiting))
-        oldest.end("closed to make room for others")
-        log.warning("%s: has too many connections, or all together have; the oldest is closed", one.address)
+        next(iter(waiting)).end(f"too many connections, and {one.address} wants one more")
         return True
 
     def waits(self, one: "Connection") -> None:
