@@ -43,6 +43,10 @@ class Health:
         self._asked: asyncio.Task[tuple[int, bytes]] | None = None
         self._asked_at = 0.0
 
+    def stop(self) -> None:
+        """Let the thread end."""
+        self._threads.stop()
+
     async def __call__(self, send: Send) -> None:
         """Answer one request."""
         loop = asyncio.get_running_loop()
@@ -95,6 +99,12 @@ class Application:
         except Refusal as refusal:
             await _refuse(path, refusal, send)
 
+    def stop(self) -> None:
+        """Store the pings that have come, and let the threads end."""
+        self._intake.stop()
+        for threads in (self._pages, self._asking, self._health):
+            threads.stop()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -103,7 +113,7 @@ class Application:
                 settle()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                self._intake.stop()
+                self.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

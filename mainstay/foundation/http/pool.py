@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from django.db import connections
+
 from mainstay.foundation.http.bodies import Bodies, Gone, Receive, Scope, Send, header
 from mainstay.foundation.http.turns import Caller, Turns
 
@@ -29,6 +31,7 @@ KNOWN_MOST, KNOWN_S = 10_000, 600.0
 VOUCHED = "mainstay.vouched"  # in the environ: the application found the caller's session or token good
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 T = TypeVar("T")
+_Work = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -69,27 +72,36 @@ class Threads:
 
     def __init__(self, name: str, most: int) -> None:
         self._name, self._most = name, most
-        self._started = self._busy = 0
-        self._work: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Callable[[], Any]]]
-        self._work = queue.SimpleQueue()
+        self._busy = 0
+        self._begun: list[threading.Thread] = []
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
 
     async def run(self, act: Callable[[], T]) -> T:
         """Return what `act` returns in a thread."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._busy += 1
-        if self._busy > self._started < self._most:
-            self._started += 1
-            threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
+        if self._busy > len(self._begun) < self._most:
+            name = f"{self._name}-{len(self._begun)}"
+            self._begun.append(threading.Thread(target=self._serve, name=name, daemon=True))
+            self._begun[-1].start()
         self._work.put((loop, future, partial(contextvars.copy_context().run, act)))
         try:
             return await future
         finally:
             self._busy -= 1
 
+    def stop(self, within_s: float = 1.0) -> None:
+        """Let the threads end after what they do now, and give their database connections back."""
+        for _ in self._begun:
+            self._work.put(None)
+        until = time.monotonic() + within_s
+        for thread in self._begun:
+            thread.join(max(0.0, until - time.monotonic()))
+
     def _serve(self) -> None:
-        while True:
-            loop, future, act = self._work.get()
+        while (work := self._work.get()) is not None:
+            loop, future, act = work
             tell: Callable[[], None]
             try:
                 tell = partial(_set, future, act(), None)
@@ -98,8 +110,9 @@ class Threads:
             try:
                 loop.call_soon_threadsafe(tell)
             except RuntimeError:  # the loop has ended
-                return
-            del future, act, tell  # nothing of a request stays until the next one
+                break
+            del work, future, act, tell  # nothing of a request stays until the next one
+        connections.close_all()
 
 
 def _set(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
@@ -151,6 +164,10 @@ class Pool:
         status, headers, content = found
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    def stop(self) -> None:
+        """Let the threads end."""
+        self._threads.stop()
 
 
 class _Outlet:

@@ -86,6 +86,7 @@ class Port:
         """Answer no more."""
         self._server.should_exit = True
         self._thread.join(STOP_WITHIN_S)
+        self._pool.stop()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
