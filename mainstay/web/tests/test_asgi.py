@@ -28,7 +28,7 @@ def scope_of(path: str, method: str = "GET", **headers: str) -> dict[str, Any]:
 
 
 async def ask(
-    application: Any, path: str, method: str = "GET", body: bytes | None = b"", within_s: float = 20.0, **headers: str
+    application: Any, path: str, method: str = "GET", body: bytes | None = b"", **headers: str
 ) -> tuple[int, bytes, dict[bytes, bytes]]:
     """One request; `body` None: it never comes."""
     sent: Sent = []
@@ -43,7 +43,7 @@ async def ask(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await asyncio.wait_for(application(scope_of(path, method, **headers), receive, send), within_s)
+    await asyncio.wait_for(application(scope_of(path, method, **headers), receive, send), 20)
     content = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], content, dict(sent[0]["headers"])
 

@@ -35,7 +35,7 @@ async def settled() -> None:
 
 
 def run(act: Callable[[], Awaitable[Any]]) -> None:
-    asyncio.run(asyncio.wait_for(act(), 10))  # type: ignore[arg-type]  # a coroutine function
+    asyncio.run(asyncio.wait_for(act(), 10))
 
 
 def test_one_token_never_has_more_than_its_share_of_the_threads() -> None:
