@@ -116,8 +116,8 @@ def test_two_thousand_slow_and_hostile_clients_disturb_nobody(program: Program) 
     print(f"\nasked, p95 in ms before and meanwhile: {figures}; memory +{(during - before) / 1e6:.0f} MB; {wrong}")
     print("\n".join(f"{kind}: {what}" for kind, what in told.items()))
     assert not wrong
-    # On a machine that is busy with other things pages are slow without any attack.
-    assert all(p95(took[kind]) < max(P95_MOST_S, 2 * p95(quiet[kind])) for kind in took), figures
+    # A machine that is busy with other things is slow without any attack, and the attack takes its share of CPU, too.
+    assert all(p95(took[kind]) < max(P95_MOST_S, 4 * p95(quiet[kind])) for kind in took), figures
     assert during - before < GROWTH_MOST_BYTES
     assert max(told["idle"]["life_longest_s"], told["head"]["life_longest_s"]) < 10 + 4
     assert max(told["body"]["life_longest_s"], told["chunked"]["life_longest_s"]) < 20 + 5
