@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
 from mainstay.foundation.clock import from_unix, now
+from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.processes.supervise import need_port, raise_open_files
 from mainstay.observe.checks import arrivals, blocking, leases
@@ -30,8 +31,8 @@ from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Observation, Watch
 from mainstay.observe.metrics.client import inner_token
 from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
-from mainstay.observe.metrics.serve.port import serve
-from mainstay.observe.metrics.servers import client
+from mainstay.observe.metrics.serve.port import Port
+from mainstay.observe.metrics.servers import client, may_scrape
 from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.figures import StoreMetrics
@@ -52,14 +53,23 @@ def run(_args: argparse.Namespace) -> int:
     monitor = Monitor(environment)
     runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s)
     runner.stop_on_signals()
-    token, port = inner_token(django_settings.SECRET_KEY), environment.monitor_port
-    need_port(environment.host, port, "MAINSTAY_MONITOR_PORT")  # before others wait for what this monitor would take
-    server = serve(environment.host, port, monitor.registry(), monitor.metrics.answer, token)
+    # Before others wait for what this monitor would take.
+    need_port(environment.host, environment.monitor_port, "MAINSTAY_MONITOR_PORT")
     runner.start()
     monitor.prober.start()
+    key, limits = django_settings.SECRET_KEY, Limits(environment.connections_most, environment.connections_per_address)
+    port = Port(
+        environment.host,
+        environment.monitor_port,
+        monitor.registry(),
+        monitor.metrics.answer,
+        inner_token(key),
+        lambda authorization: may_scrape(authorization, key),
+        limits,
+    )
     log.info("watching")
     runner.wait()
-    server.shutdown()
+    port.stop()
     monitor.prober.stop(2.0)
     monitor.finish(runner.process_id)
     runner.goodbye()

@@ -34,6 +34,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_HOST", "127.0.0.1", "Address that the web process listens on."),
     Variable("MAINSTAY_PORT", "8000", "Port of the web process: pages, API, pings."),
     Variable("MAINSTAY_MONITOR_PORT", "8001", "Port of the monitor process."),
+    Variable("MAINSTAY_CONNECTIONS_MOST", "4000", "How many connections of clients each of these ports keeps at most."),
+    Variable(
+        "MAINSTAY_CONNECTIONS_PER_ADDRESS",
+        "1000",
+        "How many of them from one address, other than loopback. A reverse proxy on another host is one address.",
+    ),
     Variable("MAINSTAY_BASE_URL", "", "Address that people use, for links in pages and mail. Empty: http://HOST:PORT."),
     Variable("MAINSTAY_HOSTS", "", "Comma-separated further host names under which it answers, besides that one's."),
     Variable(
@@ -96,6 +102,8 @@ class Environment:
     host: str
     port: int
     monitor_port: int
+    connections_most: int
+    connections_per_address: int
     base_url: str
     hosts: tuple[str, ...]
     secret_key: str = field(repr=False)
@@ -224,6 +232,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         host=host,
         port=number,
         monitor_port=monitor_port,
+        connections_most=number_of("MAINSTAY_CONNECTIONS_MOST", {"": 1}, "4000"),
+        connections_per_address=number_of("MAINSTAY_CONNECTIONS_PER_ADDRESS", {"": 1}, "1000"),
         base_url=(url("MAINSTAY_BASE_URL", ("http", "https")) or f"http://{shown}:{number}").rstrip("/"),
         hosts=names("MAINSTAY_HOSTS"),
         secret_key=text["MAINSTAY_SECRET_KEY"],

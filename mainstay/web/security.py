@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from mainstay.foundation.accounts.actor import NotAllowed
+from mainstay.foundation.http.pool import vouch
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -49,6 +50,7 @@ class SignInRequired:
             if request.headers.get("HX-Request"):
                 return HttpResponse(status=204, headers={"HX-Redirect": "/account/login/"})
             return redirect_to_login(request.get_full_path())
+        vouch(request.META)
         if not hasattr(view, "permission"):
             raise NotAllowed(f"{view.__module__}.{view.__qualname__} declares no permission.")
         return None

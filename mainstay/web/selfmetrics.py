@@ -1,15 +1,15 @@
 """`GET /metrics`: how Mainstay itself is, in Prometheus' text format.
 
-Whoever may see operations may read it, by token or session; so may a scraper on the same host: a request from a
-loopback address that no proxy has forwarded (it bears no X-Forwarded-For or Forwarded).
+Whoever may see operations may read it, by token or session; so may our own monitor, by a token derived from the
+secret key. Where a request comes from says nothing: behind a proxy everybody comes from there.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
@@ -24,17 +24,18 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import caller
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now as clock_now
+from mainstay.foundation.http.pool import vouch
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes.beat import health
 from mainstay.observe.checks import listing
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, Ping
+from mainstay.observe.metrics.client import bears, scrape_token
 from mainstay.respond.alerts.decide import SEVERITIES
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Attempt, Delivery
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 SETTLED_AFTER = timedelta(minutes=5)  # an attempt that is so old is committed, or never will be
 
 
@@ -43,9 +44,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape."""
     if request.method not in {"GET", "HEAD"}:
         return _plain(405, "use GET", {"Allow": "GET, HEAD"})
-    if not _from_here(request):
+    if not bears(request.headers.get("Authorization", ""), scrape_token(settings.SECRET_KEY)):
         try:
-            caller(request).need(Permission.OPERATIONS_VIEW)
+            actor = caller(request)
+            vouch(request.META)
+            actor.need(Permission.OPERATIONS_VIEW)
         except Problem as problem:
             return _plain(problem.status, problem.detail, {"WWW-Authenticate": "Bearer"})
         except NotAllowed as refusal:
@@ -65,15 +68,6 @@ def text(now: datetime) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Figures(now))
     return generate_latest(registry)
-
-
-def _from_here(request: HttpRequest) -> bool:
-    if any(name in request.headers for name in FORWARDED):
-        return False
-    try:
-        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False
 
 
 def _plain(status: int, message: str, headers: dict[str, str] | None = None) -> HttpResponse:

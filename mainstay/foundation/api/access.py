@@ -17,6 +17,7 @@ from mainstay.foundation.accounts.models import Token, User
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
+from mainstay.foundation.http.pool import vouch
 
 log = logging.getLogger("mainstay.api")
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -43,6 +44,7 @@ class Needs(AuthBase):
         """
         known = getattr(request, "auth", None)  # asked before, by what handles Idempotency-Key
         actor = known if isinstance(known, Actor) else caller(request)
+        vouch(request.META)
         actor.need(self.permission)
         request.auth = actor  # type: ignore[attr-defined]  # where ninja puts it, too
         return actor

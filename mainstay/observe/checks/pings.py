@@ -3,22 +3,26 @@
 A ping is answered only when it is committed. Pings that arrive while a commit runs share the next one: that is what
 makes a thousand durable pings a second possible on one file. What a ping *means* is decided by the monitor
 (`monitor.py`), which finds it unhandled in the table; so a ping is never lost between two processes.
+
+No job can keep another from reporting: of one key only a few wait at a time (429 beyond), and pings to keys that no
+check is known by wait apart, are looked up without a transaction, and never take the place of others.
 """
 
 import asyncio
 import logging
-import queue
 import threading
 import time
 import uuid
+from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import parse_qs
 
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation.clock import now
+from mainstay.foundation.http.bodies import Gone, Receive, Refusal, Scope, Send, pieces
+from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.outage import outage
 
 log = logging.getLogger("mainstay.pings")
@@ -26,11 +30,20 @@ log = logging.getLogger("mainstay.pings")
 BODY_KEPT_BYTES = 10_000
 BODY_READ_BYTES = 10_000_000  # a long log is cut to its end; more than this is refused
 BATCH = 500
+WAITING_MOST, STRANGE_MOST = 5_000, 500  # pings that wait: to keys of checks, to keys that may be of none
+PER_KEY_MOST = 100  # of one key: a fifth of a batch
 KEYS_KEPT_S = 30.0
+RETRY_AFTER_S = {429: 1, 503: 5}
+ANSWERS = {
+    200: "OK",
+    404: "no check has this address",
+    429: f"{PER_KEY_MOST} pings of this check wait already: send fewer",
+    503: "not stored: try again",
+}
 METHODS = {"GET", "HEAD", "POST"}
 SIGNALS = {"": "success", "start": "start", "fail": "fail", "log": "log"}
-RETRY = [(b"retry-after", b"10")]
 TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)
@@ -71,8 +84,13 @@ def parse(path: str) -> tuple[uuid.UUID, str, int | None]:
 class Intake:
     """ASGI application for `/ping/`; commits in batches from a thread of its own."""
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._arrived = threading.Condition()
+        # Two lines, so that a flood of made-up keys neither delays nor displaces the pings of checks.
+        self._lines: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
+        self._per_key: Counter[uuid.UUID] = Counter()  # kept by the loop's thread alone
+        self._ending = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ids: dict[uuid.UUID, tuple[int, float]] = {}
@@ -85,25 +103,31 @@ class Intake:
 
     def stop(self) -> None:
         """Commit what has arrived, then end."""
-        self._queue.put(None)
+        with self._arrived:
+            self._ending = True
+            self._arrived.notify()
         if self._thread is not None:
             self._thread.join(timeout=3)
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer one request: 200 committed, 404 no such check, 400/405/413 not a ping, 503 try again."""
+    @property
+    def waiting(self) -> int:
+        """How many pings wait to be committed."""
+        return sum(map(len, self._lines))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: 200 committed, 404 no such check, 400/405/408/413 not a ping, 429/503 try again."""
         if scope["method"] not in METHODS:
             await _answer(send, 405, "use GET, HEAD or POST", [(b"allow", b"GET, HEAD, POST")])
             return
         try:
             key, kind, exit_status = parse(scope["path"])
+            body = await _end_of(receive, self._limits) if scope["method"] == "POST" else b""
         except BadPing as error:
             await _answer(send, 400, str(error))
             return
-        body = await _body(receive) if scope["method"] == "POST" else b""
-        if body is None:
-            await _answer(send, 413, f"the log may have {BODY_READ_BYTES} bytes; its last {BODY_KEPT_BYTES} are kept")
+        except Refusal as refusal:  # the rest of it may still come, so nothing else can follow
+            await _answer(send, refusal.status, refusal.text, [(b"connection", b"close")])
             return
-        loop = asyncio.get_running_loop()
         waiting = _Waiting(
             key,
             kind,
@@ -112,48 +136,78 @@ class Intake:
             scope["client"][0] if scope.get("client") else "",
             body.decode("utf-8", "replace").replace("\0", "�"),
             now(),
-            loop.create_future(),
+            asyncio.get_running_loop().create_future(),
         )
-        self._queue.put(waiting)
-        status = await waiting.answer
-        text = {200: "OK", 404: "no check has this address"}.get(status, "not stored: try again")
-        await _answer(send, status, text, RETRY if status == 503 else None)
+        status = self._refused(key) or await self._stored(waiting)
+        retry = [(b"retry-after", str(RETRY_AFTER_S[status]).encode())] if status in RETRY_AFTER_S else []
+        await _answer(send, status, ANSWERS[status], retry)
+
+    def _refused(self, key: uuid.UUID) -> int | None:
+        """Return why no more pings to this key are taken now, as a status."""
+        if self._per_key[key] >= PER_KEY_MOST:
+            return 429
+        if key in self._ids:
+            return 503 if len(self._lines[0]) >= WAITING_MOST else None
+        return 503 if len(self._lines[1]) >= STRANGE_MOST else None
+
+    async def _stored(self, waiting: _Waiting) -> int:
+        self._per_key[waiting.key] += 1
+        try:
+            with self._arrived:
+                self._lines[0 if waiting.key in self._ids else 1].append(waiting)
+                self._arrived.notify()
+            return await waiting.answer
+        finally:
+            self._per_key[waiting.key] -= 1
+            if not self._per_key[waiting.key]:
+                del self._per_key[waiting.key]
 
     def _commit_batches(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, ending = [first], False
-            while len(batch) < BATCH:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    ending = True
-                    break
-                batch.append(item)
+        self._remember_all()
+        while batch := self._next_batch():
             answers = self._commit(batch)
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(_resolve, batch, answers)
-            if ending:
-                break
         connection.close()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Wait for pings; return up to a batch of them, strangers last. Empty when the end has come."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._ending or any(self._lines))
+            batch: list[_Waiting] = []
+            for line in self._lines:
+                while line and len(batch) < BATCH:
+                    batch.append(line.popleft())
+            return batch
+
+    def _remember_all(self) -> None:
+        """Know every key from the start, to be looked up again: a job that reports once a day is no stranger."""
+        from mainstay.observe.checks.models import Check
+
+        try:
+            found = Check.objects.filter(kind="heartbeat").values_list("ping_key", "id")
+            self._ids.update((key, (check, 0.0)) for key, check in found.iterator(chunk_size=2_000) if key)
+        except DatabaseError as error:
+            log.warning("keys of heartbeats are learnt one by one: the database says: %s", error)
+            connection.close()
 
     def _commit(self, batch: list[_Waiting]) -> list[int]:
         from mainstay.observe.checks.models import Ping
         from mainstay.observe.checks.store import insert, moment
 
         try:
-            with transaction.atomic():
-                found = self._find({waiting.key for waiting in batch})
-                known = [waiting for waiting in batch if waiting.key in found]
-                insert(
-                    Ping,
-                    ("check_ref_id", "at", "kind", "exit_status", "run", "source", "body", "handled"),
-                    [
-                        (found[w.key], moment(w.at), w.kind, w.exit_status, w.run, w.source, w.body, False)
-                        for w in known
-                    ],
-                )
+            found = self._find({waiting.key for waiting in batch})
+            known = [waiting for waiting in batch if waiting.key in found]
+            if known:  # else nothing is to be written: a flood of made-up keys never takes SQLite's one write lock
+                with transaction.atomic():
+                    insert(
+                        Ping,
+                        ("check_ref_id", "at", "kind", "exit_status", "run", "source", "body", "handled"),
+                        [
+                            (found[w.key], moment(w.at), w.kind, w.exit_status, w.run, w.source, w.body, False)
+                            for w in known
+                        ],
+                    )
             outage.answered("pings", time.monotonic())
             return [200 if waiting.key in found else 404 for waiting in batch]
         except DatabaseError as error:
@@ -173,6 +227,8 @@ class Intake:
             read = dict(Check.objects.filter(ping_key__in=unknown, kind="heartbeat").values_list("ping_key", "id"))
             stamp = time.monotonic()
             self._ids.update((key, (check, stamp)) for key, check in read.items())
+            for key in unknown - read.keys():
+                self._ids.pop(key, None)  # its check is gone: a stranger again
             found |= read
         return found
 
@@ -189,20 +245,25 @@ def _run_id(query: bytes) -> str:
     return parse_qs(query.decode("latin-1")).get("rid", [""])[0][:36].replace("\0", "")
 
 
-async def _body(receive: Any) -> bytes | None:
-    """Return the end of the body, or None when it is too long. A job whose connection broke meanwhile did report."""
+async def _end_of(receive: Receive, limits: Limits) -> bytes:
+    """Return the end of a body. A job whose connection broke meanwhile did report.
+
+    Raises:
+        Refusal: it is too long or comes too slowly.
+    """
     kept, size = b"", 0
-    while True:
-        message = await receive()
-        part: bytes = message.get("body", b"")
-        kept, size = (kept + part)[-BODY_KEPT_BYTES:], size + len(part)
-        if size > BODY_READ_BYTES:
-            return None
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return kept
+    try:
+        async for part in pieces(receive, limits):
+            kept, size = (kept + part)[-BODY_KEPT_BYTES:], size + len(part)
+            if size > BODY_READ_BYTES:
+                text = f"the log may have {BODY_READ_BYTES} bytes; its last {BODY_KEPT_BYTES} are kept"
+                raise Refusal(413, text)
+    except Gone:
+        pass
+    return kept
 
 
-async def _answer(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+async def _answer(send: Send, status: int, text: str, headers: Headers | None = None) -> None:
     body = text.encode()
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*TEXT, length, *(headers or [])]})

@@ -1,4 +1,7 @@
-"""How pages ask about metrics: briefly, few at once, and remembering for a moment what changes slowly."""
+"""How pages ask about metrics: briefly, and remembering for a moment what changes slowly.
+
+Few ask at once: addresses that do have threads of their own (`ASKS_METRICS` in `web/asgi.py`).
+"""
 
 import threading
 import time
@@ -7,42 +10,21 @@ from dataclasses import replace
 from functools import cache
 from typing import TypeVar
 
-from mainstay.observe.metrics.client import Answer, BadQuery, Client, MetricsAway
+from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
 from mainstay.observe.metrics.servers import server
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0  # a page that takes longer helps nobody
-AT_ONCE = 4  # of the web process' threads; the others stay free for other pages
-WAIT_S = 5.0
 REMEMBERED_MOST = 512
 
 
-class PageClient(Client):
-    """A client of which only a few threads ask at the same time."""
-
-    _places = threading.BoundedSemaphore(AT_ONCE)
-
-    def forward(self, path: str, query: str, form: bytes | None = None) -> Answer:
-        """Pass a request on when there is a place for it.
-
-        Raises:
-            MetricsAway: there is no answer, or none of the places became free.
-        """
-        if not self._places.acquire(timeout=WAIT_S):
-            raise MetricsAway(f"{AT_ONCE} queries are running already; try again in a moment")
-        try:
-            return super().forward(path, query, form)
-        finally:
-            self._places.release()
-
-
 @cache
-def client() -> PageClient:
+def client() -> Client:
     """Return the client of this process' pages."""
     from django.conf import settings
 
     found = server(settings.ENVIRONMENT, settings.SECRET_KEY)
-    return PageClient(replace(found, timeout_s=min(found.timeout_s, TIMEOUT_S)))
+    return Client(replace(found, timeout_s=min(found.timeout_s, TIMEOUT_S)))
 
 
 def source_name() -> str:
@@ -99,4 +81,4 @@ class Memory:
             self._found.clear()
 
 
-__all__ = ["BadQuery", "Memory", "MetricsAway", "PageClient", "client", "source_name"]
+__all__ = ["BadQuery", "Memory", "MetricsAway", "client", "source_name"]

@@ -72,6 +72,16 @@ def inner_token(secret_key: str) -> str:
     return hmac.new(secret_key.encode(), b"mainstay monitor port", hashlib.sha256).hexdigest()
 
 
+def scrape_token(secret_key: str) -> str:
+    """Return the token by which the monitor scrapes Mainstay itself. It opens nothing but `/metrics`."""
+    return hmac.new(secret_key.encode(), b"mainstay own metrics", hashlib.sha256).hexdigest()
+
+
+def bears(authorization: str, token: str) -> bool:
+    """Tell whether an Authorization header holds that token."""
+    return hmac.compare_digest(authorization.encode("utf-8", "replace"), f"Bearer {token}".encode())
+
+
 @dataclass(slots=True)
 class Answer:
     """Status, type and body, as they came."""

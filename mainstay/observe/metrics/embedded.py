@@ -13,8 +13,10 @@ from typing import Any
 
 from mainstay.foundation import gaps
 from mainstay.foundation.environment import Environment
+from mainstay.foundation.secrets import secret_key
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.targets import policy
+from mainstay.observe.metrics.client import scrape_token
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen
@@ -176,7 +178,9 @@ class Embedded:
             return []
         shown = f"[{host}]" if ":" in host else host
         targets = [f"{shown}:{port}" for port in (settings.port, settings.monitor_port)]
-        return [PlannedScrape(ITSELF, "mainstay", ScrapeSettings.model_validate({"targets": targets}), 15.0, 10.0)]
+        token = scrape_token(secret_key(settings))
+        given = {"targets": targets, "bearer": token, "follow_redirects": False}
+        return [PlannedScrape(ITSELF, "mainstay", ScrapeSettings.model_validate(given), 15.0, 10.0)]
 
     # --- what asks it --------------------------------------------------------------------------------------------
 

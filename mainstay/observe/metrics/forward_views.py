@@ -2,12 +2,12 @@
 
 Programs send a token, as bearer or as the password of Basic authentication (any user name); a signed-in browser may
 read. What is asked is passed to the monitor, or to the server that METRICS_URL names; rules and alerts are our own.
+How many of these run at once, and in whose turn, is decided before a thread is taken (`web/asgi.py`).
 """
 
 import base64
 import binascii
 import re
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import token_actor
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
+from mainstay.foundation.http.pool import vouch
 from mainstay.observe.metrics.client import MetricsAway
 from mainstay.observe.metrics.servers import client
 
@@ -31,11 +32,8 @@ READ = re.compile(
     r"|targets|status/buildinfo"
 )
 FORM_MOST_BYTES = 1_000_000
-WAIT_S = 5.0
-AT_ONCE = 4  # of the web process' threads; the others stay free for pages
 OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {}
 """Paths that the records answer, each with what gives their `data`; wings below this one add theirs."""
-_places = threading.BoundedSemaphore(AT_ONCE)
 
 
 @csrf_exempt  # a session may only GET here, and nothing here changes anything
@@ -43,7 +41,9 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 def prometheus(request: HttpRequest, path: str) -> HttpResponse:
     """Answer one request of the Prometheus HTTP API."""
     try:
-        _caller(request).need(Permission.OPERATIONS_VIEW)
+        actor = _caller(request)
+        vouch(request.META)
+        actor.need(Permission.OPERATIONS_VIEW)
     except Problem as problem:
         answer = _error(problem.status, "unauthorized", problem.detail)
         answer["WWW-Authenticate"] = 'Basic realm="Mainstay: a token as the password", charset="UTF-8"'
@@ -65,14 +65,10 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
         if not length.isdecimal() or int(length) > FORM_MOST_BYTES:
             return _error(413, "bad_data", f"the form is longer than {FORM_MOST_BYTES:,} bytes")
         form = request.body
-    if not _places.acquire(timeout=WAIT_S):
-        return _error(503, "unavailable", f"{AT_ONCE} queries are running already; try again")
     try:
         found = client().forward(f"/api/v1/{path}", request.META.get("QUERY_STRING", ""), form)
     except MetricsAway as error:
         return _error(503, "unavailable", str(error))
-    finally:
-        _places.release()
     return HttpResponse(found.body, status=found.status, content_type="application/json")
 
 

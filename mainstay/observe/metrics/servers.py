@@ -3,7 +3,7 @@
 from functools import cache
 
 from mainstay.foundation import environment as env
-from mainstay.observe.metrics.client import Client, Server, inner_token
+from mainstay.observe.metrics.client import Client, Server, bears, inner_token, scrape_token
 
 MONITOR_PATH = "/prometheus"  # below it, the monitor serves /api/v1/…
 INNER_TIMEOUT_S = 35.0  # a little longer than the monitor lets a query run
@@ -22,6 +22,33 @@ def monitor(environment: env.Environment, secret_key: str) -> Server:
     shown = f"[{host}]" if ":" in host else host
     headers = {"Authorization": f"Bearer {inner_token(secret_key)}"}
     return Server(f"http://{shown}:{environment.monitor_port}{MONITOR_PATH}", headers, INNER_TIMEOUT_S)
+
+
+def may_scrape(authorization: str, secret_key: str) -> bool:
+    """Tell whether a scraper with this Authorization header may read the monitor's figures: its own, or by a token.
+
+    Raises:
+        DatabaseError.
+    """
+    # Other processes than the monitor ask only where to ask, without Django.
+    from django.db import close_old_connections
+
+    from mainstay.foundation.accounts.actor import NotAllowed
+    from mainstay.foundation.accounts.permissions import Permission
+    from mainstay.foundation.api.access import token_actor
+    from mainstay.foundation.api.problems import Problem
+
+    if bears(authorization, scrape_token(secret_key)):
+        return True
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    close_old_connections()
+    try:
+        token_actor(value.strip()).need(Permission.OPERATIONS_VIEW)
+    except (Problem, NotAllowed):
+        return False
+    return True
 
 
 @cache

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import sqlite3
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,9 +12,18 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.http.connections import Limits
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Check, Ping
-from mainstay.observe.checks.pings import BODY_KEPT_BYTES, BODY_READ_BYTES, BadPing, Intake, parse
+from mainstay.observe.checks.pings import (
+    BODY_KEPT_BYTES,
+    BODY_READ_BYTES,
+    PER_KEY_MOST,
+    STRANGE_MOST,
+    BadPing,
+    Intake,
+    parse,
+)
 from mainstay.observe.checks.tests.parts import after, check, heartbeat
 from tests.database import away
 
@@ -285,7 +296,7 @@ def test_stopping_commits_what_has_arrived() -> None:
     async def run() -> list[int]:
         intake = Intake()
         calls = [asyncio.create_task(ask(intake, address(row))) for _ in range(20)]
-        while intake._queue.qsize() < 20:  # all wait, and nothing commits yet
+        while intake.waiting < 20:  # all wait, and nothing commits yet
             await asyncio.sleep(0)
         intake.start()
         intake.stop()
@@ -321,4 +332,142 @@ def test_a_refused_batch_leaves_nothing(monkeypatch: pytest.MonkeyPatch, caplog:
         waiting = _Waiting(row.ping_key, "success", None, "", "", "", after(0), None)  # type: ignore[arg-type]
         assert intake._commit([waiting]) == [503]
     monkeypatch.undo()
+    assert not Ping.objects.exists()
+
+
+@database
+def test_made_up_addresses_never_take_the_write_lock() -> None:
+    row = heartbeat()
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL locks rows, not the file")
+    locker = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    try:
+        found = drive(*[request(f"/ping/{uuid.uuid4()}") for _ in range(20)], together=True)
+    finally:
+        locker.execute("ROLLBACK")
+        locker.close()
+    assert [status for status, _, _ in found] == [404] * 20
+    assert drive(request(address(row)))[0][0] == 200
+
+
+@database
+def test_made_up_addresses_open_no_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    enter = transaction.Atomic.__enter__
+
+    def counted(self: transaction.Atomic) -> None:
+        opened.append(self)
+        enter(self)
+
+    monkeypatch.setattr(transaction.Atomic, "__enter__", counted)
+    assert drive(request(f"/ping/{uuid.uuid4()}"))[0][0] == 404
+    assert not opened
+
+
+@database
+def test_a_noisy_job_is_told_to_slow_down_and_others_are_taken() -> None:
+    noisy, calm = heartbeat("noisy"), heartbeat("calm")
+
+    async def run() -> tuple[list[tuple[int, str, dict[bytes, bytes]]], int]:
+        intake = Intake()
+        calls = [asyncio.create_task(ask(intake, address(noisy))) for _ in range(PER_KEY_MOST + 50)]
+        last = asyncio.create_task(ask(intake, address(calm)))
+        while intake.waiting < PER_KEY_MOST + 1:  # all wait, and nothing commits yet
+            await asyncio.sleep(0)
+        intake.start()
+        found = list(await asyncio.gather(*calls))
+        assert (await ask(intake, address(noisy)))[0] == 200, "as soon as its pings are stored it may go on"
+        intake.stop()
+        return found, (await last)[0]
+
+    found, others = asyncio.run(run())
+    assert Counter(status for status, _, _ in found) == {200: PER_KEY_MOST, 429: 50}
+    assert all(headers[b"retry-after"] == b"1" for status, _, headers in found if status == 429)
+    assert others == 200
+
+
+@database
+def test_a_flood_of_made_up_addresses_displaces_no_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [heartbeat(f"job-{number}") for number in range(3)]
+    batches: list[list[uuid.UUID]] = []
+    commit = Intake._commit
+
+    def kept(self: Intake, batch: Any) -> list[int]:
+        batches.append([waiting.key for waiting in batch])
+        return commit(self, batch)
+
+    monkeypatch.setattr(Intake, "_commit", kept)
+
+    intake = Intake()
+
+    def remember() -> None:
+        intake._remember_all()
+        connection.close()
+
+    async def run() -> tuple[Counter[int], Counter[int]]:
+        await asyncio.to_thread(remember)  # as at the start of the process
+        made_up = [asyncio.create_task(ask(intake, f"/ping/{uuid.uuid4()}")) for _ in range(STRANGE_MOST + 100)]
+        await asyncio.sleep(0.2)
+        real = [asyncio.create_task(ask(intake, address(row))) for row in rows]
+        while intake.waiting < STRANGE_MOST + 3:
+            await asyncio.sleep(0)
+        intake.start()
+        done = await asyncio.gather(*made_up), await asyncio.gather(*real)
+        intake.stop()
+        return Counter(one[0] for one in done[0]), Counter(one[0] for one in done[1])
+
+    made_up, real = asyncio.run(run())
+    assert real == {200: 3}
+    assert made_up == {404: STRANGE_MOST, 503: 100}
+    assert batches[0][:3] == [row.ping_key for row in rows], "jobs' pings go first"
+
+
+@database
+def test_a_ping_that_cannot_be_stored_says_when_to_try_again(caplog: pytest.LogCaptureFixture) -> None:
+    row = heartbeat()
+
+    class Away(Intake):
+        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+            raise DatabaseError("away")
+
+    async def run() -> tuple[int, str, dict[bytes, bytes]]:
+        intake = Away()
+        intake.start()
+        try:
+            return await ask(intake, address(row))
+        finally:
+            intake.stop()
+
+    with caplog.at_level(logging.CRITICAL):
+        status, text, headers = asyncio.run(run())
+    assert (status, headers[b"retry-after"]) == (503, b"5")
+    assert "try again" in text
+
+
+@database
+def test_a_log_that_does_not_arrive_is_no_report() -> None:
+    row = heartbeat()
+
+    async def run() -> int:
+        intake = Intake(Limits(grace_s=0.05))
+        intake.start()
+        sent: list[dict[str, Any]] = []
+        parts = [{"type": "http.request", "body": b"half", "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            if parts:
+                return parts.pop()
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": address(row), "query_string": b"", "client": None}
+        await asyncio.wait_for(intake(scope, receive, send), 10)
+        intake.stop()
+        return int(sent[0]["status"])
+
+    assert asyncio.run(run()) == 408
     assert not Ping.objects.exists()

@@ -17,8 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mainstay.observe.metrics import asking, explore_views, signals_views
-from mainstay.observe.metrics.asking import PageClient
-from mainstay.observe.metrics.client import Server
+from mainstay.observe.metrics.client import Client, Server
 
 Value = float | Callable[[float], float | None]
 Vector = list[tuple[dict[str, str], Value]]
@@ -147,7 +146,7 @@ def speaking() -> Iterator[Speaker]:
 @contextmanager
 def asked_by_pages(patch: pytest.MonkeyPatch, url: str, *forget: Callable[[], None]) -> Iterator[None]:
     """Let the pages ask the server at `url`, and remember nothing of before. `forget`: what else is to forget."""
-    one = PageClient(Server(url, timeout_s=5))
+    one = Client(Server(url, timeout_s=5))
     patch.setattr(asking, "client", lambda: one)
     every = (explore_views.forget, signals_views.forget, *forget)
     for memory in every:

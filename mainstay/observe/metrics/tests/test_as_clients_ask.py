@@ -24,7 +24,7 @@ from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Prometheus
-from mainstay.observe.metrics.serve.port import serve
+from mainstay.observe.metrics.serve.port import Port
 from mainstay.observe.metrics.store import Store
 from tests.peers import program, prometheus, served
 from tests.program import free_port, until
@@ -70,7 +70,7 @@ def both(tmp_path: Path, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> I
         extra = {"targets": lambda: targets_document(scraper.targets(), scraper.scrapes())}
         api = Prometheus(store, lambda: round(time.time() * 1000), time.monotonic, extra)
         port = free_port()
-        server = serve("127.0.0.1", port, CollectorRegistry(), api.answer, "inner")
+        server = Port("127.0.0.1", port, CollectorRegistry(), api.answer, "inner", lambda given: False)
         inside = Client(Server(f"http://127.0.0.1:{port}/prometheus", {"Authorization": "Bearer inner"}))
         monkeypatch.setattr(forward_views, "client", lambda: inside)
         token = create_token("grafana", Role.SUPPORT, COMMAND_LINE, now())[1]
@@ -80,8 +80,7 @@ def both(tmp_path: Path, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> I
         time.sleep(1.2)
         store.describe([family for _, families in scraper.families() for family in families])
         yield one
-        server.shutdown()
-        server.server_close()
+        server.stop()
         scraper.stop(2)
         store.close()
 

@@ -1,7 +1,6 @@
 """`/prometheus/api/v1/…`: who may ask, what is passed on, and what is answered when nobody answers."""
 
 import base64
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from mainstay.foundation.accounts.permissions import Permission, Role, allowed
 from mainstay.foundation.clock import now
 from mainstay.observe.metrics import forward_views
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway, Server
-from mainstay.observe.metrics.serve.port import serve
+from mainstay.observe.metrics.serve.port import Port
 from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked, store  # noqa: F401  # a fixture
 from mainstay.observe.metrics.store import Store
 from tests.program import free_port
 
-INNER = "the-inner-token"
+INNER, SCRAPER = "the-inner-token", "the-scrapers-token"
 
 
 @pytest.fixture
@@ -30,13 +29,13 @@ def monitor(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # 
     """A real port of a monitor, whose clock stands; pages ask it."""
     registry, port = CollectorRegistry(), free_port()
     Gauge("own", "A figure of its own.", registry=registry).set(7)
-    server = serve("127.0.0.1", port, registry, Asked(store).api.answer, INNER)
+    may_scrape = f"Bearer {SCRAPER}".__eq__
+    server = Port("127.0.0.1", port, registry, Asked(store).api.answer, INNER, may_scrape)
     url = f"http://127.0.0.1:{port}"
     inside = Client(Server(f"{url}/prometheus", {"Authorization": f"Bearer {INNER}"}))
     monkeypatch.setattr(forward_views, "client", lambda: inside)
     yield url
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 def asked(
@@ -108,21 +107,12 @@ def test_a_monitor_that_is_away_is_said_to_be_away(monkeypatch: pytest.MonkeyPat
     assert "does not answer" in answer.json()["error"]
 
 
-@pytest.mark.django_db
-def test_queries_never_take_all_threads_of_the_web_process(monitor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward_views, "_places", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(forward_views, "WAIT_S", 0.05)
-    assert forward_views._places.acquire()
-    assert asked("query", query="up").status_code == 503
-    forward_views._places.release()
-    assert asked("query", query="up").status_code == 200
-
-
-def test_the_monitors_port_answers_its_own_processes_only_and_everyone_its_figures(monitor: str) -> None:
+def test_the_monitors_port_answers_its_own_processes_only_and_scrapers_with_a_token(monitor: str) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {INNER}x"}):
         with pytest.raises(MetricsAway, match="own processes"):
             Client(Server(f"{monitor}/prometheus", headers)).query("up")
-    figures = Client(Server(monitor)).forward("/metrics", "")
+    assert Client(Server(monitor)).forward("/metrics", "").status == 401
+    figures = Client(Server(monitor, {"Authorization": f"Bearer {SCRAPER}"})).forward("/metrics", "")
     assert figures.status == 200
     assert b"own 7.0" in figures.body
 
