@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.api.idempotency import forget
+from mainstay.foundation.journal import heads
 from mainstay.foundation.journal.seal import BATCH, seal_once
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.observe.checks.keep import roll_up, trim
@@ -29,7 +30,10 @@ def run(_args: argparse.Namespace) -> int:
         return consider_due(now) > 0
 
     def seal(now: datetime, _process: int) -> bool:
-        return seal_once(now) == BATCH
+        sealed = seal_once(now)
+        if sealed:
+            heads.note(environment.home / heads.NAME)
+        return sealed == BATCH
 
     def clear(now: datetime, _process: int) -> bool:
         roll_up(now)
