@@ -4,6 +4,7 @@ import argparse
 import logging
 from datetime import datetime
 
+from mainstay.config.models import Applying
 from mainstay.foundation import environment as env
 from mainstay.foundation.api.idempotency import forget
 from mainstay.foundation.journal import heads
@@ -39,12 +40,20 @@ def run(_args: argparse.Namespace) -> int:
         roll_up(now)
         return any([trim(now, environment.results_kept_s), forget(now)])
 
+    def finish(now: datetime, _process: int) -> bool:
+        if not Applying.objects.filter(is_open=True, claimed_until__lte=now).exists():
+            return False
+        from mainstay.config.apply import finish_cut_off  # with its YAML reader, only when there is something to read
+
+        return finish_cut_off(now)
+
     send = Cycle("send", 0.1, sender.cycle)
     cycles = [
         send,
         Cycle("remind", 0.5, remind),
         Cycle("seal", 1.0, seal),
         Cycle("clear", 60.0, clear),
+        Cycle("finish", 10.0, finish),
     ]
     runner = Runner("worker", cycles)
     runner.stop_on_signals()

@@ -40,7 +40,7 @@ def add(number: int) -> int:
 def sql(statement: str, *values: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 @pytest.fixture
