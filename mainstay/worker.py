@@ -9,9 +9,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from mainstay.config.models import Applying
 from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
 from mainstay.foundation.api.idempotency import forget
+from mainstay.foundation.journal import heads
 from mainstay.foundation.journal.seal import BATCH, seal_once
 from mainstay.foundation.processes import beat, disk
 from mainstay.foundation.processes.outage import outage
@@ -55,7 +57,10 @@ def run(_args: argparse.Namespace) -> int:
         pull_in(now)
 
     def seal(now: datetime, _process: int) -> bool:
-        return seal_once(now) == BATCH
+        sealed = seal_once(now)
+        if sealed:
+            heads.note(environment.home / heads.NAME)
+        return sealed == BATCH
 
     def clear(now: datetime, _process: int) -> bool:
         roll_up(now)
@@ -71,6 +76,14 @@ def run(_args: argparse.Namespace) -> int:
 
     last = LastMessage(connections, outage, settings.SECRET_KEY, settings.BASE_URL, settings.INSTANCE)
     heartbeat = OutgoingHeartbeat(environment.heartbeat_url, connections)
+
+    def finish(now: datetime, _process: int) -> bool:
+        if not Applying.objects.filter(is_open=True, claimed_until__lte=now).exists():
+            return False
+        from mainstay.config.apply import finish_cut_off  # with its YAML reader, only when there is something to read
+
+        return finish_cut_off(now)
+
     send = Cycle("send", 0.1, sender.cycle)
     cycles = [
         send,
@@ -83,6 +96,7 @@ def run(_args: argparse.Namespace) -> int:
         Cycle("disk", disk.LOOK_EVERY_S, look_at_disk),
         *([Cycle("heartbeat", outgoing_heartbeat.LOOK_EVERY_S, heartbeat.cycle)] if heartbeat.url else []),
         Cycle("rules", LOOK_EVERY_S, Lookout().cycle),
+        Cycle("finish", 10.0, finish),
     ]
     runner = Runner("worker", cycles)
     runner.stop_on_signals()

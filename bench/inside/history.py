@@ -21,6 +21,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.kinds import KINDS
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.seal import seal_once
+from mainstay.foundation.journal.stored import facts_text, mark_of
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Result
 from mainstay.observe.checks.store import insert, moment
 from mainstay.observe.checks.watch import RESULT_COLUMNS
@@ -203,7 +204,7 @@ def _past(checks: list[Told], alerts: int, entries: int, at: datetime) -> None:
         deliveries(),
     )  # fmt: skip
     _put(Attempt, ("delivery_id", "at", "duration_s", "outcome", "answer"), attempts())
-    columns = ("at", "kind", "subject", "subject_name", "application", "actor", "actor_name", "facts")
+    columns = ("at", "kind", "subject", "subject_name", "application", "actor", "actor_name", "facts", "mark")
     _put(Entry, columns, _entries(checks, life, alerts, entries, channel.name))
 
 
@@ -270,7 +271,8 @@ def _ended(check: Told, number: int, at: datetime, channel: str) -> Iterator[tup
 def _entry(kind: str, check: Told, subject: str, at: datetime, actor: Actor, **facts: Any) -> tuple[Any, ...]:
     KINDS[kind].check(facts)
     name = check.name if subject.startswith("check:") else f"{check.name} is down"
-    return moment(at), kind, subject, name, check.application, actor.key, actor.name, json.dumps(facts)
+    texts = (kind, subject, name, check.application, actor.key, actor.name, facts_text(facts))
+    return moment(at), *texts, mark_of(at, *texts)
 
 
 if __name__ == "__main__":

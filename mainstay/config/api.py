@@ -100,9 +100,10 @@ def plan_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, Any
 @router.post("/config/apply", auth=needs(Permission.CONFIG_APPLY), response=ConfigOutcome, openapi_extra=_BODY)
 @marked(models=(ConfigText,))
 def apply_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, Any]:
-    """Make everything what a configuration file says, in one transaction: all of it, or nothing.
+    """Make everything what a configuration file says; with any mistake in it, nothing is changed.
 
-    Applied again, it changes nothing. `${NAME}` of environment variables is not filled in here.
+    A large file is carried out in pieces. Applied again, it changes nothing. `${NAME}` of environment variables is not
+    filled in here.
     """
     from mainstay.config.apply import apply_text
 

@@ -6,4 +6,4 @@ class ConfigConfig(AppConfig):
     label = "config"
 
     def ready(self) -> None:
-        from mainstay.config import facts  # noqa: F401  # declares the kinds of facts
+        from mainstay.config import facts, pieces  # noqa: F401  # declares the kinds of facts; a source of notices

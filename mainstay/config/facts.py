@@ -12,3 +12,12 @@ CONFIG_APPLIED = declare(
     kept=int,
     changes=list,  # "change check shop/storefront: every, http.url", at most CHANGES_TOLD
 )
+
+CONFIG_BEGUN = declare("config.begun", "Applying the file {subject} began: {total} changes, in pieces", total=int)
+CONFIG_STOPPED = declare(
+    "config.stopped",
+    "Applying the file {subject} stopped after {done} of {total} changes: {reason}",
+    done=int,
+    total=int,
+    reason=str,
+)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Prefetch, QuerySet
 from pydantic import ValidationError
 
 from mainstay.config import canonical
@@ -26,6 +27,7 @@ from mainstay.respond.delivery.models import Channel
 from mainstay.respond.rules.actions import spec_of as group_spec
 from mainstay.respond.rules.models import RuleGroup
 
+READ_AT_ONCE = 2_000
 Key = tuple[str, str]
 """Kind and name: ("check", "shop/storefront")."""
 
@@ -77,8 +79,7 @@ def state() -> State:
         _add(found, "application", application.name, document, application)
         if application.owner is not None:
             found.owners[application.name] = application.owner.name
-    checks = Check.objects.select_related("application", "environment", "component")
-    for check in checks.order_by("application__name", "name"):
+    for check in with_needs(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE):
         with _readable(f"the check {check}"):
             document = canonical.check(check_spec(check), check.application.name)
         _add(found, "check", str(check), document, check)
@@ -98,6 +99,12 @@ def state() -> State:
     for group in RuleGroup.objects.order_by("name").prefetch_related("rules"):
         _add(found, "rules", group.name, canonical.rules(group_spec(group)), group)
     return found
+
+
+def with_needs(checks: QuerySet[Check]) -> QuerySet[Check]:
+    """Return checks with all that makes up their documents, read at once."""
+    needed = Prefetch("needs", Check.objects.select_related("application").order_by("id"))
+    return checks.select_related("application", "environment", "component").prefetch_related(needed)
 
 
 def _maintenance(found: State) -> None:

@@ -57,12 +57,25 @@ in the API.
 
 ```console
 $ mainstay plan shop.yaml      # shows what would change; changes nothing
-$ mainstay apply shop.yaml     # does it, all of it or nothing; applied again, it does nothing
+$ mainstay apply shop.yaml     # does it, unless there is a mistake anywhere; applied again, it does nothing
 $ mainstay export              # prints the present state as such a file
 ```
 
 `-` reads standard input. With `--json` a program can read the answer. The exit status is 0, or 1 when the file is not
 valid: then every mistake is told as `FILE:LINE:COLUMN: path: what is wrong; how to mend it`, and nothing was changed.
+
+**Large files.** A file is checked and planned whole; with any mistake nothing is changed. Up to 25 changes are then
+made in one transaction. More are made in pieces of at most 50 things or 0.3 s, each thing whole, so that alerts,
+pings and people get on meanwhile; the journal has an entry at the beginning and one at the end. One file is applied
+at a time; another waits up to 15 s, then is refused and says who is at it. The API answers when the whole file is
+done.
+
+If the process that applies a file is killed on the way, the worker (or the next `apply`) finishes it after a minute;
+until then Now says how far it came. For this the file and the values of the variables in it are stored, encrypted,
+until it is done. It is planned anew from them: what is done needs nothing, and what people changed meanwhile is
+changed back, as whenever a file is applied. Who applied it must still have the permission. Where that fails, or
+something now stands in the way, nothing more is done: Now and the journal say why and how far it came, until the file
+is applied again.
 
 A complete, small file:
 

@@ -67,10 +67,14 @@ def make_key(path: Path) -> None:
         draft.unlink()
 
 
+def derived(key: str, purpose: str) -> bytes:
+    """Return the key for one purpose."""
+    return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(key.encode())
+
+
 @lru_cache(maxsize=4)
 def _box(key: str) -> Fernet:
-    derived = HKDF(SHA256(), 32, salt=None, info=b"mainstay stored secrets v1").derive(key.encode())
-    return Fernet(base64.urlsafe_b64encode(derived))
+    return Fernet(base64.urlsafe_b64encode(derived(key, "mainstay stored secrets v1")))
 
 
 def seal(plain: str, key: str) -> str:

@@ -1,6 +1,7 @@
 """The API of the journal: reading facts, and proving that none was altered."""
 
 import threading
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -74,18 +75,29 @@ class KindRow(BaseModel):
     fields: list[KindField]
 
 
+class FindingRow(BaseModel):
+    """One thing that is not as it was written."""
+
+    problem: str = Field(examples=["entry 12 was altered"])
+    entry: int | None
+    seal: int | None
+
+
 class VerificationResult(BaseModel):
     """What a verification of the hash chain found."""
 
-    proven: bool = Field(description="Every sealed entry is what was sealed.")
+    proven: bool = Field(description="Every entry is what was written.")
     entries: int
     seals: int
     unsealed: int = Field(description="Entries that the chain does not cover yet.")
     head: str = Field(
         description="Digest of the newest seal. Kept elsewhere, it proves later that nothing was rewritten."
     )
-    problem: str
-    entry: int | None = Field(description="The first entry that was altered, is missing or was put in.")
+    problem: str = Field(description="The first finding.")
+    entry: int | None = Field(description="The entry that the first finding is about.")
+    findings: list[FindingRow] = Field(description="What is not as it was written, the first hundred.")
+    found: int = Field(description="How many findings there are.")
+    gaps: str = Field(description="Ids without an entry: transactions that were undone on PostgreSQL.")
 
 
 def _entry(row: Entry) -> dict[str, Any]:
@@ -203,4 +215,7 @@ def verify_journal(request: HttpRequest, given: Query[Expectation]) -> dict[str,
         "head": found.head,
         "problem": found.problem,
         "entry": found.entry,
+        "findings": [asdict(one) for one in found.findings],
+        "found": found.found,
+        "gaps": found.gaps,
     }

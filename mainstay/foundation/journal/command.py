@@ -5,13 +5,16 @@ import csv
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from mainstay.foundation.clock import now
+from mainstay.foundation.journal import heads
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.seal import verify
 from mainstay.foundation.terminal import Paint, clean, example, fail, moment, plainly, say, say_json
@@ -39,8 +42,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `verify`, `show` and `export`."""
     acts = parser.add_subparsers(dest="act", metavar="ACT", required=True)
-    check = acts.add_parser("verify", help="prove that no sealed entry was altered, removed, put in or reordered")
+    check = acts.add_parser("verify", help="prove that no entry was altered, removed, put in or reordered")
     check.add_argument("--head", metavar="HEX", type=head, help="a head noted earlier; it must still be in the chain")
+    check.add_argument(
+        "--since", metavar="SEAL", type=_seal, default=0, help="only what follows this seal, verified earlier"
+    )
     check.add_argument("--json", action="store_true", help="for a program")
     example(check, ["mainstay journal verify", "mainstay journal verify --head 3f9a…"])
     show = acts.add_parser("show", help="print the newest entries, the newest last")
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what is asked; `verify` has exit status 1 when the chain does not hold."""
     match args.act:
         case "verify":
-            return _verify(args.head or "", as_json=args.json)
+            return _verify(args.head or "", args.since, as_json=args.json)
         case "show":
             newest = list(_entries(args).order_by("-id")[: args.limit])
             _show(reversed(newest), as_json=args.json)
@@ -101,6 +107,12 @@ def time_of(text: str) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
+def _seal(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise argparse.ArgumentTypeError("give the number of a seal, as `mainstay journal verify` prints it")
+    return int(text)
+
+
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= 100_000):
         raise argparse.ArgumentTypeError("give a number from 1 to 100000; for more there is `mainstay journal export`")
@@ -118,29 +130,50 @@ def _entries(args: argparse.Namespace) -> QuerySet[Entry]:
     return rows.filter(at__lt=args.until) if args.until else rows
 
 
-def _verify(expected: str, *, as_json: bool) -> int:
-    found = verify(expected)
+def _verify(expected: str, since: int, *, as_json: bool) -> int:
+    file = settings.ENVIRONMENT.home / heads.NAME
+    noted = heads.noted(file, since)
+    found = verify(expected, noted=noted, since=since)
     if as_json:
         say_json(
             {
                 "intact": not found.problem,
                 "problem": found.problem,
                 "entry": found.entry,
+                "findings": [asdict(one) for one in found.findings],
+                "found": found.found,
+                "since": found.since,
                 "entries": found.entries,
                 "seals": found.seals,
                 "unsealed": found.unsealed,
+                "gaps": found.gaps,
                 "head": found.head,
+                "head_seal": found.head_seal,
             }
         )
         return 1 if found.problem else 0
     if found.problem:
-        return fail(
-            f"the journal does not hold: {found.problem}. Up to there, {found.entries} entries are as they were sealed."
-        )
+        for one in found.findings[1:]:
+            sys.stderr.write(f"  {one.problem}\n")
+        if found.found > len(found.findings):
+            sys.stderr.write(f"  and {found.found - len(found.findings)} more\n")
+        if any(head in one.problem for one in found.findings for head in noted):
+            sys.stderr.write(
+                f"  The worker noted that head in {file}. If you restored an older copy of the database on purpose,"
+                " remove its line there.\n"
+            )
+        return fail(f"the journal does not hold: {found.problem}. {found.entries} sealed entries are as they were.")
+    after = f" after seal {since}" if since else ""
     unsealed = f" {found.unsealed} wait for their seal, which the worker sets every second." if found.unsealed else ""
-    say(f"The journal holds: {found.entries} entries in {found.seals} seals are as they were sealed.{unsealed}")
+    say(f"The journal holds: {found.entries} entries in {found.seals} seals{after} are as they were sealed.{unsealed}")
+    if found.gaps:
+        say(
+            f"No entry has the ids {found.gaps}: PostgreSQL leaves them out when a transaction is undone. An entry that"
+            " somebody deleted before it was sealed, within a second, leaves such a gap as well."
+        )
     if found.head:
         say(f"Head {found.head}. Note it elsewhere: mainstay journal verify --head {found.head}")
+        say(f"To verify only what is newer: mainstay journal verify --since {found.head_seal}")
     return 0
 
 

@@ -1,20 +1,20 @@
 """The journal's two tables: facts, and the seals that chain them.
 
-Both are append-only: triggers (migration 0002) refuse UPDATE and DELETE, save for the one step that seals an entry.
+Both are append-only: triggers (`triggers.py`) refuse UPDATE and DELETE, save for the one step that seals an entry.
 """
-
-from datetime import datetime
 
 from django.db import models
 
 from mainstay.foundation.clock import now
+from mainstay.foundation.journal.stored import FactsField, MarkField
 
 
 class Seal(models.Model):
     """A batch of entries, chained to the batch before it by SHA-256.
 
     `leaves` holds 40 bytes per entry, in order of id: the id (8 bytes, big-endian) and the SHA-256 of the entry.
-    `digest` = SHA-256(previous digest + leaves). `previous` is unique, so two sealers can never fork the chain.
+    `digest` is the SHA-256 of the digest before it, the number, the time and the leaves; `mac` is a MAC of the same:
+    nobody without the key can make a seal. Numbers have no gaps. `previous` is unique: no two sealers fork the chain.
     """
 
     previous = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="following")
@@ -22,6 +22,7 @@ class Seal(models.Model):
     sealed_at = models.DateTimeField()
     leaves = models.BinaryField()
     digest = models.BinaryField(max_length=32)
+    mac = models.BinaryField(max_length=32, null=True)
 
 
 class Entry(models.Model):
@@ -34,7 +35,8 @@ class Entry(models.Model):
     application = models.BigIntegerField(null=True)  # no foreign key: facts outlive what they are about
     actor = models.CharField(max_length=100)
     actor_name = models.CharField(max_length=200)
-    facts = models.JSONField(default=dict)
+    facts = FactsField(default=dict)
+    mark = MarkField(max_length=40, null=True)  # of whoever wrote it with the key: a nonce and a MAC
     seal = models.ForeignKey(Seal, on_delete=models.PROTECT, null=True, related_name="entries", db_index=False)
 
     class Meta:
@@ -52,8 +54,3 @@ class Entry(models.Model):
         from mainstay.foundation.journal.kinds import sentence
 
         return sentence(self.kind, self.subject_name, self.facts)
-
-    @property
-    def at_utc(self) -> datetime:
-        """The time of the fact."""
-        return self.at

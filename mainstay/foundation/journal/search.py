@@ -13,7 +13,6 @@ from functools import reduce
 from operator import and_
 from zoneinfo import ZoneInfo
 
-from django.db import connection
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -180,8 +179,7 @@ def _word(word: str) -> Q:
     """Match a word where an entry's sentence could have it from: names, facts, or the template of its kind."""
     lower = word.lower()
     kinds = [kind.name for kind in KINDS.values() if lower in kind.template.lower() or lower in kind.name]
-    # SQLite keeps JSON as Django writes it, in ASCII; PostgreSQL shows the letters themselves.
-    stored = word if connection.vendor == "postgresql" else json.dumps(word)[1:-1]
+    stored = json.dumps(word, ensure_ascii=False)[1:-1]
     return (
         Q(subject_name__icontains=word) | Q(actor_name__icontains=word) | Q(told__icontains=stored) | Q(kind__in=kinds)
     )

@@ -6,6 +6,6 @@ from mainstay.foundation.journal import views
 
 urlpatterns = [
     path("journal/", views.journal, name="journal"),
-    path("journal/verify/", views.verify_newest, name="journal_verify"),
+    path("journal/verify/", views.verify_now, name="journal_verify"),
     path("journal/<int:entry_id>/", views.entry, name="journal_entry"),
 ]

@@ -13,10 +13,11 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal import recent, search
+from mainstay.foundation.journal import search
 from mainstay.foundation.journal.kinds import KINDS
 from mainstay.foundation.journal.lines import line, subject_url
 from mainstay.foundation.journal.models import Entry, Seal
+from mainstay.foundation.journal.seal import prove, verify_newest
 from mainstay.web.lists import by_key, cursor, export, page_between, with_query
 from mainstay.web.live import live
 
@@ -108,7 +109,7 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     if entry_id > _LARGEST_ID:
         raise Http404
     row = get_object_or_404(Entry.objects.select_related("seal"), pk=entry_id)
-    proof = recent.prove(row)
+    proof = prove(row.pk, bytes(row.seal.leaves) if row.seal else None)
     context = {
         "now": clock.now(),
         "entry": row,
@@ -132,9 +133,9 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
 
 @needs(Permission.OPERATIONS_VIEW)
 @require_POST
-def verify_newest(request: HttpRequest) -> HttpResponseBase:
+def verify_now(request: HttpRequest) -> HttpResponseBase:
     """Recompute the newest seals (as many as take a moment) and say what was found."""
-    found = recent.verify_newest()
+    found = verify_newest()
     return render(request, "journal/verified.html", {"now": clock.now(), "found": found, "place": "journal"})
 
 

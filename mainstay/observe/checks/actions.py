@@ -312,10 +312,7 @@ def shown_spec(check: Check) -> dict[str, Any]:
 
 def _document(check: Check, config: Any) -> dict[str, Any]:
     defaults = _thresholds(check.kind)
-    needs = [
-        row.name if row.application_id == check.application_id else str(row)
-        for row in (check.needs.select_related("application").order_by("id") if check.pk else ())
-    ]
+    needs = [row.name if row.application_id == check.application_id else str(row) for row in _needs(check)]
     return {
         "name": check.name,
         "environment": check.environment.name if check.environment else None,
@@ -331,6 +328,14 @@ def _document(check: Check, config: Any) -> dict[str, Any]:
         "paused": check.paused,
         "needs": needs,
     }
+
+
+def _needs(check: Check) -> Iterable[Check]:
+    if not check.pk:
+        return ()
+    if "needs" in getattr(check, "_prefetched_objects_cache", {}):  # by whoever reads many, with the applications
+        return check.needs.all()
+    return check.needs.select_related("application").order_by("id")
 
 
 def differences(was: BaseModel, now: BaseModel) -> list[str]:

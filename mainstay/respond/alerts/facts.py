@@ -31,4 +31,5 @@ SILENCE_CREATED = declare(
 SILENCE_ENDED = declare("silence.ended", "Silence {subject} was ended early")
 ROUTE_CREATED = declare("route.created", "Route {subject} was added: {match} to {notify}", match=str, notify=list)
 ROUTE_EDITED = declare("route.edited", "Route {subject} was edited: {fields}", fields=list)
+ROUTES_ARRANGED = declare("route.arranged", "The file {subject} put routes in another order: {moved}", moved=list)
 ROUTE_REMOVED = declare("route.removed", "Route {subject} was removed")

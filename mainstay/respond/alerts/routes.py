@@ -1,5 +1,6 @@
 """Routes: reading them as values, and what people do with them."""
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from mainstay.respond.alerts.decide import Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.models import Channel
+
+MOVED_TOLD = 50
 
 
 def routes() -> tuple[RouteFacts, ...]:
@@ -95,6 +98,25 @@ def put_route(
 def _look_again(at: datetime) -> None:
     """Routes are others now: what was held, or is reminded, is decided on again."""
     Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
+
+
+@transaction.atomic
+def arrange(names: Sequence[str], actor: Actor, at: datetime, *, by_file: str) -> None:
+    """Put routes in the order of `names`, those of other files too: the order among these stays.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(Permission.DELIVERY_EDIT)
+    places = {name: place for place, name in enumerate(names)}
+    moved = [row for row in Route.objects.filter(name__in=places) if row.position != places[row.name]]
+    for row in moved:
+        row.position = places[row.name]
+    if moved:
+        Route.objects.bulk_update(moved, ["position"], batch_size=100)
+        about = Subject("config", 0, by_file)
+        write(facts.ROUTES_ARRANGED, about, actor, at, moved=[row.name for row in moved][:MOVED_TOLD])
+        Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
 
 
 @transaction.atomic

@@ -10,9 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
-from mainstay.foundation.journal import recent
 from mainstay.foundation.journal.models import Entry, Seal
-from mainstay.foundation.journal.seal import seal_once
+from mainstay.foundation.journal.seal import seal_once, verify_newest
 from mainstay.web.tests.browser import exported, lines, page, signed_in, title
 from mainstay.web.tests.desk import Desk, desk
 
@@ -118,9 +117,9 @@ def test_verifying_the_newest_says_what_was_recomputed(client: Client) -> None:
 
 def test_a_part_is_never_called_the_whole(client: Client, here: Desk) -> None:
     _seal_all()
-    found = recent.verify_newest(seals_most=2)
+    found = verify_newest(seals_most=2)
     assert (found.seals, found.whole, found.problem) == (2, False, "")
-    found = recent.verify_newest(entries_most=5)
+    found = verify_newest(entries_most=5)
     assert (0 < found.entries <= 5, found.whole) == (True, False)
 
 
@@ -129,7 +128,7 @@ def test_a_seal_that_was_taken_out_is_noticed(client: Client, here: Desk) -> Non
     seals = list(Seal.objects.order_by("pk"))
     _open_the_database("journal_seal_fixed")
     Seal.objects.filter(pk=seals[0].pk).update(leaves=bytes(seals[0].leaves)[:-40])
-    assert recent.verify_newest().problem != ""
+    assert verify_newest().problem != ""
 
 
 def test_files_hold_everything_that_matches(client: Client, here: Desk) -> None:
