@@ -28,7 +28,8 @@ from mainstay.observe.checks.holding import Holding
 from mainstay.observe.checks.models import Ping
 from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.targets import policy
-from mainstay.observe.checks.watch import Observation, Watch
+from mainstay.observe.checks.watch import Watch
+from mainstay.observe.checks.watched import Observation
 from mainstay.observe.metrics.client import inner_token
 from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
 from mainstay.observe.metrics.serve.port import Port

@@ -15,7 +15,8 @@ from mainstay.foundation.pieces import pieces
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
-from mainstay.observe.checks.watch import CHANGES_AT_ONCE, TURN_S, Observation, Watch, Watched
+from mainstay.observe.checks.watch import CHANGES_AT_ONCE, TURN_S, Watch
+from mainstay.observe.checks.watched import Observation, Watched
 
 log = logging.getLogger("mainstay.monitor")
 EARLIER_MOST = 200  # pings looked at for the start of a run

@@ -9,9 +9,11 @@ from django.db import transaction
 from mainstay.foundation.journal.write import Fact, write_all
 from mainstay.foundation.pieces import pieces
 from mainstay.observe.checks import facts, store
+from mainstay.observe.checks.commit import MONITOR
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState
-from mainstay.observe.checks.watch import MONITOR, TURN_S, Watch, Watched
+from mainstay.observe.checks.watch import TURN_S, Watch
+from mainstay.observe.checks.watched import Watched
 
 AT_ONCE = 50  # changes in one transaction: others want to write, too
 

@@ -29,7 +29,8 @@ from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.probe.engine import Planned
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.checks.standing import all_labels, graph
-from mainstay.observe.checks.watch import Watch, Watched
+from mainstay.observe.checks.watch import Watch
+from mainstay.observe.checks.watched import Watched
 
 log = logging.getLogger("mainstay.monitor")
 READ_AGAIN = timedelta(seconds=30)

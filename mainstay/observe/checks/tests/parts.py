@@ -11,7 +11,8 @@ from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.spec import CheckSpec
-from mainstay.observe.checks.watch import Observation, Watch, Watched
+from mainstay.observe.checks.watch import Watch
+from mainstay.observe.checks.watched import Observation, Watched
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

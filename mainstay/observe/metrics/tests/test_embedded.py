@@ -16,7 +16,7 @@ from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
-from mainstay.observe.checks.watch import Observation
+from mainstay.observe.checks.watched import Observation
 from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries
