@@ -23,7 +23,7 @@ from bench.machine import cpu_s, memory
 from bench.program import directory, mainstay, written
 from bench.rules import JOBS, document
 from mainstay.foundation.environment import read
-from mainstay.observe.metrics.client import Client
+from mainstay.observe.metrics.client import Client, scrape_token
 from mainstay.observe.metrics.client import Server as Address
 from mainstay.observe.metrics.servers import monitor
 from tests.program import ROOT, Program, free_port, until
@@ -66,12 +66,12 @@ class Used:
 class Server:
     """One of the two, asked alike."""
 
-    def __init__(self, name: str, pid: int, client: Client, own: str) -> None:
-        self.name, self.pid, self.client, self._own = name, pid, client, own
+    def __init__(self, name: str, pid: int, client: Client, own: str, token: str = "") -> None:
+        self.name, self.pid, self.client, self._own, self._token = name, pid, client, own, token
 
     def used(self) -> Used:
         """Return what it has used and done so far."""
-        figures = _figures(self._own)
+        figures = _figures(self._own, self._token)
         samples = sum(figures.get(name, 0.0) for name in SAMPLES)
         return Used(cpu_s(self.pid), samples, sum(figures.get(name, 0.0) for name in EVALUATIONS))
 
@@ -231,7 +231,7 @@ def _server(program: Program) -> Server:
     key = environment.secret_key or environment.secret_key_file.read_text().strip()
     client = Client(monitor(environment, key))
     own = f"http://127.0.0.1:{environment.monitor_port}/metrics"
-    return Server("Mainstay", program.children()["monitor"], client, own)
+    return Server("Mainstay", program.children()["monitor"], client, own, scrape_token(key))
 
 
 class _Peer:
@@ -276,12 +276,15 @@ def _prometheus(home: Path, ports: Sequence[int]) -> Iterator[_Peer | None]:
         process.wait(20)
 
 
-def _figures(url: str) -> dict[str, float]:
+def _figures(url: str, token: str = "") -> dict[str, float]:
     """Return the metrics at an address that have no labels (or whose labels do not matter: they are added up)."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read().decode()
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
         return {}
     found: dict[str, float] = {}
     for line in text.splitlines():
