@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.chaos.ledger import Outage, Telling
+from tests.clockshift.shift import shift
 from tests.parts import Receiver
 from tests.program import ROOT, Program, free_port
 
@@ -237,7 +238,7 @@ class World:
 
     def shift(self, seconds: float) -> None:
         """Set the program's clock so far from the true one."""
-        self.offset.write_text(f"{seconds!r}\n")
+        shift(self.offset, seconds)
 
     def kill_database(self) -> None:
         """SIGKILL PostgreSQL's first process."""
