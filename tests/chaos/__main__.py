@@ -41,7 +41,7 @@ def main() -> int:
         return _run(world, chance, options.minutes * 60)
     finally:
         if options.keep:
-            shutil.copy(world.program.home / "log", options.keep)
+            shutil.copy(world.outside / "log", options.keep)
         world.close()
 
 

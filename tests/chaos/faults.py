@@ -96,7 +96,7 @@ def database_killed(world: World, chance: random.Random) -> Iterator[str]:
     if world.server is None:
         import sqlite3
 
-        locker = sqlite3.connect(world.program.home / "var" / "mainstay.sqlite3", isolation_level=None, timeout=30)
+        locker = sqlite3.connect(world.var / "mainstay.sqlite3", isolation_level=None, timeout=30)
         span_s = chance.uniform(2, 40)
         try:
             with contextlib.suppress(sqlite3.Error):

@@ -46,8 +46,8 @@ def judge(outages: Sequence[Outage], tellings: Iterable[Telling], slack_s: float
     """Compare them. A page belongs to an outage when it came between its beginning and `slack_s` after its end."""
     found = Judgement(outages=len(outages))
     by_subject: dict[str, list[Outage]] = {}
-    for outage in sorted(outages, key=lambda one: one.began):
-        by_subject.setdefault(outage.subject, []).append(outage)
+    for one in sorted(outages, key=lambda one: one.began):
+        by_subject.setdefault(one.subject, []).append(one)
     fired: dict[int, list[Telling]] = {}
     over: dict[int, list[Telling]] = {}
     sent: set[tuple[str, float]] = set()
@@ -63,15 +63,15 @@ def judge(outages: Sequence[Outage], tellings: Iterable[Telling], slack_s: float
         else:
             fired.setdefault(id(outage), []).append(telling)
     found.repeated = len(sent) - len({key for key, _ in sent})
-    for outage in outages:
-        told = fired.get(id(outage), [])
-        name = f"{outage.subject} broken at {outage.began:.1f}"
+    for one in outages:
+        told = fired.get(id(one), [])
+        name = f"{one.subject} broken at {one.began:.1f}"
         if not told:
             found.lost.append(name)
             continue
-        found.waits_s.append(told[0].at - outage.began)
+        found.waits_s.append(told[0].at - one.began)
         if len({telling.thread for telling in told}) > 1:
             found.twice.append(f"{name}: {sorted({telling.thread for telling in told})}")
-        if outage.ended is not None and not over.get(id(outage)):
+        if one.ended is not None and not over.get(id(one)):
             found.unresolved.append(name)
     return found

