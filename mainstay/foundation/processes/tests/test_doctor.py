@@ -57,7 +57,8 @@ def test_a_home_or_a_database_that_others_can_read_is_told_with_the_command(inst
     found = doctor.home(installation)
     assert (found.verdict, found.mend) == (Verdict.BAD, f"chmod -R go-rwx {path}")
     path.chmod(0o700)
-    installation.database_file.touch(0o644)
+    installation.database_file.touch()
+    installation.database_file.chmod(0o644)
     assert doctor.home(installation).found == f"others may read {installation.database_file} (mode 644)"
     installation.database_file.chmod(0o600)
     assert doctor.home(installation).verdict is Verdict.GOOD

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const WAIT_MS = 120;
-  let field = null, list = null, answer = null, chosen = -1, timer = 0, asking = null, settled = false;
+  let field = null, list = null, answer = null, chosen = -1, timer = 0, asking = null, settled = false, wanted = false;
 
   const options = () => (list ? [...list.querySelectorAll('[role="option"]')] : []);
   const say = (text) => { const region = document.getElementById("announce"); if (region) region.textContent = text; };
@@ -13,7 +13,7 @@
     list?.remove();
     field?.removeAttribute("aria-activedescendant");
     field?.removeAttribute("aria-controls");
-    [list, answer, chosen] = [null, null, -1];
+    [list, answer, chosen, wanted] = [null, null, -1, false];
   };
 
   const choose = (index) => {
@@ -44,7 +44,7 @@
     list?.remove();
     [list, answer, chosen] = [null, found, -1];
     field.removeAttribute("aria-activedescendant");
-    if (!found.options.length) return;
+    if (!found.options.length) { wanted = false; return; }
     list = document.createElement("div");
     list.className = "offers";
     list.id = "offers";
@@ -62,6 +62,7 @@
     });
     field.parentElement.append(list);
     field.setAttribute("aria-controls", "offers");
+    if (wanted) return take(0);
     say(`${found.options.length} suggestions. Tab takes the first, arrow keys choose.`);
   };
 
@@ -75,12 +76,14 @@
       const response = await fetch(`${field.dataset.completes}?${asked}`, { signal: asking.signal, headers: { Accept: "application/json" } });
       if (!response.ok) return close();
       const found = await response.json();
-      if (field.selectionStart === at && document.activeElement === field && !settled) show(found);
+      if (field.selectionStart === at && document.activeElement === field && !settled) show({ ...found, before: field.value.slice(0, at) });
     } catch (problem) {
       if (problem.name !== "AbortError") close();
     }
   };
-  const askSoon = () => { clearTimeout(timer); settled = false; timer = setTimeout(ask, WAIT_MS); };
+  // What is offered is for the text before the caret that was asked about: who types on and presses Tab means the next answer.
+  const isFresh = () => answer.before === field.value.slice(0, field.selectionStart);
+  const askSoon = () => { clearTimeout(timer); settled = wanted = false; timer = setTimeout(ask, WAIT_MS); };
 
   const take = (index) => {
     const option = answer.options[index], at = field.selectionStart, place = answer.place;
@@ -118,7 +121,7 @@
     const option = event.target.closest?.(".offers [role='option']");
     if (!option) return;
     event.preventDefault(); // the field keeps the focus
-    take(options().indexOf(option));
+    if (isFresh()) take(options().indexOf(option));
   });
   document.addEventListener("keydown", (event) => {
     const here = event.target;
@@ -128,10 +131,10 @@
     if (event.key === " " && event.ctrlKey) { event.preventDefault(); settled = false; ask(); }
     else if (open && event.key === "ArrowDown") { event.preventDefault(); choose(chosen + 1); }
     else if (open && event.key === "ArrowUp") { event.preventDefault(); choose(chosen < 0 ? options().length - 1 : chosen - 1); }
-    else if (open && event.key === "Tab" && !event.shiftKey) { event.preventDefault(); take(Math.max(chosen, 0)); }
+    else if (open && event.key === "Tab" && !event.shiftKey) { event.preventDefault(); if (isFresh()) take(Math.max(chosen, 0)); else { wanted = true; clearTimeout(timer); ask(); } }
     else if (open && event.key === "Escape") { event.preventDefault(); event.stopPropagation(); settled = true; close(); }
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); settled = true; close(); here.form?.requestSubmit(); }
-    else if (event.key === "Enter" && open && chosen >= 0) { event.preventDefault(); take(chosen); }
+    else if (event.key === "Enter" && open && chosen >= 0 && isFresh()) { event.preventDefault(); take(chosen); }
     else if (event.key === "Enter" && run && !event.shiftKey) { event.preventDefault(); settled = true; close(); here.form.requestSubmit(); }
   }, true);
 
