@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.environment import Environment
+from mainstay.foundation.processes import notices
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
@@ -22,9 +23,10 @@ from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
-from mainstay.observe.metrics.store import Store, StoreLimits
+from mainstay.observe.metrics.store import Missing, Store, StoreLimits
 
 log = logging.getLogger("mainstay.metrics")
+FILE_NOTICE = "metrics-file"
 OWNING_SHARD = 0
 HOST_EVERY_S = 15.0
 ITSELF = 0  # key of the scrape that no record describes
@@ -154,6 +156,7 @@ class Embedded:
             self._host_at = now.timestamp()
             host.put(self._host_at)
         store.tick(round(now.timestamp() * 1000))
+        _tell(store.missing, now)
 
     def _itself(self) -> list[PlannedScrape]:
         """Mainstay scrapes itself, where the policy lets it."""
@@ -196,6 +199,27 @@ class Embedded:
         if scraper is None:
             return {}
         return targets_document(scraper.targets(), scraper.scrapes(), self._plans.unusable)
+
+
+def _tell(missing: Missing | None, now: datetime) -> None:
+    """Say that a file of the store was not there any more."""
+    if missing is None:
+        notices.end(FILE_NOTICE)
+    elif missing.error:
+        notices.tell(
+            FILE_NOTICE,
+            f"{missing.what} was deleted or replaced while in use",
+            f"It cannot be written anew: {missing.error}. What it holds is lost when the monitor ends.",
+            now,
+            grave=True,
+        )
+    else:
+        notices.tell(
+            FILE_NOTICE,
+            f"{missing.what} was deleted or replaced while in use",
+            "It was written anew, and nothing is missing. Leave the directory metrics/ to Mainstay alone.",
+            now,
+        )
 
 
 def _functions() -> list[dict[str, str]]:

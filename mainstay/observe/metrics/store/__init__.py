@@ -19,6 +19,7 @@ from mainstay.observe.metrics.store.limits import (
     Reason,
     StoreLimits,
 )
+from mainstay.observe.metrics.store.mending import Missing
 from mainstay.observe.metrics.store.store import Store, Stream
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CardinalityExceeded",
     "Figures",
     "Layout",
+    "Missing",
     "Offenders",
     "Reason",
     "Store",

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.processes import notices
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.watch import Observation
@@ -199,3 +200,17 @@ def test_checks_beyond_the_cardinality_limit_are_told_and_the_others_go_on(tmp_p
     assert value(store, "count(probe_success)") == [1.0]
     assert store.figures().refused_series > 0
     store.close()
+
+
+@pytest.mark.django_db
+def test_a_history_that_was_deleted_is_told_while_it_matters(embedded: Embedded, tmp_path: Path) -> None:
+    embedded.hold(mine=True)
+    (tmp_path / "metrics" / "history.duckdb").unlink()
+    for second in (0, 11):
+        embedded.cycle(NOON + timedelta(seconds=second), 1)
+    (told,) = [each for each in notices.told() if each["code"] == "metrics-file"]
+    assert told["title"] == "history.duckdb was deleted or replaced while in use"
+    assert "written anew" in str(told["detail"])
+    assert not told["grave"]
+    embedded.cycle(NOON + timedelta(hours=2), 1)
+    assert not [each for each in notices.told() if each["code"] == "metrics-file"]
