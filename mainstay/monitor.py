@@ -35,9 +35,9 @@ from mainstay.observe.checks.standing import all_labels, graph
 from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Observation, Watch, Watched
 from mainstay.observe.metrics.client import inner_token
-from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
+from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.serve.port import serve
-from mainstay.observe.metrics.servers import client
+from mainstay.observe.metrics.servers import LISTENS, OWNING_SHARD, client
 from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.figures import StoreMetrics
@@ -55,7 +55,8 @@ def run(_args: argparse.Namespace) -> int:
     """Watch until SIGTERM or SIGINT."""
     environment = env.read()
     monitor = Monitor(environment)
-    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s)
+    listens = {LISTENS: [environment.host, environment.monitor_port]}
+    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, facts=listens)
     runner.stop_on_signals()
     runner.start()
     monitor.prober.start()
@@ -84,6 +85,7 @@ class Monitor:
             turn=lambda: frozenset(self.shards) if self._elsewhere else id(self.metrics.store),
             ready=self.may_evaluate,
             external_url=django_settings.BASE_URL,
+            coverage=lambda: self.metrics.coverage,
         )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
         self.shards: set[int] = set()

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import FrameType
@@ -61,6 +61,7 @@ class Runner:
     extra_lag: Callable[[], float] = lambda: 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
+    facts: Mapping[str, object] = field(default_factory=dict)  # carried by every beat, for other processes
     asked_to_stop: bool = False
 
     def start(self) -> None:
@@ -141,7 +142,7 @@ class Runner:
             monotonic = time.monotonic()
             lag_s = max([self.extra_lag(), *(cycle.lag_s(monotonic) for cycle in self.cycles)])
             try:
-                detail = {"notices": notices.told()}
+                detail = {**self.facts, "notices": notices.told()}
                 if not Process.objects.filter(pk=self.process_id).update(beat_at=now(), lag_s=lag_s, detail=detail):
                     # Somebody took this process for dead (a suspended machine): leases are gone, so begin anew.
                     log.error("this process was taken for dead; ending so that the supervisor starts it anew")

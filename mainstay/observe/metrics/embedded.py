@@ -5,6 +5,7 @@ several hosts want METRICS_URL.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from mainstay.foundation.environment import Environment
 from mainstay.foundation.processes import notices
 from mainstay.observe.checks.targets import policy
+from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen
@@ -23,11 +25,10 @@ from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
-from mainstay.observe.metrics.store import Missing, Store, StoreLimits
+from mainstay.observe.metrics.store import Coverage, Missing, Store, StoreLimits
 
 log = logging.getLogger("mainstay.metrics")
 FILE_NOTICE = "metrics-file"
-OWNING_SHARD = 0
 HOST_EVERY_S = 15.0
 ITSELF = 0  # key of the scrape that no record describes
 STOP_S = 2.0
@@ -45,6 +46,7 @@ class Embedded:
         self._host_at = 0.0
         self._opened_at = 0.0
         self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
+        self.coverage: Coverage | None = None  # of the store that was opened last
         self.store: Store | None = None
         self.scraper: Scraper | None = None
         self._probes: ProbeSeries | None = None
@@ -74,7 +76,9 @@ class Embedded:
             disk_bytes=settings.metrics_disk_most_bytes,
         )
         try:
-            store = Store(settings.home / "metrics", limits)
+            for left in (settings.home / FOLDER).glob(copied_name("*")):  # by a backup that was cut off
+                left.unlink(missing_ok=True)
+            store = Store(settings.home / FOLDER, limits)
         except OSError as error:  # another monitor is just closing it, or the disk is full: tried again in two seconds
             if str(error) != self._error:
                 log.error("the metrics store cannot be opened: %s", error)
@@ -97,6 +101,7 @@ class Embedded:
         self.scraper = Scraper(policy(settings), store)
         self.scraper.start()
         self._opened_at = time.monotonic()
+        self.coverage = Coverage.at(round(self._clock().timestamp() * 1000), store.newest_ms)
         self.store = store
         log.info("keeping metrics: %d series known", store.figures().series)
 
@@ -183,11 +188,26 @@ class Embedded:
 
     def answer(self, path: str, parameters: dict[str, list[str]]) -> Answer:
         """Answer a request of the Prometheus API."""
+        if path == COPY_PATH:
+            return self._copy(parameters)
         prometheus = self._prometheus
         if prometheus is None:
             why = self._error or "this monitor has no store of metrics"
             return failure(503, "unavailable", why)
         return prometheus.answer(path, parameters)
+
+    def _copy(self, parameters: dict[str, list[str]]) -> Answer:
+        """Leave a copy of history in the store's folder, for a backup. What it holds is what a reader would see now."""
+        store, (token, *_) = self.store, parameters.get("token", [""])
+        if store is None:
+            return failure(503, "unavailable", "this monitor has no store of metrics")
+        if not re.fullmatch(r"[0-9a-f]{16}", token):
+            return failure(400, "bad_data", "a token is 16 hexadecimal digits")
+        try:
+            store.copy_history(self._environment.home / FOLDER / copied_name(token))
+        except OSError as error:
+            return failure(500, "internal", str(error))
+        return Answer(200, b'{"status":"success"}')
 
     def lag_s(self) -> float:
         """Return how late the scraper is."""

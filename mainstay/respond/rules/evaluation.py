@@ -15,10 +15,12 @@ from django.db import DatabaseError, transaction
 
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.processes.models import Revision
+from mainstay.observe.metrics.store.coverage import Coverage
 from mainstay.respond.rules import records
 from mainstay.respond.rules.ask import OWN_RULES, Instant, Source
+from mainstay.respond.rules.doubt import held_open
 from mainstay.respond.rules.models import RuleGroup
-from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, evaluate
+from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, SourceAway, evaluate
 from mainstay.respond.rules.records import Held, HeldGroup, Standing
 from mainstay.respond.rules.verdict import Verdict, verdict
 
@@ -65,6 +67,7 @@ class Evaluation:
     turn: Callable[[], Hashable]
     ready: Callable[[], bool]
     external_url: str
+    coverage: Callable[[], Coverage | None] = lambda: None  # of the store: before, missing series mean nothing
     figures: Figures = field(default_factory=Figures)
     groups: dict[int, HeldGroup] = field(default_factory=dict)
     _revision: Hashable = None
@@ -152,12 +155,17 @@ class Evaluation:
                     limit=group.limit,
                     external_url=self.external_url,
                 )
+                coverage = self.coverage()
+                if coverage is not None and found.health is Health.OK:
+                    found = held_open(rule, held.instances, found, instant.count, coverage, at_ms)
                 found = self._kept(held, instant, found)
                 found = self._looked_for(held, instant, found, at_ms)
             else:
                 found = Outcome(Health.UNKNOWN, OWN_RULES, held.instances)
         except DatabaseError:
             raise
+        except SourceAway as error:
+            found = Outcome(Health.UNKNOWN, str(error), held.instances)
         except Exception as error:  # a defect met by one rule must not stop the others
             log.exception("rule %s cannot be evaluated", rule.name)
             reason = f"a defect of Mainstay: {type(error).__name__}; its log has the details"

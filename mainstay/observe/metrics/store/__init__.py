@@ -10,6 +10,7 @@
 docs/decisions/0008-the-metrics-store.md.
 """
 
+from mainstay.observe.metrics.store.coverage import Coverage
 from mainstay.observe.metrics.store.layouts import Layout
 from mainstay.observe.metrics.store.limits import (
     BadLabels,
@@ -25,6 +26,7 @@ from mainstay.observe.metrics.store.store import Store, Stream
 __all__ = [
     "BadLabels",
     "CardinalityExceeded",
+    "Coverage",
     "Figures",
     "Layout",
     "Missing",

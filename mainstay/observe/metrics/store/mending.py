@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from mainstay.observe.metrics.store.core import Core
 from mainstay.observe.metrics.store.flushing import Flusher
-from mainstay.observe.metrics.store.history import FILE
 from mainstay.observe.metrics.store.limits import MINUTE_MS
+from mainstay.observe.metrics.store.opening import FILE
 from mainstay.observe.metrics.store.recovery import Writer
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from mainstay.observe.metrics.promql.series import (
 )
 from mainstay.observe.metrics.store.core import Core, StreamState
 from mainstay.observe.metrics.store.flushing import Flusher
+from mainstay.observe.metrics.store.head import NEVER
 from mainstay.observe.metrics.store.history import HistoryFailed
 from mainstay.observe.metrics.store.layouts import Layout, layout_of
 from mainstay.observe.metrics.store.limits import (
@@ -460,6 +461,14 @@ class Store:
         """
         with self._core.flushing:
             self._flusher.write_all()
+
+    @property
+    def newest_ms(self) -> int | None:
+        """When the newest sample was put; None when there is none."""
+        core = self._core
+        with core.lock:
+            times = [*core.history.saved.values(), *core.head.last[core.head.last > NEVER].tolist()]
+        return max(times, default=None)
 
     @property
     def missing(self) -> Missing | None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mainstay.observe.metrics.store import Store
-from mainstay.observe.metrics.store.history import FILE
 from mainstay.observe.metrics.store.mending import TOLD_MS
+from mainstay.observe.metrics.store.opening import FILE
 from mainstay.observe.metrics.store.tests.stores import START, Found, everything
 
 SETS = [{"__name__": "a", "i": str(number)} for number in range(3)]
@@ -92,7 +92,6 @@ def test_what_was_deleted_is_written_anew_within_a_minute_and_all_samples_stay(
     store: Store, tmp_path: Path, damage: object
 ) -> None:
     folder = tmp_path / "metrics"
-    assert store.missing is None
     before = everything(store)
     assert len(before) == 3
     assert callable(damage)
