@@ -23,7 +23,7 @@ _SECRETS = ("password", "bearer")
 _PLAIN = ("scheme", "path", "username")
 _NAMED = ("name", "application", "environment", "every", "timeout", "labels", "paused")
 _MORE_EXAMPLE = (
-    "metric_relabel:\n  - {source_labels: [__name__], regex: 'go_.*', action: drop}\nfile: /etc/mainstay/targets/*.json"
+    "metric_relabel:\n  - {source_labels: [__name__], regex: 'go_.*', action: drop}\nfile: targets/*.json"
 )
 
 
