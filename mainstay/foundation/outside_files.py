@@ -166,10 +166,11 @@ checked_list = AfterValidator(_checked_list)
 class _Known:
     """What a file said last."""
 
-    __slots__ = ("at", "content", "done", "reading")
+    __slots__ = ("at", "begun", "content", "done", "reading")
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.begun = 0.0
         self.content: bytes | None = None
         self.done = threading.Event()  # whether it was read once
         self.reading = False
@@ -192,7 +193,8 @@ def pem(given: str, wait_s: float = 0.25) -> bytes:
     if is_pem(given):
         return given.encode()
     known = _looked_up(given)
-    if not known.done.wait(wait_s) or known.content is None:
+    left_s = wait_s - (time.monotonic() - known.begun)  # whoever comes later does not wait for the same again
+    if not known.done.wait(max(0.0, left_s)) or known.content is None:
         raise UnreadableFileError(NO_PEM)  # without the text: it may be a key
     return known.content
 
@@ -210,7 +212,7 @@ def _looked_up(given: str) -> _Known:
             known = _known[key] = _Known()
         if known.reading or (known.done.is_set() and now - known.at < FRESH_S) or _readers >= _READERS_MOST:
             return known
-        known.reading = True
+        known.reading, known.begun = True, now
         _readers += 1
     threading.Thread(target=_read, args=(given, known), name="reads a file", daemon=True).start()
     return known

@@ -153,7 +153,7 @@ def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool 
     if ca is None:
         return _usual_context(verify, check_name)
     try:
-        context = ssl.create_default_context(cadata=pem(ca).decode())
+        context = ssl.create_default_context(cadata=pem(ca).decode("ascii", "ignore"))  # comments may be anything
     except UnreadableFileError as error:
         raise ProbeError(f"`ca` {error}") from None
     except (ValueError, ssl.SSLError) as error:

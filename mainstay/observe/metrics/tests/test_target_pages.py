@@ -120,7 +120,11 @@ def test_a_scrape_shows_what_keeps_targets_from_being_found(monitor: Any) -> Non
     row = put(file="/srv/files/targets.json")
     monitor(
         [state()],
-        [ScrapeState(row.pk, "node", 1, ({"__address__": "dropped:1"},), ("there is no file /srv/files/targets.json",))],
+        [
+            ScrapeState(
+                row.pk, "node", 1, ({"__address__": "dropped:1"},), ("there is no file /srv/files/targets.json",)
+            )
+        ],
     )
     html = page(signed_in(), "/scrapes/node/")
     assert title(html) == "node: 1 of 1 up."

@@ -196,7 +196,7 @@ class Email(Channel[EmailSettings]):
         return Receipt(outcome, answer, state={} if outcome == "delivered" else kept)
 
 
-_OWN_PROBLEMS = (PolicyForbidsError, TlsMissingError, LoginRefusedError, TimeUpError)
+_OWN_PROBLEMS = (PolicyForbidsError, TlsMissingError, LoginRefusedError, TimeUpError, UnreadableFileError)
 
 
 def _verdict(submission: Submission, problem: Exception | None) -> tuple[Outcome, str, str]:

@@ -268,7 +268,7 @@ def _shut_down_at(deadline: float, connection: socket.socket) -> Iterator[thread
 def _tls(server: Server) -> ssl.SSLContext:
     if server.ca_file is None:
         return ssl.create_default_context()
-    return ssl.create_default_context(cadata=pem(server.ca_file, CA_WAIT_S).decode("utf-8", "replace"))
+    return ssl.create_default_context(cadata=pem(server.ca_file, CA_WAIT_S).decode("ascii", "ignore"))
 
 
 def _words(answer: bytes | str) -> str:
