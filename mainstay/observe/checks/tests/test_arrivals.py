@@ -307,7 +307,10 @@ def test_a_check_that_is_probed_takes_no_pings() -> None:
     assert not Result.objects.exists()
 
 
-def test_when_many_do_not_come_at_once_they_are_told_in_pieces_the_most_severe_first() -> None:
+def test_when_many_do_not_come_at_once_they_are_told_in_pieces_the_most_severe_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrivals, "TURN_S", 60.0)
     rows = [heartbeat(f"j{number}", severity=("minor", "critical")[number % 2]) for number in range(60)]
     held = watch(*rows)
     with CaptureQueriesContext(connection) as seen:

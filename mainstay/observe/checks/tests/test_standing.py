@@ -197,7 +197,8 @@ def test_a_state_that_another_writer_moved_on_is_left_as_it_is() -> None:
     assert not Entry.objects.filter(kind="check.blocked", subject_name="shop/b").exists()
 
 
-def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first() -> None:
+def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "TURN_S", 60.0)
     a = check("a")
     names = [f"b{number}" for number in range(120)]
     rows = [check(name, severity="critical" if name == "b119" else "minor") for name in names]
