@@ -99,9 +99,10 @@ def slow(row: Check, seconds: float = 0) -> Observation:
 
 
 def see(made: Watch, *seen: Observation) -> None:
-    """Take results in and commit them."""
+    """Take results in and commit them all, however many turns that takes."""
     made.observe(seen)
-    made.flush(force=True)
+    while made.flush(force=True):
+        pass
 
 
 class Clocks:
