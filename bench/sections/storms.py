@@ -173,7 +173,8 @@ def _program(size: int, database: str, *, parent: bool) -> Iterator[tuple[Progra
         up = "SELECT COUNT(*) FROM checks_checkstate WHERE health = 'up'"
         wanted = size + 1 + parent
         until(lambda: rows(program, up)[0][0] >= wanted, "all are up", within_s=120)
-        alert = int(program.api("GET", "/alerts?limit=1")["items"][0]["id"])
+        items = until(lambda: program.api("GET", "/alerts?limit=50")["items"], "the alert aside", within_s=60)
+        alert = next(int(item["id"]) for item in items if item["name"].startswith("aside/"))
         yield program, ports, receiver, keys, alert
 
 
