@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
     "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),
     "journal": Command("mainstay.foundation.journal.command", "verify, show and export the journal"),
+    "self": Command("mainstay.backup", "back this installation up, restore it", django=False),
     "doctor": Command("mainstay.foundation.processes.doctor", "check this installation", django=False),
 }
 

@@ -31,9 +31,9 @@ from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Watch
 from mainstay.observe.checks.watched import Observation
 from mainstay.observe.metrics.client import inner_token
-from mainstay.observe.metrics.embedded import OWNING_SHARD, Embedded
+from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.serve.port import Port
-from mainstay.observe.metrics.servers import client, may_scrape
+from mainstay.observe.metrics.servers import LISTENS, OWNING_SHARD, client, may_scrape
 from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
 from mainstay.respond.rules.evaluation import Evaluation
 from mainstay.respond.rules.figures import StoreMetrics
@@ -52,7 +52,8 @@ def run(_args: argparse.Namespace) -> int:
     raise_open_files()
     environment = env.read()
     monitor = Monitor(environment)
-    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s)
+    listens = {LISTENS: [environment.host, environment.monitor_port]}
+    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s, facts=listens)
     runner.stop_on_signals()
     # Before others wait for what this monitor would take.
     need_port(environment.host, environment.monitor_port, "MAINSTAY_MONITOR_PORT")
@@ -92,6 +93,7 @@ class Monitor:
             ready=self.may_evaluate,
             external_url=django_settings.BASE_URL,
             jumped_s=gaps.detector.follow().jumped_s,
+            coverage=lambda: self.metrics.coverage,
         )
         self.prober = Prober(policy(environment), self.results, commands_allowed=environment.commands_allowed)
         self.holding = Holding(self.watch, self.prober, self.metrics)
@@ -180,8 +182,8 @@ class Monitor:
         return max(self.prober.figures().lag_s, self.metrics.lag_s())
 
     def waiting_s(self) -> float:
-        """Return for how long a probe that is due has waited for a place."""
-        return self.prober.figures().waiting_s
+        """Return for how long a probe or a scrape that is due has waited for a place."""
+        return max(self.prober.figures().waiting_s, self.metrics.waiting_s())
 
     def registry(self) -> CollectorRegistry:
         """Return this monitor's own metrics."""

@@ -2,21 +2,27 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
+from django.db.models.signals import pre_migrate
 
 from mainstay.foundation.accounts.actions import create_user, make_sign_in_link
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.backups.database import CopyFailed, is_postgresql, migrations
+from mainstay.foundation.backups.note import before_migration
 from mainstay.foundation.clock import now
+from mainstay.foundation.environment import Environment
 from mainstay.foundation.processes import canary
 from mainstay.foundation.processes.outage import words
 from mainstay.foundation.refusal import CannotStart
+from mainstay.foundation.terminal import fail
 
 LINK_LASTS = timedelta(days=1)
 
@@ -42,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.new_key:
             canary.need(settings.SECRET_KEY)
         canary.place(settings.SECRET_KEY, anew=args.new_key)
+    except CopyFailed as error:
+        return fail(f"the tables are not brought up to date, for no copy of them can be made first: {error}")
     except DatabaseError as error:
         raise CannotStart(f"the database {words(error)}. Ask: mainstay doctor") from None
     if not User.objects.exists():
@@ -58,10 +66,42 @@ def run(args: argparse.Namespace) -> int:
 
 
 def migrate() -> None:
-    """Create or upgrade the tables, and the cache's. A statement may take as long as it needs."""
+    """Create or upgrade the tables, and the cache's. What they hold is copied before they change.
+
+    A statement may take as long as it needs.
+
+    Raises:
+        CopyFailed: nothing was changed, for there would be no way back.
+    """
+    seen = False
+
+    def copy_first(plan: Sequence[object], **_given: object) -> None:  # told of every app
+        nonlocal seen
+        if plan and not seen and migrations(settings.ENVIRONMENT):
+            _copy(settings.ENVIRONMENT)
+        seen = True
+
     default: Any = connections["default"]
     if default.vendor == "postgresql":
         default.lift_limits()
-    call_command("migrate", verbosity=0, interactive=False)
+    pre_migrate.connect(copy_first)
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    finally:
+        pre_migrate.disconnect(copy_first)
     call_command("createcachetable", verbosity=0)
     default.close()  # with what was lifted
+
+
+def _copy(environment: Environment) -> None:
+    try:
+        folder = before_migration(environment, now())
+    except CopyFailed as error:
+        if not is_postgresql(environment):
+            raise
+        sys.stderr.write(
+            f"mainstay: no copy was made before the tables are brought up to date: {error}."
+            " The only way back is a dump of yours (pg_dump)\n"
+        )
+    else:
+        sys.stderr.write(f"mainstay: before the tables are brought up to date, they were copied to {folder}\n")

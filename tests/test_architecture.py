@@ -75,7 +75,7 @@ PURE = (
 
 # The edges: where a request, a signal, a packet or a command comes in, and where the clock is read.
 EDGES = (
-    r"^(cli|monitor|worker|prepare)\.py$",
+    r"^(backup|cli|monitor|worker|prepare)\.py$",
     r"/(api|views|forms|command|server|status)\.py$",
     r"/\w+_views\.py$",
     r"/(api|commands)/",

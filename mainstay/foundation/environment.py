@@ -56,6 +56,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_TARGETS_ALLOW", "", "Comma-separated networks or hosts allowed on top of that."),
     Variable("MAINSTAY_TARGETS_DENY", "", "Comma-separated networks or hosts refused whatever else allows them."),
     Variable("MAINSTAY_COMMANDS", "off", "Whether checks of kind command may run programs: on or off."),
+    Variable(
+        "MAINSTAY_FILES",
+        "",
+        "Comma-separated directories whose files settings may name: certificates, target lists. Empty: HOME/files.",
+    ),
     Variable("MAINSTAY_RESULTS_KEPT", "48h", "How long single check results are kept; hourly figures stay 400 days."),
     Variable("MAINSTAY_OIDC_URL", "", "OpenID Connect issuer for single sign-on. Empty: off."),
     Variable("MAINSTAY_OIDC_CLIENT_ID", "", "Client id at that issuer."),
@@ -83,7 +88,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "SMTP_URL",
         "",
-        "smtp://USER:PASSWORD@HOST:PORT for sign-in mail and as default of e-mail channels.",
+        "smtp://USER:PASSWORD@HOST:PORT, the default of e-mail channels.",
         secret=True,
     ),
 )
@@ -113,6 +118,7 @@ class Environment:
     targets_allow: tuple[str, ...]
     targets_deny: tuple[str, ...]
     commands_allowed: bool
+    files: tuple[Path, ...]
     results_kept_s: float
     oidc_url: str
     oidc_client_id: str
@@ -220,6 +226,12 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         problems.extend(f"{name}: {wrong}" for entry in found if (wrong := _wrong_target(entry)))
         return found
 
+    files = file_directories(text["MAINSTAY_FILES"], text["MAINSTAY_HOME"])
+    problems.extend(
+        f"MAINSTAY_FILES: {str(entry)!r} is not the absolute path of a directory below /."
+        for entry in files
+        if not entry.is_absolute() or entry == Path("/")
+    )
     if text["MAINSTAY_TARGETS"] not in {"private-allowed", "public-only"}:
         problems.append(f"MAINSTAY_TARGETS: {text['MAINSTAY_TARGETS']!r} is neither private-allowed nor public-only.")
     host, number, monitor_port = text["MAINSTAY_HOST"], port("MAINSTAY_PORT"), port("MAINSTAY_MONITOR_PORT")
@@ -243,6 +255,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         targets_allow=targets("MAINSTAY_TARGETS_ALLOW"),
         targets_deny=targets("MAINSTAY_TARGETS_DENY"),
         commands_allowed=switch("MAINSTAY_COMMANDS"),
+        files=files,
         results_kept_s=duration_s("MAINSTAY_RESULTS_KEPT", "48h or 7d"),
         oidc_url=url("MAINSTAY_OIDC_URL", ("http", "https")),
         oidc_client_id=text["MAINSTAY_OIDC_CLIENT_ID"],
@@ -262,6 +275,12 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     if problems:
         raise BadEnvironment("\n".join(problems))
     return environment
+
+
+def file_directories(given: str, home: str) -> tuple[Path, ...]:
+    """Return the directories whose files settings may name, from MAINSTAY_FILES and MAINSTAY_HOME."""
+    found = tuple(Path(os.path.normpath(word.strip())) for word in given.split(",") if word.strip())
+    return found or (Path(home.strip() or "./var").absolute() / "files",)
 
 
 def _wrong_target(entry: str) -> str:

@@ -134,6 +134,11 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def fingerprint(key: str) -> str:
+    """Return what tells one key from another and nothing of the key itself."""
+    return HKDF(SHA256(), 16, salt=None, info=b"mainstay key fingerprint v1").derive(key.encode()).hex()
+
+
 def sealed_config(model: BaseModel, key: str) -> dict[str, Any]:
     """Return settings as JSON-ready data, only what was set, with every `SecretStr` in them sealed."""
     data: dict[str, Any] = _seal_in(model, model.model_dump(mode="json", by_alias=True, exclude_unset=True), key)

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+LINK_MOST = 2_000
+_LINK = re.compile(r"https?://[^\s<>\"\x00-\x20\x7f]+", re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -20,3 +22,14 @@ def storable_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable_json(item) for item in value]
     return value
+
+
+def is_web_link(url: object, limit: int = LINK_MOST) -> bool:
+    """Tell whether `url` may be a link: http or https, no blanks or control characters, not too long."""
+    return isinstance(url, str) and len(url) <= limit and _LINK.fullmatch(url) is not None
+
+
+def named(text: str, most: int = 200) -> str:
+    """Return text from outside as part of a message: on one line, cut."""
+    flat = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"

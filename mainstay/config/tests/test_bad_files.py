@@ -283,3 +283,48 @@ def test_what_another_file_manages_is_refused(me: Actor, noon: datetime) -> None
         " of the two, or apply this file as that one: managed_as: shop.yaml"
     )
     assert plan_text(f"managed_as: shop.yaml\n{SHOP}", "other.yaml", me, noon).changes_nothing
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/environ", "/etc/shadow", "../../etc/passwd", "/nonexistent"])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("applications: [{name: a, checks: [{name: c, http: {url: 'https://h/', ca: PATH}}]}]", "http.ca"),
+        (
+            "applications: [{name: a, checks: [{name: c, http: {url: 'https://h/', client_certificate: PATH}}]}]",
+            "http.client_certificate",
+        ),
+        (
+            "applications: [{name: a, checks: [{name: c, http: {url: 'https://h/', client_certificate: x.pem,"
+            " client_key: PATH}}]}]",
+            "http.client_key",
+        ),
+        *(
+            (f"applications: [{{name: a, checks: [{{name: c, {kind}}}]}}]", f"{kind.partition(':')[0]}.{field}")
+            for kind, field in (
+                ("tls: {host: h, ca: PATH}", "ca"),
+                ("tcp: {host: h, port: 1, tls: true, ca: PATH}", "ca"),
+                ("redis: {host: h, tls: true, ca: PATH}", "ca"),
+                ("smtp: {host: h, ca: PATH}", "ca"),
+                ("mysql: {host: h, username: u, ca: PATH}", "ca"),
+                ("websocket: {url: 'wss://h/', ca: PATH}", "ca"),
+                ("postgresql: {host: h, ca_file: PATH}", "ca_file"),
+            )
+        ),
+        ("channels: [{name: a, webhook: {url: 'https://h/', ca_file: PATH}}]", "webhook.ca_file"),
+        ("channels: [{name: a, email: {url: 'smtp://h/', from: a@b.c, to: [a@b.c], ca_file: PATH}}]", "email.ca_file"),
+        ("scrapes: [{name: s, targets: ['h:1'], ca: PATH}]", "ca"),
+        ("scrapes: [{name: s, targets: ['h:1'], client_certificate: x.pem, client_key: PATH}]", "client_key"),
+        ("scrapes: [{name: s, targets: ['h:1'], tls_config: {ca_file: PATH}}]", "ca"),
+        ("scrapes: [{name: s, file: PATH.yml}]", "file"),
+        ("scrapes: [{name: s, file_sd_configs: [{files: [PATH/*.json]}]}]", "file"),
+    ],
+)
+def test_no_setting_names_a_file_that_is_not_for_it(
+    text: str, place: str, path: str, me: Actor, noon: datetime
+) -> None:
+    problems = check(text.replace("PATH", path), me, noon)
+    assert len(problems) == 1
+    assert f"{place}" in problems[0]
+    assert "MAINSTAY_FILES" in problems[0]
+    assert "cannot be read as a " in problems[0]

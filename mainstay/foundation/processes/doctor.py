@@ -136,6 +136,7 @@ def examine() -> Iterator[Finding]:
             home,
             disk,
             key_file,
+            files,
             *_PORTS,
             database,
             migrations,
@@ -216,6 +217,22 @@ def key_file(environment: env.Environment) -> Finding:
     if len(text) < 32:
         return bad("key", f"{path} holds only {len(text)} characters", "restore it from a backup")
     return good("key", f"{path}, readable by its owner only")
+
+
+def files(environment: env.Environment) -> Finding:
+    """Who can write where certificates and target lists are read from decides whom probes trust and what is scraped."""
+    for directory in environment.files:
+        try:
+            mode = directory.stat().st_mode
+        except OSError as error:
+            if directory == environment.home / "files":
+                return open_("files", f"{directory} is not there", "only needed when settings name files")
+            return bad("files", f"{directory}: {error.strerror}", "make it, or take it out of MAINSTAY_FILES")
+        if not stat.S_ISDIR(mode):
+            return bad("files", f"{directory} is not a directory", "name directories in MAINSTAY_FILES")
+        if mode & 0o002 and not mode & stat.S_ISVTX:
+            return bad("files", f"everyone may write to {directory}", f"chmod o-w {directory}")
+    return good("files", ", ".join(map(str, environment.files)))
 
 
 def port(environment: env.Environment, variable: str, number: int) -> Finding:

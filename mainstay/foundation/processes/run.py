@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import FrameType
@@ -91,6 +91,7 @@ class Runner:
     waiting: Callable[[], float] = lambda: 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
+    facts: Mapping[str, object] = field(default_factory=dict)  # carried by every beat, for other processes
     asked_to_stop: bool = False
     _beating: Cycle = field(init=False)
     _suspects: Cycle = field(init=False)
@@ -231,7 +232,7 @@ class Runner:
                 *(cycle.lag_s(monotonic) for cycle in self.cycles),
             ]
         )
-        detail = {"notices": notices.told()}
+        detail = {**self.facts, "notices": notices.told()}
         outage.writing(monotonic)
         try:
             mine = Process.objects.filter(pk=self.process_id)

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TypeVar
 
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
-from mainstay.observe.metrics.servers import server
+from mainstay.observe.metrics.servers import find, server
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0  # a page that takes longer helps nobody
@@ -24,7 +24,7 @@ def client() -> Client:
     from django.conf import settings
 
     found = server(settings.ENVIRONMENT, settings.SECRET_KEY)
-    return Client(replace(found, timeout_s=min(found.timeout_s, TIMEOUT_S)))
+    return Client(replace(found, timeout_s=min(found.timeout_s, TIMEOUT_S)), find())
 
 
 def source_name() -> str:

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
@@ -94,8 +94,10 @@ class Answer:
 class Client:
     """Asks one server. Any thread may; each keeps a connection of its own."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, find: Callable[[], Server] | None = None) -> None:
+        """`find` says where `server` is at this moment, or raises MetricsAway; how long to wait is as given."""
         self.server = server
+        self._find = find
         self._mine = threading.local()
 
     def forward(self, path: str, query: str, form: bytes | None = None) -> Answer:
@@ -109,6 +111,7 @@ class Client:
         Raises:
             MetricsAway: there is no answer.
         """
+        server = self.server if self._find is None else self._find()
         curl = self._curl()
         body, head = io.BytesIO(), {}
 
@@ -123,7 +126,7 @@ class Client:
             body.write(part)
             return None
 
-        url = f"{self.server.url}{quote(path, safe='/:%')}"
+        url = f"{server.url}{quote(path, safe='/:%')}"
         curl.reset()
         curl.setopt(pycurl.URL, f"{url}?{query}" if query else url)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -133,7 +136,7 @@ class Client:
         curl.setopt(pycurl.ACCEPT_ENCODING, "")
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_MOST_S)
         curl.setopt(pycurl.TIMEOUT_MS, int(self.server.timeout_s * 1000))
-        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in self.server.headers.items()])
+        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in server.headers.items()])
         curl.setopt(pycurl.HEADERFUNCTION, line)
         curl.setopt(pycurl.WRITEFUNCTION, take)
         if form is not None:
@@ -144,7 +147,7 @@ class Client:
             number, detail = error.args
             if number == pycurl.E_WRITE_ERROR:
                 detail = f"its answer is longer than {BODY_MOST_BYTES // 2**20} MiB; ask for less"
-            raise MetricsAway(f"{self.server.url} does not answer: {detail}") from None
+            raise MetricsAway(f"{server.url} does not answer: {detail}") from None
         return Answer(curl.getinfo(pycurl.RESPONSE_CODE), head.get("content-type", ""), body.getvalue())
 
     def ask(self, path: str, parameters: Mapping[str, str | Sequence[str]]) -> Any:

@@ -5,6 +5,7 @@ several hosts want METRICS_URL.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +14,11 @@ from typing import Any
 
 from mainstay.foundation import gaps
 from mainstay.foundation.environment import Environment
+from mainstay.foundation.processes import notices
 from mainstay.foundation.secrets import secret_key
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.checks.targets import policy
+from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name
 from mainstay.observe.metrics.client import scrape_token
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
@@ -26,10 +29,10 @@ from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
-from mainstay.observe.metrics.store import Store, StoreLimits
+from mainstay.observe.metrics.store import Coverage, Missing, Store, StoreLimits
 
 log = logging.getLogger("mainstay.metrics")
-OWNING_SHARD = 0
+FILE_NOTICE = "metrics-file"
 HOST_EVERY_S = 15.0
 ITSELF = 0  # key of the scrape that no record describes
 STOP_S = 2.0
@@ -50,6 +53,7 @@ class Embedded:
         self._gaps = gaps.detector.follow()
         self._checks: dict[int, tuple[str, str, Mapping[str, str]]] = {}
         self._versions: dict[int, int] = {}
+        self.coverage: Coverage | None = None  # of the store that was opened last
         self.store: Store | None = None
         self.scraper: Scraper | None = None
         self._probes: ProbeSeries | None = None
@@ -80,7 +84,9 @@ class Embedded:
             disk_bytes=settings.metrics_disk_most_bytes,
         )
         try:
-            store = Store(settings.home / "metrics", limits)
+            for left in (settings.home / FOLDER).glob(copied_name("*")):  # by a backup that was cut off
+                left.unlink(missing_ok=True)
+            store = Store(settings.home / FOLDER, limits)
         except OSError as error:  # another monitor is just closing it, or the disk is full: tried again in two seconds
             if str(error) != self._error:
                 log.error("the metrics store cannot be opened: %s", error)
@@ -104,6 +110,7 @@ class Embedded:
         self.scraper = Scraper(policy(settings), store)
         self.scraper.start()
         self._opened_at, self._fresh_from = time.monotonic(), 0.0
+        self.coverage = Coverage.at(round(self._clock().timestamp() * 1000), store.newest_ms)
         self.store = store
         log.info("keeping metrics: %d series known", store.figures().series)
 
@@ -169,6 +176,7 @@ class Embedded:
             self._host_at = now.timestamp()
             host.put(self._host_at)
         store.tick(round(now.timestamp() * 1000))
+        _tell(store.missing, now)
 
     def _itself(self) -> list[PlannedScrape]:
         """Mainstay scrapes itself, where the policy lets it."""
@@ -209,25 +217,63 @@ class Embedded:
 
     def answer(self, path: str, parameters: dict[str, list[str]]) -> Answer:
         """Answer a request of the Prometheus API."""
+        if path == COPY_PATH:
+            return self._copy(parameters)
         prometheus = self._prometheus
         if prometheus is None:
             why = self._error or "this monitor has no store of metrics"
             return failure(503, "unavailable", why)
         return prometheus.answer(path, parameters)
 
+    def _copy(self, parameters: dict[str, list[str]]) -> Answer:
+        """Leave a copy of history in the store's folder, for a backup. What it holds is what a reader would see now."""
+        store, (token, *_) = self.store, parameters.get("token", [""])
+        if store is None:
+            return failure(503, "unavailable", "this monitor has no store of metrics")
+        if not re.fullmatch(r"[0-9a-f]{16}", token):
+            return failure(400, "bad_data", "a token is 16 hexadecimal digits")
+        try:
+            store.copy_history(self._environment.home / FOLDER / copied_name(token))
+        except OSError as error:
+            return failure(500, "internal", str(error))
+        return Answer(200, b'{"status":"success"}')
+
     def lag_s(self) -> float:
-        """Return how late the scraper is, or what waits in it for its turn."""
+        """Return how late the scraper's loop is."""
         scraper = self.scraper
-        if scraper is None:
-            return 0.0
-        figures = scraper.figures()
-        return max(figures.lag_s, figures.waiting_s)
+        return scraper.figures().lag_s if scraper is not None else 0.0
+
+    def waiting_s(self) -> float:
+        """Return for how long a scrape that is due has waited for a place."""
+        scraper = self.scraper
+        return scraper.figures().waiting_s if scraper is not None else 0.0
 
     def _targets(self) -> Any:
         scraper = self.scraper
         if scraper is None:
             return {}
         return targets_document(scraper.targets(), scraper.scrapes(), self._plans.unusable)
+
+
+def _tell(missing: Missing | None, now: datetime) -> None:
+    """Say that a file of the store was not there any more."""
+    if missing is None:
+        notices.end(FILE_NOTICE)
+    elif missing.error:
+        notices.tell(
+            FILE_NOTICE,
+            f"{missing.what} was deleted or replaced while in use",
+            f"It cannot be written anew: {missing.error}. What it holds is lost when the monitor ends.",
+            now,
+            grave=True,
+        )
+    else:
+        notices.tell(
+            FILE_NOTICE,
+            f"{missing.what} was deleted or replaced while in use",
+            "It was written anew, and nothing is missing. Leave the directory metrics/ to Mainstay alone.",
+            now,
+        )
 
 
 def _functions() -> list[dict[str, str]]:

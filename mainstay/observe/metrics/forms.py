@@ -22,9 +22,7 @@ from mainstay.observe.metrics.spec import DEFAULT_EVERY_S, ScrapeSpec
 _SECRETS = ("password", "bearer")
 _PLAIN = ("scheme", "path", "username")
 _NAMED = ("name", "application", "environment", "every", "timeout", "labels", "paused")
-_MORE_EXAMPLE = (
-    "metric_relabel:\n  - {source_labels: [__name__], regex: 'go_.*', action: drop}\nfile: /etc/mainstay/targets/*.json"
-)
+_MORE_EXAMPLE = "metric_relabel:\n  - {source_labels: [__name__], regex: 'go_.*', action: drop}\nfile: targets/*.json"
 
 
 class ScrapeForm(forms.Form):

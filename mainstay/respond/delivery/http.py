@@ -15,10 +15,13 @@ from typing import Any, Protocol
 import certifi
 import pycurl
 
+from mainstay.foundation.outside_files import UnreadableFileError, pem
+
 ANSWER_LIMIT_BYTES = 65_536
 RETRY_AFTER_LIMIT_S = 3600.0
 """A receiver may ask for patience, but not for so much that the page is as good as lost."""
 SHORTEST_TIMEOUT_S = 0.05
+CA_WAIT_S = 2.0  # for the disk
 
 _TLS_TRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
 _BAD_URL = {pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_URL_MALFORMAT_USER}
@@ -120,7 +123,13 @@ def request(
         curl.setopt(pycurl.PROXY, "")
         curl.setopt(pycurl.NETRC, 0)
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals would reach the main thread, we are in a worker
-        curl.setopt(pycurl.CAINFO, ca_file or certifi.where())
+        if ca_file is None:
+            curl.setopt(pycurl.CAINFO, certifi.where())
+        else:
+            try:
+                curl.setopt(pycurl.CAINFO_BLOB, pem(ca_file, CA_WAIT_S))
+            except UnreadableFileError as error:
+                return exchange.failed(pycurl.E_SSL_CACERT_BADFILE, f"ca_file: {error}", None, 0)
         curl.setopt(pycurl.TIMEOUT_MS, round(max(timeout_s, SHORTEST_TIMEOUT_S) * 1000))
         curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
         curl.setopt(pycurl.HEADERFUNCTION, exchange.header)

@@ -24,11 +24,13 @@ from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.foundation.text import storable
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.metrics.promql import QueryError
+from mainstay.observe.metrics.store.coverage import Coverage
 from mainstay.respond.alerts.decide import weight
 from mainstay.respond.rules import records
 from mainstay.respond.rules.ask import OWN_RULES, Instant, Source
+from mainstay.respond.rules.doubt import held_open
 from mainstay.respond.rules.models import RuleGroup
-from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, evaluate
+from mainstay.respond.rules.outcome import Health, Outcome, RuleFails, SourceAway, evaluate
 from mainstay.respond.rules.records import Held, HeldGroup, Standing
 from mainstay.respond.rules.state import Change, Code, State, moved
 from mainstay.respond.rules.verdict import Verdict, verdict
@@ -95,6 +97,7 @@ class Evaluation:
     ready: Callable[[], bool]
     external_url: str
     jumped_s: Callable[[], float] = lambda: 0.0
+    coverage: Callable[[], Coverage | None] = lambda: None  # of the store: before, missing series mean nothing
     figures: Figures = field(default_factory=Figures)
     groups: dict[int, HeldGroup] = field(default_factory=dict)
     _revision: Hashable = None
@@ -263,6 +266,9 @@ class Evaluation:
                         external_url=self.external_url,
                         check_time=check_time,
                     )
+                    coverage = self.coverage()
+                    if coverage is not None and found.health is Health.OK:
+                        found = held_open(rule, held.instances, found, instant.count, coverage, at_ms)
                     found = self._kept(held, instant, found)
                     found = self._looked_for(held, instant, found, at_ms)
             else:
@@ -271,6 +277,8 @@ class Evaluation:
             raise
         except SetAside as error:
             found = Outcome(Health.ERR, str(error), held.instances)
+        except SourceAway as error:
+            found = Outcome(Health.UNKNOWN, str(error), held.instances)
         except BaseException as error:  # a defect met by one rule, a panic of a library's too, must not stop the others
             reason = f"a defect of Mainstay: {told(error)}; its log has the details"
             if held.standing.reason != storable(reason):  # once, not at every evaluation

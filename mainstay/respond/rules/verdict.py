@@ -45,6 +45,16 @@ def verdict(expression: Expression, count: Count, at_ms: int, *, lookback_ms: in
         return Verdict(Health.UNKNOWN, str(error))
 
 
+def unseen(expression: Expression, count: Count, after_ms: int, at_ms: int) -> tuple[str, ...]:
+    """Return the metrics without a sample in (after_ms, at_ms] for want of which `expression` can give nothing.
+
+    Raises:
+        SourceAway.
+    """
+    looks = _Looks(lambda matchers, _after, _until: count(matchers, after_ms, at_ms), at_ms, LOOKBACK_MS)
+    return tuple(dict.fromkeys(shown(_by_name(selector)) for selector in looks.blind(expression.node, 0, 0)))
+
+
 def _judged(expression: Expression, count: Count, at_ms: int, lookback_ms: int) -> Verdict:
     looks = _Looks(count, at_ms, lookback_ms)
     blind = looks.blind(expression.node, 0, 0)

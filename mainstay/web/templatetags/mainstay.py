@@ -20,6 +20,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.text import is_web_link
+from mainstay.foundation.text import named as shorten
 from mainstay.web import charts, rows
 
 register = template.Library()
@@ -171,6 +173,25 @@ register.filter("duration_text", rows.write_duration)
 def when(context: Context, at: datetime | float | None, *, clock: bool = False, missing: str = "never") -> SafeString:
     """Show an instant relative to the context's `now` (or the present one)."""
     return rows.when(at, _now(context), clock=clock, missing=missing)
+
+
+@register.simple_tag
+def outside(url: str, text: str = "", classes: str = "link", *, id: str = "", icon_name: str = "") -> SafeString:
+    """Link to an address that people or other programs gave: `{% outside alert.runbook "Runbook" "button" %}`.
+
+    Only http and https become a link; anything else (javascript:, data:, plain words) is shown as the text that it is.
+    """
+    if not is_web_link(url):
+        said = f"{text}: {url}" if text and url else url
+        return format_html('<span class="not-a-link">{}</span>', shorten(said)) if url else SafeString("")
+    return format_html(
+        '<a class="{}"{} href="{}" rel="noopener noreferrer">{}{}</a>',
+        classes,
+        format_html(' id="{}"', id) if id else "",
+        url,
+        icon(icon_name) if icon_name else "",
+        text or url,
+    )
 
 
 @register.simple_tag

@@ -337,3 +337,65 @@ def test_a_thousand_checks_are_written_in_well_under_sixty_milliseconds() -> Non
         taken.append(time.process_time() - begun)
     assert size > 500_000
     assert min(taken) < 0.1, taken
+
+
+# --- links to elsewhere ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        " javascript:alert(1)",
+        "JAVASCRIPT:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "//evil.example/x",
+        "/logout",
+        "http:/\x09/x",
+        "https://a.example/\njavascript:alert(1)",
+        "httpx://a.example/",
+        "https://a.example/" + "x" * 5000,
+        "see page 12 of the folder",
+    ],
+)
+def test_what_is_no_web_address_is_shown_and_not_linked(address: str) -> None:
+    for source in ("{% outside url %}", '{% outside url "Runbook" "button" id="runbook" icon_name="external" %}'):
+        html = rendered(source, url=address)
+        assert "href" not in html
+        assert "<script" not in html
+        assert "<span" in html
+    assert len(html) < 400
+
+
+def test_a_web_address_is_linked_and_told_nothing_about_us() -> None:
+    html = rendered('{% outside url "Runbook" "button" %}', url='https://wiki.example/a?b=1&c="')
+    assert html.startswith("<span")  # a quotation mark is none of an address
+    html = rendered('{% outside url "Runbook" "button" %}', url="HTTPS://wiki.example/a?b=1&c=2")
+    assert 'href="HTTPS://wiki.example/a?b=1&amp;c=2" rel="noopener noreferrer">Runbook</a>' in html
+    assert rendered("{% outside url %}", url="") == ""
+
+
+OWN_ADDRESSES = re.compile(
+    r"(\w+\.)*(\w*_)?href|(chart|course|profile|password|mfa|sessions|logout|request_login_code)_url"
+)
+"""Variables that hold addresses made here, from names of views."""
+FURTHER_OWN = {
+    "action", "after", "before", "alt.url", "attrs.action", "attrs.src", "csv", "json", "jsonl", "further", "new_rule",
+    "live_url", "one.origin.1", "pages.after", "pages.before", "pinned", "request.path", "targets",
+}  # fmt: skip
+VARIABLE_ADDRESS = re.compile(r"""(?:href|action|src|hx-get|hx-post)=["']?\{\{\s*([^}|]+?)\s*(?:\||\}\})""")
+
+
+def test_no_template_links_an_address_from_outside_but_by_the_tag() -> None:
+    found = [
+        (file.name, variable)
+        for file in sorted(WEB.parent.rglob("templates/**/*.html"))
+        for variable in VARIABLE_ADDRESS.findall(file.read_text())
+    ]
+    assert len(found) > 30
+    assert [
+        (name, variable)
+        for name, variable in found
+        if variable not in FURTHER_OWN and not OWN_ADDRESSES.fullmatch(variable)
+    ] == []

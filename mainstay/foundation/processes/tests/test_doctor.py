@@ -163,3 +163,16 @@ def test_every_line_has_a_sign_and_json_tells_the_same(tmp_path: Path) -> None:
 def test_django_is_not_imported_before_the_database_is_asked() -> None:
     code = "import sys, mainstay.foundation.processes.doctor; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_directories_whose_files_settings_may_name_are_there_and_not_everyone_s(tmp_path: Path) -> None:
+    assert doctor.files(env.read({"MAINSTAY_HOME": str(tmp_path)})).verdict is Verdict.OPEN
+    named = env.read({"MAINSTAY_FILES": str(tmp_path / "tls")})
+    assert doctor.files(named).verdict is Verdict.BAD
+    (tmp_path / "tls").mkdir()
+    assert doctor.files(named).verdict is Verdict.GOOD
+    (tmp_path / "tls").chmod(0o777)
+    assert "everyone may write" in doctor.files(named).found
+    (tmp_path / "tls").rmdir()
+    (tmp_path / "tls").write_text("")
+    assert "not a directory" in doctor.files(named).found

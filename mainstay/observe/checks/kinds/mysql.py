@@ -10,7 +10,8 @@ import pymysql
 import pymysql.cursors
 from pydantic import Field
 
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
+from mainstay.foundation.outside_files import PemText
+from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
 from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
@@ -37,7 +38,7 @@ class MysqlSettings(SteppedSettings):
         default="disable",
         description="Whether to use TLS, and whether the certificate must be trusted and match the host.",
     )
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     query: str = Field(

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from mainstay.foundation.outside_files import PemText
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
 from mainstay.observe.checks.kinds.database import DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
@@ -40,7 +41,7 @@ class RedisSettings(SteppedSettings):
     verify: bool = Field(
         default=True, description="Whether the certificate must be trusted and match the host (with `tls`)."
     )
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     username: str | None = Field(

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mainstay.foundation.outside_files import PemText
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
@@ -40,7 +41,7 @@ class SmtpSettings(SteppedSettings):
         default="none", description="No TLS, STARTTLS after EHLO, or TLS from the first byte."
     )
     verify: bool = Field(default=True, description="Whether the certificate must be trusted and match the host.")
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     hello: Host = Field(default="mainstay.invalid", description="The name to introduce ourselves with in EHLO.")

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from mainstay.foundation.outside_files import PemText
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
@@ -38,7 +39,7 @@ class TcpSettings(SteppedSettings):
     verify: bool = Field(
         default=True, description="Whether the certificate must be trusted and match the host (with `tls`)."
     )
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     send: Text | None = Field(

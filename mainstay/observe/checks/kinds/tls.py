@@ -9,7 +9,8 @@ from cryptography import x509
 from pydantic import Field
 
 from mainstay.foundation.clock import utc_text
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
+from mainstay.foundation.outside_files import PemText
+from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import Stream, open_stream, tls_context
@@ -50,7 +51,7 @@ class TlsSettings(SteppedSettings):
     ip_version: IPVersion | None = Field(default=None, description="Use only IPv4 (4) or only IPv6 (6).")
     verify: bool = Field(default=True, description="Whether the chain must lead to a trusted authority.")
     verify_name: bool = Field(default=True, description="Whether the certificate must match the name.")
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     expect: TlsExpect = Field(default_factory=TlsExpect, description="What must hold for the check to be up.")

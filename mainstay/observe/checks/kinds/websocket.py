@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Origin, Subprotocol
 
+from mainstay.foundation.outside_files import PemText
 from mainstay.observe.checks.kinds.base import IPVersion, Text
 from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.settings import split_url, valid_header_name, valid_header_value
@@ -63,7 +64,7 @@ class WebsocketSettings(SteppedSettings):
     )
     ip_version: IPVersion | None = Field(default=None, description="Use only IPv4 (4) or only IPv6 (6).")
     verify: bool = Field(default=True, description="Whether the certificate must be trusted and match the host.")
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     send: Text | None = Field(default=None, description="A text message to send after the handshake.")

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import certifi
 
+from mainstay.foundation.outside_files import UnreadableFileError, pem
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 
@@ -153,11 +153,10 @@ def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool 
     if ca is None:
         return _usual_context(verify, check_name)
     try:
-        pem = ca if "-----BEGIN" in ca else Path(ca).read_text()
-        context = ssl.create_default_context(cadata=pem)
-    except OSError as error:
-        raise ProbeError(f"the authorities' PEM file {ca} can't be read: {error.strerror}") from None
-    except ValueError as error:
+        context = ssl.create_default_context(cadata=pem(ca).decode("ascii", "ignore"))  # comments may be anything
+    except UnreadableFileError as error:
+        raise ProbeError(f"`ca` {error}") from None
+    except (ValueError, ssl.SSLError) as error:
         raise ProbeError(f"`ca` holds no certificate that can be read: {error}") from None
     return _strictness(context, verify, check_name)
 

@@ -15,11 +15,17 @@ import orjson
 import yaml
 from pydantic import ValidationError
 
+from mainstay.foundation.outside_files import (
+    LIST_MOST_BYTES,
+    NO_LIST,
+    UnreadableFileError,
+    allowed_path,
+    read_file,
+)
 from mainstay.observe.checks.kinds.base import host_port
 from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
 
 ADDRESS = "__address__"
-LARGEST_FILE_BYTES = 16 << 20
 FILES_MOST = 1000
 FILE_LOOK_EVERY_S = 5.0
 _DEEPEST_YAML = 8
@@ -118,7 +124,11 @@ class Files:
         paths: dict[Path, None] = {}
         missing = []
         for pattern in self._patterns:
-            given = Path(pattern)
+            try:
+                given = Path(*allowed_path(pattern, NO_LIST))
+            except UnreadableFileError as error:
+                missing.append(f"the file {pattern} {error}")
+                continue
             if "*" in given.name or "?" in given.name or "[" in given.name:
                 matching = sorted(given.parent.glob(given.name)) if given.parent.is_dir() else []
             else:
@@ -134,11 +144,9 @@ class Files:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if self._seen.get(path) == stamp:
                 return
-            if status.st_size > LARGEST_FILE_BYTES:
-                raise ValueError(f"it is larger than {LARGEST_FILE_BYTES >> 20} MB")
-            groups = read_groups(path.read_bytes(), is_json=path.suffix == ".json")
-        except OSError as error:
-            self._broken[path] = f"the file {path} can't be read: {error.strerror}; what it said last is used"
+            groups = read_groups(read_file(str(path), LIST_MOST_BYTES, NO_LIST), is_json=path.suffix == ".json")
+        except (OSError, UnreadableFileError):
+            self._broken[path] = f"the file {path} {NO_LIST}; what it said last is used"
             return
         except ValueError as error:
             self._seen[path] = stamp

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from mainstay.observe.checks.kinds.base import Host, KindSettings, Port, Text
+from mainstay.foundation.outside_files import PemText, checked_list, checked_secret
+from mainstay.observe.checks.kinds.base import Host, KindSettings, Port
 from mainstay.observe.checks.kinds.http.settings import valid_header_name, valid_header_value
 from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.probe.secret import Secret
@@ -26,7 +27,9 @@ _POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 Labels = Annotated[
     dict[LabelName, Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]], Field(max_length=100)
 ]
-FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*\.(json|ya?ml)$")]
+FilePath = Annotated[
+    str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*\.(json|ya?ml)$"), checked_list
+]
 
 
 def _valid_address(text: str) -> str:
@@ -125,13 +128,13 @@ class ScrapeSettings(KindSettings):
     username: str | None = Field(default=None, description="User name for basic authentication.")
     password: Secret | None = Field(default=None, description="Password for basic authentication.")
     bearer: Secret | None = Field(default=None, description="Token sent as `Authorization: Bearer …`.")
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
-    client_certificate: Text | None = Field(
+    client_certificate: PemText | None = Field(
         default=None, description="Client certificate: PEM text, or the path of a PEM file."
     )
-    client_key: Secret | None = Field(
+    client_key: Annotated[Secret, checked_secret] | None = Field(
         default=None, description="The client certificate's key: PEM text, or the path of a PEM file."
     )
     verify: bool = Field(default=True, description="Whether a target's certificate must be trusted and match the host.")

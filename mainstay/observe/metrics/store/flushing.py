@@ -96,6 +96,21 @@ class Flusher:
             core.settled_block = core.history.next_block
         return written
 
+    def write_all(self) -> None:
+        """Write everything that history does not have, and forget the log of it.
+
+        Raises:
+            HistoryFailed: not everything is written.
+        """
+        core = self._core
+        while True:
+            with core.lock:
+                waiting = np.flatnonzero(core.head.counts > core.head.written).tolist()
+            if not waiting or not self.write(waiting, everything=True):
+                break
+        with core.lock:
+            core.log.forget(core.head.saved)
+
     def _cut(self, stream: StreamState, most: int) -> Block | None:
         """Copy the oldest columns that history does not have."""
         head, number = self._core.head, stream.number

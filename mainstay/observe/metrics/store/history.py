@@ -12,6 +12,7 @@ write-ahead log: a crash before leaves them to the log, a crash after makes the 
 
 import contextlib
 import logging
+import shutil
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ from mainstay.observe.metrics.promql.series import ABSENT_BITS, Codes, Index, Ti
 from mainstay.observe.metrics.store.assemble import Blocks
 from mainstay.observe.metrics.store.chunks import Blobs, decode, encode
 from mainstay.observe.metrics.store.limits import HOUR_MS
+from mainstay.observe.metrics.store.opening import FILE, file_id, open_database, unused
 
 log = logging.getLogger(__name__)
 
-FILE = "history.duckdb"
+FREE_LEFT_BYTES = 64 << 20
 PARTITION_MS = 6 * HOUR_MS
-SCHEMA = 1
 COUNTER_ENDS = ("_total", "_count", "_sum", "_bucket")
 Columns = dict[str, NDArray[Any]]
 
@@ -81,57 +82,14 @@ class NewSeries:
     labels: list[bytes]  # JSON
 
 
-def open_database(folder: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
-    """Open the database, or set one that cannot be opened aside and begin a new one."""
-    path = folder / FILE
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 1,
-        "memory_limit": f"{memory_bytes >> 20}MiB",
-        "temp_directory": str(folder / "history.tmp"),
-        # Without these, DuckDB's allocator keeps the memory of the greatest write for the next one.
-        "allocator_flush_threshold": "4MiB",
-        "allocator_bulk_deallocation_flush_threshold": "4MiB",
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "enable_external_access": True,
-    }
-    try:
-        connection = duckdb.connect(str(path), config=config)
-        _prepare(connection)
-    except (duckdb.Error, UnicodeDecodeError) as error:
-        number = 1
-        while (aside := path.with_name(f"{FILE}.broken-{number}")).exists():
-            number += 1
-        log.error("history of metrics cannot be opened: it is set aside as %s and begun anew (%s)", aside.name, error)
-        with contextlib.suppress(NameError, UnboundLocalError):
-            connection.close()
-        path.rename(aside)
-        wal = path.with_name(f"{FILE}.wal")
-        if wal.exists():
-            wal.rename(aside.with_name(f"{aside.name}.wal"))
-        connection = duckdb.connect(str(path), config=config)
-        _prepare(connection)
-    return connection
-
-
-def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("CREATE TABLE IF NOT EXISTS meta (key VARCHAR, value VARCHAR)")
-    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
-    if not row:
-        connection.execute("INSERT INTO meta VALUES ('schema', ?)", [str(SCHEMA)])
-    elif row[0][0] != str(SCHEMA):
-        raise duckdb.Error(f"its schema is {row[0][0]}, this program knows {SCHEMA}")
-    connection.execute("CREATE TABLE IF NOT EXISTS streams (stream INTEGER, key VARCHAR, job VARCHAR, since INTEGER)")
-    connection.execute("CREATE TABLE IF NOT EXISTS series (series INTEGER, metric VARCHAR, labels BLOB, ended BIGINT)")
-    connection.execute("CREATE TABLE IF NOT EXISTS families (name VARCHAR, type VARCHAR, help VARCHAR, unit VARCHAR)")
-
-
 class History:
     """The database. Writes come from one thread at a time; reads from any."""
 
     def __init__(self, folder: Path, memory_bytes: int) -> None:
         self.folder = folder
+        self._memory_bytes = memory_bytes
         self._connection = open_database(folder, memory_bytes)
+        self._file_id = file_id(folder / FILE)
         self._lock = threading.Lock()  # of the connection that writes
         self.partitions: dict[int, Span] = {}
         self.saved: dict[int, int] = {}  # stream to time of its last sample here
@@ -257,6 +215,60 @@ class History:
             connection, f"raw_{number}", "series, block, data", {name: column[chosen] for name, column in rows.items()}
         )
         return Span(int(here["first"].min()), int(here["last"].max()))
+
+    def is_there(self) -> bool:
+        """Tell whether the file of that name is the one that is open."""
+        return file_id(self.folder / FILE) == self._file_id
+
+    def copy_to(self, path: Path) -> None:
+        """Write all that is committed into a new database, while others go on writing.
+
+        Raises:
+            HistoryFailed: it could not be written; nothing of it is left.
+        """
+        path.unlink(missing_ok=True)
+        try:
+            self._copy(self.reader(), path)
+        except duckdb.Error as error:
+            path.unlink(missing_ok=True)
+            raise HistoryFailed(str(error)) from error
+
+    @staticmethod
+    def _copy(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        shown = str(path).replace("'", "''")
+        ((name,),) = connection.execute("SELECT current_database()").fetchall()
+        connection.execute(f"ATTACH '{shown}' AS another")
+        try:
+            connection.execute(f'COPY FROM DATABASE "{name}" TO another')
+            connection.execute("CHECKPOINT another")
+        finally:
+            connection.execute("DETACH another")
+
+    def rescue(self) -> None:
+        """Write all there is into a new file, after the one that is open was deleted or replaced.
+
+        The one that took its place is set aside.
+
+        Raises:
+            OSError: it could not be done, for example because the disk is full; what is open is used as before.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / FILE
+        copy = self.folder / f"{FILE}.rescued"
+        try:
+            if shutil.disk_usage(self.folder).free < self.used_bytes() * 1.1 + FREE_LEFT_BYTES:
+                raise HistoryFailed("there is not enough room on the disk for another copy of it")
+            with self._lock:
+                self.copy_to(copy)
+                if path.exists():
+                    path.rename(unused(path))
+                path.with_name(f"{FILE}.wal").unlink(missing_ok=True)
+                copy.rename(path)
+                self._connection.close()
+                self._connection = open_database(self.folder, self._memory_bytes)
+                self._file_id = file_id(path)
+        except duckdb.Error as error:
+            raise HistoryFailed(str(error)) from error
 
     def reader(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own for reading."""

@@ -35,6 +35,7 @@ from mainstay.observe.metrics.store.limits import (
     Reason,
     StoreLimits,
 )
+from mainstay.observe.metrics.store.mending import Mender, Missing
 from mainstay.observe.metrics.store.reading import Reader
 from mainstay.observe.metrics.store.recovery import Reader as LogReader
 from mainstay.observe.metrics.store.recovery import Writer
@@ -122,6 +123,7 @@ class Store:
         self._retention = Retention(core, self._rollups)
         self._flusher = Flusher(core)
         self._writer = Writer(core)
+        self._mender = Mender(core, self._writer, self._flusher)
         reading = LogReader(core)
         reading.read()
         self._begin_history()
@@ -420,6 +422,7 @@ class Store:
         core.now_ms = now_ms
         self._keep_log(now_ms)
         with core.flushing:
+            self._mender.look(now_ms)
             try:
                 wrote = self._flusher.round(now_ms)
                 if abs(now_ms - self._swept_ms) >= SWEEP_EVERY_MS:
@@ -477,15 +480,30 @@ class Store:
         Raises:
             HistoryFailed: not everything is written.
         """
+        with self._core.flushing:
+            self._flusher.write_all()
+
+    @property
+    def newest_ms(self) -> int | None:
+        """When the newest sample was put; None when there is none."""
         core = self._core
-        with core.flushing:
-            while True:
-                with core.lock:
-                    waiting = np.flatnonzero(core.head.counts > core.head.written).tolist()
-                if not waiting or not self._flusher.write(waiting, everything=True):
-                    break
-            with core.lock:
-                core.log.forget(core.head.saved)
+        with core.lock:
+            times = [*core.history.saved.values(), *core.head.last[core.head.last > NEVER].tolist()]
+        return max(times, default=None)
+
+    @property
+    def missing(self) -> Missing | None:
+        """What was deleted or replaced while the store runs, and whether it was mended."""
+        return self._mender.missing
+
+    def copy_history(self, path: Path) -> None:
+        """Write everything to history, and all of history into a new database file.
+
+        Raises:
+            HistoryFailed: it could not be written.
+        """
+        self.flush()
+        self._core.history.copy_to(path)
 
     def figures(self) -> Figures:
         """Return what the store holds and has done."""

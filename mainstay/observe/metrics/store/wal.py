@@ -92,7 +92,9 @@ class Log:
 
     def begin(self) -> None:
         """Begin a new segment."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         self.close()
+        self.segments = [segment for segment in self.segments if segment.path.exists()]
         self._number += 1
         path = self._folder / f"wal-{self._number:010d}"
         file = path.open("xb")
@@ -140,6 +142,18 @@ class Log:
             self._unsynced = True
         finally:
             self._writing.release()
+
+    def is_there(self) -> bool:
+        """Tell whether the segments are still the files of these names."""
+        file = self._file
+        try:
+            if file is not None:
+                open_one, named = os.fstat(file.fileno()), self.segments[-1].path.stat()
+                if (open_one.st_dev, open_one.st_ino) != (named.st_dev, named.st_ino):
+                    return False
+            return all(segment.path.exists() for segment in list(self.segments))
+        except (OSError, ValueError):
+            return False
 
     def sync(self) -> None:
         """Wait until what was flushed is on the disk. Needs no lock."""

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.processes import notices
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.watched import Observation
@@ -254,3 +255,16 @@ def test_after_the_clock_was_set_what_is_missing_means_nothing_until_targets_wer
         assert ready(held)  # but not for ever
     finally:
         held.close()
+
+
+def test_a_history_that_was_deleted_is_told_while_it_matters(embedded: Embedded, tmp_path: Path) -> None:
+    embedded.hold(mine=True)
+    (tmp_path / "metrics" / "history.duckdb").unlink()
+    for second in (0, 11):
+        embedded.cycle(NOON + timedelta(seconds=second), 1)
+    (told,) = [each for each in notices.told() if each["code"] == "metrics-file"]
+    assert told["title"] == "history.duckdb was deleted or replaced while in use"
+    assert "written anew" in str(told["detail"])
+    assert not told["grave"]
+    embedded.cycle(NOON + timedelta(hours=2), 1)
+    assert not [each for each in notices.told() if each["code"] == "metrics-file"]

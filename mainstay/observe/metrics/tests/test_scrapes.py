@@ -64,9 +64,9 @@ PASTED: dict[str, Any] = {
     "params": {"collect[]": ["cpu"]},
     "honor_labels": True,
     "basic_auth": {"username": "ann", "password": SECRET},
-    "tls_config": {"ca_file": "/etc/ca.pem", "insecure_skip_verify": True},
+    "tls_config": {"ca_file": "/srv/files/ca.pem", "insecure_skip_verify": True},
     "static_configs": [{"targets": ["a:1", "b:2"], "labels": {"zone": "x"}}],
-    "file_sd_configs": [{"files": ["/etc/targets/*.json"], "refresh_interval": "5m"}],
+    "file_sd_configs": [{"files": ["/srv/files/targets/*.json"], "refresh_interval": "5m"}],
     "dns_sd_configs": [{"names": ["shop.example.com"], "type": "A", "port": 9100, "refresh_interval": "1m"}],
     "relabel_configs": [{"source_labels": ["__address__"], "target_label": "host", "regex": "(.*):.*"}],
     "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": "go_.*", "action": "drop"}],
@@ -84,10 +84,10 @@ OURS: dict[str, Any] = {
     "honor_labels": True,
     "username": "ann",
     "password": SECRET,
-    "ca": "/etc/ca.pem",
+    "ca": "/srv/files/ca.pem",
     "verify": False,
     "targets": [{"targets": ["a:1", "b:2"], "labels": {"zone": "x"}}],
-    "file": "/etc/targets/*.json",
+    "file": "/srv/files/targets/*.json",
     "dns": {"names": ["shop.example.com"], "type": "A", "port": 9100, "refresh": "1m"},
     "relabel": [{"source_labels": ["__address__"], "target_label": "host", "regex": "(.*):.*"}],
     "metric_relabel": [{"source_labels": ["__name__"], "regex": "go_.*", "action": "drop"}],
@@ -196,7 +196,7 @@ def test_what_is_shown_can_be_put_again(at: datetime) -> None:
     row = put_scrape(ScrapeSpec.model_validate(pasted), COMMAND_LINE, at)
     shown = shown_spec(row)
     assert shown["verify"] is False
-    assert shown["file"] == "/etc/targets/*.json"
+    assert shown["file"] == "/srv/files/targets/*.json"
     assert ScrapeSpec.model_validate(shown) == ScrapeSpec.model_validate(pasted)
 
 

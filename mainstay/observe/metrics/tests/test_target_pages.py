@@ -117,14 +117,18 @@ def test_one_target_shows_its_labels_before_and_after_relabelling(monitor: Any) 
 
 
 def test_a_scrape_shows_what_keeps_targets_from_being_found(monitor: Any) -> None:
-    row = put(file="/etc/targets.json")
+    row = put(file="/srv/files/targets.json")
     monitor(
         [state()],
-        [ScrapeState(row.pk, "node", 1, ({"__address__": "dropped:1"},), ("there is no file /etc/targets.json",))],
+        [
+            ScrapeState(
+                row.pk, "node", 1, ({"__address__": "dropped:1"},), ("there is no file /srv/files/targets.json",)
+            )
+        ],
     )
     html = page(signed_in(), "/scrapes/node/")
     assert title(html) == "node: 1 of 1 up."
-    assert "there is no file /etc/targets.json" in html
+    assert "there is no file /srv/files/targets.json" in html
     assert "dropped:1" in html
     assert "Was added" in html
     pause(row, COMMAND_LINE, now(), paused=True)

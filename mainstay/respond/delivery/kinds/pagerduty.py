@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery import http
 from mainstay.respond.delivery.http import AddressPolicy, Answer
 from mainstay.respond.delivery.kinds import wording
@@ -141,12 +142,12 @@ def payload(message: Message, routing_key: str, *, value_limit: int = 4096) -> d
         },
     }
     event["payload"] = {name: value for name, value in event["payload"].items() if value}
-    if wording.is_web_link(message.url, URL_LIMIT):
+    if is_web_link(message.url, URL_LIMIT):
         event["client_url"] = message.url
         event["links"] = [
             {"href": message.url, "text": "All alerts in Mainstay" if message.alerts else "Alert in Mainstay"}
         ]
-    if message.event in {Event.TRIGGER, Event.REMIND} and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
+    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, URL_LIMIT):
         event.setdefault("links", []).append({"href": message.acknowledge_url, "text": "Acknowledge in Mainstay"})
     return event
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery import http
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
@@ -158,9 +159,9 @@ def _style(message: Message) -> str:
 
 def _actions(message: Message) -> list[dict[str, Any]]:
     actions: list[dict[str, Any]] = []
-    if message.event in {Event.TRIGGER, Event.REMIND} and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
+    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, URL_LIMIT):
         actions.append({"type": "Action.OpenUrl", "title": "Acknowledge", "url": message.acknowledge_url})
-    if wording.is_web_link(message.url, URL_LIMIT):
+    if is_web_link(message.url, URL_LIMIT):
         actions.append({"type": "Action.OpenUrl", "title": wording.link_text(message), "url": message.url})
     return actions
 

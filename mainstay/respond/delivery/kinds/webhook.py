@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
 from mainstay.foundation import clock
+from mainstay.foundation.outside_files import PemPath
 from mainstay.respond.delivery import http
 from mainstay.respond.delivery.http import AddressPolicy, header_problem
 from mainstay.respond.delivery.kinds.base import (
@@ -70,7 +70,7 @@ class WebhookSettings(ChannelSettings):
         None, min_length=8, description=f"If set, every request is signed with it in {SIGNATURE_HEADER}."
     )
     receiver: str = Field("mainstay", min_length=1, max_length=200, description="The body's member receiver.")
-    ca_file: Path | None = Field(
+    ca_file: PemPath | None = Field(
         None, description="PEM file with the certificate authorities to trust instead of the public ones."
     )
 

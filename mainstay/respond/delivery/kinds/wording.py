@@ -112,11 +112,6 @@ def duration(length: timedelta) -> str:
     return " ".join(f"{amount} {unit}" for unit, amount in units[first : first + 2] if amount) or "0 s"
 
 
-def is_web_link(url: str | None, limit: int) -> bool:
-    """Whether `url` can be put behind a button: http or https, no blanks or control characters, not too long."""
-    return url is not None and len(url) <= limit and re.fullmatch(r"https?://[^\s<>\"\x00-\x20\x7f]+", url) is not None
-
-
 def cut_pairs(message: Message, value_limit: int, pair_limit: int = 60) -> dict[str, dict[str, str]]:
     """Labels and annotations cut to `pair_limit` pairs each, names and values to `value_limit` characters.
 

@@ -37,7 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "method": "PUT",
         "headers": {"Authorization": "Bearer h-secret", "X-Team": "t-secret"},
         "secret": "sign-secret",
-        "ca_file": "/etc/ca.pem",
+        "ca_file": "/srv/files/ca.pem",
     },
     "teams": {"url": "https://flow.example/x?sig=s-secret"},
     "apprise": {"url": "ntfys://ntfy.example/topic-secret"},

@@ -2,7 +2,6 @@
 
 import base64
 import os
-from pathlib import Path
 from urllib.parse import urlencode
 
 import certifi
@@ -27,14 +26,17 @@ ALWAYS: Options = (
 """Set for every request: nothing is reused, nothing but http and https, nothing out of the environment."""
 
 
+PEM_FIELDS = {
+    pycurl.CAINFO_BLOB: "ca",
+    pycurl.SSLCERT_BLOB: "client_certificate",
+    pycurl.SSLKEY_BLOB: "client_key",
+}
+
+
 class Pem(str):
     """PEM text or the path of a PEM file, to be read when the probe starts: certificates are renewed in place."""
 
     __slots__ = ()
-
-
-def read_pem(text: str) -> bytes:
-    return text.encode() if "-----BEGIN" in text else Path(text).read_bytes()
 
 
 def request_options(settings: HttpSettings, *, own_origin: bool, with_body: bool, method: str) -> Options:

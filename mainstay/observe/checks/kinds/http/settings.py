@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from mainstay.foundation.outside_files import PemText, checked_secret
 from mainstay.observe.checks.kinds.base import Host, IPVersion, KindSettings, ProbedSettings, Text
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.status import Statuses
@@ -170,13 +171,13 @@ class HttpSettings(ProbedSettings):
     username: str | None = Field(default=None, description="User name for basic authentication.")
     password: Secret | None = Field(default=None, description="Password for basic authentication.")
     bearer: Secret | None = Field(default=None, description="Token sent as `Authorization: Bearer …`.")
-    client_certificate: Text | None = Field(
+    client_certificate: PemText | None = Field(
         default=None, description="Client certificate: PEM text, or the path of a PEM file."
     )
-    client_key: Secret | None = Field(
+    client_key: Annotated[Secret, checked_secret] | None = Field(
         default=None, description="The client certificate's key: PEM text, or the path of a PEM file."
     )
-    ca: Text | None = Field(
+    ca: PemText | None = Field(
         default=None, description="Authorities to trust instead of the usual ones: PEM text, or the path of a PEM file."
     )
     verify: bool = Field(

@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 
 import pycurl
 
+from mainstay.foundation.outside_files import UnreadableFileError, pem
 from mainstay.observe.checks.kinds.base import expects_no_connection, host_port, one_sentence
 from mainstay.observe.checks.kinds.http.judge import Answer, Judge, Verdict, shown_url
-from mainstay.observe.checks.kinds.http.request import ALWAYS, Pem, read_pem, request_options
+from mainstay.observe.checks.kinds.http.request import ALWAYS, PEM_FIELDS, Pem, request_options
 from mainstay.observe.checks.kinds.http.settings import HttpSettings, punycode, split_url, wire_url
 from mainstay.observe.checks.probe.conditions import Observation
 from mainstay.observe.checks.probe.duration import spoken_duration
@@ -150,9 +151,9 @@ class Transfer:
             curl.setopt(option, value)
         try:
             for option, value in self._options:
-                curl.setopt(option, read_pem(value) if type(value) is Pem else value)
-        except OSError as error:
-            self._end(Health.DOWN, f"The PEM file {error.filename} can't be read: {error.strerror}.")
+                curl.setopt(option, pem(value) if type(value) is Pem else value)
+        except UnreadableFileError as error:
+            self._end(Health.DOWN, f"`{PEM_FIELDS[option]}` {error}.")
             return False
         self._body: list[bytes] = []
         self._body_bytes = 0

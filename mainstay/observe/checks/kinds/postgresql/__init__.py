@@ -3,16 +3,21 @@
 import asyncio
 import importlib
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from mainstay.foundation.outside_files import PemPath, UnreadableFileError, pem
 from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
 from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
+from mainstay.observe.checks.probe.outcome import ProbeError
 from mainstay.observe.checks.probe.secret import Secret
 
 _LIBPQ = "mainstay.observe.checks.kinds.postgresql.libpq"
@@ -38,7 +43,7 @@ class PostgresqlSettings(SteppedSettings):
     tls: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
         default="prefer", description="libpq's sslmode: whether to use TLS, and whether to check the certificate."
     )
-    ca_file: str | None = Field(
+    ca_file: PemPath | None = Field(
         default=None, description="Path of a PEM file with the authorities for verify-ca and verify-full."
     )
     query: str = Field(
@@ -68,7 +73,9 @@ class Postgresql(SteppedKind[PostgresqlSettings]):
             await asyncio.get_running_loop().run_in_executor(context.threads, importlib.import_module, _LIBPQ)
         from mainstay.observe.checks.kinds.postgresql import libpq
 
-        authenticated_s, queried_s, value = await libpq.ask(_options(settings, judged.addresses), settings.query, steps)
+        with _authorities(settings) as ca_file:
+            options = _options(settings, judged.addresses) | ca_file
+            authenticated_s, queried_s, value = await libpq.ask(options, settings.query, steps)
         take_phases(steps, authenticated_s, queried_s)
         take_value(steps, value, settings.expect.value, "the query")
 
@@ -89,6 +96,20 @@ def _options(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> dict[s
     }
     if settings.password is not None:
         options["password"] = settings.password.get_secret_value()
-    if settings.ca_file is not None:
-        options["sslrootcert"] = settings.ca_file
     return options
+
+
+@contextmanager
+def _authorities(settings: PostgresqlSettings) -> Iterator[dict[str, str]]:
+    """libpq takes authorities from a file only, and would wait for any: it gets a copy of what may be read."""
+    if settings.ca_file is None:
+        yield {}
+        return
+    try:
+        content = pem(str(settings.ca_file))
+    except UnreadableFileError as error:
+        raise ProbeError(f"`ca_file` {error}") from None
+    with tempfile.NamedTemporaryFile(suffix=".pem") as copy:
+        copy.write(content)
+        copy.flush()
+        yield {"sslrootcert": copy.name}

@@ -71,11 +71,11 @@ def test_a_client_certificate_is_shown(probe: Probe, authority: Authority, tmp_p
         shown = probe("http", {**common, "client_certificate": certificate, "client_key": key})
         from_file = probe("http", {**common, "client_certificate": str(tmp_path / "client.pem"), "client_key": key})
         without = probe("http", common)
-        unreadable = probe("http", {**common, "client_certificate": "/nonexistent.pem", "client_key": key})
+        unreadable = probe("http", {**common, "client_certificate": "nonexistent.pem", "client_key": key})
     assert shown.health is Health.UP, shown.message
     assert from_file.health is Health.UP
     assert without.health is Health.DOWN
-    assert "/nonexistent.pem can't be read" in unreadable.message
+    assert "`client_certificate` cannot be read as a PEM file" in unreadable.message
 
 
 def test_the_resolve_override_keeps_host_and_name_of_the_certificate(

@@ -126,7 +126,7 @@ def test_the_next_address_is_tried(probe: Probe) -> None:
         ({"days": 90}, {"ca": None}, Health.DOWN, "issued by CN=Test authority"),
         ({"days": 90}, {"ca": None, "verify": False}, Health.UP, ""),
         ({"days": 90}, {"conditions": ["[CERTIFICATE_EXPIRATION] > 100d"]}, Health.DOWN, "> 100d"),
-        ({"days": 90}, {"ca": "/nonexistent"}, Health.DOWN, "/nonexistent can't be read"),
+        ({"days": 90}, {"ca": "nonexistent.pem"}, Health.DOWN, "cannot be read as a PEM file"),
         ({"days": 90}, {"ca": "-----BEGIN CERTIFICATE-----\nx"}, Health.DOWN, ""),
     ],
 )

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.base import SHOWN_ANSWER_CHARACTERS, Channel, ChannelSettings, Outcome, Receipt
@@ -111,12 +112,12 @@ def body(message: Message) -> str:
     """The message as plain text: what is wrong, the facts, the links."""
     lines = [message.text.strip()] if message.text.strip() else []
     lines += [f"{name}: {wording.shorten(value, 300)}" for name, value in wording.facts(message)]
-    if message.event in {Event.TRIGGER, Event.REMIND} and wording.is_web_link(message.acknowledge_url, 500):
+    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, 500):
         lines.append(f"Acknowledge: {message.acknowledge_url}")
     if reason := wording.one_line(message.reason):
         lines.append(f"Why this message: {wording.shorten(reason, 300)}")
     # The link comes last and is never cut: a long text gives way to it.
-    link = f"\n{message.url}" if wording.is_web_link(message.url, 1000) else ""
+    link = f"\n{message.url}" if is_web_link(message.url, 1000) else ""
     return wording.shorten("\n".join(lines), BODY_LIMIT - len(link)) + link
 
 

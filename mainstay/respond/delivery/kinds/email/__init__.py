@@ -10,13 +10,13 @@ import ssl
 from collections.abc import Mapping
 from email.headerregistry import Address
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from mainstay.foundation import clock
+from mainstay.foundation.outside_files import PemPath, UnreadableFileError
 from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds.base import (
     SHOWN_ANSWER_CHARACTERS,
@@ -84,7 +84,7 @@ class EmailSettings(ChannelSettings):
         description="For smtp:// — auto: required, unless the host is a loopback address, then never. "
         "opportunistic: if offered, but never a password without it.",
     )
-    ca_file: Path | None = Field(
+    ca_file: PemPath | None = Field(
         None, description="PEM file with the certificate authorities to trust instead of the system's."
     )
 
@@ -196,7 +196,7 @@ class Email(Channel[EmailSettings]):
         return Receipt(outcome, answer, state={} if outcome == "delivered" else kept)
 
 
-_OWN_PROBLEMS = (PolicyForbidsError, TlsMissingError, LoginRefusedError, TimeUpError)
+_OWN_PROBLEMS = (PolicyForbidsError, TlsMissingError, LoginRefusedError, TimeUpError, UnreadableFileError)
 
 
 def _verdict(submission: Submission, problem: Exception | None) -> tuple[Outcome, str, str]:
@@ -254,8 +254,8 @@ def _failed(problem: Exception) -> tuple[Outcome, str, str]:
             return "refused", f"{advice} ({problem.verify_message})", ""
         case ssl.SSLError() if problem.reason == "WRONG_VERSION_NUMBER":
             return "refused", "Not sent: no TLS at this port. smtps:// is for port 465, smtp:// for 587 and 25.", ""
-        case FileNotFoundError() | PermissionError():
-            return "refused", "Not sent: ca_file cannot be read.", ""
+        case UnreadableFileError():
+            return "refused", f"Not sent: ca_file {said}.", ""
         case TimeUpError():
             return "retry", f"Not sent: {said}.", ""
         case smtplib.SMTPResponseException():

@@ -11,6 +11,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.message import Event, Message
 
@@ -88,7 +89,7 @@ def plain_text(message: Message) -> str:
     lines.append("")
     if _can_acknowledge(message):
         lines += ["Acknowledge:", f"  {message.acknowledge_url}"]
-    if wording.is_web_link(message.url, URL_LIMIT):
+    if is_web_link(message.url, URL_LIMIT):
         lines += [f"{wording.link_text(message)}:", f"  {message.url}"]
     if reason := wording.one_line(message.reason):
         lines += ["", f"Why you get this: {wording.shorten(reason, VALUE_LIMIT)}"]
@@ -102,7 +103,7 @@ def html(message: Message) -> str:
     links = []
     if _can_acknowledge(message):
         links.append(_link(str(message.acknowledge_url), "Acknowledge", filled=True))
-    if wording.is_web_link(message.url, URL_LIMIT):
+    if is_web_link(message.url, URL_LIMIT):
         links.append(_link(message.url, wording.link_text(message), filled=False))
     reason = wording.shorten(wording.one_line(message.reason) or "no reason given", VALUE_LIMIT)
     colour = _colour(message)
@@ -181,7 +182,7 @@ def _text(message: Message) -> str:
 
 def _can_acknowledge(message: Message) -> bool:
     open_still = message.event in {Event.TRIGGER, Event.REMIND}
-    return open_still and wording.is_web_link(message.acknowledge_url, URL_LIMIT)
+    return open_still and is_web_link(message.acknowledge_url, URL_LIMIT)
 
 
 def _lines(text: str) -> list[str]:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mainstay.respond.delivery.http import AddressPolicy
+from mainstay.foundation.outside_files import pem
+from mainstay.respond.delivery.http import CA_WAIT_S, AddressPolicy
 
 _LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
 
@@ -265,7 +266,9 @@ def _shut_down_at(deadline: float, connection: socket.socket) -> Iterator[thread
 
 
 def _tls(server: Server) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=server.ca_file)
+    if server.ca_file is None:
+        return ssl.create_default_context()
+    return ssl.create_default_context(cadata=pem(server.ca_file, CA_WAIT_S).decode("ascii", "ignore"))
 
 
 def _words(answer: bytes | str) -> str:

@@ -5,6 +5,7 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks, /messaging/formatting
 
 from typing import Any
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.message import Event, Message
 
@@ -86,9 +87,9 @@ def attachment(message: Message) -> dict[str, Any]:
 def _buttons(message: Message) -> list[dict[str, Any]]:
     buttons: list[dict[str, Any]] = []
     open_for_acknowledgement = message.event in {Event.TRIGGER, Event.REMIND}
-    if open_for_acknowledgement and wording.is_web_link(message.acknowledge_url, URL_LIMIT):
+    if open_for_acknowledgement and is_web_link(message.acknowledge_url, URL_LIMIT):
         buttons.append(_link_button("acknowledge", "Acknowledge", str(message.acknowledge_url)) | {"style": "primary"})
-    if wording.is_web_link(message.url, URL_LIMIT):
+    if is_web_link(message.url, URL_LIMIT):
         buttons.append(_link_button("open", wording.link_text(message), message.url))
     return buttons
 

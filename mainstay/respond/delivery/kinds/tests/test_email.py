@@ -215,6 +215,22 @@ def test_tls_from_the_start(server_tls: ssl.SSLContext, certificate: Path, polic
         assert send(settings_for(0, url=other_name, ca_file=str(certificate)), policy).outcome == "refused"
 
 
+def test_an_authority_that_cannot_be_read_is_said_and_nothing_is_sent(
+    server_tls: ssl.SSLContext, certificate: Path, policy: AllowAll
+) -> None:
+    with MailServer(server_tls, tls_from_start=True) as server:
+        url = f"smtps://127.0.0.1:{server.port}"
+        gone = send(settings_for(0, url=url, ca_file="gone.pem"), policy)
+        assert (gone.outcome, "cannot be read as a PEM file" in gone.answer) == ("refused", True)
+        rubbish = certificate.with_name("rubbish.pem")
+        rubbish.write_bytes(b"\xff no certificate \x00")
+        assert send(settings_for(0, url=url, ca_file=str(rubbish)), policy).outcome in {"refused", "retry"}
+        commented = certificate.with_name("commented.pem")
+        commented.write_bytes("# Behörde\n".encode() + certificate.read_bytes())
+        assert send(settings_for(0, url=url, ca_file=str(commented)), policy).outcome == "delivered"
+        assert len(server.mailbox.envelopes) == 1
+
+
 def test_a_server_without_starttls_gets_no_letter_when_it_is_required(server: MailServer, policy: AllowAll) -> None:
     receipt = send(settings_for(server.port, starttls="required"), policy)
     assert receipt.outcome == "refused"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, MESSAGES, PLAIN, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message
@@ -121,6 +122,6 @@ def test_a_duration_is_said_in_its_two_largest_units(seconds: int, words: str) -
     "url", ["javascript:alert(1)", "https://a b/", 'https://a/"x', "https://a/\n", "", None, "ftp://a/"]
 )
 def test_only_web_addresses_become_links(url: str | None) -> None:
-    assert not wording.is_web_link(url, 100)
-    assert wording.is_web_link("https://mainstay.example.org/alerts/17", 100)
-    assert not wording.is_web_link("https://mainstay.example.org/" + "x" * 100, 100)
+    assert not is_web_link(url, 100)
+    assert is_web_link("https://mainstay.example.org/alerts/17", 100)
+    assert not is_web_link("https://mainstay.example.org/" + "x" * 100, 100)

@@ -192,6 +192,8 @@ def test_a_private_authority_is_trusted_only_when_named(
     assert send(tls_server.url(), policy, ca_file=str(certificate)).outcome == "delivered"
     other_host = send(tls_server.url().replace("127.0.0.1", "localhost"), policy, ca_file=str(certificate))
     assert other_host.outcome == "refused"
+    gone = send(tls_server.url(), policy, ca_file="gone.pem")
+    assert (gone.outcome, "cannot be read as a PEM file" in gone.answer) == ("refused", True)
     assert len(tls_server.requests) == 1
 
 
