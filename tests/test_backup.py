@@ -117,6 +117,23 @@ def test_a_backup_made_while_it_runs_is_restored_elsewhere(
     elsewhere.stop()
 
 
+def test_a_home_may_have_any_name(elsewhere: Program, tmp_path: Path) -> None:
+    program = made(tmp_path / "50% #1?x=y &c")
+    program.home.mkdir()
+    (program.home / "shop.yaml").write_text(FILE)
+    program.start("--apply", str(program.home / "shop.yaml"))
+    try:
+        assert "✓ database" in program.command("doctor", status=None)
+        program.command("self", "backup", str(tmp_path / "copy"), "--without-metrics")
+        told = program.command("self", "restore", str(tmp_path / "copy"), "--force", "--other-key", status=None)
+        assert "Restored" not in told, "it is running"
+    finally:
+        program.stop()
+    shutil.copy(program.home / "var" / "keys" / "secret.key", elsewhere.home / "var" / "keys" / "secret.key")
+    elsewhere.command("self", "restore", str(tmp_path / "copy"))
+    assert "ops" in elsewhere.command("export")
+
+
 def test_without_a_running_monitor_the_files_of_the_metrics_are_copied(program: Program, tmp_path: Path) -> None:
     program.start()
     until(lambda: (program.home / "var" / "metrics" / "history.duckdb").exists(), "the store is open")

@@ -3,7 +3,9 @@
 import sys
 import time
 
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.template import loader
 from django.urls import path, re_path
 from django.views import defaults
@@ -48,6 +50,7 @@ answers(BadWindow, _bad_window)
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what Django refuses before any view (handler400), such as a foreign Host header."""
+    _settle_form(request)
     if _is_ours(request):
         return problem_response(400, "The request cannot be taken: its Host header or its session is not valid.")
     return defaults.bad_request(request, exception)
@@ -60,7 +63,28 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return database_away(request, error)
     if _is_ours(request):
         return problem_response(500, "This is a defect of Mainstay, not of the request. Its log has the details.")
+    _settle_form(request)
     return defaults.server_error(request)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for an address that is none (handler404)."""
+    _settle_form(request)
+    return defaults.page_not_found(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what the sign-in library refuses (handler403)."""
+    _settle_form(request)
+    return defaults.permission_denied(request, exception)
+
+
+def _settle_form(request: HttpRequest) -> None:
+    """Let a form that cannot be read count as empty: Django's pages for errors look for its token and would fail."""
+    try:
+        _ = request.POST
+    except (BadRequest, MultiPartParserError, SuspiciousOperation, OSError):
+        request._mark_post_parse_error()  # type: ignore[attr-defined]  # as Django does for some of these
 
 
 def database_away(request: HttpRequest, error: BaseException) -> HttpResponse:

@@ -28,4 +28,6 @@ urlpatterns = [
 
 # Under /api/ errors are problem documents, whoever raises them.
 handler400 = "mainstay.web.api.bad_request"
+handler403 = "mainstay.web.api.forbidden"
+handler404 = "mainstay.web.api.not_found"
 handler500 = "mainstay.web.api.server_error"

@@ -33,6 +33,11 @@ def sqlite_file(environment: Environment) -> Path:
     return Path(unquote(urlsplit(url).path.removeprefix("/"))) if url else environment.database_file
 
 
+def sqlite_uri(file: Path, mode: str) -> str:
+    """Return the address of a file for SQLite; unquoted, it would end at a `?` or `#` and mean another file."""
+    return f"{file.absolute().as_uri()}?mode={mode}"
+
+
 def copy_database(environment: Environment, folder: Path) -> Path:
     """Write a copy into `folder`, as of one instant, while others go on writing; return its file.
 
@@ -66,7 +71,7 @@ def copy_sqlite(source: Path, file: Path) -> None:
     if not source.exists():
         raise CopyFailed(f"there is no database {source}; the first start makes it: mainstay up")
     try:
-        reading = sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=20)
+        reading = sqlite3.connect(sqlite_uri(source, "ro"), uri=True, timeout=20)
         writing = sqlite3.connect(file)
         try:
             reading.backup(writing)
@@ -106,7 +111,7 @@ def rows(environment: Environment, statement: str) -> list[tuple[Any, ...]]:
 
 def _rows_of(file: Path, statement: str) -> list[tuple[Any, ...]]:
     try:
-        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)
+        connection = sqlite3.connect(sqlite_uri(file, "ro"), uri=True, timeout=20)
         try:
             return connection.execute(statement).fetchall()
         finally:

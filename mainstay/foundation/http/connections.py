@@ -276,9 +276,12 @@ class Connection(HttpToolsProtocol):
         """Say what is wrong with the request, and close."""
         log.warning("%s: refused with %d: %s", self.address, status, text)
         self._unset_keepalive_if_required()
-        if self.answering:  # an answer is on its way; another one cannot be put into it
-            self.transport.abort()
-            return
+        if self.answering:
+            if self.pipeline or self.cycle.response_started:  # another answer cannot be put into one that is on its way
+                self.transport.abort()
+                return
+            self.cycle.disconnected = True  # what the application still says of this request goes nowhere
+            self.cycle.message_event.set()
         body = f"{text}\n".encode()
         retry = "retry-after: 1\r\n" if status == 503 else ""
         self.transport.write(

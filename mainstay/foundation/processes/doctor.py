@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.backups.database import sqlite_uri
 from mainstay.foundation.clock import now
 from mainstay.foundation.processes.supervise import FILES_MOST
 
@@ -285,7 +286,7 @@ def database(environment: env.Environment) -> Finding:
     if not path.exists():
         return open_("database", f"{path} is not there yet", "the first start makes it: mainstay prepare")
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=5)
+        connection = sqlite3.connect(sqlite_uri(path, "rw"), uri=True, timeout=5)
         try:
             mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
             small = path.stat().st_size < READ_THROUGH_MOST_BYTES

@@ -16,7 +16,8 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
-from mainstay.observe.checks.kind_fields import KindField, assemble, field_at, fields_of, yaml_problem
+from mainstay.foundation.small_yaml import BadYaml, read_yaml
+from mainstay.observe.checks.kind_fields import KindField, assemble, field_at, fields_of
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.probe.duration import format_duration, parse_duration
@@ -205,9 +206,9 @@ class CheckForm(forms.Form):
 
     def _yaml_settings(self) -> dict[str, Any] | None:
         try:
-            settings = yaml.safe_load(self.cleaned_data.get("yaml") or "")
-        except yaml.YAMLError as error:
-            self.add_error("yaml", f"This is not YAML: {yaml_problem(error)}")
+            settings = read_yaml(self.cleaned_data.get("yaml") or "")
+        except BadYaml as error:
+            self.add_error("yaml", f"This is not YAML: {error.detail}.")
             return None
         if settings is None:
             return {}

@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from mainstay.foundation.secrets import MASK
+from mainstay.foundation.small_yaml import BadYaml, read_yaml
 from mainstay.observe.checks.probe.duration import format_duration, parse_duration
 
 PREFIX = "kind"
@@ -97,7 +98,7 @@ class KindField:
         """Return what the settings get from the input, None for nothing.
 
         Raises:
-            yaml.YAMLError: the text is not YAML.
+            BadYaml: the text is not YAML.
         """
         if self.sort == "switch":
             return None if bool(value) == bool(self.default) and not stored else bool(value)
@@ -105,7 +106,7 @@ class KindField:
             return MASK if self.sort == "secret" and stored else None
         if self.sort == "choice" and value == self.default and not stored:
             return None
-        return yaml.safe_load(value) if self.sort == "yaml" else value
+        return read_yaml(value) if self.sort == "yaml" else value
 
 
 def fields_of(settings: type[BaseModel], within: tuple[str, ...] = ()) -> tuple[KindField, ...]:
@@ -202,8 +203,8 @@ def assemble(
     for field in fields:
         try:
             value = field.given(given.get(field.name), stored=_at(stored, field.path) is not None)
-        except yaml.YAMLError as error:
-            errors[field.name] = f"This is not YAML: {yaml_problem(error)}"
+        except BadYaml as error:
+            errors[field.name] = f"This is not YAML: {error.detail}."
             continue
         if value is None:
             continue
@@ -228,12 +229,3 @@ def write_yaml(value: Any) -> str:
         return text.strip()
     text = yaml.safe_dump(value, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()
-
-
-def yaml_problem(error: yaml.YAMLError) -> str:
-    """Return what is wrong and where, in one sentence."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-        return f"{error.problem or error.context}{where}."
-    return f"{error}."

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, MASK, keep_masked, left_mask
+from mainstay.foundation.small_yaml import read_yaml
 from mainstay.observe.checks.forms import in_words, labels_text, parse_labels
 from mainstay.observe.checks.probe.duration import format_duration
 from mainstay.observe.metrics.actions import shown_spec
 from mainstay.observe.metrics.models import Scrape
-from mainstay.observe.metrics.scrape.discovery import read_yaml
 from mainstay.observe.metrics.scrape.settings import from_prometheus
 from mainstay.observe.metrics.spec import DEFAULT_EVERY_S, ScrapeSpec
 
@@ -119,7 +119,7 @@ class ScrapeForm(forms.Form):
     def clean_more(self) -> dict[str, Any]:
         """Return the further settings as a mapping, in our words."""
         try:
-            found = read_yaml((self.cleaned_data["more"] or "").encode())
+            found = read_yaml(self.cleaned_data["more"] or "")
         except ValueError as error:
             raise FieldError(f"Nothing was taken over: {error}.") from None
         if found is None:

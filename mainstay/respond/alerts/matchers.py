@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from mainstay.foundation.refusal import Refused
 
 _PAIR = re.compile(r"""\s*([A-Za-z0-9_-]{1,100})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^,"\n]*[^,"\s]))\s*(?:,|\n|$)""")
-_PLAIN = re.compile(r'[^,"\s](?:[^,"\n]*[^,"\s])?')
+_PLAIN = re.compile(r'[^,"\s=~](?:[^,"\n]*[^,"\s])?')
 MOST = 20
 
 
@@ -26,6 +26,12 @@ def read(text: str, field: str = "matchers") -> dict[str, str]:
                 f"{rest!r} is not name=value. Separate several by commas; quote a value that holds one", field
             )
         name, quoted, plain = pair.groups()
+        if plain and plain[0] in "=~":  # a silence that somebody wrote as =~ elsewhere would match nothing here
+            raise Refused(
+                f"{name} is compared with a value as it is, not by a pattern: write {name}=value,"
+                f" and quote a value that begins with {plain[0]}",
+                field,
+            )
         value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain
         if found.setdefault(name, value) != value:
             raise Refused(f"{name} is given twice with different values, so nothing could match", field)

@@ -232,6 +232,30 @@ def test_a_form_without_its_token_does_nothing(places: dict[str, Any]) -> None:
     assert Entry.objects.count() == before
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("content_type", "sent"),
+    [
+        ("application/x-www-form-urlencoded; charset=idna", "login=a"),
+        ("application/x-www-form-urlencoded; charset=ISO-8859-1", "login=a"),
+        ("application/x-www-form-urlencoded", "&a=1" * 3_000),
+        ("multipart/form-data", "login=a"),
+        ("multipart/form-data; boundary=\xff", "login=a"),
+        (f"multipart/form-data; boundary={'b' * 300}", "login=a"),
+    ],
+)
+@pytest.mark.parametrize("address", ["/account/login/", "/", "/nowhere"])
+def test_a_form_that_cannot_be_read_is_refused_and_is_no_defect(
+    address: str, content_type: str, sent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    browser.get("/account/login/")
+    assert browser.cookies, "a form is only read where there is a token to compare"
+    answer = browser.post(address, sent, content_type=content_type)
+    assert answer.status_code in {400, 403, 404}
+    assert not [record for record in caplog.records if record.levelname == "ERROR" and record.name == "django.request"]
+
+
 def test_what_only_posts_does_not_answer_to_a_link_and_what_only_shows_not_to_a_form(places: dict[str, Any]) -> None:
     client = signed_in()
     for address, needs in TABLE.items():

@@ -130,6 +130,47 @@ def test_what_is_no_request_is_answered_400(port: int, sent: bytes) -> None:
     assert closed(connect(port, sent)).startswith(b"HTTP/1.1 400 ")
 
 
+CHUNKED = b"POST /whole HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        # How a request is hidden in another one, when a proxy before us reads the length otherwise.
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: +5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length : 5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: here\r\nX: a\rTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: here\n\n",
+        CHUNKED + b"5\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"5;\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"5\r\nhelloXX0\r\n\r\n",
+        CHUNKED + b"5\r\nhello\n0\r\n\r\n",
+        CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"-1\r\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"FFFFFFFFFFFFFFFF1\r\nhello\r\n0\r\n\r\n",
+        CHUNKED + b"5\r\nhello\r\n0\r\nContent-Length: 50\r\n\r\n",
+        CHUNKED.replace(b"chunked", b"xchunked") + b"0\r\n\r\n",
+    ],
+)
+def test_no_request_hides_in_another_and_who_sends_nonsense_hears_so(port: int, sent: bytes) -> None:
+    found = closed(connect(port, sent + GET))
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert found.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"any"])
+def test_nothing_follows_a_request_that_wants_another_protocol(port: int, upgrade: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n"
+    found = closed(connect(port, head + GET))
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert found.count(b"HTTP/1.1 ") == 1
+
+
 def test_requests_without_end_before_an_answer_are_no_way_to_fill_the_memory(port: int) -> None:
     found = closed(connect(port, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n" + GET * 1_000))
     assert found.count(b"HTTP/1.1 200") < 20

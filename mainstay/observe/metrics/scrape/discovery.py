@@ -12,7 +12,6 @@ import dns.exception
 import dns.rdatatype
 import dns.resolver
 import orjson
-import yaml
 from pydantic import ValidationError
 
 from mainstay.foundation.outside_files import (
@@ -22,15 +21,14 @@ from mainstay.foundation.outside_files import (
     allowed_path,
     read_file,
 )
+from mainstay.foundation.small_yaml import read_yaml
 from mainstay.observe.checks.kinds.base import host_port
 from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
 
 ADDRESS = "__address__"
 FILES_MOST = 1000
 FILE_LOOK_EVERY_S = 5.0
-_DEEPEST_YAML = 8
 _DNS_LIFETIME_S = 5.0
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Discovered = dict[str, str]
 """Labels of a target before relabelling: `__address__`, `__meta_…`, and those that were given."""
@@ -238,35 +236,6 @@ def _json(content: bytes) -> Any:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from None
-
-
-def read_yaml(content: bytes) -> Any:
-    """Return the data of a YAML document, which must be flat enough and hold no aliases.
-
-    Raises:
-        ValueError: it is none; the message names the line, not the content.
-    """
-    try:
-        text = content.decode()
-        depth = 0
-        # The loader recurses: depth is looked at first, and what could multiply is not taken.
-        for event in yaml.parse(text, _LOADER):
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError("it uses aliases (*name), which are not read here")
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > _DEEPEST_YAML:
-                    raise ValueError("it is nested too deeply")
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-        return yaml.load(text, _LOADER)  # noqa: S506  # a safe loader
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
-        raise ValueError(f"it is not YAML (line {line})") from None
-    except yaml.YAMLError:
-        raise ValueError("it is not YAML") from None
 
 
 def _with_texts(group: Any) -> Any:

@@ -22,6 +22,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
         ("url=http://x/?a=b", {"url": "http://x/?a=b"}),
         ('a=""', {"a": ""}),
         ("a=1, a=1", {"a": "1"}),
+        ('a="=b", c="~d"', {"a": "=b", "c": "~d"}),
         (r'a="say \"hi\" \\ you"', {"a": r'say "hi" \ you'}),
     ],
 )
@@ -34,6 +35,12 @@ def test_what_is_no_label_is_refused_with_its_words(text: str) -> None:
     with pytest.raises(Refused) as refused:
         read(text)
     assert refused.value.field == "matchers"
+
+
+@pytest.mark.parametrize("text", ["a=~web.*", 'a=~"web.*"', "a==b", "a =~ b, c=d", "a!=b", "a!~b"])
+def test_another_comparison_is_not_taken_for_a_value_that_nothing_has(text: str) -> None:
+    with pytest.raises(Refused):
+        read(text)
 
 
 @given(st.dictionaries(NAMES, st.text(max_size=40), max_size=8))

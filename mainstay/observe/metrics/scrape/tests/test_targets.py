@@ -150,6 +150,15 @@ def test_a_file_is_read_again_when_it_changes_and_kept_when_it_breaks(tmp_path: 
     assert "there is no file" in source.error
 
 
+def test_a_value_that_the_library_of_yaml_fails_at_costs_its_own_file_only(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("- {targets: [a:1], labels: {a: !!bool maybe}}")
+    (tmp_path / "b.yml").write_text("- {targets: [b:1]}")
+    source = Files((str(tmp_path / "*.yml"),))
+    source.look(0.0)
+    assert [each["__address__"] for each in source.found()] == ["b:1"]
+    assert "a.yml lists no targets" in source.error
+
+
 def test_a_file_that_did_not_change_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.json"
     path.write_text('[{"targets": ["a:1"]}]')
@@ -185,6 +194,9 @@ def test_files_that_list_no_targets_are_refused_without_quoting_them(content: st
         b"\xff\xfe",
         b"a: b: c",
         b"!!python/object/apply:os.system ['true']",
+        b"- {targets: [a:1], labels: {a: !!bool maybe}}",
+        b"- {targets: [a:1], labels: {a: !!int ''}}",
+        b"- {targets: [a:1], labels: {a: 2026-13-45}}",
     ],
 )
 def test_hostile_yaml_is_refused(content: bytes) -> None:
