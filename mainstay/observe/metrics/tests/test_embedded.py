@@ -257,6 +257,7 @@ def test_after_the_clock_was_set_what_is_missing_means_nothing_until_targets_wer
         held.close()
 
 
+@pytest.mark.django_db
 def test_a_history_that_was_deleted_is_told_while_it_matters(embedded: Embedded, tmp_path: Path) -> None:
     embedded.hold(mine=True)
     (tmp_path / "metrics" / "history.duckdb").unlink()
