@@ -15,6 +15,7 @@ from mainstay.foundation.terminal import Paint, example, moment, plainly, say, s
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import CheckState
 from mainstay.observe.checks.standing import all_labels, shown, windows
+from mainstay.respond.alerts.listing import gravest_first
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
 
@@ -87,8 +88,8 @@ def told(at: datetime) -> list[Finding]:
 
 
 def alerts() -> list[Finding]:
-    """Return the open alerts, the newest first; one that somebody has is still open."""
-    rows = Alert.objects.filter(ended_at=None).order_by("-started_at", "-id")
+    """Return the open alerts, causes and the gravest first; one that somebody has is still open."""
+    rows = gravest_first(Alert.objects.filter(ended_at=None))
     return [
         Finding(
             True,

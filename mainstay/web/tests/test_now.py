@@ -26,7 +26,7 @@ from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
-from mainstay.web.now import headline, spaced
+from mainstay.web.now import Opened, headline, spaced
 from mainstay.web.owed import QUESTIONS, owed
 from mainstay.web.tests.browser import fragment, page, seen_in, signed_in, title
 
@@ -91,6 +91,27 @@ def test_the_cause_is_the_headline_and_what_follows_from_it_comes_after(client: 
     text = page(client, "/")
     assert title(text).replace("\N{NO-BREAK SPACE}", " ") == "shop / front is down, and 2 more because of it."
     assert text.index("shop/front is down") < text.index("shop/api is down")
+
+
+def test_in_a_storm_the_numbers_are_those_of_all_alerts_and_the_cause_is_named(client: Client) -> None:
+    cause = alarm("front", "major")
+    follower = alarm("api", "critical")
+    many = [
+        Alert(
+            source=f"test:{i}", name=f"shop/number-{i} is down", severity="critical", started_at=now(),
+            check_ref=follower.check_ref, application=follower.application, labels={}, decision="unreachable",
+        )
+        for i in range(1_199)
+    ]  # fmt: skip
+    Alert.objects.filter(pk=follower.pk).update(decision="unreachable")
+    Alert.objects.bulk_create(many)
+    text = page(client, "/")
+    assert title(text).replace("\N{NO-BREAK SPACE}", " ") == "shop / front is down, and 1,200 more because of it."
+    assert "1,201 not acknowledged" in text
+    assert "1193 more open alerts" in text
+    assert cause.name in page(client, "/alerts/").partition("shop/number-")[0]
+    Alert.objects.update(decision="paged")
+    assert title(page(client, "/")).startswith("1,201 alerts, 1,200 critical: ")
 
 
 def test_of_several_alerts_the_gravest_comes_first(client: Client) -> None:
@@ -281,7 +302,7 @@ FINE = {role: ProcessHealth("ok", 0.0, 1) for role in ("web", "monitor", "worker
 )
 def test_the_headline_without_alerts(watched: int, failing: int, monitor: str, said: str) -> None:
     processes = FINE | {"monitor": ProcessHealth(monitor, 0.0, 1)}
-    assert headline([], [], processes, watched=watched, failing=failing) == said
+    assert headline(None, Opened(), [], processes, watched=watched, failing=failing) == said
 
 
 def test_only_a_check_s_name_is_spaced() -> None:
