@@ -1,5 +1,6 @@
 """`/`: what is wrong, who has it, what is due. One sentence first, then the facts that it rests on."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth, health
+from mainstay.foundation.processes.outage import outage
 from mainstay.observe.checks import bars, listing, readings
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.listing import Row
@@ -123,11 +125,19 @@ def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
         return {"title": title, "sub": sub, "watched": sum(states.values())}
     opened = open_first(Alert.objects.select_related("application", "check_ref"))
     number = Opened.counted() if opened else Opened()
-    processes = health(now)
+    refused = outage.present(time.monotonic())
+    processes = {} if refused else health(now)  # whoever cannot write its beat is not missing
+    told = notices.current(now)
     late = waiting(now)
     quiet = _without_alert(now)
     title = headline(
-        opened[0] if opened else None, number, quiet, processes, watched=sum(states.values()), failing=len(late)
+        opened[0] if opened else None,
+        number,
+        quiet,
+        processes,
+        watched=sum(states.values()),
+        failing=len(late),
+        itself=_itself(refused, told),
     )
     return {
         "title": title,
@@ -137,7 +147,8 @@ def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
         "quiet": quiet,
         "late": late[:DELIVERIES_SHOWN],
         "late_count": len(late),
-        "notices": notices.current(now),
+        "refused": refused,
+        "notices": told,
         "processes": {role: one for role, one in processes.items() if one.status != "ok"},
         "watched": sum(states.values()),
         "open_alerts": number.all,
@@ -198,6 +209,14 @@ def spaced(name: str) -> str:
     return f"{application}{NBSP}/{NBSP}{rest}" if slash and application.strip() and " " not in application else name
 
 
+def _itself(refused: str, told: Sequence[notices.Notice]) -> str:
+    """Return what is so wrong with Mainstay that nobody may be watched or paged."""
+    if refused:
+        return f"Nothing is recorded: the database {refused}."
+    grave = [notice for notice in told if notice.grave]
+    return f"{grave[0].title.rstrip('.')}." if grave else ""
+
+
 def headline(
     first: Alert | None,
     number: Opened,
@@ -206,8 +225,11 @@ def headline(
     *,
     watched: int,
     failing: int,
+    itself: str = "",
 ) -> str:
     """Return the one sentence that states the situation; `first` is the gravest cause of the open alerts."""
+    if itself:
+        return itself
     if watched and processes["monitor"].status == "missing":
         return "Nothing is being watched: the monitor does not run."
     if first is None:

@@ -82,7 +82,7 @@ def processes(at: datetime) -> list[Finding]:
 def told(at: datetime) -> list[Finding]:
     """Return what Mainstay has to say about itself."""
     return [
-        Finding(one.grave, one.title, "grave" if one.grave else "warning", one.detail, one.begun)
+        Finding(one.grave, one.title.rstrip("."), "grave" if one.grave else "warning", one.detail, one.begun)
         for one in notices.current(at)
     ]
 
@@ -147,8 +147,14 @@ def _tell(found: dict[str, list[Finding]], *, wrong: bool) -> None:
         for finding in shown_now[:LINES]:
             sign, colour = ("✗", "red") if finding.wrong else ("✓", "green") if finding.state == "ok" else ("–", "dim")
             since = f", since {moment(finding.since)}" if finding.since else ""
-            detail = f". {shortened(finding.detail, 160)}" if finding.detail else ""
+            # A notice ends with how to mend it.
+            detail = f". {shortened(finding.detail, 600 if name == 'notices' else 160)}" if finding.detail else ""
             say(f"  {paint(sign, colour)} {shortened(finding.name)}: {finding.state}{since}{detail}")
         if len(shown_now) > LINES:
             say(f"  … and {len(shown_now) - LINES} more")
-    say(paint("Something is wrong.", "red") if wrong else paint("All is well.", "green"))
+    if wrong:
+        say(paint("Something is wrong.", "red"))
+    elif found["notices"]:
+        say(paint("Nothing is wrong, but see the notices.", "green"))
+    else:
+        say(paint("All is well.", "green"))

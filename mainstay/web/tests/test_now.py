@@ -1,10 +1,11 @@
 """`/`: one sentence that states the situation, then what it rests on, by role."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -13,8 +14,11 @@ from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
+from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth
 from mainstay.foundation.processes.models import Process
+from mainstay.foundation.processes.notices import Notice
+from mainstay.foundation.processes.outage import Outage
 from mainstay.observe.checks.actions import announce
 from mainstay.observe.checks.models import Check, CheckState, Result
 from mainstay.observe.checks.tests.parts import check
@@ -151,6 +155,26 @@ def test_pages_that_do_not_get_through_are_loud(client: Client) -> None:
     resolve(alert, "a test", now())
     CheckState.objects.update(health="up")
     assert title(page(client, "/")) == "Nothing is wrong, but pages do not get through."
+
+
+def test_while_the_database_refuses_the_page_says_so_and_calls_no_process_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen()
+    refused = Outage()
+    refused.refused("beat", OperationalError("database is locked"), time.monotonic())
+    monkeypatch.setattr("mainstay.web.now.outage", refused)
+    text = page(signed_in(), "/")
+    assert title(text) == "Nothing is recorded: the database cannot be written: another program has locked it."
+    assert "nobody is paged" in text
+    assert "process is not running" not in text
+
+
+def test_a_grave_notice_is_the_headline(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen()
+    told = Notice("rules", "2 rules cannot be evaluated.", "Edit them.", grave=True, since=now().isoformat())
+    monkeypatch.setattr(notices, "_sources", [lambda at: [told]])
+    assert title(page(client, "/")) == "2 rules cannot be evaluated."
 
 
 def test_without_a_monitor_nothing_is_called_fine() -> None:
