@@ -3,8 +3,10 @@
 import sys
 import time
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template import loader
 from django.urls import path, re_path
 from django.views import defaults
@@ -58,6 +60,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         return problem_response(
             400, UNKNOWN_HOST if foreign else "The request cannot be taken: its session is not valid."
         )
+    if isinstance(exception, SessionInterrupted):  # signed out by another request or, as by a new address, by this one
+        return redirect("account_login")
     if foreign:
         return HttpResponse(loader.get_template("foreign_host.html").render(), status=400)
     return defaults.bad_request(request, exception)

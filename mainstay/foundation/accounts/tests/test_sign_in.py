@@ -484,3 +484,15 @@ def test_under_a_foreign_host_name_the_answer_says_which_setting_to_change() -> 
         assert answer.status_code == 400
         assert b"MAINSTAY_HOSTS" in answer.content
         assert b"elsewhere" not in answer.content
+
+
+def test_whoever_changes_their_own_address_is_sent_to_sign_in_with_it() -> None:
+    ada = User.objects.create_user("ada@example.org", PASSWORD, name="Ada", role=Role.ADMIN.value)
+    client = Client()
+    _sign_in(client, email="ada@example.org")
+    given = {"email": "ada.b@example.org", "name": "Ada", "role": "admin", "time_zone": "UTC"}
+    answer = client.post(f"/people/{ada.pk}/", given)
+    assert (answer.status_code, answer.headers.get("Location")) == (302, "/account/login/")
+    assert not _inside(client)
+    _sign_in(client, email="ada.b@example.org")
+    assert _inside(client)
