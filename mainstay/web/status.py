@@ -95,11 +95,19 @@ def alerts() -> list[Finding]:
             True,
             row.name,
             row.severity,
-            f"{row.acknowledged_by} has it" if row.acknowledged_at else row.reason or row.summary,
+            _stands(row),
             row.started_at,
         )
         for row in rows
     ]
+
+
+def _stands(alert: Alert) -> str:
+    if alert.acknowledged_at:
+        return f"{alert.acknowledged_by} has it"
+    if alert.paged_at or not alert.reason:
+        return alert.summary
+    return f"not paged: {alert.reason}. {alert.summary}"
 
 
 def checks(at: datetime) -> list[Finding]:
