@@ -247,7 +247,9 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (1024, "light"), (390, "light"), (390, "dark")]
+)
 def test_every_page_is_accessible_in_every_look(
     tour: Tour, browser: Browser, session: Path, width: int, scheme: str
 ) -> None:

@@ -255,7 +255,7 @@ def unfinished(now: datetime) -> list[Notice]:
             detail = "The worker finishes it within a minute, if it runs."
         else:
             title = f"{row.managed_as} is being applied: {so_far} changes are done."
-            detail = f"Begun by {row.actor_name}."
+            detail = f"{row.actor_name} applies it. Should it be cut off, the worker finishes it."
         found.append(
             Notice("apply", title, detail, grave=False, since=row.started_at.isoformat(), href="/journal/?kind=config")
         )

@@ -3,9 +3,11 @@
 import sys
 import time
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.exceptions import BadRequest, DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import redirect
 from django.template import loader
 from django.urls import path, re_path
 from django.views import defaults
@@ -26,6 +28,10 @@ from mainstay.respond.delivery.api import router as delivery
 from mainstay.respond.rules.api import router as rules
 from mainstay.web.selfmetrics import metrics
 
+UNKNOWN_HOST = (
+    "Mainstay does not answer under this host name. Set MAINSTAY_BASE_URL to the address that people use, "
+    "or add the name to MAINSTAY_HOSTS, and restart it."
+)
 DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this document is its reference.
 
 - Sign in with `Authorization: Bearer <token>`.
@@ -51,8 +57,15 @@ answers(BadWindow, _bad_window)
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what Django refuses before any view (handler400), such as a foreign Host header."""
     _settle_form(request)
+    foreign = isinstance(exception, DisallowedHost)
     if _is_ours(request):
-        return problem_response(400, "The request cannot be taken: its Host header or its session is not valid.")
+        return problem_response(
+            400, UNKNOWN_HOST if foreign else "The request cannot be taken: its session is not valid."
+        )
+    if isinstance(exception, SessionInterrupted):  # signed out by another request or, as by a new address, by this one
+        return redirect("account_login")
+    if foreign:
+        return HttpResponse(loader.get_template("foreign_host.html").render(), status=400)
     return defaults.bad_request(request, exception)
 
 

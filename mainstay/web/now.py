@@ -1,11 +1,12 @@
 """`/`: what is wrong, who has it, what is due. One sentence first, then the facts that it rests on."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -20,6 +21,7 @@ from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth, health
+from mainstay.foundation.processes.outage import outage
 from mainstay.observe.checks import bars, listing, readings
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.listing import Row
@@ -93,30 +95,63 @@ class Trouble:
         return origins.link(self.alert)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How many alerts are open, whatever the page shows of them."""
+
+    all: int = 0
+    critical: int = 0
+    causes: int = 0  # the others follow from something that has an alert of its own
+    unacknowledged: int = 0
+
+    @classmethod
+    def counted(cls) -> "Opened":
+        """Count them."""
+        return cls(
+            **Alert.objects.filter(ended_at=None).aggregate(
+                all=Count("pk"),
+                critical=Count("pk", filter=Q(severity="critical")),
+                causes=Count("pk", filter=~Q(decision=Code.UNREACHABLE)),
+                unacknowledged=Count("pk", filter=Q(acknowledged_at=None)),
+            )
+        )
+
+
 def _situation(now: datetime, *, inside: bool) -> dict[str, Any]:
     states = _counts()
     if not inside:
         found = worst_first(standings(Application.objects.all(), now))
         title, sub = public_headline(found)
         return {"title": title, "sub": sub, "watched": sum(states.values())}
-    opened = causes_first(open_first(Alert.objects.select_related("application", "check_ref")))
-    firing = [alert for alert in opened if alert.acknowledged_at is None]
-    processes = health(now)
+    opened = open_first(Alert.objects.select_related("application", "check_ref"))
+    number = Opened.counted() if opened else Opened()
+    refused = outage.present(time.monotonic())
+    processes = {} if refused else health(now)  # whoever cannot write its beat is not missing
+    told = notices.current(now)
     late = waiting(now)
     quiet = _without_alert(now)
-    title = headline(opened, quiet, processes, watched=sum(states.values()), failing=len(late))
+    title = headline(
+        opened[0] if opened else None,
+        number,
+        quiet,
+        processes,
+        watched=sum(states.values()),
+        failing=len(late),
+        itself=_itself(refused, told),
+    )
     return {
         "title": title,
-        "facts": _facts(opened, firing, states, late),
+        "facts": _facts(number, states, late),
         "troubles": _troubles(opened[:ALERTS_SHOWN], now),
-        "left_out": max(0, len(opened) - ALERTS_SHOWN),
+        "left_out": max(0, number.all - ALERTS_SHOWN),
         "quiet": quiet,
         "late": late[:DELIVERIES_SHOWN],
         "late_count": len(late),
-        "notices": notices.current(now),
+        "refused": refused,
+        "notices": told,
         "processes": {role: one for role, one in processes.items() if one.status != "ok"},
         "watched": sum(states.values()),
-        "open_alerts": len(opened),
+        "open_alerts": number.all,
     }
 
 
@@ -168,55 +203,53 @@ def _spark(values: Sequence[float | None]) -> SafeString:
     return mark_safe(charts.sparkline(values, tone="bad", width=120, height=28, label=label))  # noqa: S308 - escaped
 
 
-def causes_first(opened: Sequence[Alert]) -> list[Alert]:
-    """Return the alerts with those last that follow from another one: somebody woken at night needs the cause."""
-    return sorted(opened, key=is_consequence)
-
-
-def is_consequence(alert: Alert) -> bool:
-    """Tell whether something that the alert's check needs is down and has an alert of its own."""
-    return alert.decision == Code.UNREACHABLE
-
-
 def spaced(name: str) -> str:
     """Write "shop/storefront is down" as people read it: "shop / storefront is down"."""
     application, slash, rest = name.partition("/")
     return f"{application}{NBSP}/{NBSP}{rest}" if slash and application.strip() and " " not in application else name
 
 
+def _itself(refused: str, told: Sequence[notices.Notice]) -> str:
+    """Return what is so wrong with Mainstay that nobody may be watched or paged."""
+    if refused:
+        return f"Nothing is recorded: the database {refused}."
+    grave = [notice for notice in told if notice.grave]
+    return f"{grave[0].title.rstrip('.')}." if grave else ""
+
+
 def headline(
-    opened: Sequence[Alert],
+    first: Alert | None,
+    number: Opened,
     quiet: Sequence[tuple[Row, Shown]],
     processes: dict[str, ProcessHealth],
     *,
     watched: int,
     failing: int,
+    itself: str = "",
 ) -> str:
-    """Return the one sentence that states the situation; `opened` has the gravest cause first."""
+    """Return the one sentence that states the situation; `first` is the gravest cause of the open alerts."""
+    if itself:
+        return itself
     if watched and processes["monitor"].status == "missing":
         return "Nothing is being watched: the monitor does not run."
-    if not opened:
+    if first is None:
         if failing:
             return "Nothing is wrong, but pages do not get through."
         if quiet:
-            number = len(quiet)
             return (
                 f"{quiet[0][0].application} / {quiet[0][0].name} is not up."
-                if number == 1
-                else f"{number} checks are not up."
+                if len(quiet) == 1
+                else f"{len(quiet)} checks are not up."
             )
         return "Nothing is wrong." if watched else "Nothing is watched yet."
-    gravest = spaced(opened[0].name).rstrip(".")
-    causes = [alert for alert in opened if not is_consequence(alert)]
-    if len(causes) == 1 or len(opened) == 1:
-        followers = len(opened) - 1
-        because = f", and {followers} more because of it" if followers else ""
-        if opened[0].acknowledged_at is not None:
-            return f"{gravest}{because}; {opened[0].acknowledged_by} has it."
+    gravest = spaced(first.name).rstrip(".")
+    if number.causes == 1 or number.all == 1:
+        because = f", and {number.all - 1:,} more because of it" if number.all > 1 else ""
+        if first.acknowledged_at is not None:
+            return f"{gravest}{because}; {first.acknowledged_by} has it."
         return f"{gravest}{because}."
-    critical = sum(1 for alert in opened if alert.severity == "critical")
-    grave = f", {critical} critical" if critical else ""
-    return f"{len(opened)} alerts{grave}: {gravest}."
+    grave = f", {number.critical:,} critical" if number.critical else ""
+    return f"{number.all:,} alerts{grave}: {gravest}."
 
 
 def public_headline(found: Sequence[Overview]) -> tuple[str, str]:
@@ -235,13 +268,12 @@ def public_headline(found: Sequence[Overview]) -> tuple[str, str]:
     return f"{len(bad)} applications are not well: {', '.join(names)}{' …' if len(bad) > 3 else ''}", sub
 
 
-def _facts(
-    opened: Sequence[Alert], firing: Sequence[Alert], states: dict[str, int], late: Sequence[Delivery]
-) -> list[dict[str, str]]:
+def _facts(number: Opened, states: dict[str, int], late: Sequence[Delivery]) -> list[dict[str, str]]:
     """Return the line below the headline: words and where they lead."""
     out: list[dict[str, str]] = []
-    if opened:
-        out.append({"text": f"{len(firing)} not acknowledged" if firing else "all acknowledged", "href": "/alerts/"})
+    if number.all:
+        free = f"{number.unacknowledged:,} not acknowledged" if number.unacknowledged else "all acknowledged"
+        out.append({"text": free, "href": "/alerts/"})
     if late:
         text = "1 page waits" if len(late) == 1 else f"{len(late)} pages wait"
         out.append({"text": text, "href": "/deliveries/"})

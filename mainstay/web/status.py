@@ -15,6 +15,7 @@ from mainstay.foundation.terminal import Paint, example, moment, plainly, say, s
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import CheckState
 from mainstay.observe.checks.standing import all_labels, shown, windows
+from mainstay.respond.alerts.listing import gravest_first
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
 
@@ -81,24 +82,32 @@ def processes(at: datetime) -> list[Finding]:
 def told(at: datetime) -> list[Finding]:
     """Return what Mainstay has to say about itself."""
     return [
-        Finding(one.grave, one.title, "grave" if one.grave else "warning", one.detail, one.begun)
+        Finding(one.grave, one.title.rstrip("."), "grave" if one.grave else "warning", one.detail, one.begun)
         for one in notices.current(at)
     ]
 
 
 def alerts() -> list[Finding]:
-    """Return the open alerts, the newest first; one that somebody has is still open."""
-    rows = Alert.objects.filter(ended_at=None).order_by("-started_at", "-id")
+    """Return the open alerts, causes and the gravest first; one that somebody has is still open."""
+    rows = gravest_first(Alert.objects.filter(ended_at=None))
     return [
         Finding(
             True,
             row.name,
             row.severity,
-            f"{row.acknowledged_by} has it" if row.acknowledged_at else row.reason or row.summary,
+            _stands(row),
             row.started_at,
         )
         for row in rows
     ]
+
+
+def _stands(alert: Alert) -> str:
+    if alert.acknowledged_at:
+        return f"{alert.acknowledged_by} has it"
+    if alert.paged_at or not alert.reason:
+        return alert.summary
+    return f"not paged: {alert.reason}. {alert.summary}"
 
 
 def checks(at: datetime) -> list[Finding]:
@@ -146,8 +155,14 @@ def _tell(found: dict[str, list[Finding]], *, wrong: bool) -> None:
         for finding in shown_now[:LINES]:
             sign, colour = ("✗", "red") if finding.wrong else ("✓", "green") if finding.state == "ok" else ("–", "dim")
             since = f", since {moment(finding.since)}" if finding.since else ""
-            detail = f". {shortened(finding.detail, 160)}" if finding.detail else ""
+            # A notice ends with how to mend it.
+            detail = f". {shortened(finding.detail, 600 if name == 'notices' else 160)}" if finding.detail else ""
             say(f"  {paint(sign, colour)} {shortened(finding.name)}: {finding.state}{since}{detail}")
         if len(shown_now) > LINES:
             say(f"  … and {len(shown_now) - LINES} more")
-    say(paint("Something is wrong.", "red") if wrong else paint("All is well.", "green"))
+    if wrong:
+        say(paint("Something is wrong.", "red"))
+    elif found["notices"]:
+        say(paint("Nothing is wrong, but see the notices.", "green"))
+    else:
+        say(paint("All is well.", "green"))

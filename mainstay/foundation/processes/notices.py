@@ -6,15 +6,18 @@ Now, `mainstay status` and `mainstay doctor` show them all.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mainstay.foundation.processes.beat import beating
 
 log = logging.getLogger("mainstay.processes")
 SHOWN_MOST = 20
+TOGETHER = timedelta(minutes=1)
+_FIGURES = re.compile(r"\d+")
 Source = Callable[[datetime], Iterable["Notice"]]
 
 
@@ -79,16 +82,24 @@ def source(function: Source) -> Source:
 
 
 def current(now: datetime) -> list[Notice]:
-    """Return what is to be said at `now`, the grave first; two processes that say the same are heard once."""
-    found: dict[tuple[str, str], Notice] = {}
+    """Return what is to be said at `now`, the grave first; two processes that say the same are heard once.
+
+    Each measures for itself: what begins within a minute and differs in its figures only is the same.
+    """
+    found: list[Notice] = []
     for detail in beating(now).order_by("id").values_list("detail", flat=True):
         for given in detail.get("notices", ()):
             try:
                 notice = Notice(**given)
             except TypeError:  # of another version
                 continue
-            found.setdefault((notice.code, notice.title), notice)
+            found.append(notice)
     for each in _sources:
-        for notice in each(now):
-            found.setdefault((notice.code, notice.title), notice)
-    return sorted(found.values(), key=lambda notice: (not notice.grave, notice.since))[:SHOWN_MOST]
+        found += each(now)
+    heard: dict[tuple[str, str], list[Notice]] = {}
+    for notice in found:
+        same = heard.setdefault((notice.code, _FIGURES.sub("0", notice.title)), [])
+        if all(notice.title != other.title and abs(notice.begun - other.begun) > TOGETHER for other in same):
+            same.append(notice)
+    kept = [notice for same in heard.values() for notice in same]
+    return sorted(kept, key=lambda notice: (not notice.grave, notice.since))[:SHOWN_MOST]

@@ -8,7 +8,7 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import QueryDict
 from django.urls import reverse
 
-from mainstay.respond.alerts.decide import SEVERITIES, SilenceFacts, silenced_by
+from mainstay.respond.alerts.decide import SEVERITIES, Code, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
 from mainstay.web import rows
 from mainstay.web.scales import NBSP
@@ -20,6 +20,8 @@ _WEIGHT = Case(
     default=Value(0),
     output_field=IntegerField(),
 )
+# Something that its check needs is down and has an alert of its own: whoever is woken at night needs the cause.
+_FOLLOWS = Case(When(decision=Code.UNREACHABLE, then=Value(1)), default=Value(0), output_field=IntegerField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,14 @@ def silenced_ids(active: Iterable[SilenceFacts], now: datetime) -> list[int]:
     return [number for number, found in labels if silenced_by(found, active, now)]
 
 
+def gravest_first(found: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Order alerts: causes before what follows from them, the gravest and newest first."""
+    return found.order_by(_FOLLOWS, _WEIGHT.desc(), "-pk")
+
+
 def open_first(found: QuerySet[Alert]) -> list[Alert]:
-    """Return the open alerts of `found`, the gravest and newest first, at most `OPEN_SHOWN` + 1."""
-    return list(found.filter(ended_at=None).order_by(_WEIGHT.desc(), "-pk")[: OPEN_SHOWN + 1])
+    """Return the open alerts of `found`, the gravest first, at most `OPEN_SHOWN` + 1."""
+    return list(gravest_first(found.filter(ended_at=None))[: OPEN_SHOWN + 1])
 
 
 def shown_state(alert: Alert, active: Iterable[SilenceFacts], now: datetime) -> str:

@@ -72,7 +72,8 @@ def group_message(
     if live and over:
         lines[0] += f"; {over:,} more {_is(over)} over"
     named = [alert for alert in alerts if not live or alert.event is not Event.RESOLVE][:NAMED_MOST]
-    lines += [f"{alert.severity}: {alert.title[:200]}" for alert in named]
+    ended = "" if live else ", over"
+    lines += [f"{alert.severity}{ended}: {alert.title[:200]}" for alert in named]
     rest = (live or total) - len(named)
     if rest:
         lines.append(f"and {rest:,} more: {url}")

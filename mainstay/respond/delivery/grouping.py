@@ -62,10 +62,12 @@ def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST) -> list[Verdict]:
     for rows in threads.values():
         first, page, over = rows[0], _page(rows), any(row.event == "resolve" for row in rows)
         if first.member and over:
-            found.append(_verdict(rows, Fate.GROUPED, "over", "the group that told the page tells its end"))
+            found.append(_verdict(rows, Fate.GROUPED, "over", "its page was sent with this group, so its end is, too"))
         elif first.member and page is None:
             state = "acknowledged" if rows[-1].event == "acknowledge" else first.member
-            found.append(_verdict(rows, Fate.GROUPED, state, "the group that told the page tells what follows"))
+            found.append(
+                _verdict(rows, Fate.GROUPED, state, "its page was sent with this group, so what follows is, too")
+            )
         elif first.told:
             found.append(_verdict(rows, Fate.SINGLY, "", "its page was tried: what follows goes the same way"))
         elif page is None:
@@ -86,7 +88,9 @@ def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST) -> list[Verdict]:
             found.append(_verdict(rows, Fate.SINGLY, "single", f"one of the {most} most urgent pages that wait"))
         else:
             state = "acknowledged" if rows[-1].event == "acknowledge" else "open"
-            found.append(_verdict(rows, Fate.GROUPED, state, f"more than {most} pages wait, and these are more urgent"))
+            found.append(
+                _verdict(rows, Fate.GROUPED, state, f"more than {most} pages waited, and {most} others are more urgent")
+            )
     return found
 
 

@@ -157,7 +157,9 @@ def _tell(
         if verdict.fate is not Fate.SINGLY:
             by_fate.setdefault((verdict.fate, verdict.why), []).extend(verdict.ids)
     for (fate, why), ids in by_fate.items():
-        Delivery.objects.filter(pk__in=ids).update(status=fate.value, group=group, answer=f"{group} tells it: {why}.")
+        Delivery.objects.filter(pk__in=ids).update(
+            status=fate.value, group=group, answer=f"Sent with {str(group).lower()}: {why}."
+        )
     # In whatever state: an alert that left the group may join it again.
     members = {row.thread: row for row in group.members.filter(thread__in=[verdict.thread for verdict in verdicts])}
     added: list[GroupMember] = []

@@ -56,7 +56,8 @@ class OutgoingHeartbeat:
         notices.tell(
             NOTICE,
             "The outgoing heartbeat does not arrive.",
-            f"{host}: {problem}. Who watches Mainstay there may page. Check MAINSTAY_HEARTBEAT_URL and the receiver.",
+            f"{host}: {problem}. The service that watches Mainstay there may page. "
+            "Check MAINSTAY_HEARTBEAT_URL and the receiver.",
             now,
         )
 

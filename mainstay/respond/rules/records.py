@@ -19,6 +19,7 @@ from mainstay.respond.rules.alerting import SEVERITIES, source_of
 from mainstay.respond.rules.models import Instance as Row
 from mainstay.respond.rules.models import Rule, RuleGroup, RuleState
 from mainstay.respond.rules.state import Change, Code, Instance
+from mainstay.respond.rules.template import FAILED
 
 log = logging.getLogger("mainstay.rules")
 RULES = program("rules")
@@ -169,7 +170,9 @@ def firing(held: Held, source: str, instance: Instance) -> Firing:
     severity = severity_of(labels)
     labels["severity"] = severity
     said = instance.annotations
-    name = said.get("summary", "").strip() or _named(held.rule.name, instance.labels)
+    name = said.get("summary", "").strip()
+    if not name or name.startswith(FAILED):  # whoever is woken by it must learn what fires
+        name = _named(held.rule.name, instance.labels)
     return Firing(
         source=source,
         name=" ".join(name.split()),

@@ -1,10 +1,11 @@
 """`/`: one sentence that states the situation, then what it rests on, by role."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -13,8 +14,11 @@ from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
+from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth
 from mainstay.foundation.processes.models import Process
+from mainstay.foundation.processes.notices import Notice
+from mainstay.foundation.processes.outage import Outage
 from mainstay.observe.checks.actions import announce
 from mainstay.observe.checks.models import Check, CheckState, Result
 from mainstay.observe.checks.tests.parts import check
@@ -26,7 +30,7 @@ from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
-from mainstay.web.now import headline, spaced
+from mainstay.web.now import Opened, headline, spaced
 from mainstay.web.owed import QUESTIONS, owed
 from mainstay.web.tests.browser import fragment, page, seen_in, signed_in, title
 
@@ -93,6 +97,27 @@ def test_the_cause_is_the_headline_and_what_follows_from_it_comes_after(client: 
     assert text.index("shop/front is down") < text.index("shop/api is down")
 
 
+def test_in_a_storm_the_numbers_are_those_of_all_alerts_and_the_cause_is_named(client: Client) -> None:
+    cause = alarm("front", "major")
+    follower = alarm("api", "critical")
+    many = [
+        Alert(
+            source=f"test:{i}", name=f"shop/number-{i} is down", severity="critical", started_at=now(),
+            check_ref=follower.check_ref, application=follower.application, labels={}, decision="unreachable",
+        )
+        for i in range(1_199)
+    ]  # fmt: skip
+    Alert.objects.filter(pk=follower.pk).update(decision="unreachable")
+    Alert.objects.bulk_create(many)
+    text = page(client, "/")
+    assert title(text).replace("\N{NO-BREAK SPACE}", " ") == "shop / front is down, and 1,200 more because of it."
+    assert "1,201 not acknowledged" in text
+    assert "1193 more open alerts" in text
+    assert cause.name in page(client, "/alerts/").partition("shop/number-")[0]
+    Alert.objects.update(decision="paged")
+    assert title(page(client, "/")).startswith("1,201 alerts, 1,200 critical: ")
+
+
 def test_of_several_alerts_the_gravest_comes_first(client: Client) -> None:
     alarm("front", "minor")
     alarm("back", "critical")
@@ -130,6 +155,26 @@ def test_pages_that_do_not_get_through_are_loud(client: Client) -> None:
     resolve(alert, "a test", now())
     CheckState.objects.update(health="up")
     assert title(page(client, "/")) == "Nothing is wrong, but pages do not get through."
+
+
+def test_while_the_database_refuses_the_page_says_so_and_calls_no_process_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen()
+    refused = Outage()
+    refused.refused("beat", OperationalError("database is locked"), time.monotonic())
+    monkeypatch.setattr("mainstay.web.now.outage", refused)
+    text = page(signed_in(), "/")
+    assert title(text) == "Nothing is recorded: the database cannot be written: another program has locked it."
+    assert "nobody is paged" in text
+    assert "process is not running" not in text
+
+
+def test_a_grave_notice_is_the_headline(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen()
+    told = Notice("rules", "2 rules cannot be evaluated.", "Edit them.", grave=True, since=now().isoformat())
+    monkeypatch.setattr(notices, "_sources", [lambda at: [told]])
+    assert title(page(client, "/")) == "2 rules cannot be evaluated."
 
 
 def test_without_a_monitor_nothing_is_called_fine() -> None:
@@ -281,7 +326,7 @@ FINE = {role: ProcessHealth("ok", 0.0, 1) for role in ("web", "monitor", "worker
 )
 def test_the_headline_without_alerts(watched: int, failing: int, monitor: str, said: str) -> None:
     processes = FINE | {"monitor": ProcessHealth(monitor, 0.0, 1)}
-    assert headline([], [], processes, watched=watched, failing=failing) == said
+    assert headline(None, Opened(), [], processes, watched=watched, failing=failing) == said
 
 
 def test_only_a_check_s_name_is_spaced() -> None:

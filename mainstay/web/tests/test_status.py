@@ -14,6 +14,7 @@ from mainstay.observe.checks.actions import pause, put_check
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.spec import CheckSpec
 from mainstay.respond.alerts.actions import acknowledge, fire
+from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.actions import put_channel, send_test
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -112,3 +113,27 @@ def test_json_tells_the_same_to_programs(check: Check, now: datetime, capsys: Ca
     ]
     assert {process["state"] for process in document["processes"]} == {"ok"}
     assert (document["alerts"], document["deliveries"]) == ([], [])
+
+
+@pytest.mark.usefixtures("running")
+def test_of_many_alerts_the_gravest_comes_first_and_one_that_follows_from_another_last(
+    check: Check, now: datetime, capsys: Captured
+) -> None:
+    for number, (severity, decision) in enumerate([("critical", "unreachable"), ("critical", ""), ("minor", "")]):
+        Alert.objects.create(
+            source=f"test:{number}", name=f"{severity}{decision}", severity=severity, started_at=now, decision=decision
+        )
+    lines = [line.split()[1] for line in told(capsys, 1).partition("Alerts\n")[2].splitlines()[:3]]
+    assert lines == ["critical:", "minor:", "criticalunreachable:"]
+
+
+@pytest.mark.usefixtures("running", "check")
+def test_a_notice_is_told_whole_for_it_ends_with_what_to_do(now: datetime, capsys: Captured) -> None:
+    notice = {"code": "x", "title": "The clock was set.", "grave": False, "since": now.isoformat()}
+    Process.objects.filter(role="worker").update(
+        detail={"notices": [notice | {"detail": "word " * 60 + "Set the clock."}]}
+    )
+    out = told(capsys, 0)
+    assert "– The clock was set: warning, since" in out
+    assert "Set the clock.\n" in out
+    assert out.splitlines()[-1] == "Nothing is wrong, but see the notices."

@@ -459,3 +459,40 @@ def test_another_address_signs_out_and_the_old_one_lets_nobody_in(lee: User) -> 
     assert not _inside(client)
     _sign_in(client, email="lee.new@example.org")
     assert _inside(client)
+
+
+def test_no_page_of_signing_in_links_to_one_that_is_closed(lee: User) -> None:
+    visitor, inside = Client(), Client()
+    inside.force_login(lee)
+    pages = [
+        (visitor, "/account/login/"),
+        (inside, "/me/"),
+        (inside, "/account/reauthenticate/"),
+        (inside, "/account/2fa/"),
+    ]
+    for client, address in pages:
+        text = page(client, address) if client.get(address).status_code == 200 else ""
+        for link in set(re.findall(r'href="(/[^"#?]*)', text)):
+            if not link.startswith("/static/"):
+                assert client.get(link).status_code != 404, (address, link)
+    assert "mainstay user link" in page(visitor, "/account/login/")
+
+
+def test_under_a_foreign_host_name_the_answer_says_which_setting_to_change() -> None:
+    for address in ("/", "/api/v1/alerts"):
+        answer = Client().get(address, headers={"host": "desk.elsewhere.example"})
+        assert answer.status_code == 400
+        assert b"MAINSTAY_HOSTS" in answer.content
+        assert b"elsewhere" not in answer.content
+
+
+def test_whoever_changes_their_own_address_is_sent_to_sign_in_with_it() -> None:
+    ada = User.objects.create_user("ada@example.org", PASSWORD, name="Ada", role=Role.ADMIN.value)
+    client = Client()
+    _sign_in(client, email="ada@example.org")
+    given = {"email": "ada.b@example.org", "name": "Ada", "role": "admin", "time_zone": "UTC"}
+    answer = client.post(f"/people/{ada.pk}/", given)
+    assert (answer.status_code, answer.headers.get("Location")) == (302, "/account/login/")
+    assert not _inside(client)
+    _sign_in(client, email="ada.b@example.org")
+    assert _inside(client)

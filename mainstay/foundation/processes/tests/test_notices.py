@@ -51,3 +51,15 @@ def test_two_processes_that_say_the_same_are_heard_once_and_the_grave_comes_firs
 def test_what_another_version_says_is_passed_over(noon: datetime) -> None:
     beats(noon, [{"code": "x", "colour": "red"}])
     assert notices.current(noon) == []
+
+
+def test_what_each_process_measured_for_itself_is_heard_once(noon: datetime) -> None:
+    for lasted_s in (41, 40):
+        title = f"Nothing was watched for {lasted_s} s."
+        one = Notice("gap", title, "", False, (noon + timedelta(seconds=lasted_s)).isoformat())
+        notices.source(lambda now, one=one: [one])  # type: ignore[misc]
+    later = Notice("gap", "Nothing was watched for 40 s.", "", False, (noon + timedelta(minutes=9)).isoformat())
+    other = Notice("gap", "Nothing was watched, for the machine slept.", "", False, noon.isoformat())
+    notices.source(lambda now: [later, other])
+    assert notices.current(noon)[::2] == [other, later]
+    assert notices.current(noon)[1].title == "Nothing was watched for 41 s."

@@ -21,6 +21,7 @@ from mainstay.respond.rules.template.values import Data, Sample, Samples, String
 
 __all__ = ["RenderProblem", "Scope", "Template", "TemplateProblem"]
 
+FAILED = "<error expanding template"
 VARIABLES = ("$labels", "$externalLabels", "$externalURL", "$value")
 _CONSTANT_FIELDS = (("Labels",), ("ExternalLabels",), ("ExternalURL",))
 Query = Callable[[str], Iterable[tuple[Mapping[str, str], float]]]
@@ -97,7 +98,7 @@ class Template:
         try:
             return self.render(scope)
         except RenderProblem as problem:
-            return storable(f"<error expanding template: {problem}>")
+            return storable(f"{FAILED}: {problem}>")
 
 
 def _needs_value(part: object) -> bool:

@@ -156,6 +156,17 @@ def test_a_query_in_a_template_that_the_parser_cannot_bear_stops_no_rule(me: Act
     assert all(text.startswith("<error expanding template: ") for text in said.values())
 
 
+def test_an_alert_whose_summary_cannot_be_written_is_named_after_its_rule(me: Actor, tmp_path: Path) -> None:
+    group(me, "one", {"alert": "Odd", "expr": "vector(1)", "annotations": {"summary": '{{ query "up{" }} is bad'}})
+    store = Store(tmp_path / "store")
+    held = Evaluation(lambda: StoreSource(store, time.monotonic), lambda _group: True, lambda: 0, lambda: True, "")
+    turn(held, 0, 15)
+    store.close()
+    alert = Alert.objects.get()
+    assert alert.name == "Odd"
+    assert alert.annotations["summary"].startswith("<error expanding template: ")
+
+
 def test_a_storm_is_committed_in_pieces_the_severest_first_and_what_was_not_is_done_again(
     me: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,11 @@ def test_its_text_names_the_first_and_counts_the_rest() -> None:
     assert (message.severity, message.more, len(message.alerts)) == ("critical", 1880, 100)
 
 
+def test_what_is_over_is_not_called_down_without_saying_so() -> None:
+    lines = many(Event.RESOLVE, "over", first=False).text.splitlines()
+    assert lines[1] == "critical, over: shop / check-0 is down"
+
+
 def test_it_survives_json_and_a_single_one_is_stored_as_before() -> None:
     message = many()
     assert Message.from_json(message.to_json()) == message
