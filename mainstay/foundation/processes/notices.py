@@ -78,17 +78,27 @@ def source(function: Source) -> Source:
     return function
 
 
+def _read(given: object) -> Notice | None:
+    """Read one from a beat; None when it is of another version."""
+    try:
+        notice = Notice(**given)  # type: ignore[arg-type]
+        texts = (notice.code, notice.title, notice.detail, notice.since, notice.href)
+        return notice if all(isinstance(text, str) for text in texts) and notice.begun.tzinfo else None
+    except (TypeError, ValueError):
+        return None
+
+
 def current(now: datetime) -> list[Notice]:
     """Return what is to be said at `now`, the grave first; two processes that say the same are heard once."""
     found: dict[tuple[str, str], Notice] = {}
     for detail in beating(now).order_by("id").values_list("detail", flat=True):
-        for given in detail.get("notices", ()):
-            try:
-                notice = Notice(**given)
-            except TypeError:  # of another version
+        given = detail.get("notices")
+        for each in given if isinstance(given, list) else ():
+            notice = _read(each)
+            if notice is None:
                 continue
             found.setdefault((notice.code, notice.title), notice)
-    for each in _sources:
-        for notice in each(now):
+    for source_of in _sources:
+        for notice in source_of(now):
             found.setdefault((notice.code, notice.title), notice)
     return sorted(found.values(), key=lambda notice: (not notice.grave, notice.since))[:SHOWN_MOST]
