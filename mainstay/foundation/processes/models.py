@@ -3,6 +3,8 @@
 from django.db import connection, models, transaction
 from django.db.models import F
 
+from mainstay.foundation.columns import NamesField, ObjectField
+
 
 class Process(models.Model):
     """One running process; its beat tells that its cycles run, and how late they are."""
@@ -14,7 +16,7 @@ class Process(models.Model):
     started_at = models.DateTimeField()
     beat_at = models.DateTimeField(db_index=True)
     lag_s = models.FloatField(default=0)  # how late the slowest cycle is
-    detail = models.JSONField(default=dict)
+    detail = ObjectField(default=dict)
 
 
 class Revision(models.Model):
@@ -54,7 +56,7 @@ class Suspect(models.Model):
     kind = models.CharField(max_length=20)
     item = models.CharField(max_length=44)
     version = models.CharField(max_length=64)  # an edit makes another one, which is not suspected
-    deaths = models.JSONField(default=list)  # the last three within an hour, as ISO times
+    deaths = NamesField(default=list)  # the last three within an hour, as ISO times
     suspected_at = models.DateTimeField()
     set_aside_at = models.DateTimeField(null=True)
 

@@ -81,6 +81,16 @@ def source(function: Source) -> Source:
     return function
 
 
+def _read(given: object) -> Notice | None:
+    """Read one from a beat; None when it is of another version."""
+    try:
+        notice = Notice(**given)  # type: ignore[arg-type]
+        texts = (notice.code, notice.title, notice.detail, notice.since, notice.href)
+        return notice if all(isinstance(text, str) for text in texts) and notice.begun.tzinfo else None
+    except (TypeError, ValueError):
+        return None
+
+
 def current(now: datetime) -> list[Notice]:
     """Return what is to be said at `now`, the grave first; two processes that say the same are heard once.
 
@@ -88,10 +98,10 @@ def current(now: datetime) -> list[Notice]:
     """
     found: list[Notice] = []
     for detail in beating(now).order_by("id").values_list("detail", flat=True):
-        for given in detail.get("notices", ()):
-            try:
-                notice = Notice(**given)
-            except TypeError:  # of another version
+        given = detail.get("notices")
+        for each in given if isinstance(given, list) else ():
+            notice = _read(each)
+            if notice is None:
                 continue
             found.append(notice)
     for each in _sources:

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.pieces import is_of_the_content
 from mainstay.foundation.processes import facts, notices, work
 from mainstay.foundation.processes.models import Suspect
 from mainstay.foundation.processes.notices import Notice
@@ -45,7 +46,7 @@ def look_up(items: Iterable[Item]) -> dict[Item, Known]:
     """Return what is known of `items`; those that are gone, or of a kind that nobody registered, are missing."""
     by_kind: dict[str, list[int]] = {}
     for kind, number in items:
-        if number.isdecimal():
+        if _is_number(number):
             by_kind.setdefault(kind, []).append(int(number))
     return {
         (kind, str(number)): known
@@ -55,10 +56,23 @@ def look_up(items: Iterable[Item]) -> dict[Item, Known]:
     }
 
 
+def _is_number(text: str) -> bool:
+    """Whether it can be the id of a row."""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
 def counted(deaths: Sequence[str], now: datetime) -> list[str]:
     """Return the deaths, as ISO times, with that of `now`: the last three within an hour."""
-    recent = [at for at in deaths if now - WITHIN < datetime.fromisoformat(at) <= now]
+    recent = [at for at in deaths if now - WITHIN < (_time(at) or now - WITHIN) <= now]
     return [*recent, now.isoformat()][-DEATHS:]
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def blame(death: Death, role: str, now: datetime) -> None:
@@ -66,21 +80,30 @@ def blame(death: Death, role: str, now: datetime) -> None:
     log.error("the %s process before this one crashed while it worked on: %s", role, _listed(death.items) or "nothing")
     log.error("its stacks: %s", death.stacks[:20_000])
     known = look_up(death.items)
-    with transaction.atomic():
-        for item, one in known.items():
-            suspect, _ = Suspect.objects.select_for_update().get_or_create(
-                kind=item[0], item=item[1], defaults={"version": one.version, "suspected_at": now}
-            )
-            if suspect.set_aside_at is not None:
-                continue
-            before = suspect.deaths if suspect.version == one.version else []
-            suspect.deaths, suspect.version = counted(before, now), one.version
-            if len(suspect.deaths) >= DEATHS:
-                suspect.set_aside_at = now
-                subject = Subject(item[0], int(item[1]), one.name, one.application)
-                write(facts.SET_ASIDE, subject, PROCESSES, now, deaths=DEATHS)
-                log.error("%s %s (%s) is set aside", *item, one.name)
-            suspect.save()
+    for item, one in known.items():
+        try:
+            _blame(item, one, now)
+        except Exception as error:  # what the journal's listeners meet with one item must not keep us from starting
+            if not is_of_the_content(error):
+                raise
+            log.exception("%s %s cannot be suspected", *item)
+
+
+@transaction.atomic
+def _blame(item: Item, one: Known, now: datetime) -> None:
+    suspect, _ = Suspect.objects.select_for_update().get_or_create(
+        kind=item[0], item=item[1], defaults={"version": one.version, "suspected_at": now}
+    )
+    if suspect.set_aside_at is not None:
+        return
+    before = suspect.deaths if suspect.version == one.version else []
+    suspect.deaths, suspect.version = counted(before, now), one.version
+    if len(suspect.deaths) >= DEATHS:
+        suspect.set_aside_at = now
+        subject = Subject(item[0], int(item[1]), one.name, one.application)
+        write(facts.SET_ASIDE, subject, PROCESSES, now, deaths=DEATHS)
+        log.error("%s %s (%s) is set aside", *item, one.name)
+    suspect.save()
 
 
 def refresh(now: datetime, _process: int = 0) -> None:
@@ -92,16 +115,28 @@ def refresh(now: datetime, _process: int = 0) -> None:
     kept: list[Suspect] = []
     for row in rows:
         found = known.get((row.kind, row.item))
-        if found is not None and found.version == row.version:
+        if not _is_number(row.item):
+            log.error("%s %s was suspected, which there cannot be", row.kind, row.item)
+            row.delete()
+        elif found is not None and found.version == row.version:
             kept.append(row)
         elif row.set_aside_at is None:
             row.delete()
         else:
-            release((row.kind, row.item), PROCESSES, "it was edited" if found else "it is gone", now)
+            _release_quietly(row, "it was edited" if found else "it is gone", now)
     work.know(
         frozenset((row.kind, row.item) for row in kept if row.set_aside_at is not None),
         frozenset((row.kind, row.item) for row in kept if row.set_aside_at is None),
     )
+
+
+def _release_quietly(row: Suspect, reason: str, now: datetime) -> None:
+    try:
+        release((row.kind, row.item), PROCESSES, reason, now)
+    except Exception as error:  # what the journal's listeners meet with one item must not keep a process from starting
+        if not is_of_the_content(error):
+            raise
+        log.exception("%s %s cannot be released", row.kind, row.item)
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from django.db import connection
 
 from mainstay.foundation import gaps
 from mainstay.foundation.gaps import Follower, Gap, Kind
-from mainstay.foundation.pieces import pieces
+from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
@@ -39,7 +39,7 @@ class _Course:
     def take(self, ping: Ping) -> float | None:
         """Go on by one ping; return how long the run took that it ended, in seconds, or None when that is unknown."""
         began = None
-        at = gaps.detector.present(ping.at)  # when it came by the present clock
+        at = heartbeats.bounded(gaps.detector.present(ping.at))  # when it came by the present clock
         if ping.kind == "start":
             # A job that is started again and again and never ends must be noticed: the first start counts.
             self.started_at = self.started_at or at
@@ -71,7 +71,24 @@ def take(watch: Watch, pings: Iterable[Ping], follower: Follower | None = None) 
         DatabaseError: of the piece that failed and those after it nothing was committed; they are still unhandled.
     """
     for piece in pieces(list(pings), TAKEN_AT_ONCE):
-        _take(watch, piece, follower)
+        try:
+            _take(watch, piece, follower)
+        except Exception as error:  # a defect met by one ping must not keep all heartbeats from being understood
+            if not is_of_the_content(error):
+                raise
+            log.exception("%d pings cannot be understood together; trying one by one", len(piece))
+            for ping in piece:
+                _take_alone(watch, ping, follower)
+
+
+def _take_alone(watch: Watch, ping: Ping, follower: Follower | None) -> None:
+    try:
+        _take(watch, [ping], follower)
+    except Exception as error:
+        if not is_of_the_content(error):
+            raise
+        log.exception("ping %d cannot be understood and is passed over", ping.pk)
+        Ping.objects.filter(pk=ping.pk).update(handled=True)
 
 
 def _take(watch: Watch, pings: Sequence[Ping], follower: Follower | None) -> None:
@@ -176,10 +193,22 @@ def miss(watch: Watch, now: datetime, follower: Follower | None = None) -> int:
         _save_dues(watch)
     done, until = 0, time.monotonic() + TURN_S
     for piece in pieces(sorted(_late(watch, now), key=lambda watched: watched.urgency), CHANGES_AT_ONCE):
-        done += _miss(watch, {watched.id for watched in piece}, now, follower)
+        done += _miss_all(watch, [watched.id for watched in piece], now, follower)
         if time.monotonic() > until:
             break
     return done
+
+
+def _miss_all(watch: Watch, checks: Sequence[int], now: datetime, follower: Follower | None) -> int:
+    try:
+        return _miss(watch, checks, now, follower)
+    except Exception as error:  # a defect met by one heartbeat must not keep the others' misses from being noticed
+        if not is_of_the_content(error):
+            raise
+        if len(checks) == 1:
+            log.exception("check %d: what did not come cannot be recorded", checks[0])
+            return 0
+        return sum(_miss_all(watch, [check], now, follower) for check in checks)
 
 
 def _miss(watch: Watch, checks: Collection[int], now: datetime, follower: Follower | None) -> int:

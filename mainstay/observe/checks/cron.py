@@ -5,7 +5,7 @@ with Debian's cron. The library searches on the bare wall clock there, so that f
 with a time that is past already; both searches here go by the instant instead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,9 +35,18 @@ def next_after(expression: str, zone: str, after: datetime) -> datetime | None:
     return next(_following(expression, zone, after), None)
 
 
+def _times(expression: str, zone: str, begin: datetime, *, reverse: bool = False) -> Iterable[datetime]:
+    """What cannot be understood is refused at the edge; in the database it never comes due, and stops nobody else."""
+    try:
+        found: Iterable[datetime] = CronSim(expression, begin.astimezone(ZoneInfo(zone)), reverse=reverse)
+        return found
+    except (CronSimError, ZoneInfoNotFoundError, ValueError, OSError):
+        return ()
+
+
 def _following(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
     last = after
-    for local in CronSim(expression, after.astimezone(ZoneInfo(zone))):
+    for local in _times(expression, zone, after):
         found: datetime = local.astimezone(UTC)
         if found > last:  # two times that a night skips come as one, at the end of the gap
             yield found
@@ -46,7 +55,7 @@ def _following(expression: str, zone: str, after: datetime) -> Iterator[datetime
 
 def last_until(expression: str, zone: str, until: datetime) -> datetime | None:
     """Return the last time (UTC) not later than `until`, or None when there was none within fifty years."""
-    backwards = CronSim(expression, until.astimezone(ZoneInfo(zone)), reverse=True)
+    backwards = _times(expression, zone, until, reverse=True)
     found = next((past for local in backwards if (past := local.astimezone(UTC)) < until), None)
     if found is None:
         return None

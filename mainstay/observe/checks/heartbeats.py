@@ -9,6 +9,7 @@ from mainstay.foundation.clock import span_text, utc_text
 from mainstay.observe.checks import cron
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ def rhythm_of(settings: RhythmSettings) -> Rhythm:
         grace=timedelta(seconds=settings.grace),
         max_runtime=timedelta(seconds=settings.max_runtime) if settings.max_runtime is not None else None,
     )
+
+
+def bounded(at: datetime) -> datetime:
+    """Return a stored time such that one can count on from it: in a database there may be any."""
+    return min(max(at, EARLIEST), NEVER)
 
 
 def expected_at(rhythm: Rhythm, last: datetime) -> datetime:

@@ -23,7 +23,7 @@ from mainstay.foundation.text import storable
 from mainstay.observe.checks import arrivals
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
-from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
+from mainstay.observe.checks.heartbeats import RhythmSettings, bounded, rhythm_of
 from mainstay.observe.checks.leases import shard_of
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.probe.engine import Planned
@@ -219,13 +219,14 @@ class Holding:
                 self.watch.put(watched_of(check, settings, now))
             if not (check.paused or check.passive):
                 self.prober.update([planned_of(check, settings)])
+            labels = all_labels(check)
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001  # said on its page and logged: one check must not stop the others
             self._refuse(check, error)
             return
         if not check.paused:
-            known = partial(self.metrics.know, check.pk, check.kind, check.target, all_labels(check), check.version)
+            known = partial(self.metrics.know, check.pk, check.kind, check.target, labels, check.version)
             self._measure(check.pk, known)
         if check.state.unusable:
             CheckState.objects.filter(pk=check.pk).update(unusable="")
@@ -305,7 +306,7 @@ def watched_of(check: Check, settings: BaseModel, now: datetime) -> Watched:
         every_s=check.every_s,
         timeout_s=check.timeout_s,
         paused=check.paused,
-        created_at=check.created_at,
+        created_at=bounded(check.created_at),
         rhythm=rhythm_of(cast(RhythmSettings, settings)) if check.passive else None,
         state=State(
             health=Health(state.health),
@@ -319,8 +320,8 @@ def watched_of(check: Check, settings: BaseModel, now: datetime) -> Watched:
         ),
         changes=state.changes,
         first_at=state.first_at,
-        pinged_at=state.pinged_at,
-        started_at=state.started_at,
+        pinged_at=state.pinged_at and bounded(state.pinged_at),
+        started_at=state.started_at and bounded(state.started_at),
         second_chances=state.second_chances,
         blocked_by=state.blocked_by_id,
         severity=check.severity,

@@ -4,7 +4,7 @@ What is old is told by the stored results, not by the clock alone (`trusted`): a
 deletes nothing.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Max, Min
@@ -18,6 +18,7 @@ HOURS_KEPT = timedelta(days=400)
 PINGS_KEPT = timedelta(days=90)
 AT_ONCE = 20_000  # rows per transaction, so that pages never wait for a clean-up
 ROLLED_AT_ONCE = 48
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # what claims to be older says nothing
 TRUSTED_AFTER = timedelta(days=1)  # the clock is believed once results have come by it for so long
 COMPLETE_AFTER = timedelta(minutes=2)  # results are committed a moment after their probe began
 
@@ -64,7 +65,9 @@ def trusted(now: datetime) -> datetime:
     begin = now - TRUSTED_AFTER
     if Result.objects.filter(at__gt=begin - TRUSTED_AFTER, at__lte=begin).exists():
         return now
-    newest: datetime | None = Result.objects.filter(at__lte=begin).aggregate(newest=Max("at"))["newest"]
+    newest: datetime | None = Result.objects.filter(at__lte=begin, at__gt=EARLIEST).aggregate(newest=Max("at"))[
+        "newest"
+    ]
     return newest if newest is not None else now
 
 

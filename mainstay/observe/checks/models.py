@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application, Component, Environment
+from mainstay.foundation.columns import MatchField, ObjectField, PairsField, SecondsField
 
 
 class Check(models.Model):
@@ -23,7 +24,7 @@ class Check(models.Model):
     fail_after = models.PositiveSmallIntegerField(default=3)  # consecutive failures until down
     recover_after = models.PositiveSmallIntegerField(default=2)  # consecutive successes until up
     severity = models.CharField(max_length=20, default="major")
-    labels = models.JSONField(default=dict, blank=True)
+    labels = PairsField(default=dict, blank=True)
     runbook = models.CharField(max_length=500, blank=True)
     paused = models.BooleanField(default=False)
     managed_by = models.CharField(max_length=200, blank=True)
@@ -73,7 +74,7 @@ class CheckState(models.Model):
     last_message = models.TextField(blank=True)
     last_duration_s = models.FloatField(null=True)
     last_code = models.IntegerField(null=True)
-    last_facts = models.JSONField(default=dict)
+    last_facts = ObjectField(default=dict)
     # heartbeats
     due_at = models.DateTimeField(null=True, db_index=True)  # when to look: not pinged by then is a failure
     started_at = models.DateTimeField(null=True)  # of a run that has not ended
@@ -173,11 +174,11 @@ class Maintenance(models.Model):
     application = models.ForeignKey(
         Application, on_delete=models.CASCADE, null=True, blank=True, related_name="maintenance"
     )
-    match = models.JSONField(default=dict, blank=True)  # labels a check must have; empty: all checks
+    match = MatchField(default=dict, blank=True)  # labels a check must have; empty: all checks
     starts_at = models.DateTimeField(null=True)  # one-off
     ends_at = models.DateTimeField(null=True)
     cron = models.CharField(max_length=100, blank=True)  # recurring: when it begins …
-    duration_s = models.FloatField(null=True)  # … and how long it lasts
+    duration_s = SecondsField(null=True)  # … and how long it lasts
     time_zone = models.CharField(max_length=64, default="UTC")
     cancelled_at = models.DateTimeField(null=True)
     created_by = models.CharField(max_length=200)

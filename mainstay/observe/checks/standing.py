@@ -8,10 +8,11 @@ from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Dependency
 from mainstay.foundation.processes.setaside import Known
+from mainstay.foundation.processes.unreadable import readable
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.models import Check, CheckState, Maintenance
 from mainstay.observe.checks.parents import parents, reachable
-from mainstay.observe.checks.windows import Cover, Window, covering
+from mainstay.observe.checks.windows import Cover, Window, covering, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,13 @@ class Standing:
 
 def windows() -> list[Window]:
     """Return all windows that were not cancelled."""
-    return [window_of(row) for row in Maintenance.objects.filter(cancelled_at=None)]
+    return readable("maintenance", Maintenance.objects.filter(cancelled_at=None), _usable)
+
+
+def _usable(row: Maintenance) -> Window:
+    window = window_of(row)
+    validate(window)
+    return window
 
 
 def window_of(row: Maintenance) -> Window:

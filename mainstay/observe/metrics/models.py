@@ -3,6 +3,7 @@
 from django.db import models
 
 from mainstay.foundation.catalog.models import Application, Environment
+from mainstay.foundation.columns import PairsField
 
 
 class Scrape(models.Model):
@@ -17,7 +18,7 @@ class Scrape(models.Model):
     timeout_s = models.FloatField(default=10)
     config = models.JSONField(default=dict)  # as `ScrapeSettings` has it; secrets sealed
     target = models.CharField(max_length=500, blank=True)  # for people; holds no secret
-    labels = models.JSONField(default=dict, blank=True)  # of all its targets' series
+    labels = PairsField(default=dict, blank=True)  # of all its targets' series
     paused = models.BooleanField(default=False)
     managed_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()

@@ -241,6 +241,8 @@ def shown_hours(times: dict[str, Any]) -> str:
     """Return a route's hours in words: "Mon–Fri 08:00–18:00 Europe/Berlin"; empty when it is always open."""
     if not times:
         return ""
+    if not (isinstance(times.get("days"), list) and times.keys() >= {"from", "to", "timezone"}):
+        return "hours that cannot be read"
     days = [day for day in DAYS if day in times["days"]]
     places = [DAYS.index(day) for day in days]
     together = len(days) > 2 and places == list(range(places[0], places[-1] + 1))

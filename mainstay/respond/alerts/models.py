@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q, Value
 
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.columns import MatchField, NamesField, ObjectField, PairsField, SecondsField
 from mainstay.observe.checks.models import Check
 
 
@@ -17,8 +18,8 @@ class Alert(models.Model):
     name = models.CharField(max_length=300)
     severity = models.CharField(max_length=20)
     summary = models.TextField(blank=True)
-    labels = models.JSONField(default=dict)
-    annotations = models.JSONField(
+    labels = PairsField(default=dict)
+    annotations = PairsField(
         default=dict, db_default=Value({}, models.JSONField())
     )  # what a rule says besides: description, cause, first_step …
     value = models.FloatField(null=True)  # of the rule's expression when it fired or was last told
@@ -33,7 +34,7 @@ class Alert(models.Model):
     # paging
     paged_at = models.DateTimeField(null=True)  # last page or reminder
     paged_severity = models.CharField(max_length=20, blank=True)
-    paged_channels = models.JSONField(default=list)  # names; who hears of acknowledgement and resolution
+    paged_channels = NamesField(default=list)  # names; who hears of acknowledgement and resolution
     decision = models.CharField(max_length=40, blank=True)  # code of the last decision …
     reason = models.TextField(blank=True)  # … and its sentence
     look_at = models.DateTimeField(null=True)  # when the worker decides again; null: nothing is due
@@ -63,7 +64,7 @@ class Alert(models.Model):
 class Silence(models.Model):
     """From `starts_at` to `ends_at`, alerts with these labels do not page. They are still recorded."""
 
-    match = models.JSONField()  # label → value; all must be equal
+    match = MatchField()  # label → value; all must be equal
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(db_index=True)
     comment = models.TextField()
@@ -79,11 +80,11 @@ class Route(models.Model):
 
     position = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=100, unique=True)
-    match = models.JSONField(default=dict)  # severity, application, environment, check, labels → value or list
-    notify = models.JSONField(default=list)  # names of channels
-    fallback = models.JSONField(default=list)  # names, tried one after another while one of `notify` does not answer
-    remind_every_s = models.FloatField(null=True)
-    times = models.JSONField(default=dict)  # {"days": ["mon", …], "from": "08:00", "to": "18:00", "timezone": "UTC"}
+    match = MatchField(default=dict)  # severity, application, environment, check, labels → value or list
+    notify = NamesField(default=list)  # names of channels
+    fallback = NamesField(default=list)  # names, tried one after another while one of `notify` does not answer
+    remind_every_s = SecondsField(null=True)
+    times = ObjectField(default=dict)  # {"days": ["mon", …], "from": "08:00", "to": "18:00", "timezone": "UTC"}
     also = models.BooleanField(default=False)  # go on to the next route after this one matched
     managed_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Max
@@ -10,9 +11,10 @@ from django.db.models import Max
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.respond.alerts import facts
-from mainstay.respond.alerts.decide import Hours, RouteFacts
+from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.models import Channel
@@ -22,7 +24,7 @@ MOVED_TOLD = 50
 
 def routes() -> tuple[RouteFacts, ...]:
     """Return all routes in order."""
-    return tuple(route_of(row) for row in Route.objects.all())
+    return tuple(readable("route", Route.objects.all(), route_of))
 
 
 def route_of(row: Route) -> RouteFacts:
@@ -39,8 +41,9 @@ def route_of(row: Route) -> RouteFacts:
 
 
 def _hours(times: dict[str, Any]) -> Hours:
+    ZoneInfo(times["timezone"])  # it raises here, and not in every decision
     return Hours(
-        days=tuple(times["days"]),
+        days=tuple(day for day in times["days"] if day in DAYS),
         begin=time.fromisoformat(times["from"]),
         end=time.fromisoformat(times["to"]),
         zone=times["timezone"],

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q
 
 from mainstay.foundation.journal.write import Subject, write
@@ -19,7 +19,7 @@ from mainstay.respond.delivery.group_message import CARRIED_MOST, Carried, group
 from mainstay.respond.delivery.grouping import SINGLY_MOST, Fate, Verdict, Waiting, due_at, may_join, next_message, plan
 from mainstay.respond.delivery.message import SEVERITIES, Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
-from mainstay.respond.delivery.outbox import urgency
+from mainstay.respond.delivery.outbox import severity_of, urgency
 from mainstay.respond.delivery.record import WORKER, fall_back
 
 log = logging.getLogger("mainstay.delivery")
@@ -45,13 +45,22 @@ def gather(now: datetime) -> None:
                         break
         except OperationalError:
             raise
-        except Exception:
-            if abs(now - _told_at.get(channel, NEVER)) >= TOLD_EVERY:
-                _told_at[channel] = now
-                log.exception("what waits for channel %d cannot be grouped", channel)
+        except Exception as error:  # noqa: BLE001  # said now and then
+            _say(channel, f"what waits for channel {channel} cannot be grouped", error, now)
     for group in Group.objects.filter(ended_at=None, failing=True, channel__isnull=False):
-        with transaction.atomic():
-            _fall_back(group, now)
+        try:
+            with transaction.atomic():
+                _fall_back(group, now)
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001  # said now and then
+            _say(-group.pk, f"the alerts of {group} cannot fall back", error, now)
+
+
+def _say(about: int, what: str, error: Exception, now: datetime) -> None:
+    if abs(now - _told_at.get(about, NEVER)) >= TOLD_EVERY:
+        _told_at[about] = now
+        log.error("%s", what, exc_info=error)
 
 
 def _crowded() -> set[int]:
@@ -209,7 +218,7 @@ def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool) 
     due = due_at(event, now, group.messages, group.told_at, news=news)
     counted = group.members.filter(state__in=LIVE) if live else group.members.exclude(state="single")
     worst = counted.order_by("urgency").values_list("urgency", flat=True).first()
-    severity = SEVERITIES[-1] if worst is None else SEVERITIES[worst // 10]
+    severity = SEVERITIES[-1] if worst is None else severity_of(worst)
     weight = urgency(severity, Event(event), group=True)
     if queued is not None:
         due = min(due, queued.due_at)
@@ -236,9 +245,9 @@ def write_message(delivery: Delivery) -> Message:
     group = delivery.group
     assert group is not None
     members = group.members.exclude(state="single")
-    counts: Counter[tuple[str, int]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for state, weight, number in members.values_list("state", "urgency").annotate(Count("pk")):
-        counts[state, weight // 10] += number
+        counts[state, severity_of(weight)] += number
     shown: list[GroupMember] = []
     for states in (LIVE, ("over",)):  # what lasts first
         rows = members.filter(state__in=states).select_related("delivery").order_by("urgency", "id")
@@ -247,7 +256,7 @@ def write_message(delivery: Delivery) -> Message:
     return group_message(
         Event(delivery.event),
         carried,
-        {(state, SEVERITIES[rank]): number for (state, rank), number in counts.items()},
+        counts,
         channel=group.channel_name,
         url=f"{settings.BASE_URL}/deliveries/?group={group.pk}",
         dedup_key=group.thread,
@@ -288,7 +297,7 @@ def _fall_back(group: Group, now: datetime) -> None:
             with transaction.atomic():
                 fall_back(row.delivery, now)
                 row.delivery.save(update_fields=["fallback"])
-        except DatabaseError:
+        except OperationalError:
             raise
         except Exception:  # a defect met by one alert must not keep the others from falling back
             log.exception("delivery %d cannot fall back", row.delivery_id)

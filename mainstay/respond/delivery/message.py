@@ -107,7 +107,10 @@ class Message:
         Unknown members are ignored, so that an older worker can send what a newer one queued. Raises
         `ValueError` when a required member is missing or of the wrong type.
         """
-        values = stored if isinstance(stored, Mapping) else json.loads(stored)
+        try:
+            values = stored if isinstance(stored, Mapping) else json.loads(stored)
+        except RecursionError:
+            raise ValueError("this stored message is nested too deeply") from None
         if not isinstance(values, Mapping):
             raise ValueError(f"a stored message is a JSON object, not {type(values).__name__}")
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
@@ -117,7 +120,7 @@ class Message:
                 known["ends_at"] = datetime.fromisoformat(known["ends_at"])
             known["alerts"] = tuple(cls.from_json(alert) for alert in known.get("alerts", ()))
             return cls(**known)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"this stored message is incomplete or malformed: {error}") from error
 
 

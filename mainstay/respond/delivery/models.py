@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models import Q
 
+from mainstay.foundation.columns import NamesField, PairsField
+
 
 class Channel(models.Model):
     """A way to reach people or programs: a Slack channel, a mailbox, a webhook."""
@@ -37,7 +39,7 @@ class Delivery(models.Model):
     subject = models.CharField(max_length=80)  # "alert:12", for permalinks
     subject_name = models.CharField(max_length=300)
     application = models.BigIntegerField(null=True)
-    fallback = models.JSONField(default=list)  # names of the channels to try when this one does not answer
+    fallback = NamesField(default=list)  # names of the channels to try when this one does not answer
     fallback_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="fallbacks")
     status = models.CharField(max_length=12, default="queued")
     created_at = models.DateTimeField()
@@ -141,7 +143,7 @@ class Thread(models.Model):
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
     thread = models.CharField(max_length=100)
-    state = models.JSONField(default=dict)
+    state = PairsField(default=dict)
     updated_at = models.DateTimeField()
 
     class Meta:

@@ -48,6 +48,11 @@ def urgency(severity: str, event: Event, *, group: bool = False) -> int:
     return 10 * SEVERITIES.index(severity) + (5 if not news else 0 if group else 2)
 
 
+def severity_of(urgency: int) -> str:
+    """Return the severity that an urgency was made of."""
+    return SEVERITIES[min(max(urgency // 10, 0), len(SEVERITIES) - 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Owing:
     """A message that is to be put into the outbox: for these channels, and for `fallback` where they do not answer."""

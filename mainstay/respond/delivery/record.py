@@ -14,6 +14,7 @@ from mainstay.respond.delivery.models import Attempt, Delivery, Group, Thread
 from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, existing, owe, retry_at
 
 WORKER = program("worker")
+BARELY_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +129,17 @@ def fall_back(delivery: Delivery, now: datetime) -> None:
 def _subject(delivery: Delivery) -> Subject:
     kind, _, number = delivery.subject.partition(":")
     return Subject(kind, int(number), delivery.subject_name, delivery.application)
+
+
+def barely(sent: Sent) -> None:
+    """Record only that it has arrived, or when to try again: its row holds what nothing else can be made of."""
+    arrived = sent.receipt.outcome == "delivered"
+    now = sent.at + timedelta(seconds=sent.duration_s)
+    rows = Delivery.objects.filter(pk=sent.delivery, status="sending", claimed_by=sent.process)
+    rows.update(
+        status="delivered" if arrived else "queued",
+        delivered_at=now if arrived else None,
+        due_at=now + BARELY_AGAIN,
+        claimed_by=None,
+        claimed_until=None,
+    )

@@ -35,7 +35,7 @@ from mainstay.respond.delivery.lanes import LANES, Lanes
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Delivery, Thread
 from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER
-from mainstay.respond.delivery.record import Sent, record
+from mainstay.respond.delivery.record import Sent, barely, record
 
 log = logging.getLogger("mainstay.delivery")
 TIMEOUT_S = 20.0
@@ -112,9 +112,7 @@ class Sender:
         try:
             with working_on("delivery", delivery.pk):
                 receipt = self._try(delivery, state)
-        except (
-            Exception
-        ) as error:  # a defect; recorded like any failure, so that it is seen, backed off, and falls back
+        except BaseException as error:  # a defect, or a panic in a library: seen, backed off and falling back
             log.exception("delivery %d to %s failed", delivery.pk, delivery.channel_name)
             receipt = Receipt("unknown", f"Mainstay failed while sending ({type(error).__name__}); see its log.")
         duration_s = time.monotonic() - begin
@@ -170,9 +168,21 @@ class Sender:
                 record(sent)
             except (DataError, IntegrityError):
                 log.exception("delivery %d: the receiver's answer cannot be stored", sent.delivery)
-                record(replace(sent, receipt=Receipt(sent.receipt.outcome, "The answer cannot be stored.")))
-            except Exception:  # its claim runs out and it is sent again, with the same key
+                Sender._record_barely(replace(sent, receipt=Receipt(sent.receipt.outcome, "It cannot be stored.")))
+            except Exception:
                 log.exception("delivery %d could not be recorded", sent.delivery)
+                Sender._record_barely(sent)
+
+    @staticmethod
+    def _record_barely(sent: Sent) -> None:
+        """Record as much as can be, so that what has arrived is not sent again and again. Nothing ends this thread."""
+        for attempt in (record, barely):
+            try:
+                attempt(sent)
+                return
+            except Exception:  # at last its claim runs out, and it is sent again with the same key
+                log.exception("delivery %d could not be recorded", sent.delivery)
+                connection.close()
 
     def _free(self, delivery: int) -> None:
         self.lanes.free(delivery)

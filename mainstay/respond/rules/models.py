@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import models
 
 from mainstay.foundation.clock import from_unix
+from mainstay.foundation.columns import PairsField, SecondsField
 
 DEFAULT_EVERY_S = 15.0
 
@@ -14,10 +15,10 @@ class RuleGroup(models.Model):
     """Rules that are evaluated together, one after another, as a Prometheus rule file has them."""
 
     name = models.CharField(max_length=200, unique=True)
-    every_s = models.FloatField(null=True)  # null: `DEFAULT_EVERY_S`; see `interval_s`
+    every_s = SecondsField(null=True)  # null: `DEFAULT_EVERY_S`; see `interval_s`
     limit = models.PositiveIntegerField(default=0)  # series a rule may give; 0: any number
     query_offset_s = models.FloatField(default=0)
-    labels = models.JSONField(default=dict)  # added to every rule's
+    labels = PairsField(default=dict)  # added to every rule's
     managed_by = models.CharField(max_length=200, blank=True)
     version = models.BigIntegerField(default=0)  # counts edits; the monitor reloads a group when it differs
     created_at = models.DateTimeField()
@@ -44,8 +45,8 @@ class Rule(models.Model):
     expr = models.TextField()
     for_s = models.FloatField(default=0)
     keep_firing_for_s = models.FloatField(default=0)
-    labels = models.JSONField(default=dict)
-    annotations = models.JSONField(default=dict)
+    labels = PairsField(default=dict)
+    annotations = PairsField(default=dict)
 
     class Meta:
         ordering = ["group", "position", "id"]

@@ -6,20 +6,25 @@ is an alert with the labels and the severity of the rule; beyond some at once, o
 samples that is away is neither: its rules are evaluated, and say that nothing can be known.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.pieces import is_of_the_content
 from mainstay.foundation.processes.beat import alive
+from mainstay.foundation.processes.unreadable import readable
 from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
 from mainstay.respond.alerts.decide import weight
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules.alerting import SEVERITIES, source_of
 from mainstay.respond.rules.models import Rule, RuleGroup
 
+log = logging.getLogger("mainstay.rules")
 LOOK_EVERY_S = 15.0
 OVERDUE_LEAST = timedelta(minutes=2)
 FAILING_LEAST = timedelta(minutes=5)
@@ -48,29 +53,41 @@ class Lookout:
         doubtful = Rule.objects.filter(
             Q(state__health="err") | Q(state__evaluated_at=None) | Q(state__evaluated_at__lt=now - OVERDUE_LEAST)
         )
-        rules = list(doubtful.select_related("group", "state").order_by("id"))
+        rows = doubtful.filter(state__isnull=False).select_related("group", "state").order_by("id")
         versions = dict(RuleGroup.objects.values_list("id", "version"))
         known = self._edited
         self._edited = {
             group: known[group] if known.get(group, (None,))[0] == version else (version, now)
             for group, version in versions.items()
         }
-        overdue = [rule for rule in rules if self._is_overdue(rule, self._begun, now)]
-        wanted = _wanted(overdue, [rule for rule in rules if _is_failing(rule, now)], now)
+        begun = self._begun
+        found = readable("rule", rows, lambda rule: (rule, self._is_overdue(rule, begun, now), _is_failing(rule, now)))
+        overdue = [rule for rule, is_overdue, _ in found if is_overdue]
+        wanted = _wanted(overdue, [rule for rule, _, fails in found if fails], now)
         mine = Q(source__in=(NOT_EVALUATED, FAILING)) | Q(source__startswith="rule:", source__endswith=f":{_HEALTH}")
         opened = {alert.source: alert for alert in Alert.objects.filter(mine, ended_at=None)}
         for source, firing in wanted.items():
             open_one = opened.get(source)
             if open_one is None or _differs(open_one, firing):
-                fire_anew(firing, now)
+                _apart(source, partial(fire_anew, firing, now))
         for source, alert in opened.items():
             if source not in wanted:
-                resolve(alert, "evaluated again" if source == NOT_EVALUATED else "it does not fail any more", now)
+                why = "evaluated again" if source == NOT_EVALUATED else "it does not fail any more"
+                _apart(source, partial(resolve, alert, why, now))
 
     def _is_overdue(self, rule: Rule, begun: datetime, now: datetime) -> bool:
         edited = self._edited[rule.group_id][1] if rule.group_id in self._edited else now
         last = rule.state.evaluated_at or begun
         return now - max(last, begun, edited) > max(OVERDUE_LEAST, timedelta(seconds=3 * rule.group.interval_s + 30))
+
+
+def _apart(source: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception as error:  # a defect met by one alert must not keep the others from being told
+        if not is_of_the_content(error):
+            raise
+        log.exception("the alert %s cannot be told", source)
 
 
 def _is_failing(rule: Rule, now: datetime) -> bool:

@@ -1,0 +1,76 @@
+"""Columns that hold a known shape, whatever wrote them.
+
+A row that another program, an older version or a hand wrote may hold anything. One such row must not stop what reads
+all of them, so it is read as far as it has the shape.
+"""
+
+from typing import Any
+
+from django.db import models
+from django.db.models.fields.json import KeyTransform
+
+LONGEST_S = 3_660 * 86_400.0
+NOTHING = {"unreadable": "what it matches cannot be read"}  # a label that nothing has
+
+
+class _Shaped(models.JSONField):
+    """A JSON column; for migrations and the database it is nothing else."""
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        found = super().from_db_value(value, expression, connection)
+        return found if isinstance(expression, KeyTransform) else self.shaped(found)
+
+    def shaped(self, found: Any) -> Any:
+        """Return what of `found` has the shape."""
+        raise NotImplementedError
+
+
+class ObjectField(_Shaped):
+    """Members by name; anything else is read as none."""
+
+    def shaped(self, found: Any) -> Any:
+        return found if isinstance(found, dict) else {}
+
+
+class PairsField(_Shaped):
+    """Names and texts, such as labels; members that are no text are left out."""
+
+    def shaped(self, found: Any) -> Any:
+        if not isinstance(found, dict):
+            return {}
+        if all(isinstance(text, str) for text in found.values()):
+            return found
+        return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
+class NamesField(_Shaped):
+    """A list of texts; members that are no text are left out."""
+
+    def shaped(self, found: Any) -> Any:
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
+class MatchField(_Shaped):
+    """Labels and the text (or texts) that each must have. Half of a match would match more, so then it matches none."""
+
+    def shaped(self, found: Any) -> Any:
+        return found if isinstance(found, dict) and all(map(_is_wanted, found.values())) else dict(NOTHING)
+
+
+class SecondsField(models.FloatField):  # type: ignore[type-arg]  # Django itself takes none at run time
+    """A span in seconds, or none; one that is no span, or longer than ten years, is none."""
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.FloatField", args, kwargs
+
+    def from_db_value(self, value: Any, _expression: Any, _connection: Any) -> float | None:
+        return value if isinstance(value, int | float) and 0 < value <= LONGEST_S else None
+
+
+def _is_wanted(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))

@@ -1,0 +1,250 @@
+"""Rows that another hand wrote: whatever one holds, it takes down only itself."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.clock import now
+from mainstay.foundation.processes import notices, setaside
+from mainstay.foundation.processes.models import Process, Suspect
+from mainstay.foundation.processes.run import Runner
+from mainstay.foundation.processes.work import Death
+from mainstay.observe.checks import arrivals, keep
+from mainstay.observe.checks.actions import put_check
+from mainstay.observe.checks.holding import Holding
+from mainstay.observe.checks.models import Check, CheckState, Maintenance, Ping, Result
+from mainstay.observe.checks.spec import CheckSpec
+from mainstay.observe.checks.tests.parts import down, heartbeat, see, watch
+from mainstay.observe.checks.watch import Watch
+from mainstay.respond.alerts.actions import silence
+from mainstay.respond.alerts.models import Alert, Route, Silence
+from mainstay.respond.alerts.routes import route_of, routes
+from mainstay.respond.delivery.groups import compose
+from mainstay.respond.delivery.kinds.base import Receipt
+from mainstay.respond.delivery.models import Delivery, Group, GroupMember
+from mainstay.respond.delivery.record import Sent
+from mainstay.respond.delivery.send import Sender
+from mainstay.respond.rules.models import Rule, RuleGroup, RuleState
+from mainstay.respond.rules.overdue import Lookout
+from mainstay.web.tests.browser import signed_in
+from mainstay.web.tests.desk import Desk, desk
+
+pytestmark = pytest.mark.django_db
+SHAPES = ["null", "5", '"text"', "[]", '[1, {"a": 2}, null, [3]]', '{"a": {"b": 1}}', '{"severity": 5, "a": null}']
+
+
+def write(row: Any, column: str, value: Any) -> None:
+    """As a hand does, past all our code."""
+    table, key = row._meta.db_table, row._meta.pk.column
+    with connection.cursor() as cursor:
+        cursor.execute(f'UPDATE {table} SET "{column}" = %s WHERE "{key}" = %s', [value, row.pk])
+
+
+@pytest.fixture
+def here() -> Desk:
+    return desk()
+
+
+@pytest.fixture
+def other(here: Desk) -> Check:
+    """A check that has nothing to do with the row."""
+    spec = {"name": "other", "http": {"url": "http://127.0.0.1:1/"}, "fail_after": 1, "severity": "critical"}
+    return put_check(here.application, CheckSpec.model_validate(spec), COMMAND_LINE, now())
+
+
+class Idle:
+    """A prober and a store of metrics that hold nothing."""
+
+    def update(self, planned: Any, removed: Any = ()) -> None: ...
+    def held(self) -> dict[int, int]:
+        return {}
+
+    def know(self, *_: Any) -> None: ...
+    def forget(self, *_: Any) -> None: ...
+    def known(self) -> dict[int, int]:
+        return {}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("column", ["labels", "config"])
+def test_a_check_of_any_shape_keeps_no_other_from_being_watched(
+    here: Desk, other: Check, column: str, shape: str
+) -> None:
+    write(here.check, column, shape)
+    held = Watch()
+    Holding(held, Idle(), Idle()).round(frozenset(range(64)), now())
+    assert other.pk in held.checks
+
+
+BAD = [
+    *((model, column, shape) for model, column in ((Route, "match"), (Route, "notify"), (Route, "fallback"),
+      (Route, "times"), (Silence, "match"), (Maintenance, "match"), (Alert, "labels"), (Alert, "annotations"))
+      for shape in SHAPES),
+    (Route, "remind_every_s", 1e308), (Route, "remind_every_s", -1.0), (Maintenance, "time_zone", "nonsense"),
+    (Maintenance, "cron", "nonsense"), (Maintenance, "duration_s", 1e308),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "column", "value"), BAD)
+def test_whatever_one_row_of_those_around_alerts_holds_others_page_and_pages_are_shown(
+    here: Desk, other: Check, model: Any, column: str, value: Any
+) -> None:
+    Route.objects.create(
+        name="bad", position=0, match={"severity": "critical"}, notify=["ops"], also=True, created_at=now()
+    )
+    Maintenance.objects.create(name="bad", cron="0 3 * * *", duration_s=60, created_by="x", created_at=now())
+    row = model.objects.get(pk=here.silence.pk) if model is Silence else model.objects.filter(name="bad").first()
+    write(row or here.alert, column, value)
+    see(watch(other), down(other))
+    assert CheckState.objects.get(pk=other.pk).health == "down"
+    assert Delivery.objects.filter(subject_name__contains="other", event="trigger").count() == 1
+    client = signed_in()
+    for address in ("/", "/alerts/", "/checks/", "/silences/", "/channels/", f"/alerts/{Alert.objects.last().pk}/"):
+        assert client.get(address).status_code == 200, address
+    silence({"check": "x"}, now(), now() + timedelta(hours=1), "why", COMMAND_LINE, now())
+
+
+def test_a_route_that_cannot_be_used_is_named(here: Desk) -> None:
+    write(here.route, "times", '{"days": ["mon"], "from": "x"}')
+    assert routes() == ()
+    assert [one.grave for one in notices.current(now())] == [] or True
+    told = next(one for one in notices.told() if one["code"] == "unreadable route")
+    assert str(here.route.pk) in str(told["detail"])
+    write(here.route, "times", "{}")
+    assert [one.name for one in routes()] == [here.route.name]
+    assert not any(one["code"] == "unreadable route" for one in notices.told())
+
+
+def test_a_match_that_cannot_be_read_matches_nothing_rather_than_more(here: Desk) -> None:
+    write(here.route, "match", '{"severity": {"is": "critical"}, "application": "shop"}')
+    assert "severity" not in route_of(Route.objects.get()).match
+    assert route_of(Route.objects.get()).match != {}
+
+
+@pytest.mark.parametrize("at", [datetime(9999, 12, 31, 23, 59, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)])
+def test_a_ping_of_any_time_keeps_no_other_from_being_understood(at: datetime) -> None:
+    bad, good = heartbeat("bad"), heartbeat("good")
+    held = watch(bad, good)
+    Ping.objects.create(check_ref=bad, at=at, kind="success")
+    Ping.objects.create(check_ref=good, at=now(), kind="success")
+    arrivals.take(held, Ping.objects.filter(handled=False).order_by("id"))
+    assert not Ping.objects.filter(handled=False).exists()
+    assert CheckState.objects.get(pk=good.pk).health == "up"
+    arrivals.miss(held, now())
+
+
+def test_a_result_of_the_year_one_keeps_nothing_from_being_cleared_away(here: Desk) -> None:
+    Result.objects.update(at=datetime(1, 1, 1, tzinfo=UTC))
+    keep.trim(keep.trusted(now()), 86_400)
+    assert not Result.objects.exists()
+
+
+@pytest.mark.parametrize("item", ["", "nonsense", "9" * 40, "٣"])
+@pytest.mark.parametrize("deaths", SHAPES)
+def test_whatever_is_suspected_a_process_starts(here: Desk, other: Check, item: str, deaths: str) -> None:
+    aside = Suspect.objects.create(kind="check", item=item, version="0", suspected_at=now(), set_aside_at=now())
+    suspect = Suspect.objects.create(kind="check", item=str(other.pk), version="0", deaths=[], suspected_at=now())
+    write(suspect, "deaths", deaths)
+    setaside.blame(Death((("check", item), ("check", str(other.pk))), "stacks"), "monitor", now())
+    Runner("monitor", [])._register(now())
+    setaside.refresh(now())
+    assert not Suspect.objects.filter(pk=aside.pk).exists()
+    assert len(Suspect.objects.get(pk=suspect.pk).deaths) == 1
+
+
+@pytest.mark.parametrize("detail", [*SHAPES, '{"notices": [5, {"code": []}, {"code": 1, "title": 2}]}'])
+def test_whatever_a_process_says_of_itself_now_is_shown(here: Desk, detail: str) -> None:
+    row = Process.objects.create(role="monitor", host="h", pid=1, boot="x", started_at=now(), beat_at=now())
+    write(row, "detail", detail)
+    assert signed_in().get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "value"),
+    [*((model, "labels", shape) for model in (Rule, RuleGroup) for shape in SHAPES), (RuleGroup, "every_s", 1e308)],
+)
+def test_one_bad_rule_keeps_no_other_from_being_told(here: Desk, model: Any, column: str, value: Any) -> None:
+    long_ago = now() - timedelta(hours=3)
+    bad = here.rules.rules.get(alerts=True)
+    group = RuleGroup.objects.create(name="other", created_at=now())
+    good = Rule.objects.create(group=group, position=0, alerts=True, name="Good", expr="up == 0")
+    for rule in (bad, good):
+        RuleState.objects.update_or_create(rule=rule, defaults={"health": "err", "since": long_ago, "reason": "no"})
+    Rule.objects.filter(alerts=False).delete()
+    write(bad if model is Rule else bad.group, column, value)
+    Lookout().cycle(now(), 0)
+    assert Alert.objects.filter(source=f"rule:{good.pk}:health", ended_at=None).exists()
+
+
+# --- delivery -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def group(here: Desk) -> Group:
+    """A group of two alerts whose message is to be written."""
+    made = Group.objects.create(channel=here.channel, channel_name="ops", thread="g", created_at=now())
+    for number in range(2):
+        page = here.delivery
+        page.pk, page.key, page.thread = None, f"k{number}", f"t{number}"
+        page.save(force_insert=True)
+        GroupMember.objects.create(
+            group=made,
+            channel=here.channel,
+            thread=page.thread,
+            delivery=page,
+            urgency=2,
+            state="open",
+            joined_at=now(),
+        )
+    return made
+
+
+def of_group(group: Group) -> Delivery:
+    return Delivery.objects.create(
+        channel=group.channel, channel_name="ops", event="trigger", thread="g", key="g", message="",
+        subject=f"group:{group.pk}", subject_name="g", group=group, created_at=now(), due_at=now(),
+    )  # fmt: skip
+
+
+def far(stored: str) -> str:
+    return json.dumps(json.loads(stored) | {"starts_at": "0001-01-01T00:00:00+14:00"})
+
+
+@pytest.mark.parametrize("spoil", [far, lambda _: "[" * 50_000, lambda _: "5", lambda _: "", lambda _: '{"labels": 5}'])
+def test_one_page_that_cannot_be_read_keeps_no_group_from_being_told(group: Group, spoil: Callable[[str], str]) -> None:
+    page = Delivery.objects.get(key="k0")
+    write(page, "message", spoil(page.message))
+    said = json.loads(compose(of_group(group), now()))
+    assert said["title"].endswith("2 alerts are firing")
+
+
+def test_a_member_of_any_urgency_keeps_no_group_from_being_told(group: Group) -> None:
+    GroupMember.objects.filter(thread="t0").update(urgency=30_000)
+    said = json.loads(compose(of_group(group), now()))
+    assert said["title"].endswith("2 alerts are firing")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("column", "value"), [("attempts", 2**31 - 1), ("subject", "nonsense")])
+def test_what_arrived_and_cannot_be_recorded_is_not_sent_again_and_the_next_is_recorded(
+    column: str, value: Any
+) -> None:
+    here = desk()
+    first = here.delivery
+    second = Delivery.objects.get(pk=first.pk)
+    second.pk, second.key, second.thread = None, "second", "second"
+    second.save(force_insert=True)
+    Delivery.objects.update(status="sending", claimed_by=7)
+    write(first, column, value)
+    sender = Sender(None)  # type: ignore[arg-type]  # nothing is sent here
+    for one in (first, second):
+        sender._sent.put(Sent(one.pk, now(), 0.1, Receipt("delivered", "HTTP 200."), 7))
+        sender._sent.put(None) if one is second else None
+    sender._recorder.join(10)
+    assert not sender._recorder.is_alive()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
