@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from mainstay.config.models import Applying
+from mainstay.config.models import Applying, cut_off
 from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
 from mainstay.foundation.api.idempotency import forget
@@ -78,7 +78,7 @@ def run(_args: argparse.Namespace) -> int:
     heartbeat = OutgoingHeartbeat(environment.heartbeat_url, connections)
 
     def finish(now: datetime, _process: int) -> bool:
-        if not Applying.objects.filter(is_open=True, claimed_until__lte=now).exists():
+        if not Applying.objects.filter(cut_off(now)).exists():
             return False
         from mainstay.config.apply import finish_cut_off  # with its YAML reader, only when there is something to read
 

@@ -13,6 +13,8 @@ from pathlib import PurePath
 from time import monotonic
 from typing import Any
 
+from django.db import DatabaseError
+
 from mainstay.config import facts, pieces
 from mainstay.config.plan import Change, Plan, Verb, plan
 from mainstay.config.present import State, StoredSecrets, Unreadable, state, stored_secrets
@@ -117,11 +119,17 @@ def finish_cut_off(now: datetime) -> bool:
             text, environ = pieces.source_of(row)
             actor = pieces.actor_of(row, now)
             actor.need(Permission.CONFIG_APPLY)
+            log.warning("%s was cut off after %d of %d changes: going on", row.managed_as, row.done, row.total)
+            outcome = _apply(text, prepared, actor, now, _Used(environ), claim)
         except (LostKey, NotAllowed) as error:
             claim.stop(str(error))
             return True
-        log.warning("%s was cut off after %d of %d changes: going on", row.managed_as, row.done, row.total)
-        outcome = _apply(text, prepared, actor, now, _Used(environ), claim)
+        except DatabaseError:
+            raise
+        except Exception as error:  # the same would fail again, and until then nobody else could apply anything
+            log.exception("%s cannot be finished", row.managed_as)
+            claim.stop(f"It cannot be finished: a defect of Mainstay or of what was stored ({type(error).__name__}).")
+            return True
     if outcome.problems:
         log.error("%s could not be finished: %s", row.managed_as, outcome.problems[0].shown(row.file))
     return True

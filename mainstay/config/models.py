@@ -1,6 +1,16 @@
 """The file that is being applied, if one is: at most one at a time, so that each is planned on what the other did."""
 
+from datetime import datetime, timedelta
+
 from django.db import models
+from django.db.models import Q
+
+CLAIMED = timedelta(seconds=60)  # longer than a file of the largest size takes to plan
+
+
+def cut_off(now: datetime) -> Q:
+    """What nobody carries out any more: its claim has run out, or was made by a clock that was set back since."""
+    return Q(is_open=True) & (Q(claimed_until__lte=now) | Q(claimed_until__gt=now + 2 * CLAIMED))
 
 
 class Applying(models.Model):
@@ -18,3 +28,7 @@ class Applying(models.Model):
     total = models.IntegerField(default=0)
     done = models.IntegerField(default=0)
     stopped = models.TextField(blank=True)  # why
+
+    def is_cut_off(self, now: datetime) -> bool:
+        """As `cut_off`, of this one."""
+        return bool(self.is_open) and not now < self.claimed_until <= now + 2 * CLAIMED

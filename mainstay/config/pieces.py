@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from mainstay.config import facts
-from mainstay.config.models import Applying
+from mainstay.config.models import CLAIMED, Applying, cut_off
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor, NotAllowed
 from mainstay.foundation.accounts.models import Token, User
 from mainstay.foundation.journal.write import Subject, write
@@ -28,7 +28,6 @@ PIECE_ITEMS = 50
 PIECE_S = 0.3
 PAUSE_S = 0.1  # SQLite's waiters look again after at most this
 SMALL = 25  # so many are one piece, however long they take
-CLAIMED = timedelta(seconds=60)  # longer than a file of the largest size takes to plan
 WAITS_S = 15.0
 Step = Callable[[], None]
 
@@ -190,7 +189,7 @@ def take(file: str, actor: Actor, at: Callable[[], datetime], *, finish: Callabl
             other = Applying.objects.filter(is_open=True).first()
         if other is None:
             continue
-        if other.claimed_until <= at():
+        if other.is_cut_off(at()):
             finish()
         elif monotonic() > give_up:
             so_far = f", {other.done} of {other.total} changes are done" if other.total else ""
@@ -203,13 +202,13 @@ def take(file: str, actor: Actor, at: Callable[[], datetime], *, finish: Callabl
 
 def take_over(now: datetime) -> Claim | None:
     """Return the right to go on with a file whose applier is gone, or None. One that was only planned is forgotten."""
-    cut_off = Applying.objects.filter(is_open=True, claimed_until__lte=now)
-    cut_off.filter(source="").delete()
-    row = cut_off.first()
+    found = Applying.objects.filter(cut_off(now))
+    found.filter(source="").delete()
+    row = found.first()
     if row is None:
         return None
     was, row.claim, row.claimed_until = row.claim, random.token_hex(16), now + CLAIMED
-    taken = cut_off.filter(pk=row.pk, claim=was).update(claim=row.claim, claimed_until=row.claimed_until)
+    taken = found.filter(pk=row.pk, claim=was).update(claim=row.claim, claimed_until=row.claimed_until)
     begun = monotonic()
     return Claim(row, lambda: now + timedelta(seconds=monotonic() - begun)) if taken else None
 
@@ -250,7 +249,7 @@ def unfinished(now: datetime) -> list[Notice]:
         if row.is_open is None:
             title = f"Applying {row.managed_as} stopped after {so_far} changes."
             detail = f"{row.stopped} Mend the file or what it names, then apply it again."
-        elif row.claimed_until <= now:
+        elif row.is_cut_off(now):
             title = f"Applying {row.managed_as} was cut off: {so_far} changes are done."
             detail = "The worker finishes it within a minute, if it runs."
         else:

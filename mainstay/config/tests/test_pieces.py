@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 
 import pytest
+from django.conf import settings
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.config import pieces
 from mainstay.config.apply import Outcome, apply_text, finish_cut_off, plan_text
-from mainstay.config.models import Applying
-from mainstay.config.pieces import CLAIMED, SMALL
+from mainstay.config.models import CLAIMED, Applying
+from mainstay.config.pieces import SMALL
 from mainstay.foundation.accounts.actions import create_user
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.accounts.models import User
@@ -20,6 +21,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.notices import current
+from mainstay.foundation.secrets import seal
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Route
@@ -106,6 +108,33 @@ def test_what_was_cut_off_is_told_and_finished_from_what_was_stored(me: Actor, n
     assert facts() == ["config.begun", "config.applied"]
     assert current(noon + LATER) == []
     assert not finish_cut_off(noon + LATER)
+
+
+@pytest.mark.django_db
+def test_what_was_cut_off_is_finished_though_the_clock_was_set_back_since(
+    me: Actor, noon: datetime, cut: list[int]
+) -> None:
+    cut.append(1)
+    with pytest.raises(Cut):
+        apply_text(file(120), "shop.yaml", me, noon)
+    assert finish_cut_off(noon - timedelta(hours=1))
+    assert Check.objects.count() == 120
+    assert not finish_cut_off(noon)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("stored", ["{", "[]", '{"text": 1, "values": []}'])
+def test_what_cannot_be_finished_is_said_and_holds_up_no_other_apply(
+    me: Actor, noon: datetime, cut: list[int], stored: str
+) -> None:
+    cut.append(1)
+    with pytest.raises(Cut):
+        apply_text(file(120), "shop.yaml", me, noon)
+    Applying.objects.update(source=seal(stored, settings.SECRET_KEY))
+    assert finish_cut_off(noon + LATER)
+    assert not finish_cut_off(noon + 2 * LATER)
+    assert "stopped after 50 of 121" in current(noon + LATER)[0].title
+    assert apply_text("channels: [{name: ops, webhook: {url: 'http://127.0.0.1/'}}]", "other.yaml", me, noon).applied
 
 
 @pytest.mark.django_db
