@@ -141,7 +141,8 @@ def markdown() -> str:
         parts[-1] += _table(channel.Settings)
     order = (
         "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
-        " gets the most severe first; while more than 20 pages wait for it, one message tells of the others."
+        " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"
+        " tells of the others."
     )
     parts += _section("Routes", order, RouteSpec)
     window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."

@@ -4,13 +4,16 @@ More pages than people can read one by one become one message. Only what was nev
 know anything else already, so all that follows goes the same way.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 SINGLY_MOST = 20
-"""Pages that may wait for one channel before a group tells the rest."""
+"""Pages that may wait for one channel, or have gone to it within `RECENT`, before a group tells the rest."""
+RECENT = timedelta(minutes=1)
+"""A receiver that is quick is not to be sent single pages as fast as it takes them: so long one counts."""
 HOLD = timedelta(seconds=1)
 """A group's first message waits so long for more to join."""
 JOIN_FOR = timedelta(minutes=10)
@@ -53,8 +56,14 @@ class Verdict:
     urgency: int = 0
 
 
-def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST) -> list[Verdict]:
-    """Decide for each thread. What more than `most` pages wait for is crowded: its least urgent pages are grouped."""
+def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST, recent: Sequence[int] = ()) -> list[Verdict]:
+    """Decide for each thread. Where more than `most` pages wait or just went, the least urgent that wait are grouped.
+
+    Args:
+        recent: the urgency of each page that was sent singly within `RECENT`. Only those that were as urgent count
+            against a page, so a critical one does not wait behind what was minor.
+    """
+    recent = sorted(recent)
     threads: dict[str, list[Waiting]] = {}
     for row in sorted(waiting, key=lambda row: row.id):
         threads.setdefault(row.thread, []).append(row)
@@ -76,7 +85,7 @@ def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST) -> list[Verdict]:
             obsolete.append(rows)
         else:
             pages.append(rows)
-    crowded = len(pages) + len(obsolete) > most
+    crowded = len(pages) + len(obsolete) + len(recent) > most
     for rows in obsolete:
         if crowded:
             found.append(_verdict(rows, Fate.WITHDRAWN, "over", "it was over before it could be sent"))
@@ -84,8 +93,8 @@ def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST) -> list[Verdict]:
             found.append(_verdict(rows, Fate.SINGLY, "", f"no more than {most} pages wait"))
     pages.sort(key=lambda rows: (min(row.urgency for row in rows), rows[0].id))
     for place, rows in enumerate(pages):
-        if place < most:
-            found.append(_verdict(rows, Fate.SINGLY, "single", f"one of the {most} most urgent pages that wait"))
+        if place + bisect_right(recent, min(row.urgency for row in rows)) < most:
+            found.append(_verdict(rows, Fate.SINGLY, "single", f"one of the {most} most urgent pages"))
         else:
             state = "acknowledged" if rows[-1].event == "acknowledge" else "open"
             found.append(
@@ -127,8 +136,15 @@ def next_message(*, live: int, unacknowledged: int, told: bool, reminder: bool) 
     return "remind" if reminder else "update"
 
 
-def due_at(event: str, now: datetime, messages: int, told_at: datetime | None, *, news: bool) -> datetime:
-    """Return when a group's next message may go: its first and its last soon, those between less and less often."""
+def due_at(
+    event: str, now: datetime, messages: int, told_at: datetime | None, *, news: bool, grave: bool = False
+) -> datetime:
+    """Return when a group's next message may go: its first and its last soon, those between less and less often.
+
+    Args:
+        news: an alert was added, or is due to be reminded of.
+        grave: a critical one was added: that is told within seconds, however many messages there were.
+    """
     if told_at is None:
         return now + HOLD
     if event == "resolve":
@@ -136,5 +152,7 @@ def due_at(event: str, now: datetime, messages: int, told_at: datetime | None, *
     pause_s = _PAUSES_S[messages - 1] if messages <= len(_PAUSES_S) else _PAUSE_LAST_S
     if not news:
         pause_s = _PAUSE_QUIET_S
+    if grave:
+        pause_s = _PAUSES_S[0]
     # Bounded from now as well: the clock may have been set back since.
     return min(max(now, told_at + timedelta(seconds=pause_s)), now + timedelta(seconds=pause_s))

@@ -16,7 +16,17 @@ from django.db.models import Count, Exists, OuterRef, Q
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.group_message import CARRIED_MOST, Carried, group_message
-from mainstay.respond.delivery.grouping import SINGLY_MOST, Fate, Verdict, Waiting, due_at, may_join, next_message, plan
+from mainstay.respond.delivery.grouping import (
+    RECENT,
+    SINGLY_MOST,
+    Fate,
+    Verdict,
+    Waiting,
+    due_at,
+    may_join,
+    next_message,
+    plan,
+)
 from mainstay.respond.delivery.message import SEVERITIES, Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
 from mainstay.respond.delivery.outbox import severity_of, urgency
@@ -37,7 +47,7 @@ def gather(now: datetime) -> None:
 
     A defect here must not keep pages from being sent: then they go singly.
     """
-    for channel in _crowded() | _followed():
+    for channel in _crowded(now) | _followed():
         try:
             for _ in range(PIECES):
                 with transaction.atomic():
@@ -63,14 +73,16 @@ def _say(about: int, what: str, error: Exception, now: datetime) -> None:
         log.error("%s", what, exc_info=error)
 
 
-def _crowded() -> set[int]:
+def _crowded(now: datetime) -> set[int]:
     """The channels for which more pages wait untried than are sent singly."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
             " WHERE d.status = 'queued' AND d.tried_at IS NULL AND d.event = 'trigger' AND d.group_id IS NULL"
-            " AND NOT c.paused GROUP BY d.channel_id HAVING COUNT(*) > %s",
-            [SINGLY_MOST],
+            " AND NOT c.paused GROUP BY d.channel_id HAVING COUNT(*) + (SELECT COUNT(*) FROM delivery_delivery r"
+            " WHERE r.channel_id = d.channel_id AND r.event = 'trigger' AND r.group_id IS NULL"
+            " AND r.tried_at > %s AND r.tried_at <= %s) > %s",
+            [*(connection.ops.adapt_datetimefield_value(at) for at in (now - RECENT, now + RECENT)), SINGLY_MOST],
         )
         return {number for (number,) in cursor.fetchall()}
 
@@ -95,7 +107,9 @@ def _gather(channel: int, now: datetime) -> int:
         return 0
     waiting, members = _waiting(channel)
     joined: dict[int, list[Verdict]] = {}  # group → what it tells from now on; 0: not in one yet
-    for verdict in plan(waiting):
+    just_sent = Delivery.objects.filter(channel=channel, event="trigger", group=None)
+    recent = just_sent.filter(tried_at__gt=now - RECENT, tried_at__lte=now + RECENT).values_list("urgency", flat=True)
+    for verdict in plan(waiting, recent=list(recent[:PIECE])):
         member = members.get(verdict.thread)
         if verdict.fate is not Fate.SINGLY:
             joined.setdefault(member.group_id if member else 0, []).append(verdict)
@@ -197,11 +211,12 @@ def _tell(
     for state, numbers in changed.items():
         GroupMember.objects.filter(pk__in=numbers).update(state=state, ended_at=now if state == "over" else None)
     told = {events[number] for verdict in verdicts for number in verdict.ids if verdict.fate is not Fate.SINGLY}
-    news = any(verdict.page and verdict.state == "open" for verdict in verdicts) or "remind" in told
-    _see_to_message(group, now, news=news, reminder="remind" in told)
+    added_now = [verdict.urgency for verdict in verdicts if verdict.page and verdict.state == "open"]
+    grave = any(severity_of(weight) == SEVERITIES[0] for weight in added_now)
+    _see_to_message(group, now, news=bool(added_now) or "remind" in told, grave=grave, reminder="remind" in told)
 
 
-def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool) -> None:
+def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool, grave: bool = False) -> None:
     mine = Delivery.objects.filter(subject=f"group:{group.pk}", status="queued", tried_at=None)
     queued = mine.select_for_update(no_key=True).order_by("-pk").first()  # before the group, as whoever claims it does
     group = Group.objects.select_for_update(no_key=True).get(pk=group.pk)
@@ -215,7 +230,7 @@ def _see_to_message(group: Group, now: datetime, *, news: bool, reminder: bool) 
     if event == "resolve" and not told and not states.get("over"):
         mine.delete()  # every page in it is sent singly after all
         return
-    due = due_at(event, now, group.messages, group.told_at, news=news)
+    due = due_at(event, now, group.messages, group.told_at, news=news, grave=grave)
     counted = group.members.filter(state__in=LIVE) if live else group.members.exclude(state="single")
     worst = counted.order_by("urgency").values_list("urgency", flat=True).first()
     severity = SEVERITIES[-1] if worst is None else severity_of(worst)

@@ -65,6 +65,10 @@ class Delivery(models.Model):
                 name="delivery_untried",
                 condition=Q(status="queued", tried_at=None),
             ),
+            # Pages that went singly of late: what a crowd is counted by.
+            models.Index(
+                fields=["channel", "tried_at"], name="delivery_tried", condition=Q(event="trigger", group=None)
+            ),
             models.Index(fields=["claimed_until"], name="delivery_claimed", condition=Q(status="sending")),
             models.Index(fields=["thread", "channel", "id"], name="delivery_by_thread"),
             # What waits, for pages and counts: `status IN (…)` cannot use the two partial ones above.

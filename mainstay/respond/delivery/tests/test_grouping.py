@@ -77,6 +77,29 @@ def test_what_becomes_of_what_waits(waiting: list[Waiting], expected: dict[str, 
     assert fates(waiting) == expected
 
 
+@pytest.mark.parametrize(
+    ("recent", "expected"),
+    [
+        ((), ["singly", "singly", "grouped"]),
+        ((12,), ["singly", "grouped", "grouped"]),
+        ((12, 12), ["grouped", "grouped", "grouped"]),
+        ((22, 22, 22), ["singly", "singly", "grouped"]),  # less urgent ones do not count against these
+        ((2, 2), ["grouped", "grouped", "grouped"]),
+    ],
+)
+def test_what_went_singly_of_late_counts_as_if_it_waited(recent: tuple[int, ...], expected: list[str]) -> None:
+    found = {verdict.thread: verdict.fate.value for verdict in plan([page(n, 12) for n in (1, 2, 3)], 2, recent)}
+    assert [found[thread] for thread in ("t1", "t2", "t3")] == expected
+
+
+def test_a_critical_page_is_told_within_seconds_however_many_messages_its_group_had() -> None:
+    later = due_at("update", NOON, 50, NOON, news=True)
+    assert (later - NOON, due_at("update", NOON, 50, NOON, news=True, grave=True) - NOON) == (
+        timedelta(seconds=30),
+        timedelta(seconds=5),
+    )
+
+
 def test_each_verdict_has_a_reason_and_the_state_of_its_alert() -> None:
     acknowledged = page(1003, 15, "acknowledge")
     rows = [

@@ -118,7 +118,8 @@ def test_a_storm_at_a_slow_receiver_is_few_messages_and_a_critical_one_passes_it
     [group] = Group.objects.all()
     first, *_, last = groups(receiver)
     assert (first["status"], len(first["alerts"]), first["truncatedAlerts"]) == ("firing", 100, 180)
-    assert (last["status"], len(last["alerts"]), last["truncatedAlerts"]) == ("resolved", 100, 180)
+    assert (last["status"], len(last["alerts"])) == ("resolved", 100)
+    assert last["truncatedAlerts"] in {180, 181}  # the critical one took the place of one that was still to go singly
     assert {body["groupKey"] for body in groups(receiver)} == {first["groupKey"]}
     assert first["commonAnnotations"]["mainstay_url"].endswith(f"/deliveries/?group={group.pk}")
     # Each alert is in some body, or counted in a group of which Mainstay lists each.
@@ -321,9 +322,9 @@ def test_what_follows_pages_of_a_group_is_one_update_and_at_last_one_resolution(
     mine = [int(row.thread.removeprefix("alert-")) for row in group.members.order_by("id")]
     for number in mine[:5]:
         say(number, Event.RESOLVE)
-        say(number + 1000)  # another page: few wait, so it goes singly
-    cycle(sender, worker, later_s=10)
-    cycle(sender, worker, later_s=10)
+        say(number + 1000)  # another page: few wait, and few went in the last minute, so it goes singly
+    cycle(sender, worker, later_s=70)
+    cycle(sender, worker, later_s=70)
     assert told(receiver, group) == ["trigger"]  # that some are over can wait
     cycle(sender, worker, later_s=400)
     assert told(receiver, group) == ["trigger", "update"]
@@ -361,7 +362,7 @@ def test_what_left_its_group_may_join_it_again(receiver: Receiver, sender: Sende
     group = _storm(sender, worker)
     number = int(group.members.order_by("id").first().thread.removeprefix("alert-"))  # type: ignore[union-attr]
     say(number, severity="minor")
-    gather(clock_now())
+    gather(clock_now() + timedelta(seconds=61))  # when those sent singly count no more
     assert group.members.get(thread=f"alert-{number}").state == "single"
     for each in range(100, 125):
         say(each, severity="critical")
