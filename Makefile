@@ -35,8 +35,8 @@ recover: setup
 
 # All tests on SQLite, then those that meet the database again on PostgreSQL.
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "database and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not postgresql"
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "(database and not slow) or postgresql"
 
 lint: dev
 	$(BIN)/ruff check .

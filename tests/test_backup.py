@@ -262,7 +262,7 @@ def test_tables_stay_as_they_are_when_no_copy_can_be_made_first(program: Program
     program.command("prepare")
 
 
-@pytest.mark.skipif(not POSTGRESQL, reason="about PostgreSQL's programs")
+@pytest.mark.postgresql
 def test_without_pg_dump_a_backup_says_what_is_missing_and_an_upgrade_goes_on(program: Program, tmp_path: Path) -> None:
     program.extra["PATH"] = str(tmp_path)
     program.command("self", "backup", str(tmp_path / "copy"), status=1)

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(240),
     pytest.mark.database,
-    pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "postgresql", reason="of PostgreSQL"),
+    pytest.mark.postgresql,
 ]
 
 
