@@ -72,7 +72,7 @@ def test_a_clock_that_is_set_forth_and_back_pages_for_none_and_hides_none(tmp_pa
         told = program.command("journal", "show", "--since", "24h")
         assert "was set forward by 1 h, to" in told
         assert "was set back by 1 h, to" in told
-        assert "The clock was set back by 1 h." in program.command("status", status=None)
+        assert "The clock was set back by 1 h: warning" in program.command("status", status=None)
     finally:
         stop.set()
         program.stop()
