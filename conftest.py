@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 
 
@@ -39,6 +40,12 @@ def django_db_setup(django_db_setup: None) -> None:
         return [*(f"DROP TRIGGER IF EXISTS {name}" for name in names), *statements, *migration.sqlite()]
 
     connection.ops.sql_flush = sql_flush
+
+
+@pytest.fixture(autouse=True)
+def own_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test did to the time is no jump of the clock to the next."""
+    monkeypatch.setattr(gaps, "detector", gaps.Detector())
 
 
 @pytest.fixture
