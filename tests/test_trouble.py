@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -265,7 +266,8 @@ def test_the_outgoing_heartbeat_stops_while_a_process_hangs_and_comes_back(tmp_p
         os.kill(monitor, signal.SIGCONT)
         until(lambda: len(got) == 2, "it comes back", within_s=25)
         assert program.children()["monitor"]  # and nobody was ended for having been stopped
-        assert "held back: monitor is missing" in program.log
+        # On a loaded machine another process may be late at that moment, too.
+        assert re.search(r"held back: (\w+ is late, )*monitor is missing", program.log)
         assert "hangs" not in program.log
     finally:
         program.stop()
