@@ -243,6 +243,9 @@ class Resolver:
             self._suspects.note(zone, now - self._slow_s)
             for other in self._zones.pop(zone, ()):
                 self._line_up(other, now)
+            # At once, not each in its turn: until then the zone would have its own share and that of the slow.
+            alike = (other for other in self._running if zone_of(other[0]) == zone)
+            self._started_slow.update(other for other in alike if self._known_as_slow(other[0], now))
         self._last_slow.note(zone, now)
         self._slow_names.note(key[0], now)
 

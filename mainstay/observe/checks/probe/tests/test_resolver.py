@@ -168,7 +168,7 @@ def test_zones_that_were_quick_and_die_leave_room_too() -> None:
         for _ in range(3):
             assert looked_up(resolver, "www.good.test", 0.3) is not None
             time.sleep(0.2)
-        assert names.hanging < THREADS, "the others have a thread"
+        assert names.most_hanging <= THREADS // 2, "the others have the other half"
 
 
 def test_names_of_the_hosts_file_never_wait(tmp_path: Path) -> None:
