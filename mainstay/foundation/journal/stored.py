@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from django.conf import settings
@@ -18,6 +18,9 @@ from django.db import connection, models
 from django.db.models.fields.json import KeyTransform
 
 from mainstay.foundation.secrets import derived
+
+if TYPE_CHECKING:
+    from mainstay.foundation.journal.models import Entry
 
 LEAF = struct.Struct(">q32s")
 NONCE_BYTES = 8
@@ -242,7 +245,42 @@ class MarkField(models.BinaryField):  # type: ignore[type-arg]
     def pre_save(self, model_instance: Any, add: bool) -> Any:
         """Return the mark of a new entry."""
         if add and not model_instance.mark:
-            entry = model_instance
-            texts = (*(getattr(entry, name) for name in _TEXTS[:-1]), facts_text(entry.facts))
-            entry.mark = mark_of(entry.at, *texts)
+            model_instance.mark = mark_of(model_instance.at, *_texts(model_instance))
         return super().pre_save(model_instance, add)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+ROWS_MOST = 100
+_ROW = f"({', '.join(['%s'] * (len(_TEXTS) + 2))})"
+
+
+def insert(entries: Sequence["Entry"]) -> None:
+    """Insert up to `ROWS_MOST` new entries in one statement: a third of the time of the ORM, which changes pay for."""
+    values: list[Any] = []
+    for entry in entries:
+        texts = _texts(entry)
+        entry.mark = mark_of(entry.at, *texts)
+        values += (connection.ops.adapt_datetimefield_value(entry.at), *texts, entry.mark)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO journal_entry (at, {', '.join(_TEXTS)}, mark)"  # noqa: S608  # no text from outside
+            f" VALUES {', '.join([_ROW] * len(entries))} RETURNING id",
+            values,
+        )
+        numbers = cursor.fetchall()
+    for entry, (number,) in zip(entries, numbers, strict=True):
+        entry.pk = number
+        entry._state.adding, entry._state.db = False, connection.alias
+
+
+def _texts(entry: "Entry") -> tuple[Any, ...]:
+    """Return the columns between the time and the mark, as they are stored."""
+    return (
+        entry.kind,
+        entry.subject,
+        entry.subject_name,
+        entry.application,
+        entry.actor,
+        entry.actor_name,
+        facts_text(entry.facts),
+    )

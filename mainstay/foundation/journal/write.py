@@ -10,6 +10,7 @@ from django.db import transaction
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.kinds import EntryKind
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.stored import ROWS_MOST, insert
 
 Handler = Callable[[Entry], None]
 ManyHandler = Callable[[Sequence[Entry]], None]
@@ -64,7 +65,7 @@ def write(kind: EntryKind, subject: Subject, actor: Actor, at: datetime, /, **fa
 
 
 def write_all(given: Iterable[Fact]) -> list[Entry]:
-    """Append facts in one statement, then call the handlers of each kind with all entries of that kind, in order.
+    """Append facts, a hundred to a statement, then call the handlers of each kind with all its entries, in order.
 
     Raises:
         BadFact, RuntimeError: as `write`.
@@ -87,10 +88,8 @@ def write_all(given: Iterable[Fact]) -> list[Entry]:
         )
         for fact in facts
     ]
-    if len(entries) == 1:
-        entries[0].save(force_insert=True)
-    elif entries:
-        Entry.objects.bulk_create(entries)
+    for at in range(0, len(entries), ROWS_MOST):
+        insert(entries[at : at + ROWS_MOST])
     of_kind: dict[str, list[Entry]] = {}
     for entry in entries:
         of_kind.setdefault(entry.kind, []).append(entry)
