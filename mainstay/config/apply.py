@@ -17,7 +17,7 @@ from django.db import DatabaseError
 
 from mainstay.config import facts, pieces
 from mainstay.config.plan import Change, Plan, Verb, plan
-from mainstay.config.present import State, StoredSecrets, Unreadable, state, stored_secrets
+from mainstay.config.present import StoredSecrets, state, stored_secrets
 from mainstay.config.problems import BadFile, Problem, Problems
 from mainstay.config.read import read
 from mainstay.config.schema import Document, document
@@ -214,23 +214,12 @@ class _Prepared:
         except BadFile as error:
             self.problems.found += error.problems
             return self
-        present = _present(self.problems)
-        if present is None:
-            return self
         masks = MASK.encode() in text if isinstance(text, bytes) else MASK in text
         secrets = stored_secrets() if masks else StoredSecrets({})
         self.wanted = document(root, secrets.keep, self.problems)
         self.managed_as = self.wanted.managed_as or PurePath(self.file).name[:200]
-        self.plan = plan(present, self.wanted, self.managed_as, self.problems)
+        self.plan = plan(state(), self.wanted, self.managed_as, self.problems)
         return self
-
-
-def _present(problems: Problems) -> State | None:
-    try:
-        return state()
-    except Unreadable as error:
-        problems.add(0, 0, "", str(error))
-        return None
 
 
 def _tell(plan: Plan, actor: Actor, now: datetime) -> None:

@@ -36,6 +36,8 @@ class Export:
 
     document: dict[str, Any]
     comments: tuple[str, ...]
+    missing: tuple[str, ...]
+    """What is not here, since it cannot be read, and why."""
 
     def text(self) -> str:
         """Return it as YAML."""
@@ -49,12 +51,15 @@ def export(now: datetime, *, managed_by: str | None = None) -> Export:
     Args:
         now: single maintenance windows that have ended by then, and that no file manages, are left out.
         managed_by: only what the file of this name manages.
-
-    Raises:
-        Unreadable: something that is stored cannot be read.
     """
     present = state()
-    things = [thing for thing in present.things.values() if _exported(thing, now, managed_by)]
+    asked = [thing for thing in present.things.values() if _exported(thing, now, managed_by)]
+    things = [thing for thing in asked if (thing.kind, thing.name) not in present.unreadable]
+    missing = tuple(
+        f"the {thing.kind} {thing.name}: {present.unreadable[thing.kind, thing.name]}"
+        for thing in asked
+        if (thing.kind, thing.name) in present.unreadable
+    )
     managers = sorted({thing.managed_by for thing in things} - {""})
     document: dict[str, Any] = {"managed_as": managers[0]} if len(managers) == 1 else {}
     document |= {section: [] for section in _SECTIONS.values()}
@@ -69,7 +74,7 @@ def export(now: datetime, *, managed_by: str | None = None) -> Export:
         document[_SECTIONS[thing.kind]].append(Block(shown))
     # With nothing at all, one empty section keeps the file readable as one.
     kept = {name: value for name, value in document.items() if value != []} or {"applications": []}
-    return Export(kept, tuple(_comments(managers, present, kept)))
+    return Export(kept, tuple(_comments(managers, present, missing, kept)), missing)
 
 
 def _exported(thing: Thing, now: datetime, managed_by: str | None) -> bool:
@@ -85,7 +90,7 @@ def _in_order(things: Iterable[Thing]) -> list[Thing]:
     return [*sorted((thing for thing in ordered if thing.kind != "route"), key=lambda thing: thing.name), *routes]
 
 
-def _comments(managers: list[str], present: State, document: dict[str, Any]) -> Iterable[str]:
+def _comments(managers: list[str], present: State, missing: Iterable[str], document: dict[str, Any]) -> Iterable[str]:
     yield "The configuration of this Mainstay. Its reference is docs/config-file.md."
     yield "See what a change would do: mainstay plan FILE; do it: mainstay apply FILE"
     if MASK in str(document):
@@ -94,6 +99,8 @@ def _comments(managers: list[str], present: State, document: dict[str, Any]) -> 
     if len(managers) > 1:
         yield f"Parts are managed by {', '.join(managers)}; this file cannot be applied while they are."
         yield "Export each on its own: mainstay export --managed-by NAME"
+    for one in missing:
+        yield f"NOT HERE: {one}"
     if present.doubles:
         yield f"Not here, since an older window has the same name: {', '.join(present.doubles)}"
 

@@ -96,7 +96,7 @@ def plan(state: State, wanted: Document, managed_as: str, problems: Problems) ->
     check_references(state, asked, gone, wanted.failed, problems)
     check_cycles(state, asked, gone, problems)
     moved, order = _order(state, wanted, gone)
-    changes = [_change(one, state.things.get(key), managed_as, moved, problems) for key, one in asked.items()]
+    changes = [_change(one, state, managed_as, moved, problems) for one in asked.values()]
     return Plan(managed_as, (*changes, *removals), order)
 
 
@@ -119,8 +119,9 @@ def _asked(wanted: Document) -> Iterable[Wanted]:
         yield Wanted("rules", group, canonical.rules(group.spec))
 
 
-def _change(one: Wanted, thing: Thing | None, managed_as: str, moved: frozenset[str], problems: Problems) -> Change:
+def _change(one: Wanted, state: State, managed_as: str, moved: frozenset[str], problems: Problems) -> Change:
     name = one.item.name
+    thing = state.things.get((one.kind, name))
     if thing is None:
         return Change(Verb.ADD, one.kind, name, differences({}, one.document))
     if thing.managed_by not in {"", managed_as}:
@@ -133,7 +134,8 @@ def _change(one: Wanted, thing: Thing | None, managed_as: str, moved: frozenset[
     fields = differences(thing.document, one.document)
     if one.kind == "route" and name in moved:
         fields = (*fields, FieldChange("order", None, "moved"))
-    return Change(Verb.CHANGE if fields else Verb.KEEP, one.kind, name, fields, adopted=not thing.managed_by)
+    note = "written anew, since what is stored cannot be read" if (one.kind, name) in state.unreadable else ""
+    return Change(Verb.CHANGE if fields else Verb.KEEP, one.kind, name, fields, not thing.managed_by, note)
 
 
 def differences(before: Written, after: Written) -> tuple[FieldChange, ...]:

@@ -1,13 +1,12 @@
 """What is configured now, read from the records."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
-from pydantic import ValidationError
 
 from mainstay.config import canonical
 from mainstay.config.canonical import Written
@@ -28,12 +27,9 @@ from mainstay.respond.rules.actions import spec_of as group_spec
 from mainstay.respond.rules.models import RuleGroup
 
 READ_AT_ONCE = 2_000
+T = TypeVar("T", bound=Any)
 Key = tuple[str, str]
 """Kind and name: ("check", "shop/storefront")."""
-
-
-class Unreadable(ValueError):
-    """What is stored does not fit its own rules (another key, or a version that knew more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +52,8 @@ class State:
     people: frozenset[str] = frozenset()
     owners: dict[str, str] = field(default_factory=dict)  # application → team
     doubles: tuple[str, ...] = ()  # maintenance windows whose name an older one has
+    unreadable: dict[Key, str] = field(default_factory=dict)
+    """What does not fit its own rules (another key, a version that knew more), and why; its document is empty."""
 
     def of(self, kind: str) -> Iterator[Thing]:
         """Return the things of one kind."""
@@ -63,41 +61,25 @@ class State:
 
 
 def state() -> State:
-    """Read everything.
-
-    Raises:
-        Unreadable: the message names what, and how to mend it.
-    """
+    """Read everything. One row that cannot be read is named, and can be written anew or removed like any other."""
     found = State(people=frozenset(User.objects.values_list("email", flat=True)))
     for team in Team.objects.order_by("name").prefetch_related("members"):
-        spec = TeamSpec.model_construct(
-            name=team.name, email=team.email or None, members=[user.email for user in team.members.all()]
-        )
-        _add(found, "team", team.name, canonical.team(spec), team)
+        _add(found, "team", team.name, team, lambda team: canonical.team(_team_spec(team)))
     for application in Application.objects.order_by("name").select_related("owner"):
-        document = canonical.application(application_spec(application))
-        _add(found, "application", application.name, document, application)
+        _add(found, "application", application.name, application, lambda a: canonical.application(application_spec(a)))
         if application.owner is not None:
             found.owners[application.name] = application.owner.name
     for check in with_needs(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE):
-        with _readable(f"the check {check}"):
-            document = canonical.check(check_spec(check), check.application.name)
-        _add(found, "check", str(check), document, check)
+        _add(found, "check", str(check), check, lambda c: canonical.check(check_spec(c), c.application.name))
     for channel in Channel.objects.order_by("name"):
-        with _readable(f"the channel {channel.name}"):
-            document = canonical.channel(channel_spec(channel))
-        _add(found, "channel", channel.name, document, channel)
+        _add(found, "channel", channel.name, channel, lambda channel: canonical.channel(channel_spec(channel)))
     for route in Route.objects.order_by("position", "id"):
-        with _readable(f"the route {route.name}"):
-            document = canonical.route(route_spec(route))
-        _add(found, "route", route.name, document, route)
+        _add(found, "route", route.name, route, lambda route: canonical.route(route_spec(route)))
     _maintenance(found)
     for scrape in Scrape.objects.order_by("name").select_related("application", "environment"):
-        with _readable(f"the scrape {scrape.name}"):
-            document = canonical.scrape(scrape_spec(scrape))
-        _add(found, "scrape", scrape.name, document, scrape)
+        _add(found, "scrape", scrape.name, scrape, lambda scrape: canonical.scrape(scrape_spec(scrape)))
     for group in RuleGroup.objects.order_by("name").prefetch_related("rules"):
-        _add(found, "rules", group.name, canonical.rules(group_spec(group)), group)
+        _add(found, "rules", group.name, group, lambda group: canonical.rules(group_spec(group)))
     return found
 
 
@@ -113,37 +95,40 @@ def _maintenance(found: State) -> None:
         if ("maintenance", row.name) in found.things:
             doubles.append(row.name)
             continue
-        spec = MaintenanceSpec.model_construct(
-            name=row.name,
-            application=row.application.name if row.application else None,
-            match=row.match,
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-            cron=row.cron or None,
-            duration=row.duration_s,
-            timezone=row.time_zone,
-        )
-        _add(found, "maintenance", row.name, canonical.maintenance(spec), row, row.ends_at)
+        _add(found, "maintenance", row.name, row, lambda row: canonical.maintenance(_window_spec(row)), row.ends_at)
     found.doubles = tuple(doubles)
 
 
-def _add(found: State, kind: str, name: str, document: Written, row: Any, ends_at: datetime | None = None) -> None:
+def _team_spec(team: Team) -> TeamSpec:
+    members = [user.email for user in team.members.all()]
+    return TeamSpec.model_construct(name=team.name, email=team.email or None, members=members)
+
+
+def _window_spec(row: Maintenance) -> MaintenanceSpec:
+    return MaintenanceSpec.model_construct(
+        name=row.name,
+        application=row.application.name if row.application else None,
+        match=row.match,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        cron=row.cron or None,
+        duration=row.duration_s,
+        timezone=row.time_zone,
+    )
+
+
+def _add(
+    found: State, kind: str, name: str, row: T, written: Callable[[T], Written], ends_at: datetime | None = None
+) -> None:
+    document: Written = {}
+    try:
+        document = written(row)
+    except LostKey as error:
+        found.unreadable[kind, name] = str(error)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        # A database holds what its columns allow, whoever wrote it: any shape may stand there.
+        found.unreadable[kind, name] = "what is stored cannot be read by this version"
     found.things[kind, name] = Thing(kind, name, document, row.managed_by, row.pk, ends_at)
-
-
-class _readable:  # noqa: N801  # reads as a phrase: with _readable("the check x")
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, LostKey):
-            raise Unreadable(f"{self.what}: {error}") from None
-        if isinstance(error, ValidationError | KeyError):
-            mend = "edit or remove it in the pages or through the API, then try again"
-            raise Unreadable(f"{self.what}: what is stored cannot be read by this version; {mend}") from None
 
 
 def stored_secrets() -> "StoredSecrets":

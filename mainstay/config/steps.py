@@ -118,7 +118,7 @@ class Steps:
         application = Application.objects.get(name=item.name.partition("/")[0])
         existing = with_needs(application.checks.filter(name=item.spec.name)).first()
         needs = canonical.own_needs(item.spec.needs, application.name)
-        present = checks.spec_of(existing).needs if existing is not None else []
+        present = checks.needed_names(existing) if existing is not None else []
         spec = canonical.normal_check(item.spec).model_copy(update={"needs": _ordered(needs, present)})
         with _placed(item):
             check = checks.put_check(

@@ -4,7 +4,6 @@ import argparse
 import sys
 
 from mainstay.config.export import export
-from mainstay.config.present import Unreadable
 from mainstay.foundation.clock import now
 from mainstay.foundation.terminal import example, fail, plainly, say_json
 
@@ -19,12 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plainly
 def run(args: argparse.Namespace) -> int:
     """Print the configuration."""
-    try:
-        found = export(now(), managed_by=args.managed_by)
-    except Unreadable as error:
-        return fail(str(error))
+    found = export(now(), managed_by=args.managed_by)
     if args.json:
         say_json(found.document)
     else:
         sys.stdout.write(found.text())
+    if found.missing:
+        return fail(
+            f"Not in it: {'; '.join(found.missing)}. Write these anew with a file or in the pages, or remove them."
+        )
     return 0

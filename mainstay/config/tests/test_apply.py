@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Model
 
 from mainstay.config.apply import Outcome, apply_text, plan_text
+from mainstay.config.export import export
 from mainstay.config.plan import Verb
 from mainstay.config.reference import CONTRACT
 from mainstay.foundation.accounts.actions import create_user
@@ -18,6 +20,7 @@ from mainstay.foundation.catalog.actions import put_application
 from mainstay.foundation.catalog.models import Application, Component, Dependency
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.secrets import MASK, seal
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.spec import CheckSpec
@@ -350,10 +353,43 @@ def test_the_role_devops_may_apply_everything(noon: datetime) -> None:
     assert apply_text(WHOLE, "shop.yaml", Actor("user:1", "Sam", Role.DEVOPS), noon).applied
 
 
-def test_a_stored_secret_of_another_key_is_told_not_raised(me: Actor, noon: datetime) -> None:
-    applied("channels: [{name: ops, webhook: {url: 'http://127.0.0.1/'}}]", me, noon)
-    from mainstay.foundation.secrets import seal
+def test_a_stored_secret_of_another_key_stops_only_the_file_that_would_keep_it(me: Actor, noon: datetime) -> None:
+    given = "channels: [{name: ops, webhook: {url: 'http://127.0.0.1/', secret: 'correct-horse'}}]"
+    applied(given, me, noon)
+    Channel.objects.update(config={"url": "http://127.0.0.1/", "secret": seal("x", "another key")})
+    (problem,) = plan_text(given.replace("correct-horse", MASK), "shop.yaml", me, noon).problems
+    assert "cannot be decrypted with the present key" in problem.detail
+    (change,) = applied(given, me, noon).changes
+    assert change.note == "written anew, since what is stored cannot be read"
+    assert export(noon).missing == ()
 
-    Channel.objects.update(config={"url": seal("http://127.0.0.1/", "another key")})
-    (problem,) = plan_text(CONTRACT, "shop.yaml", me, noon).problems
-    assert "the channel ops: a stored secret cannot be decrypted with the present key" in problem.detail
+
+BROKEN: dict[str, tuple[str, str, type[Model], dict[str, Any]]] = {
+    "a check without its address": ("check", "shop/a", Check, {"config": {}}),
+    "a check of no kind": ("check", "shop/a", Check, {"kind": "telepathy"}),
+    "a check whose settings are a list": ("check", "shop/a", Check, {"config": [1]}),
+    "a channel of no kind": ("channel", "ops", Channel, {"kind": "pigeon"}),
+    "a channel whose secret is torn": ("channel", "ops", Channel, {"config": {"url": {"sealed": 7}}}),
+    "a route of no severity": ("route", "nights", Route, {"match": {"severity": ["dreadful"]}}),
+    "a window of a matcher that is none": ("maintenance", "backup", Maintenance, {"match": {"kind": {"a": [None]}}}),
+}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_row_that_cannot_be_read_stops_no_other_and_is_written_anew_by_its_file(
+    me: Actor, noon: datetime, what: str
+) -> None:
+    kind, name, model, broken = BROKEN[what]
+    applied(WHOLE, me, noon)
+    model._default_manager.filter(name=name.rpartition("/")[2]).update(**broken)
+    applied("teams: [{name: Others}]", me, noon, "others.yaml")
+    exported = export(noon)
+    if exported.missing:
+        assert exported.missing[0].startswith(f"the {kind} {name}: what is stored cannot be read")
+        assert f"# NOT HERE: the {kind} {name}" in exported.text()
+    assert brief(applied(WHOLE, me, noon)) == [f"change {kind} {name}"]
+    assert export(noon).missing == ()
+    assert brief(applied(WHOLE, me, noon)) == []
+    model._default_manager.filter(name=name.rpartition("/")[2]).update(**broken)
+    applied("teams: []", me, noon)

@@ -312,7 +312,6 @@ def shown_spec(check: Check) -> dict[str, Any]:
 
 def _document(check: Check, config: Any) -> dict[str, Any]:
     defaults = _thresholds(check.kind)
-    needs = [row.name if row.application_id == check.application_id else str(row) for row in _needs(check)]
     return {
         "name": check.name,
         "environment": check.environment.name if check.environment else None,
@@ -326,8 +325,13 @@ def _document(check: Check, config: Any) -> dict[str, Any]:
         "labels": check.labels,
         "runbook": check.runbook,
         "paused": check.paused,
-        "needs": needs,
+        "needs": needed_names(check),
     }
+
+
+def needed_names(check: Check) -> list[str]:
+    """Return the names of what a check needs, those of its own application without the application's."""
+    return [row.name if row.application_id == check.application_id else str(row) for row in _needs(check)]
 
 
 def _needs(check: Check) -> Iterable[Check]:
