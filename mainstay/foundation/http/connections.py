@@ -11,6 +11,7 @@ import resource
 import socket
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -303,6 +304,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
+@lru_cache(maxsize=1_000)
 def _is_local(address: str) -> bool:
     try:
         return ip_address(address.partition("%")[0]).is_loopback
