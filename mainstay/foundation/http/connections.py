@@ -6,10 +6,13 @@ ends those that are too slow; a timer for each would cost more than it is worth.
 """
 
 import asyncio
+import heapq
 import logging
+import math
+import re
 import resource
 import socket
-from collections import OrderedDict
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
@@ -17,14 +20,24 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
 PIPELINED_MOST = 16
+CLOSED_AT_ONCE = 100  # connections to close are looked up for so many times at once
 LINGER_S, LINGER_MOST_BYTES = 2.0, 4 * 1024 * 1024  # read on from who is refused: else unread bytes undo the answer
-_TEXT = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+_TEXT = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?", re.ASCII)  # RFC 3986, 3.2.2 and 3.2.3
+_ABSOLUTE = re.compile(rb"https?://([^/?#]+)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,55 +82,49 @@ class Crowd(ServerState):
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.limits = limits
-        self._waiting: OrderedDict[Connection, None] = OrderedDict()
-        self._of: dict[str, OrderedDict[Connection, None]] = {}  # by address: those that wait
-        self._count: dict[str, int] = {}
+        self._count: Counter[str] = Counter()
+        self._to_close: dict[str, deque[tuple[float, Connection]]] = {}  # by address ("": all), longest idle first
 
     def admit(self, one: "Connection") -> bool:
         """Count a new connection, closing another one if there are too many; False when there is no room for it."""
-        address = one.address
-        count = self._count[address] = self._count.get(address, 0) + 1
-        if count > self.limits.per_address and not one.local:
-            return self._make_room(self._of.get(address), one)
+        self._count[one.address] += 1
         if len(self.connections) > self.limits.connections:
-            return self._make_room(self._waiting, one)
+            return self._make_room(one, "")
+        if not one.local and self._count[one.address] > self.limits.per_address:
+            return self._make_room(one, one.address)
         return True
 
-    @staticmethod
-    def _make_room(waiting: "OrderedDict[Connection, None] | None", one: "Connection") -> bool:
-        if not waiting:
-            return False
-        next(iter(waiting)).end(f"too many connections, and {one.address} wants one more")
-        return True
-
-    def waits(self, one: "Connection") -> None:
-        """Note that no whole request of it is being answered."""
-        self._waiting[one] = None
-        self._of.setdefault(one.address, OrderedDict())[one] = None
-
-    def works(self, one: "Connection") -> None:
-        """Note that a request of it is being answered: it is not closed to make room."""
-        if one in self._waiting:
-            del self._waiting[one]
-            del self._of[one.address][one]
+    def _make_room(self, newcomer: "Connection", address: str) -> bool:
+        """Close the one of `address` that has been idle for longest; who is, is found out for many times at once."""
+        known = self._to_close.setdefault(address, deque())
+        for looked_anew in (False, True):
+            if looked_anew:
+                idle = [(one.idle_from, one) for one in self._clients() if address in {"", one.address}]
+                idle = [each for each in idle if each[0] < math.inf and each[1] is not newcomer]
+                known.extend(heapq.nsmallest(CLOSED_AT_ONCE, idle, key=lambda each: each[0]))
+            while known:
+                since, one = known.popleft()
+                if one.idle_from == since:
+                    one.end(f"too many connections, and {newcomer.address} wants one more")
+                    return True
+        return False
 
     def forget(self, one: "Connection") -> None:
         """Note that it is gone."""
-        self.works(one)
-        left = self._count.get(one.address, 0) - 1
-        if left > 0:
-            self._count[one.address] = left
-        else:
-            self._count.pop(one.address, None)
-            self._of.pop(one.address, None)
+        one.idle_from = math.inf
+        self._count[one.address] -= 1
+        if not self._count[one.address]:
+            del self._count[one.address]
+            self._to_close.pop(one.address, None)
+
+    def _clients(self) -> "list[Connection]":
+        return [one for one in self.connections if isinstance(one, Connection)]
 
     def sweep(self, now: float) -> None:
         """End connections that are too slow at `now` (the loop's clock); to be called every second."""
         unread: list[tuple[float, Connection]] = []
         unsent = 0
-        for one in list(self.connections):
-            if not isinstance(one, Connection):
-                continue
+        for one in self._clients():
             size = one.judge(now, self.limits)
             unsent += size
             if size:
@@ -134,34 +141,32 @@ class Connection(HttpToolsProtocol):
 
     server_state: Crowd
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.address = ""
-        self.local = False
-        self.limits = self.server_state.limits
-        self.since = 0.0  # when the present part began: a head, a body, lingering
-        self.in_head = True
-        self.partial = True  # a head is due: that of the first request, and of a further one from its first byte
-        self.lingering = False
-        self.body_bytes = 0
-        self.unread = 0  # bytes of answers that the client has not taken
-        self.unread_since = 0.0
-        self._taken = 0
-        self._loose = 0  # bytes since the last head, piece of a body or end that was whole
-        self._head = 0
-        self._wrong = (400, "This is no HTTP request.")
+    address = ""
+    local = False
+    since = 0.0  # when the present part began: a head, a body, lingering
+    idle_from = math.inf  # since when no request of it is answered: it may be closed to make room
+    in_head = True
+    partial = True  # a head is due: that of the first request, and of a further one from its first byte
+    lingering = False
+    deaf = False  # what is being answered is the last: nothing more is read
+    body_bytes = 0
+    unread = 0  # bytes of answers that the client has not taken
+    unread_since = 0.0
+    _taken = 0
+    _loose = 0  # bytes since the last head, piece of a body or end that was whole
+    _wrong = (400, "This is no HTTP request.")
+    _running: RequestResponseCycle | None = None
 
     # --- what the transport says ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new client, if there is room."""
         super().connection_made(transport)
-        self.since = self.loop.time()
+        self.limits = self.server_state.limits
+        self.since = self.idle_from = self.loop.time()
         self.address = self.client[0] if self.client else ""
         self.local = _is_local(self.address)
-        admitted = self.server_state.admit(self)
-        self.server_state.waits(self)
-        if not admitted:
+        if not self.server_state.admit(self):
             self.refuse(503, "There are too many connections; try again in a moment.")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -169,11 +174,14 @@ class Connection(HttpToolsProtocol):
         self.server_state.forget(self)
         self._unset_keepalive_if_required()
         self.pipeline.clear()
+        if self._running is not None:  # uvicorn tells only the last of several requests
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, as far as it is bounded."""
-        if self.lingering:
+        if self.lingering or self.deaf:
             self._loose += len(data)
             if self._loose > LINGER_MOST_BYTES:
                 self.transport.abort()
@@ -185,41 +193,94 @@ class Connection(HttpToolsProtocol):
             self.partial, self.since = True, self.loop.time()
         self._loose += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self.cycle is not None:  # answered as the plain request that it also is; nothing follows it
-                self.cycle.keep_alive = False
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                self._stay_with_http(data[stopped.args[0] :])
         except httptools.HttpParserError:
-            self.refuse(*self._wrong)
+            if not self.deaf:
+                self.refuse(*self._wrong)
         else:
             if self._loose > self.limits.head_bytes:
                 self.refuse(431, f"The head of a request may have {self.limits.head_bytes} bytes.")
 
+    def _stay_with_http(self, rest: bytes) -> None:
+        """Answer a request for another protocol as the plain request that it also is; nothing follows it.
+
+        httptools stops after such a head, without the body that it may announce (Java's client sends such requests).
+        A second parser reads that.
+        """
+        self.cycle.keep_alive = False
+        framing = self._framing()
+        if not framing:
+            self.deaf = True
+            return
+        self.parser = httptools.HttpRequestParser(_Rest(self))
+        self.parser.feed_data(b"POST / HTTP/1.1\r\nConnection: close\r\n" + framing + b"\r\n" + rest)
+
+    def _framing(self) -> bytes:
+        """The headers that announce a body."""
+        wanted = {b"content-length", b"transfer-encoding"}
+        return b"".join(b"%s: %s\r\n" % (name, value) for name, value in self.scope["headers"] if name in wanted)
+
     # --- what the parser says ------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._head = 0
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header is whole (or a trailer: they count as well)."""
-        self._head += len(name) + len(value)
-        if self._head > self.limits.head_bytes or len(self.headers) >= self.limits.headers:
-            most = f"{self.limits.headers} headers and {self.limits.head_bytes} bytes"
-            self._wrong = (431, f"The head of a request may have {most}.")
-            raise ValueError("too many headers")
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """A head is whole."""
         if len(self.pipeline) >= PIPELINED_MOST:
             self._wrong = (400, "Too many requests before an answer.")
             raise ValueError("too many requests before an answer")
+        wrong = self._too_much() or self._wrong_head()
+        if wrong is not None:
+            self._wrong = wrong
+            raise ValueError(wrong[1])
+        self.headers = []  # of trailers, which say nothing: proxies may not have looked at them
         self._loose = self.body_bytes = 0
         self.in_head = self.partial = False
         self.since = self.loop.time()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            self.cycle.waiting_for_100_continue = False
+
+    def _too_much(self) -> tuple[int, str] | None:
+        """Why a head (or a trailer) is too large, else None. One that has no end is cut off by `data_received`."""
+        limits = self.limits
+        if len(self.headers) > limits.headers or (
+            self._loose > limits.head_bytes  # which is more than the head, if something follows it
+            and len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > limits.head_bytes
+        ):
+            return 431, f"The head of a request may have {limits.headers} headers and {limits.head_bytes} bytes."
+        return None
+
+    def _wrong_head(self) -> tuple[int, str] | None:
+        """Why a head that can be parsed is not taken (RFC 9112, 2.3, 3.2 and 6.1), else None."""
+        version = self.parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            return 505, "This server speaks HTTP/1.1."
+        places, codings = [], []
+        for place, (name, value) in enumerate(self.headers):
+            if name == b"host":
+                places.append(place)
+            elif name == b"transfer-encoding":
+                codings.append(value.strip(b" \t").lower())
+        if len(places) > 1 or (version == "1.1" and not places):
+            return 400, "A request needs exactly one Host."
+        if places and _HOST.fullmatch(self.headers[places[0]][1].strip(b" \t")) is None:
+            return 400, "The Host of the request is none."
+        if codings and version == "1.0":
+            return 400, "HTTP/1.0 has no Transfer-Encoding."
+        if codings not in ([], [b"chunked"]):
+            return 501, "The only transfer coding known here is chunked."
+        if not self.url.startswith(b"/"):
+            absolute = _ABSOLUTE.fullmatch(self.url)
+            if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+                return 400, "The request's target must be a path or an http URL."
+            self.url = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+            for place in places:  # what the target says holds (RFC 9112, 3.2.2)
+                self.headers[place] = (b"host", absolute[1])
+        if self.parser.get_method() == b"CONNECT":
+            return 400, "This is no proxy."
+        return None
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body came."""
@@ -229,10 +290,14 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        if self.parser.should_upgrade() and self._framing():
+            return  # its body comes by the second parser
+        if self.headers and (wrong := self._too_much()) is not None:
+            self._wrong = wrong
+            raise ValueError(wrong[1])
         self._loose = 0
         self.in_head = True
-        self.since = self.loop.time()
-        self.server_state.works(self)
+        self.since, self.idle_from = self.loop.time(), math.inf
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -240,7 +305,11 @@ class Connection(HttpToolsProtocol):
         self.since = self.loop.time()
         super().on_response_complete()
         if not self.answering and not self.transport.is_closing():
-            self.server_state.waits(self)
+            self.idle_from = self.since
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app if cycle.scope["http_version"] == "1.1" else _Unchunked(app, cycle))
 
     # --- bounds --------------------------------------------------------------------------------------------------
 
@@ -265,23 +334,40 @@ class Connection(HttpToolsProtocol):
         return self.unread
 
     def _reads_too_slowly(self, now: float, limits: Limits) -> bool:
+        self._see_what_is_unread(now)
+        return self.unread > 0 and now - self.unread_since > limits.grace_s + self._taken / limits.bytes_per_s
+
+    def _see_what_is_unread(self, now: float) -> None:
         size = self.transport.get_write_buffer_size()
         if not size or not self.unread:
             self.unread_since, self._taken = now, 0
         else:
             self._taken += max(0, self.unread - size)
         self.unread = size
-        return size > 0 and now - self.unread_since > limits.grace_s + self._taken / limits.bytes_per_s
+
+    def pause_writing(self) -> None:
+        """Whoever writes waits. A long answer is refilled between two looks of the sweep, so it is counted here."""
+        self._see_what_is_unread(self.loop.time())
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Enough was read."""
+        self._see_what_is_unread(self.loop.time())
+        super().resume_writing()
 
     def refuse(self, status: int, text: str) -> None:
         """Say what is wrong with the request, and close."""
         log.warning("%s: refused with %d: %s", self.address, status, text)
         self._unset_keepalive_if_required()
         if self.answering:
+            if self.in_head:  # it is what follows that is wrong: the requests before it have their answers
+                self.deaf, self._loose, self.cycle.keep_alive = True, 0, False
+                return
             if self.pipeline or self.cycle.response_started:  # another answer cannot be put into one that is on its way
                 self.transport.abort()
                 return
             self.cycle.disconnected = True  # what the application still says of this request goes nowhere
+            self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         body = f"{text}\n".encode()
         retry = "retry-after: 1\r\n" if status == 503 else ""
@@ -297,11 +383,45 @@ class Connection(HttpToolsProtocol):
     def end(self, why: str, *, abort: bool = False) -> None:
         """Close, without a word."""
         log.warning("%s: closed: %s", self.address, why)
-        self.server_state.works(self)
+        self.idle_from = math.inf
         if abort or self.lingering:
             self.transport.abort()
         else:
             self.transport.close()
+
+
+class _Rest:
+    """What a parser says of a body whose head another parser has read."""
+
+    def __init__(self, one: Connection) -> None:
+        self._one = one
+        self.on_header, self.on_body = one.on_header, one.on_body
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._one.on_message_complete()
+        self._one.deaf = True
+
+
+class _Unchunked:
+    """An application, asked by HTTP/1.0, which knows no chunks: the end of the connection ends a long answer."""
+
+    def __init__(self, app: Any, cycle: RequestResponseCycle) -> None:
+        self._app, self._cycle = app, cycle
+        self._unknown = False  # how long the answer is
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            cycle = self._cycle
+            if message["type"] == "http.response.start":
+                if all(name.lower() != b"content-length" for name, _ in message["headers"]):
+                    cycle.chunked_encoding = False
+                    self._unknown = True
+            elif self._unknown:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await self._app(scope, receive, sent)
 
 
 @lru_cache(maxsize=1_000)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -22,10 +22,27 @@ from mainstay.foundation.http.connections import Limits, Server, with_descriptor
 NARROW = Limits(head_bytes=2_000, headers=10, head_s=0.5, grace_s=0.5, bytes_per_s=1_000_000)
 BIG = b"x" * 8_000_000
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+STARTED, LEFT = Event(), Event()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """`/big`: 8 MB; `/slow`: half a second; `/whole`: reads the body; else a word."""
+    """`/big`: 8 MB; `/stream`: as much in pieces; `/slow`: takes its time; `/whole`: reads the body; else a word."""
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(0, len(BIG), 50_000):
+            await send({"type": "http.response.body", "body": BIG[:50_000], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if scope["path"] == "/waits":
+        STARTED.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        LEFT.set()
+        return
+    if scope["path"] == "/head":
+        told = [scope["method"].encode(), scope["raw_path"], *(b"%s=%s" % pair for pair in scope["headers"])]
+        await answer(send, 200, b" ".join(told), b"text/plain")
+        return
     try:
         body = await Bodies(NARROW, 1_000).whole(scope, receive) if scope["path"] == "/whole" else b""
     except Refusal as refusal:
@@ -159,8 +176,113 @@ CHUNKED = b"POST /whole HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n
 )
 def test_no_request_hides_in_another_and_who_sends_nonsense_hears_so(port: int, sent: bytes) -> None:
     found = closed(connect(port, sent + GET))
-    assert found.startswith(b"HTTP/1.1 400 ")
+    assert found.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
     assert found.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        # Transfer codings (RFC 9112, 6.1): what is not exactly chunked hides a length from us or from a proxy.
+        (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: identity\r\n\r\n", 501),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        # Exactly one Host that is one (RFC 9112, 3.2).
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://here/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nHost: here\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: here\r\nHost: there\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: he re\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: me@here\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here/x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here:80x\r\n\r\n", 400),
+        # The target (RFC 9112, 3.2).
+        (b"GET http:/// HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET http://me:pass@here/ HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET ftp://here/ HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET here:80 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"CONNECT /x HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET /\x00 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        # Other versions (RFC 9110, 15.6.6).
+        (b"GET / HTTP/2.0\r\nHost: here\r\n\r\n", 505),
+        (b"GET / HTTP/0.9\r\nHost: here\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        # What stands in headers.
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX: a\x01b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX\x01: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX: a\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n X: a\r\nHost: here\r\n\r\n", 400),
+    ],
+)
+def test_a_head_that_can_be_understood_in_two_ways_is_refused(port: int, sent: bytes, expected: int) -> None:
+    found = closed(connect(port, sent + GET))
+    assert found.startswith(b"HTTP/1.1 %d " % expected)
+    assert found.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "host", [b"here", b"HERE.example.:8000", b"127.0.0.1:1", b"[::1]:8000", b"a_b", b"", b"here \t"]
+)
+def test_a_host_of_any_right_form_is_taken(port: int, host: bytes) -> None:
+    sock = connect(port, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert status(sock) == 200
+    sock.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"http://there:81/head", b"/head"),
+        (b"HTTP://there:81/head?a=b", b"/head"),
+        (b"https://there:81/head", b"/head"),
+    ],
+)
+def test_the_host_in_a_target_holds_and_not_that_in_the_header(port: int, target: bytes, path: bytes) -> None:
+    sock = connect(port, b"GET " + target + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    assert closed(sock).partition(b"\r\n\r\n")[2] == b"GET " + path + b" host=there:81 connection=close"
+
+
+def test_a_target_without_a_path_is_the_root(port: int) -> None:
+    for target in (b"http://here", b"http://here?a=b"):
+        sock = connect(port, b"GET " + target + b" HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert status(sock) == 200
+        sock.close()
+
+
+def test_what_follows_a_body_is_no_header(port: int) -> None:
+    trailers = b"Authorization: Bearer stolen\r\nX-Forwarded-For: 1.2.3.4\r\nHost: there\r\n"
+    sent = CHUNKED.replace(b"/whole", b"/head") + b"5\r\nhello\r\n0\r\n" + trailers + b"\r\n"
+    sock = connect(port, sent)
+    assert sock.recv(65_536).endswith(b"POST /head host=here transfer-encoding=chunked")
+    sock.sendall(GET)
+    assert status(sock) == 200
+    sock.close()
+
+
+def test_http_1_0_hears_of_neither_chunks_nor_100(port: int) -> None:
+    head, _, body = closed(connect(port, b"GET /stream HTTP/1.0\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert body == BIG
+    expecting = b"POST /whole HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"
+    head, _, body = closed(connect(port, expecting)).partition(b"\r\n\r\n")
+    assert (head[:13], body) == (b"HTTP/1.1 200 ", b"finehello")
+
+
+def test_who_expects_100_and_never_sends_hears_408(port: int) -> None:
+    sock = connect(port, b"POST /whole HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    found = closed(sock)
+    assert found.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408 ")
+
+
+def test_who_expects_100_and_sends_nonsense_hears_400_alone(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    head = CHUNKED[:-2] + b"Expect: 100-continue\r\n\r\n"
+    found = closed(connect(port, head + b"nonsense\r\n"))
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert "Cannot call write" not in caplog.text
 
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"any"])
@@ -169,6 +291,35 @@ def test_nothing_follows_a_request_that_wants_another_protocol(port: int, upgrad
     found = closed(connect(port, head + GET))
     assert found.startswith(b"HTTP/1.1 200 ")
     assert found.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n"]
+)
+def test_a_body_after_the_wish_for_another_protocol_is_read(port: int, body: bytes, apart: bool) -> None:
+    """Java's HttpClient asks for h2c with its first request to a server without TLS."""
+    head = b"POST /whole HTTP/1.1\r\nHost: here\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    sock = connect(port)
+    sent = head + body + GET
+    for part in (sent[at : at + 1] for at in range(len(sent))) if apart else (sent,):
+        with suppress(OSError):  # answered and closed before what follows
+            sock.send(part)
+    found = closed(sock)
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert found.endswith(b"finehello")
+
+
+def test_nonsense_after_a_good_request_does_not_take_its_answer(port: int) -> None:
+    found = closed(connect(port, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n" + GET + b"nonsense\r\n\r\n"))
+    assert found.count(b"HTTP/1.1 200 ") == found.count(b"HTTP/1.1 ") == 2
+
+
+def test_a_client_that_leaves_behind_several_requests_is_known_to_have_left(port: int) -> None:
+    sock = connect(port, b"GET /waits HTTP/1.1\r\nHost: here\r\n\r\n" + GET)
+    assert STARTED.wait(5)
+    sock.close()
+    assert LEFT.wait(5)
 
 
 def test_requests_without_end_before_an_answer_are_no_way_to_fill_the_memory(port: int) -> None:
@@ -209,6 +360,21 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(port: int) -> None:
     sock.sendall(b"GET /big HTTP/1.1\r\nHost: here\r\n\r\n")
     time.sleep(4)
     assert len(closed(sock)) < len(BIG)
+
+
+def test_who_reads_a_long_answer_steadily_has_all_of_it() -> None:
+    with served(replace(NARROW, grace_s=2.0, bytes_per_s=400_000)) as (_, port):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+        begin, found = time.monotonic(), 0
+        while part := sock.recv(20_000):
+            found += len(part)
+            time.sleep(max(0.0, begin + found / 1_000_000 - time.monotonic()))  # a line of 1 MB/s
+        assert found > len(BIG)
+        sock.close()
 
 
 def test_answers_that_are_not_read_take_a_bounded_amount_of_memory_together() -> None:

@@ -142,7 +142,10 @@ async def _ask(
             try:
                 if transport == "tcp":
                     return await dns.asyncquery.tcp(query, server, port=port)
-                response, _ = await dns.asyncquery.udp_with_fallback(query, server, timeout=attempt_s, port=port)
+                # What comes from elsewhere, with another id or to another question is waited past (RFC 5452, 9.1).
+                response, _ = await dns.asyncquery.udp_with_fallback(
+                    query, server, timeout=attempt_s, port=port, ignore_unexpected=True, ignore_errors=True
+                )
                 return response
             except dns.exception.Timeout:
                 continue

@@ -181,6 +181,8 @@ class NameServer:
         self.port: int = self.udp.getsockname()[1]
         self.lose = 0
         self.garble: Callable[[bytes], bytes] = bytes
+        self.before: list[Callable[[bytes], bytes]] = []  # what else is sent first, made of the right answer
+        self.elsewhere: socket.socket | None = None  # where from
         threading.Thread(target=self._serve_udp, daemon=True).start()
         threading.Thread(target=self._serve_tcp, daemon=True).start()
 
@@ -197,7 +199,10 @@ class NameServer:
             if self.lose:
                 self.lose -= 1
                 continue
-            self.udp.sendto(self.garble(self._answer(question, limit=1232)), peer)
+            reply = self._answer(question, limit=1232)
+            for forge in self.before:
+                (self.elsewhere or self.udp).sendto(forge(reply), peer)
+            self.udp.sendto(self.garble(reply), peer)
 
     def _serve_tcp(self) -> None:
         while True:
@@ -288,6 +293,41 @@ def test_a_garbled_answer_is_down(probe: Probe, name_server: NameServer, garble:
     name_server.garble = garble
     settings = {"name": "shop.test", "server": "127.0.0.1", "port": name_server.port}
     assert probe("dns", settings, timeout_s=0.6).health is Health.DOWN
+
+
+def _lie(reply: bytes) -> bytes:
+    return reply.replace(bytes([10, 0, 0, 1]), bytes([6, 6, 6, 6])).replace(bytes([10, 0, 0, 2]), bytes([6, 6, 6, 6]))
+
+
+FORGED: dict[str, Callable[[bytes], bytes]] = {
+    "another id": lambda reply: bytes([reply[0] ^ 1]) + _lie(reply)[1:],
+    "another question": lambda reply: _lie(reply).replace(b"shop", b"evil"),
+    "a question": lambda reply: reply[:2] + bytes([reply[2] & 0x7F]) + _lie(reply)[3:],
+    "nothing": lambda reply: b"",
+    "nonsense": lambda reply: b"\xff" * 40,
+    "cut off, of another id": lambda reply: bytes([reply[0] ^ 1, reply[1], reply[2] | 2]) + reply[3:],
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_what_is_no_answer_to_the_question_is_waited_past(
+    probe: Probe, name_server: NameServer, forge: Callable[[bytes], bytes]
+) -> None:
+    name_server.before = [forge] * 3
+    expect = {"values": ["10.0.0.1", "10.0.0.2"]}
+    outcome = probe("dns", {"name": "shop.test", "server": "127.0.0.1", "port": name_server.port, "expect": expect})
+    assert outcome.health is Health.UP, outcome.message
+
+
+@pytest.mark.parametrize("port", ["same", "another"])
+def test_an_answer_from_elsewhere_is_waited_past(probe: Probe, name_server: NameServer, port: str) -> None:
+    expect = {"values": ["10.0.0.1", "10.0.0.2"]}
+    settings = {"name": "shop.test", "server": "127.0.0.1", "port": name_server.port, "expect": expect}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        elsewhere.bind(("127.0.0.2", name_server.port) if port == "same" else ("127.0.0.1", 0))
+        name_server.elsewhere, name_server.before = elsewhere, [_lie]
+        outcome = probe("dns", settings)
+    assert outcome.health is Health.UP, outcome.message
 
 
 @pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".test", "a." * 200])
