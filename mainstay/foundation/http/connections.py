@@ -12,15 +12,17 @@ import math
 import re
 import resource
 import socket
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 log = logging.getLogger("mainstay.clients")
@@ -49,6 +51,7 @@ class Limits:
         per_address: of these, from one address other than loopback, where a proxy on this host connects from.
         head_bytes: of one request: its line and all headers.
         headers: of one request.
+        kept_s: a connection on which nothing more is asked is kept for so long.
         head_s: from its first byte (or from connecting) a head has so long to arrive.
         grace_s: a body, or an answer to a client, may take so long …
         bytes_per_s: … and a second more for so many bytes of it that got through.
@@ -59,6 +62,7 @@ class Limits:
     per_address: int = 1_000
     head_bytes: int = 64 * 1024
     headers: int = 100
+    kept_s: float = 30.0
     head_s: float = 10.0
     grace_s: float = 20.0
     bytes_per_s: int = 16 * 1024
@@ -82,15 +86,15 @@ class Crowd(ServerState):
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.limits = limits
-        self._count: Counter[str] = Counter()
+        self._count: dict[str, int] = {}
         self._to_close: dict[str, deque[tuple[float, Connection]]] = {}  # by address ("": all), longest idle first
 
     def admit(self, one: "Connection") -> bool:
         """Count a new connection, closing another one if there are too many; False when there is no room for it."""
-        self._count[one.address] += 1
+        count = self._count[one.address] = self._count.get(one.address, 0) + 1
         if len(self.connections) > self.limits.connections:
             return self._make_room(one, "")
-        if not one.local and self._count[one.address] > self.limits.per_address:
+        if count > self.limits.per_address and not one.local:
             return self._make_room(one, one.address)
         return True
 
@@ -112,8 +116,10 @@ class Crowd(ServerState):
     def forget(self, one: "Connection") -> None:
         """Note that it is gone."""
         one.idle_from = math.inf
-        self._count[one.address] -= 1
-        if not self._count[one.address]:
+        left = self._count[one.address] - 1
+        if left:
+            self._count[one.address] = left
+        else:
             del self._count[one.address]
             self._to_close.pop(one.address, None)
 
@@ -140,6 +146,15 @@ class Connection(HttpToolsProtocol):
     """uvicorn's protocol with bounds. A head or body that is not one, or is too slow, is answered and closed."""
 
     server_state: Crowd
+    # What is the same for every connection, and what uvicorn's __init__ would look up or set for each: a fresh
+    # connection for each request is what most jobs and probes make, and has to be cheap.
+    logger = access_logger = log
+    access_log = False
+    ws_protocol_class = limit_concurrency = timeout_keep_alive_task = None
+    root_path, asgi_version = "", "3.0"
+    expect_100_continue = False
+    cycle: RequestResponseCycle = None  # type: ignore[assignment]
+    scheme: Literal["http", "https"] | None = "http"
 
     address = ""
     local = False
@@ -157,12 +172,28 @@ class Connection(HttpToolsProtocol):
     _wrong = (400, "This is no HTTP request.")
     _running: RequestResponseCycle | None = None
 
+    def __init__(
+        self, config: uvicorn.Config, server_state: Crowd, app_state: dict[str, Any], _loop: Any = None
+    ) -> None:
+        self.config, self.app = config, config.loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self.server_state, self.limits = server_state, server_state.limits
+        self.connections, self.tasks = server_state.connections, server_state.tasks
+        self.app_state = app_state
+        self.server = (config.host, config.port)
+        self.pipeline = deque()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(
+            lenient_data_after_close=True
+        )  # what follows "close" is not read: no error
+
     # --- what the transport says ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new client, if there is room."""
-        super().connection_made(transport)
-        self.limits = self.server_state.limits
+        self.transport, self.flow = transport, FlowControl(transport)
+        self.connections.add(self)
+        self.client = get_remote_addr(transport)
         self.since = self.idle_from = self.loop.time()
         self.address = self.client[0] if self.client else ""
         self.local = _is_local(self.address)
@@ -171,13 +202,17 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
+        self.connections.discard(self)
         self.server_state.forget(self)
-        self._unset_keepalive_if_required()
         self.pipeline.clear()
-        if self._running is not None:  # uvicorn tells only the last of several requests
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
+        for cycle in (self._running, self.cycle):  # the one that is answered, and the last of several
+            if cycle is not None:
+                cycle.disconnected = cycle.disconnected or not cycle.response_complete
+                cycle.message_event.set()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, as far as it is bounded."""
@@ -188,7 +223,6 @@ class Connection(HttpToolsProtocol):
             return
         if self.parser is None:
             return
-        self._unset_keepalive_if_required()
         if self.in_head and not self.partial:
             self.partial, self.since = True, self.loop.time()
         self._loose += len(data)
@@ -303,8 +337,13 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A request is answered."""
         self.since = self.loop.time()
-        super().on_response_complete()
-        if not self.answering and not self.transport.is_closing():
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
             self.idle_from = self.since
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -326,8 +365,12 @@ class Connection(HttpToolsProtocol):
             if now - self.since > LINGER_S and not self.unread:
                 self.transport.abort()
         elif self.in_head:
-            if self.partial and not self.answering and now - self.since > limits.head_s:
+            if self.answering:
+                pass
+            elif self.partial and now - self.since > limits.head_s:
                 self.refuse(408, f"The head of the request did not arrive within {limits.head_s:g} s.")
+            elif now - self.since > limits.kept_s:
+                self.transport.close()
         elif now - self.since > limits.grace_s + 2 * LINGER_S + self.body_bytes / limits.bytes_per_s:
             # Whoever reads bodies answers 408 before; this one has been answered without, or nobody reads it.
             self.end("its body did not arrive", abort=True)
@@ -358,7 +401,6 @@ class Connection(HttpToolsProtocol):
     def refuse(self, status: int, text: str) -> None:
         """Say what is wrong with the request, and close."""
         log.warning("%s: refused with %d: %s", self.address, status, text)
-        self._unset_keepalive_if_required()
         if self.answering:
             if self.in_head:  # it is what follows that is wrong: the requests before it have their answers
                 self.deaf, self._loose, self.cycle.keep_alive = True, 0, False
@@ -451,7 +493,6 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=3,
-                timeout_keep_alive=30,
                 backlog=socket.SOMAXCONN,
             )
         )

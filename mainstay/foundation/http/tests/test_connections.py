@@ -111,6 +111,18 @@ def test_a_further_head_has_a_deadline_of_its_own(port: int) -> None:
     assert closed(sock).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_kept_connection_outlives_the_deadline_of_a_head_and_is_closed_when_nothing_more_is_asked() -> None:
+    with served(replace(NARROW, head_s=0.2, kept_s=2.0)) as (_, port):
+        sock = connect(port, GET)
+        assert status(sock) == 200
+        time.sleep(1.5)
+        sock.sendall(GET)
+        assert status(sock) == 200
+        begin = time.monotonic()
+        assert closed(sock) == b""
+        assert 1.5 < time.monotonic() - begin < 6
+
+
 def test_bytes_that_trickle_do_not_lengthen_the_deadline(port: int) -> None:
     sock, begin = connect(port, b"GET / HTTP/1.1\r\nX: "), time.monotonic()
     sock.settimeout(0.05)
