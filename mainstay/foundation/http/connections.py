@@ -28,6 +28,7 @@ from uvicorn.server import ServerState
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
 PIPELINED_MOST = 16
+HOST_MOST_BYTES = 300  # a name has 253 at most (RFC 1035), and a port
 CLOSED_AT_ONCE = 100  # connections to close are looked up for so many times at once
 LINGER_S, LINGER_MOST_BYTES = 2.0, 4 * 1024 * 1024  # read on from who is refused: else unread bytes undo the answer
 _TEXT = {
@@ -264,7 +265,9 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED_MOST:
             self._wrong = (400, "Too many requests before an answer.")
             raise ValueError("too many requests before an answer")
-        wrong = self._too_much() or self._wrong_head()
+        most = self.limits
+        much = len(self.headers) > most.headers or self._loose > most.head_bytes
+        wrong = (much and self._too_much()) or self._wrong_head()
         if wrong is not None:
             self._wrong = wrong
             raise ValueError(wrong[1])
@@ -289,29 +292,31 @@ class Connection(HttpToolsProtocol):
     def _wrong_head(self) -> tuple[int, str] | None:
         """Why a head that can be parsed is not taken (RFC 9112, 2.3, 3.2 and 6.1), else None."""
         version = self.parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
+        if version not in {"1.1", "1.0"}:
             return 505, "This server speaks HTTP/1.1."
-        places, codings = [], []
-        for place, (name, value) in enumerate(self.headers):
+        hosts, host, coded = 0, b"", False
+        for name, value in self.headers:
             if name == b"host":
-                places.append(place)
+                hosts, host = hosts + 1, value
             elif name == b"transfer-encoding":
-                codings.append(value.strip(b" \t").lower())
-        if len(places) > 1 or (version == "1.1" and not places):
+                coded = True
+        if hosts != 1 and (hosts or version == "1.1"):
             return 400, "A request needs exactly one Host."
-        if places and _HOST.fullmatch(self.headers[places[0]][1].strip(b" \t")) is None:
+        if hosts and (len(host) > HOST_MOST_BYTES or not _is_host(host)):
             return 400, "The Host of the request is none."
-        if codings and version == "1.0":
-            return 400, "HTTP/1.0 has no Transfer-Encoding."
-        if codings not in ([], [b"chunked"]):
-            return 501, "The only transfer coding known here is chunked."
+        if coded:
+            if version == "1.0":
+                return 400, "HTTP/1.0 has no Transfer-Encoding."
+            codings = [value.strip(b" \t").lower() for name, value in self.headers if name == b"transfer-encoding"]
+            if codings != [b"chunked"]:
+                return 501, "The only transfer coding known here is chunked."
         if not self.url.startswith(b"/"):
             absolute = _ABSOLUTE.fullmatch(self.url)
-            if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+            if absolute is None or len(absolute[1]) > HOST_MOST_BYTES or not _is_host(absolute[1]):
                 return 400, "The request's target must be a path or an http URL."
             self.url = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-            for place in places:  # what the target says holds (RFC 9112, 3.2.2)
-                self.headers[place] = (b"host", absolute[1])
+            # What the target says holds (RFC 9112, 3.2.2).
+            self.headers[:] = [(name, absolute[1] if name == b"host" else value) for name, value in self.headers]
         if self.parser.get_method() == b"CONNECT":
             return 400, "This is no proxy."
         return None
@@ -332,7 +337,9 @@ class Connection(HttpToolsProtocol):
         self._loose = 0
         self.in_head = True
         self.since, self.idle_from = self.loop.time(), math.inf
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """A request is answered."""
@@ -464,6 +471,11 @@ class _Unchunked:
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+@lru_cache(maxsize=1_000)
+def _is_host(text: bytes) -> bool:
+    return _HOST.fullmatch(text.strip(b" \t")) is not None
 
 
 @lru_cache(maxsize=1_000)

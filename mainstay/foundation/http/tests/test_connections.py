@@ -207,6 +207,7 @@ def test_no_request_hides_in_another_and_who_sends_nonsense_hears_so(port: int, 
         (b"GET / HTTP/1.0\r\nHost: here\r\nHost: there\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: he re\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: me@here\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: " + b"a" * 301 + b"\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: here/x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: here:80x\r\n\r\n", 400),
         # The target (RFC 9112, 3.2).
