@@ -1,0 +1,129 @@
+"""In a storm nothing overtakes what the receiver was told before: a group's message stays as it was written."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+
+from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.clock import now as clock_now
+from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.groups import gather
+from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, reply
+from mainstay.respond.delivery.message import Event
+from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
+from mainstay.respond.delivery.send import Sender
+from mainstay.respond.delivery.tests.test_send import Anywhere, channel, cycle, process, until
+from mainstay.respond.delivery.tests.test_storms import say, waits
+from tests.database import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    made = Sender(Anywhere())
+    yield made
+    made.stop(10)
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> int:
+    return process()
+
+
+def states(receiver: Receiver, number: int, since: int) -> list[str]:
+    """How the receiver heard of an alert, from its request number `since` on."""
+    return [
+        alert["status"]
+        for request in receiver.requests[since:]
+        for alert in request.json["alerts"]
+        if alert["generatorURL"].endswith(f"/{number}/")
+    ]
+
+
+def test_a_page_again_does_not_overtake_the_message_of_its_group_that_is_tried_again(
+    receiver: Receiver, sender: Sender, worker: int
+) -> None:
+    channel(receiver.url())
+    for number in range(40):
+        say(number)
+    receiver.answers = [reply(500)]
+    cycle(sender, worker)
+    for _ in range(25):
+        cycle(sender, worker, later_s=2)
+    number = int(GroupMember.objects.order_by("id")[0].thread.removeprefix("alert-"))
+    before = len(receiver.requests)
+    receiver.answers = [reply()]
+    say(number, severity="critical")  # it is worse than its group's message says, which is not taken yet
+    cycle(sender, worker)
+    say(number, Event.RESOLVE, severity="critical")
+    for turn in range(30):
+        cycle(sender, worker, later_s=60 * turn)
+    assert states(receiver, number, before)[-1] == "resolved"
+    assert sorted(states(receiver, number, before)) == states(receiver, number, before)
+    for each in range(40):
+        if each != number:
+            say(each, Event.RESOLVE)
+    for turn in range(30, 60):
+        cycle(sender, worker, later_s=60 * turn)
+    assert not waits()
+
+
+def test_a_page_again_falls_back_where_its_group_does_not_get_through(
+    receiver: Receiver, sender: Sender, worker: int
+) -> None:
+    channel(f"http://127.0.0.1:{closed_port()}/", "dead")
+    channel(receiver.url())
+    for number in range(40):
+        say(number, to="dead", fallback=("ops",))
+    for turn in range(20):
+        cycle(sender, worker, later_s=3 * turn)
+    member = GroupMember.objects.order_by("id")[0]
+    number = int(member.thread.removeprefix("alert-"))
+    before = len(receiver.requests)
+    say(number, severity="critical", to="dead", fallback=("ops",))
+    for turn in range(20, 50):
+        cycle(sender, worker, later_s=3 * turn)
+    told = [alert for request in receiver.requests[before:] for alert in request.json["alerts"]]
+    worse = [alert for alert in told if alert["generatorURL"].endswith(f"/{number}/")]
+    assert Delivery.objects.filter(channel_name="ops", thread=member.thread, event="trigger").count() == 2
+    assert worse
+
+
+@pytest.mark.postgresql  # SQLite has one lock: nobody can hold one and wait for another
+def test_a_channel_is_removed_while_a_message_of_its_group_is_claimed(receiver: Receiver, worker: int) -> None:
+    made = channel(receiver.url())
+    for number in range(40):
+        say(number)
+    gather(clock_now())
+    group = Group.objects.get()
+    locked = threading.Event()
+
+    def claiming() -> None:
+        """Take its locks in the order of `claim`, with the other in between."""
+        with transaction.atomic():
+            Delivery.objects.select_for_update(no_key=True).get(subject=f"group:{group.pk}")
+            locked.set()
+            until(_somebody_waits, "the removal waits for the claim")
+            Group.objects.select_for_update(no_key=True).get(pk=group.pk)
+
+    def removing() -> None:
+        locked.wait(10)
+        actions.remove_channel(made, COMMAND_LINE, clock_now())
+
+    assert at_once(claiming, removing) == [None, None]
+    assert not Channel.objects.exists()
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
