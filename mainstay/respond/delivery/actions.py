@@ -67,8 +67,11 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
     actor.need(Permission.DELIVERY_EDIT)
     need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
     Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile
+    # Before its groups and in one order, as whoever claims or records locks them.
+    waiting = Delivery.objects.select_for_update(no_key=True).filter(channel=channel, status__in=("queued", "sending"))
+    rows = list(waiting.order_by("id"))
     Group.objects.filter(channel=channel, ended_at=None).update(ended_at=at)
-    for delivery in Delivery.objects.filter(channel=channel, status__in=("queued", "sending")):
+    for delivery in rows:
         kind, _, number = delivery.subject.partition(":")
         write(
             facts.PAGE_WITHDRAWN,
