@@ -66,12 +66,13 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
     """
     actor.need(Permission.DELIVERY_EDIT)
     need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
-    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile
-    # Before its groups and in one order, as whoever claims or records locks them.
-    waiting = Delivery.objects.select_for_update(no_key=True).filter(channel=channel, status__in=("queued", "sending"))
-    rows = list(waiting.order_by("id"))
+    mine = Delivery.objects.filter(channel=channel, status__in=("queued", "sending"))
+    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile …
+    # … (they are locked before its groups and in one order, as whoever claims or records does) …
+    list(mine.select_for_update(no_key=True).order_by("id").values_list("pk"))
+    Channel.objects.select_for_update().get(pk=channel.pk)  # … and from here on nothing can be owed to it
     Group.objects.filter(channel=channel, ended_at=None).update(ended_at=at)
-    for delivery in rows:
+    for delivery in mine.order_by("id"):
         kind, _, number = delivery.subject.partition(":")
         write(
             facts.PAGE_WITHDRAWN,

@@ -2,13 +2,18 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.clock import now as clock_now
+from mainstay.foundation.journal.kinds import EntryKind
+from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.write import write
 from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.facts import CHANNEL_REMOVED
 from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, reply
 from mainstay.respond.delivery.message import Event
@@ -121,6 +126,36 @@ def test_a_channel_is_removed_while_a_message_of_its_group_is_claimed(receiver: 
 
     assert at_once(claiming, removing) == [None, None]
     assert not Channel.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_what_is_owed_to_a_channel_while_it_is_removed_does_not_wait_for_ever(
+    worker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = channel("http://127.0.0.1:1/")
+
+    def owing() -> None:
+        try:
+            say(1)
+        except IntegrityError:
+            pass  # the channel is gone: whoever wanted to page decides again
+        finally:
+            connection.close()
+
+    page = threading.Thread(target=owing)
+
+    def late(kind: EntryKind, *args: Any, **facts: Any) -> Entry:
+        """Let a page be owed when all that waited is withdrawn and the channel is about to be deleted."""
+        if kind is CHANNEL_REMOVED:
+            page.start()
+            until(lambda: not page.is_alive() or _somebody_waits(), "the page is stored, or waits for the removal")
+        return write(kind, *args, **facts)
+
+    monkeypatch.setattr(actions, "write", late)
+    actions.remove_channel(made, COMMAND_LINE, clock_now())
+    page.join(10)
+    assert not page.is_alive()
+    assert not waits()
 
 
 def _somebody_waits() -> bool:
