@@ -143,8 +143,10 @@ def _waiting(channel: int) -> tuple[list[Waiting], dict[str, GroupMember]]:
     )
     told = {*mine.filter(TRIED, thread__in=threads).values_list("thread", flat=True)}
     members = {row.thread: row for row in live.filter(thread__in=threads).select_related("group")}
-    of_groups = mine.filter(TRIED, subject__in={f"group:{row.group_id}" for row in members.values()})
-    telling = {*of_groups.filter(status__in=("queued", "sending")).values_list("group", flat=True)}
+    of_groups = mine.filter(subject__in={f"group:{row.group_id}" for row in members.values()})
+    unwritten = of_groups.filter(status="queued", tried_at=None).order_by("id")
+    list(unwritten.select_for_update(no_key=True).values_list("pk"))  # nobody writes one before it is known what joins
+    telling = {*of_groups.filter(TRIED, status__in=("queued", "sending")).values_list("group", flat=True)}
     return [_as_waiting(row, members.get(row.thread), row.thread in told, telling) for row in rows], members
 
 

@@ -18,7 +18,7 @@ from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, reply
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
-from mainstay.respond.delivery.send import Sender
+from mainstay.respond.delivery.send import Sender, claim
 from mainstay.respond.delivery.tests.test_send import Anywhere, channel, cycle, process, until
 from mainstay.respond.delivery.tests.test_storms import say, waits
 from tests.database import at_once
@@ -126,6 +126,34 @@ def test_a_channel_is_removed_while_a_message_of_its_group_is_claimed(receiver: 
 
     assert at_once(claiming, removing) == [None, None]
     assert not Channel.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_a_page_again_waits_for_a_message_that_another_worker_is_just_writing(worker: int) -> None:
+    channel("http://127.0.0.1:1/")
+    for number in range(40):
+        say(number)
+    gather(clock_now())
+    Delivery.objects.filter(event="trigger", group=None).update(status="delivered")
+    member = GroupMember.objects.order_by("id")[0]
+    again = say(int(member.thread.removeprefix("alert-")), severity="critical")
+    written, gathered = threading.Event(), threading.Event()
+
+    def writing() -> None:
+        with transaction.atomic():
+            assert claim(Delivery.objects.get(subject__startswith="group:"), worker, clock_now())
+            written.set()
+            until(lambda: gathered.is_set() or _somebody_waits(), "the other has gathered, or waits")
+
+    def gathering() -> None:
+        written.wait(10)
+        gather(clock_now())
+        gathered.set()
+
+    assert at_once(writing, gathering) == [None, None]
+    member.refresh_from_db()
+    again.refresh_from_db()
+    assert (member.state, again.status) == ("open", "queued")
 
 
 @pytest.mark.postgresql
