@@ -103,6 +103,34 @@ def test_a_page_again_falls_back_where_its_group_does_not_get_through(
     assert worse
 
 
+def test_a_channel_that_is_removed_withdraws_what_its_group_was_to_tell_and_the_journal_says_so_for_each(
+    receiver: Receiver, sender: Sender, worker: int
+) -> None:
+    made = channel(receiver.url())
+    for number in range(40):
+        say(number)
+    gather(clock_now())
+    actions.remove_channel(made, COMMAND_LINE, clock_now())
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"withdrawn"}
+    entries = set(Entry.objects.filter(kind="page.withdrawn").values_list("subject", flat=True))
+    assert {f"alert:{number}" for number in range(40)} < entries
+
+
+def test_a_channel_that_is_removed_leaves_what_its_group_has_told_as_it_is(
+    receiver: Receiver, sender: Sender, worker: int
+) -> None:
+    made = channel(receiver.url())
+    for number in range(40):
+        say(number)
+    cycle(sender, worker)
+    for _ in range(25):
+        cycle(sender, worker, later_s=2)
+    assert not waits()
+    actions.remove_channel(made, COMMAND_LINE, clock_now())
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered", "grouped"}
+    assert not Entry.objects.filter(kind="page.withdrawn").exists()
+
+
 @pytest.mark.postgresql  # SQLite has one lock: nobody can hold one and wait for another
 def test_a_channel_is_removed_while_a_message_of_its_group_is_claimed(receiver: Receiver, worker: int) -> None:
     made = channel(receiver.url())
