@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
@@ -66,9 +67,15 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
     """
     actor.need(Permission.DELIVERY_EDIT)
     need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
-    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile
+    untold = Group.objects.filter(channel=channel).exclude(deliveries__status="delivered")
+    waits = Q(status__in=("queued", "sending")) | Q(status="grouped", group__in=untold)  # its group was to tell it
+    mine = Delivery.objects.filter(waits, channel=channel)
+    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile …
+    # … (they are locked before its groups and in one order, as whoever claims or records does) …
+    list(mine.select_for_update(no_key=True).order_by("id").values_list("pk"))
+    Channel.objects.select_for_update().get(pk=channel.pk)  # … and from here on nothing can be owed to it
     Group.objects.filter(channel=channel, ended_at=None).update(ended_at=at)
-    for delivery in Delivery.objects.filter(channel=channel, status__in=("queued", "sending")):
+    for delivery in mine.order_by("id"):
         kind, _, number = delivery.subject.partition(":")
         write(
             facts.PAGE_WITHDRAWN,

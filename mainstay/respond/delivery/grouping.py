@@ -41,6 +41,8 @@ class Waiting:
     urgency: int
     member: str = ""  # state of the thread in an open group: open, acknowledged, or empty
     told: bool = False  # an earlier message of the thread was tried by itself
+    telling: bool = False  # a message of that group, which may tell of it, is not through yet …
+    failing: bool = False  # … and its fallbacks are due
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ def plan(waiting: Sequence[Waiting], most: int = SINGLY_MOST, recent: Sequence[i
             )
         elif first.told:
             found.append(_verdict(rows, Fate.SINGLY, "", "its page was tried: what follows goes the same way"))
+        elif first.member and first.telling:
+            # By itself it would overtake that message, which says of it what is no longer so.
+            if first.failing:
+                state = "acknowledged" if rows[-1].event == "acknowledge" else "open"
+                found.append(_verdict(rows, Fate.GROUPED, state, "its group does not get through, so it falls back"))
         elif page is None:
             found.append(_verdict(rows, Fate.SINGLY, "", "it follows no page that waits"))
         elif over:

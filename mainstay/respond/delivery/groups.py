@@ -6,7 +6,7 @@ Each step is one bounded transaction that locks its channel's row, so that two w
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -142,15 +142,19 @@ def _waiting(channel: int) -> tuple[list[Waiting], dict[str, GroupMember]]:
         .only("id", "thread", "event", "urgency")
     )
     told = {*mine.filter(TRIED, thread__in=threads).values_list("thread", flat=True)}
-    members = {row.thread: row for row in live.filter(thread__in=threads)}
-    waiting = [
-        Waiting(
-            row.pk, row.thread, row.event, row.urgency,
-            members[row.thread].state if row.thread in members else "", row.thread in told,
-        )
-        for row in rows
-    ]  # fmt: skip
-    return waiting, members
+    members = {row.thread: row for row in live.filter(thread__in=threads).select_related("group")}
+    of_groups = mine.filter(subject__in={f"group:{row.group_id}" for row in members.values()})
+    unwritten = of_groups.filter(status="queued", tried_at=None).order_by("id")
+    list(unwritten.select_for_update(no_key=True).values_list("pk"))  # nobody writes one before it is known what joins
+    telling = {*of_groups.filter(TRIED, status__in=("queued", "sending")).values_list("group", flat=True)}
+    return [_as_waiting(row, members.get(row.thread), row.thread in told, telling) for row in rows], members
+
+
+def _as_waiting(row: Delivery, member: GroupMember | None, told: bool, telling: Collection[int | None]) -> Waiting:
+    if member is None:
+        return Waiting(row.pk, row.thread, row.event, row.urgency, told=told)
+    under_way, failing = member.group_id in telling, member.group.failing
+    return Waiting(row.pk, row.thread, row.event, row.urgency, member.state, told, under_way, failing)
 
 
 def _to_join(channel: Channel, now: datetime) -> Group:
@@ -307,7 +311,8 @@ def _fall_back(group: Group, now: datetime) -> None:
     """Hand the alerts of a group that does not get through to their fallbacks, some at a time."""
     waiting = group.members.filter(state__in=LIVE, fell_back=False).select_related("delivery")
     rows = list(waiting.select_for_update(of=("self",), no_key=True).order_by("urgency", "id")[:FALL_BACKS])
-    for row in rows:
+    # In the order in which everybody locks alerts: who hears of a fallback locks its alert.
+    for row in sorted(rows, key=lambda row: int(row.delivery.subject.partition(":")[2])):
         try:
             with transaction.atomic():
                 fall_back(row.delivery, now)

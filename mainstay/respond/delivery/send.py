@@ -141,7 +141,7 @@ class Sender:
             while True:
                 try:
                     with transaction.atomic():
-                        for sent in batch:
+                        for sent in sorted(batch, key=lambda sent: sent.delivery):  # all lock them in this order
                             record(sent)
                     outage.answered("record", time.monotonic())
                     break

@@ -68,6 +68,21 @@ def fates(waiting: list[Waiting]) -> dict[str, str]:
             {"t1": "singly", "t2": "singly", "t3": "grouped"},
             id="paged again in a crowd: stays in its group",
         ),
+        pytest.param(
+            [page(1, CRITICAL, member="open", telling=True), page(2)],
+            {"t2": "singly"},
+            id="paged again while a message of its group is under way: waits for it",
+        ),
+        pytest.param(
+            [page(1, CRITICAL, member="open", telling=True, failing=True), page(2)],
+            {"t1": "grouped", "t2": "singly"},
+            id="paged again while its group does not get through: falls back with it",
+        ),
+        pytest.param(
+            [page(1, member="open", telling=True), page(1001, 15, "resolve", member="open", telling=True)],
+            {"t1": "grouped"},
+            id="paged again and over while a message of its group is under way: its group says so",
+        ),
         pytest.param([page(1, 15, "resolve")], {"t1": "singly"}, id="a resolution alone"),
         pytest.param([page(1, MINOR, "test"), page(2), page(3), page(4)],
                      {"t1": "singly", "t2": "singly", "t3": "singly", "t4": "grouped"}, id="a test is never grouped"),
