@@ -251,7 +251,7 @@ def unfinished(now: datetime) -> list[Notice]:
             detail = f"{row.stopped} Mend the file or what it names, then apply it again."
         elif row.is_cut_off(now):
             title = f"Applying {row.managed_as} was cut off: {so_far} changes are done."
-            detail = "The worker finishes it within a minute, if it runs."
+            detail = "The worker goes on with it within a minute, if it runs."
         else:
             title = f"{row.managed_as} is being applied: {so_far} changes are done."
             detail = f"{row.actor_name} applies it. Should it be cut off, the worker finishes it."
