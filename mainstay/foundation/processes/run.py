@@ -196,8 +196,8 @@ class Runner:
             except EXITS:
                 raise  # the watchdog then ends the process
             except BaseException as error:  # noqa: BLE001  # a panic in a Rust library is no Exception; nothing may end the loop that pages people
-                cycle.round_since = None
-                self._failed(cycle, error, retry_s)
+                asked_at, cycle.round_since = cycle.round_since, None
+                self._failed(cycle, error, retry_s, asked_at)
                 # Not the cycle's own event: whoever wakes it must not shorten the pause.
                 self.stopping.wait(retry_s)
                 retry_s = min(retry_s * 2, RETRY_MOST_S)
@@ -211,11 +211,11 @@ class Runner:
             cycle.wake.wait(pause_s)
         connection.close()
 
-    @staticmethod
-    def _failed(cycle: Cycle, error: BaseException, retry_s: float) -> None:
+    def _failed(self, cycle: Cycle, error: BaseException, retry_s: float, asked_at: float) -> None:
         if is_refusal(error):
-            # Locked, full or away: nothing of this round was committed, so the next one does it again.
-            outage.refused(cycle.name, error, time.monotonic())
+            # Locked, full or away: nothing of this round was committed, so the next one does it again. The beat does
+            # nothing but write, so its round began when the database was asked.
+            outage.refused(cycle.name, error, time.monotonic(), asked_at if cycle is self._beating else math.inf)
         else:
             log.error("%s: failed; trying again in %.1f s", cycle.name, retry_s, exc_info=error)
         if isinstance(error, DatabaseError):
