@@ -53,7 +53,15 @@ def run(_args: argparse.Namespace) -> int:
     environment = env.read()
     monitor = Monitor(environment)
     listens = {LISTENS: [environment.host, environment.monitor_port]}
-    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s, facts=listens)
+    port: Port | None = None
+    runner = Runner(
+        "monitor",
+        monitor.cycles,
+        extra_lag=lambda: max(monitor.lag_s(), port.lag_s() if port else 0.0),
+        waiting=monitor.waiting_s,
+        others=lambda: [port.turn(LONG_CALL_S)] if port else (),
+        facts=listens,
+    )
     runner.stop_on_signals()
     # Before others wait for what this monitor would take.
     need_port(environment.host, environment.monitor_port, "MAINSTAY_MONITOR_PORT")

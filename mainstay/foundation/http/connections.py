@@ -7,8 +7,10 @@ ends those that are too slow; a timer for each would cost more than it is worth.
 
 import asyncio
 import logging
+import math
 import resource
 import socket
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -21,6 +23,7 @@ from uvicorn.server import ServerState
 
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
+TICK_S = 0.1  # of uvicorn's
 PIPELINED_MOST = 16
 LINGER_S, LINGER_MOST_BYTES = 2.0, 4 * 1024 * 1024  # read on from who is refused: else unread bytes undo the answer
 _TEXT = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
@@ -334,9 +337,22 @@ class Server(uvicorn.Server):
             )
         )
         self.server_state = Crowd(with_descriptors(limits))
+        self._ticked_at = math.inf  # not yet, or not any more
+
+    def lag_s(self) -> float:
+        """Return for how long the loop has not come round, beyond a tick's length; may be asked by any thread."""
+        return max(0.0, time.monotonic() - self._ticked_at - TICK_S)
+
+    async def main_loop(self) -> None:
+        """Serve until it is to end."""
+        try:
+            await super().main_loop()
+        finally:
+            self._ticked_at = math.inf
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second; every tenth of these, look at all connections."""
+        self._ticked_at = time.monotonic()
         if counter % 10 == 0:
             try:
                 self.server_state.sweep(asyncio.get_running_loop().time())
