@@ -13,7 +13,7 @@ import pytest
 from tests.parts import Receiver, Target
 from tests.program import Program, until
 from tests.proxy import Proxy
-from tests.test_trouble import LONGER_THAN_A_MINUTE_S, configuration, detail_of, longest_pause_s, statuses
+from tests.test_trouble import LONGER_THAN_A_MINUTE_S, configuration, longest_pause_s, statuses
 
 pytestmark = [
     pytest.mark.slow,

@@ -257,7 +257,7 @@ class Supervisor:
             said = os.read(child.hears, 65_536)
             child.spoke, child.silent_s = bool(said) and watchdog.LAST_WORD not in said, 0.0
             return
-        if not child.spoke or _is_stopped(child.process.pid):
+        if not child.spoke or (child.silent_s >= SILENT_MOST_S / 10 and _is_stopped(child.process.pid)):
             return
         before, child.silent_s = child.silent_s, child.silent_s + passed_s
         if before < SILENT_MOST_S <= child.silent_s:
