@@ -110,6 +110,7 @@ class Monitor:
         self._failing: set[int] = set()
         self._notices = ProberNotices()
         self._gaps = gaps.detector.follow()
+        self._reception = arrivals.Reception()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
             Cycle("leases", 2.0, self.hold),
@@ -228,7 +229,8 @@ class Monitor:
         Return whether more is waiting.
         """
         self._notices.tell(self.prober.figures(), at, time.monotonic())
-        arrivals.miss(self.watch, at, self._gaps)
+        if not self._reception.closed(time.monotonic()):
+            arrivals.miss(self.watch, at, self._gaps)
         failing = set(self.watch.failing())
         parents = self.holding.parents
         for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:
