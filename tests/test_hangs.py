@@ -2,9 +2,12 @@
 
 import os
 import signal
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mainstay.foundation.processes import supervise, watchdog
 from tests.program import Program, until
@@ -46,5 +49,45 @@ def test_what_hangs_is_ended_even_if_it_holds_the_interpreter_and_what_is_stoppe
         until(program.healthy, "healthy again")
         assert program.children()["worker"] == before["worker"]
         program.command("journal", "verify")
+    finally:
+        program.stop()
+
+
+KEY = "7d1f4c52-1b0f-4a6e-9d0c-5f3f2f6f1a22"
+JOB = {"name": "job", "heartbeat": {"every": "5s", "grace": "5s", "key": KEY}}
+
+
+def pinged(program: Program, seconds: float) -> None:
+    """Report to the heartbeat every second, as far as that is taken."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        try:
+            urllib.request.urlopen(f"{program.url}/ping/{KEY}", timeout=1).close()
+        except OSError:
+            pass
+        time.sleep(1)
+
+
+def test_no_heartbeat_is_missed_while_the_web_process_is_stopped_and_cannot_take_it(tmp_path: Path) -> None:
+    program = Program(tmp_path / "program")
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump({"applications": [{"name": "shop", "checks": [JOB]}]}))
+
+    def states() -> list[str]:
+        return [entry["facts"]["health"] for entry in program.api("GET", "/journal?kind=check.changed")["items"]]
+
+    try:
+        program.start("--apply", str(file))
+        pinged(program, 3)
+        until(lambda: states() == ["up"], "the heartbeat is up")
+        web = program.children()["web"]
+        os.kill(web, signal.SIGSTOP)
+        pinged(program, 30)
+        os.kill(web, signal.SIGCONT)
+        pinged(program, 12)
+        assert states() == ["up"]
+        assert "No pings were taken for " in program.log
+        assert program.children()["web"] == web
+        until(lambda: "down" in states(), "a job that is really gone is noticed")
     finally:
         program.stop()
