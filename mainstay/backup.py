@@ -116,6 +116,7 @@ def _restore(environment: env.Environment, args: argparse.Namespace, at: datetim
     _fits(environment, given, other_key=args.other_key)
     environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(environment, at):
+        finish_cut_off(environment)
         held = not database.is_empty(environment) or (environment.home / FOLDER).exists()
         if held and not args.force:
             raise Refused(
@@ -124,10 +125,12 @@ def _restore(environment: env.Environment, args: argparse.Namespace, at: datetim
             )
         _set_django_up()
         _known(given)
-        aside = environment.home / note.COPIES / f"before-restore-{at:%Y%m%dT%H%M%SZ}"
+        aside = environment.home / note.COPIES / f"{database.BEFORE_RESTORE}{at:%Y%m%dT%H%M%SZ}"
         name = database.POSTGRESQL_FILE if database.is_postgresql(environment) else database.SQLITE_FILE
+        missing = _copy_metrics_back(environment, folder / FOLDER)
         database.put_back(environment, folder / name, aside)
-        missing = _put_metrics_back(environment, folder / FOLDER, aside)
+        if not missing:
+            _change_metrics(environment, aside)
         from mainstay.prepare import migrate
 
         migrate()
@@ -196,15 +199,54 @@ def _known(given: note.Note) -> None:
         )
 
 
-def _put_metrics_back(environment: env.Environment, source: Path, aside: Path) -> str:
-    """Put the metrics of a backup back; return why that failed, or ""."""
-    target = environment.home / FOLDER
+def _copy_metrics_back(environment: env.Environment, source: Path) -> str:
+    """Copy the metrics of a backup beside those that are there; return why that failed, or ""."""
+    copied = environment.home / f"{FOLDER}{database.RESTORING}"
     try:
-        if target.exists():
-            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-            shutil.move(target, aside / FOLDER)
+        if copied.exists():  # left of a restore that was cut off
+            shutil.rmtree(copied)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, copied)
+        else:
+            copied.mkdir(mode=0o700)  # there were none
     except OSError as error:
         return str(error)
+    return ""
+
+
+def _change_metrics(environment: env.Environment, aside: Path) -> None:
+    """Have the copied metrics take the place of those that are there, which are kept in `aside`."""
+    copied = environment.home / f"{FOLDER}{database.RESTORING}"
+    copied.rename(environment.home / f"{FOLDER}.{aside.name}")
+    _finish_metrics(environment)
+
+
+def _finish_metrics(environment: env.Environment) -> bool:
+    target = environment.home / FOLDER
+    for copied in environment.home.glob(f"{FOLDER}.{database.BEFORE_RESTORE}*"):
+        aside = environment.home / note.COPIES / copied.name.removeprefix(f"{FOLDER}.")
+        if target.exists():
+            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+            target.rename(database.free(aside / FOLDER))
+        copied.rename(target)
+        return True
+    return False
+
+
+def finish_cut_off(environment: env.Environment) -> str:
+    """Do what is left of a restore that was cut off; return what there is to say of it, or "".
+
+    To be called before anything opens the database or the metrics.
+    """
+    if any([database.finish_put_back(environment, environment.home / note.COPIES), _finish_metrics(environment)]):
+        return "a restore was cut off; the rest of it is done now"
+    left = [environment.home / f"{FOLDER}{database.RESTORING}"]
+    if not database.is_postgresql(environment):
+        file = database.sqlite_file(environment)
+        left.append(file.with_name(f"{file.name}{database.RESTORING}"))
+    if found := [str(path) for path in left if path.exists()]:
+        return (
+            f"a restore was cut off before it was done: {' and '.join(found)}."
+            " Run mainstay self restore again, or delete that"
+        )
     return ""

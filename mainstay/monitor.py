@@ -53,7 +53,15 @@ def run(_args: argparse.Namespace) -> int:
     environment = env.read()
     monitor = Monitor(environment)
     listens = {LISTENS: [environment.host, environment.monitor_port]}
-    runner = Runner("monitor", monitor.cycles, extra_lag=monitor.lag_s, waiting=monitor.waiting_s, facts=listens)
+    port: Port | None = None
+    runner = Runner(
+        "monitor",
+        monitor.cycles,
+        extra_lag=lambda: max(monitor.lag_s(), port.lag_s() if port else 0.0),
+        waiting=monitor.waiting_s,
+        others=lambda: [port.turn(LONG_CALL_S)] if port else (),
+        facts=listens,
+    )
     runner.stop_on_signals()
     # Before others wait for what this monitor would take.
     need_port(environment.host, environment.monitor_port, "MAINSTAY_MONITOR_PORT")
@@ -102,6 +110,7 @@ class Monitor:
         self._failing: set[int] = set()
         self._notices = ProberNotices()
         self._gaps = gaps.detector.follow()
+        self._reception = arrivals.Reception()
         self._flush = Cycle("flush", 0.25, self.flush)
         self.cycles = [
             Cycle("leases", 2.0, self.hold),
@@ -220,7 +229,8 @@ class Monitor:
         Return whether more is waiting.
         """
         self._notices.tell(self.prober.figures(), at, time.monotonic())
-        arrivals.miss(self.watch, at, self._gaps)
+        if not self._reception.closed(time.monotonic()):
+            arrivals.miss(self.watch, at, self._gaps)
         failing = set(self.watch.failing())
         parents = self.holding.parents
         for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:

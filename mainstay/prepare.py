@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.db.models.signals import pre_migrate
 
+from mainstay.backup import finish_cut_off
 from mainstay.foundation.accounts.actions import create_user, make_sign_in_link
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         CannotStart: the database refuses, or the key is not its own.
     """
+    if said := finish_cut_off(settings.ENVIRONMENT):
+        sys.stderr.write(f"mainstay: {said}\n")
     try:
         migrate()
         if not args.new_key:

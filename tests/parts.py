@@ -16,9 +16,10 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class Target:
-    """A web server: `/<name>` answers 200, or 500 while `name` is in `down`."""
+    """A web server: `/<name>` answers 200, or 500 while `name` is in `down`. `asked` says when it was asked."""
 
     down: set[str] = field(default_factory=set)
+    asked: list[float] = field(default_factory=list)
     port: int = 0
     _server: _Server | None = None
 
@@ -28,6 +29,7 @@ class Target:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                target.asked.append(time.monotonic())
                 failing = self.path.strip("/") in target.down
                 body = b"failing" if failing else b"fine"
                 self.send_response(500 if failing else 200)

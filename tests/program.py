@@ -73,8 +73,8 @@ class Program:
             **self.extra,
         }
 
-    def command(self, *arguments: str, status: int | None = 0, stdin: str | None = None) -> str:
-        """Run `mainstay …`; return its output. `status` is the expected exit status."""
+    def command(self, *arguments: str, status: int | None = 0, stdin: str | None = None, errors: bool = False) -> str:
+        """Run `mainstay …`; return its output, or its errors. `status` is the expected exit status."""
         done = subprocess.run(
             [sys.executable, "-m", "mainstay", *arguments],
             env=self.environ(),
@@ -87,7 +87,7 @@ class Program:
         assert status is None or done.returncode == status, (
             f"mainstay {arguments}: {done.returncode}\n{done.stderr}{done.stdout}"
         )
-        return done.stdout
+        return done.stderr if errors else done.stdout
 
     def start(self, *arguments: str) -> None:
         """Start `mainstay up` and wait until it says that it is well."""

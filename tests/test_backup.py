@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -184,6 +187,127 @@ def test_what_is_there_is_replaced_only_by_force_and_kept(program: Program, tmp_
     assert any(path.name in {"mainstay.sqlite3", "database.dump"} for path in kept.iterdir())
     program.command("journal", "verify")
     assert "shop" in program.command("export")
+
+
+KILLED = """
+import os, signal, sys
+left = int(sys.argv.pop(1))
+def kill(event, _arguments):
+    global left
+    if event in {"os.rename", "subprocess.Popen"} and "restore" in sys.argv:
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+from mainstay.cli import main
+sys.exit(main())
+"""
+
+
+def restore_killed(program: Program, copy: Path, after_steps: int) -> int:
+    """Restore in a process that is killed before its next step; return its exit status."""
+    words = [sys.executable, "-c", KILLED, str(after_steps), "self", "restore", str(copy), "--force"]
+    return subprocess.run(words, env=program.environ(), capture_output=True, timeout=60, check=False).returncode
+
+
+@contextmanager
+def log_kept(program: Program) -> Iterator[None]:
+    """Leave what is committed meanwhile in the log beside SQLite's file, as a process does that was killed."""
+    if POSTGRESQL:
+        yield
+        return
+    file = program.home / "var" / "mainstay.sqlite3"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
+        reader.execute("SELECT count(*) FROM catalog_application").fetchone()
+        yield
+    assert file.with_name(f"{file.name}-wal").stat().st_size
+
+
+def channels(program: Program) -> list[str]:
+    """The names of the channels, from the database itself."""
+    statement = "SELECT name FROM delivery_channel"
+    if POSTGRESQL:
+        with psycopg.connect(program.extra["DATABASE_URL"]) as connection:
+            return [name for (name,) in connection.execute(statement).fetchall()]
+    with closing(sqlite3.connect(f"file:{program.home}/var/mainstay.sqlite3?mode=ro", uri=True)) as database:
+        return [name for (name,) in database.execute(statement).fetchall()]
+
+
+def apply_later(program: Program) -> None:
+    """Add what no backup has: the channel "later"."""
+    (program.home / "shop.yaml").write_text(FILE + '  - {name: later, webhook: {url: "http://127.0.0.1:1/later"}}\n')
+    program.command("apply", str(program.home / "shop.yaml"))
+
+
+@pytest.mark.slow
+def test_a_restore_that_is_killed_leaves_what_was_there_or_is_finished_by_the_next_start(
+    program: Program, tmp_path: Path
+) -> None:
+    home, copy = program.home / "var", tmp_path / "copy"
+    (home / "metrics").mkdir(exist_ok=True)
+    (home / "metrics" / "of").write_text("the backup")
+    program.command("self", "backup", str(copy), "--without-metrics")
+    with log_kept(program):
+        apply_later(program)
+    found: list[bool] = []
+    for steps in range(50):
+        status = restore_killed(program, copy, steps)
+        program.command("prepare")
+        names = channels(program)
+        assert "ops" in names, "it is never empty"
+        restored = "later" not in names
+        found.append(restored)
+        assert not list(home.glob("*.before-restore-*")), "no step is left"
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+        if restored:
+            kept = max((home / "backups").glob("before-restore-*"), key=lambda path: path.name)
+            assert (kept / ("database.dump" if POSTGRESQL else "mainstay.sqlite3")).exists()
+            if not POSTGRESQL:
+                with closing(sqlite3.connect(kept / "mainstay.sqlite3")) as old:
+                    assert ("later",) in old.execute("SELECT name FROM delivery_channel").fetchall()
+            with log_kept(program):
+                apply_later(program)
+            time.sleep(1.1)  # where things are kept is named by the second
+    assert found[0] is False
+    assert found[-1] is True
+    assert len(found) > 3
+    program.command("journal", "verify")
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="SQLite's file is checked before it takes the place of the old one")
+def test_a_restore_that_fails_midway_leaves_the_database_as_it_was(program: Program, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    program.command("self", "backup", str(copy), "--without-metrics")
+    apply_later(program)
+    with psycopg.connect(program.extra["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no index today'; END $$"
+        )
+        connection.execute(
+            "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION refuse()"
+        )
+    before = program.command("export")
+    told = program.command("self", "restore", str(copy), "--force", status=1, errors=True)
+    assert "no index today" in told
+    assert "The database is as it was" in told
+    assert program.command("export") == before
+    program.command("journal", "verify")
+
+
+@pytest.mark.skipif(POSTGRESQL, reason="the metrics lie beside either database")
+def test_a_backup_waits_for_a_monitor_that_is_opening_the_metrics(program: Program, tmp_path: Path) -> None:
+    program.start()
+    until(lambda: (program.home / "var" / "metrics" / "history.duckdb").exists(), "the store is open")
+    program.stop()
+    history = program.home / "var" / "metrics" / "history.duckdb"
+    script = f"import duckdb, time; held = duckdb.connect({str(history)!r}); print('open', flush=True); time.sleep(4)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        note = json.loads(program.command("self", "backup", str(tmp_path / "copy"), "--json"))
+    assert note["metrics"] == "copied"
 
 
 def test_a_key_that_does_not_fit_is_refused_unless_told(program: Program, tmp_path: Path) -> None:

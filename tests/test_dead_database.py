@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +13,7 @@ import pytest
 from tests.parts import Receiver, Target
 from tests.program import Program, until
 from tests.proxy import Proxy
-from tests.test_trouble import configuration, statuses
+from tests.test_trouble import LONGER_THAN_A_MINUTE_S, configuration, longest_pause_s, statuses
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,6 +21,57 @@ pytestmark = [
     pytest.mark.database,
     pytest.mark.postgresql,
 ]
+
+
+@contextmanager
+def locked(url: str, *tables: str) -> Iterator[None]:
+    """Hold tables as `LOCK TABLE` in somebody's forgotten session does, for the length of a `with`."""
+    with psycopg.connect(url) as session:
+        session.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE".encode())
+        yield
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [("checks_checkstate", "checks_result"), ("delivery_delivery",), ("processes_process", "journal_entry")],
+    ids=["results", "deliveries", "beats and journal"],
+)
+def test_tables_locked_for_more_than_a_minute_end_nobody_and_are_told(tmp_path: Path, tables: tuple[str, ...]) -> None:
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("DROP DATABASE IF EXISTS locked WITH (FORCE)")
+        server.execute("CREATE DATABASE locked")
+        user, host = server.info.user, server.info.host
+    url = f"postgresql://{user}@/locked?host={host}"
+    target, receiver = Target(), Receiver()
+    target.start()
+    receiver.start()
+    program = Program(tmp_path / "program", extra={"DATABASE_URL": url})
+    file = tmp_path / "file.yaml"
+    file.write_text(configuration(target, receiver))
+    try:
+        program.start("--apply", str(file))
+        until(lambda: target.asked, "the check is probed")
+        before = program.children()
+        with locked(url, *tables):
+            begun = time.monotonic()
+            target.down = {"page"}
+            until(lambda: not program.healthy(), "healthz says that something is wrong")
+            while time.monotonic() < begun + LONGER_THAN_A_MINUTE_S:
+                assert not program.healthy(), "it is said all the time"
+                time.sleep(1)
+            ended = time.monotonic()
+        assert longest_pause_s(target, begun, ended) < 5, "checks go on being probed"
+        assert "another program has locked it" in program.log
+        until(lambda: "'check': 'page'" in str(list(receiver.pages)), "the page that was owed")
+        until(program.healthy, "healthy again")
+        assert program.children() == before
+        assert "ending this process" not in program.log
+        program.command("journal", "verify")
+    finally:
+        program.stop()
+        target.stop()
+        receiver.stop()
 
 
 def test_dead_connections_are_replaced_within_half_a_minute(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,80 @@ def test_a_locked_database_delays_but_loses_nothing(tmp_path: Path, parts: tuple
         until(lambda: statuses(receiver) == ["firing"], "the page that was owed")
         assert ping(program) == 200
         until(program.healthy, "healthy again")
+        program.command("journal", "verify")
+    finally:
+        program.stop()
+
+
+LOCK = """
+import sqlite3, sys
+lock = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+lock.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+LONGER_THAN_A_MINUTE_S = 75.0
+
+
+@contextmanager
+def locked_by_another_program(file: Path) -> Iterator[None]:
+    """Hold SQLite's lock for writing in a process of its own, for the length of a `with`."""
+    command = [sys.executable, "-c", LOCK, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
+        assert locker.stdin is not None
+        assert locker.stdout is not None
+        assert locker.stdout.readline() == "locked\n"
+        try:
+            yield
+        finally:
+            locker.stdin.close()
+
+
+def longest_pause_s(target: Target, since: float, until_: float) -> float:
+    """Return for how long a target was not asked, at most."""
+    asked = [since, *[at for at in list(target.asked) if since <= at <= until_], until_]
+    return max(after - before for before, after in pairwise(asked))
+
+
+def test_a_database_locked_for_more_than_a_minute_ends_nobody_and_is_told(
+    tmp_path: Path, parts: tuple[Target, Receiver]
+) -> None:
+    target, receiver = parts
+    program = Program(tmp_path / "program")
+    file = tmp_path / "file.yaml"
+    file.write_text(configuration(target, receiver))
+    try:
+        program.start("--apply", str(file))
+        until(lambda: health_of(program, "page") == "up", "the check is up")
+        before = program.children()
+        with locked_by_another_program(program.home / "var" / "mainstay.sqlite3"):
+            begun = time.monotonic()
+            target.down = {"page"}
+            until(
+                lambda: (
+                    "another program has locked it" in detail_of(program) or "a write has waited" in detail_of(program)
+                ),
+                "healthz says what is wrong",
+                within_s=15,
+            )
+            until(lambda: statuses(receiver) == ["firing"], "the last message", within_s=75)
+            assert "MainstayCannotRecord" in str(receiver.pages[0].body)
+            while time.monotonic() < begun + LONGER_THAN_A_MINUTE_S:
+                assert detail_of(program).startswith("the database "), "it is said all the time"
+                time.sleep(1)
+            ended = time.monotonic()
+        assert longest_pause_s(target, begun, ended) < 5, "checks go on being probed"
+        until(
+            lambda: sorted(statuses(receiver)) == ["firing", "firing", "resolved"],
+            "the page that was owed, and that the trouble is over",
+        )
+        until(program.healthy, "healthy again")
+        assert health_of(program, "page") == "down"
+        assert ping(program) == 200
+        assert program.children() == before
+        assert "ending this process" not in program.log
+        refusals = [line for line in program.log.splitlines() if ": the database cannot be written" in line]
+        assert 2 <= len(refusals) <= 3 * 3  # of three processes: when it began, and once a minute
         program.command("journal", "verify")
     finally:
         program.stop()

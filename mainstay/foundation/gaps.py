@@ -33,6 +33,7 @@ class Kind(StrEnum):
     JUMPED = "jumped"  # the wall clock was set
     STOOD_STILL = "stood still"  # the machine was suspended, or the process stopped
     DATABASE_AWAY = "database away"  # it took no write
+    NO_PINGS = "no pings taken"  # no web process ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,12 @@ class Detector:
                 if away_s >= STANDSTILL_LEAST_S:
                     self._note(_gap(Kind.DATABASE_AWAY, away_s, now), now)
                 self._committed_s = now.elapsed_s
+
+    def no_pings(self, length_s: float) -> None:
+        """Take note that for so long, until now, nobody could have taken a ping."""
+        with self._lock:
+            now = self._read()
+            self._note(_gap(Kind.NO_PINGS, length_s, now), now)
 
     def _note(self, gap: Gap, now: Reading) -> None:
         self._count += 1

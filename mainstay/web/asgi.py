@@ -23,6 +23,7 @@ from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.http.pool import Known, Pool, Threads
 from mainstay.foundation.http.turns import Turns
 from mainstay.foundation.processes.run import settle
+from mainstay.foundation.processes.watchdog import PATIENCE_S, Turn
 from mainstay.observe.checks.pings import Intake
 from mainstay.web.health import healthz
 
@@ -42,6 +43,10 @@ class Health:
         self._threads = Threads("health", 1)
         self._asked: asyncio.Task[tuple[int, bytes]] | None = None
         self._asked_at = 0.0
+
+    def turn(self) -> Turn:
+        """What its thread does at this moment."""
+        return self._threads.turn(PATIENCE_S)
 
     def stop(self) -> None:
         """Let the thread end."""
@@ -98,6 +103,11 @@ class Application:
                 await (self._asking if ASKS_METRICS.match(path) else self._pages)(scope, receive, send)
         except Refusal as refusal:
             await _refuse(path, refusal, send)
+
+    def turns(self) -> list[Turn]:
+        """What its threads do at this moment, for the watchdog."""
+        asking_s = PATIENCE_S + settings.ENVIRONMENT.metrics_timeout_s
+        return [self._pages.turn(), self._asking.turn(asking_s), self._health.turn(), self._intake.turn()]
 
     def stop(self) -> None:
         """Store the pings that have come, and let the threads end."""

@@ -1,6 +1,7 @@
 """`mainstay web`: serves pages, API and pings with uvicorn, in one process."""
 
 import argparse
+import faulthandler
 import importlib
 
 from mainstay.foundation import environment as env
@@ -15,9 +16,16 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(_args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    faulthandler.enable()  # into the log; it has no file of what it works on, as those with cycles have
     environment = env.read()
     need_port(environment.host, environment.port, "MAINSTAY_PORT")  # before it registers as one that serves
-    runner = Runner("web", cycles=[])
+    server: Server | None = None  # until then nothing of it can hang
+    runner = Runner(
+        "web",
+        cycles=[],
+        extra_lag=lambda: server.lag_s() if server else 0.0,
+        others=lambda: asgi.application.turns() if server else (),
+    )
     runner.start(wait=False)  # while the database is away, it answers 503: senders of pings then try again
     asgi = importlib.import_module("mainstay.web.asgi")  # it needs Django set up, which this module does not
     server = Server(asgi.application, environment.host, environment.port, asgi.limits, lifespan=True)

@@ -1,9 +1,12 @@
 """One consistent copy of the database while it is used, and putting it back. SQLite and PostgreSQL; no Django."""
 
+import contextlib
+import glob
 import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +19,8 @@ SQLITE_FILE, POSTGRESQL_FILE = "database.sqlite3", "database.dump"
 TOOL_MOST_S = 6 * 3600.0
 ALIVE_S = 15
 _SIDES = ("", "-wal", "-shm")
+RESTORING = ".restoring"  # ends the name of what a restore is still copying
+BEFORE_RESTORE = "before-restore-"  # begins the name of where a restore keeps what was there
 
 
 class CopyFailed(RuntimeError):
@@ -147,21 +152,24 @@ def processes_alive(environment: Environment, now: datetime) -> int:
 def put_back(environment: Environment, file: Path, aside: Path) -> None:
     """Make the database what a copy says; what was there before is kept in `aside`.
 
+    Whenever this is cut off, the database is either as it was, or what is missing is done by `finish_put_back`.
+
     Raises:
-        CopyFailed: the database is as it was.
+        CopyFailed: the database is as it was, or the message says that it is not.
     """
     try:
         if is_postgresql(environment):
             _put_back_postgresql(environment, file, aside)
         else:
-            _put_back_sqlite(sqlite_file(environment), file, aside)
+            _put_back_sqlite(environment, file, aside)
     except OSError as error:
         raise CopyFailed(f"the database cannot be put back: {error}") from None
 
 
-def _put_back_sqlite(target: Path, file: Path, aside: Path) -> None:
+def _put_back_sqlite(environment: Environment, file: Path, aside: Path) -> None:
+    target = sqlite_file(environment)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = target.with_name(f"{target.name}.restoring")
+    fresh = target.with_name(f"{target.name}{RESTORING}")
     shutil.copyfile(file, fresh)
     fresh.chmod(0o600)
     try:
@@ -177,45 +185,87 @@ def _put_back_sqlite(target: Path, file: Path, aside: Path) -> None:
         raise CopyFailed(f"{file} is damaged: {said}. Take another backup")
     with fresh.open("rb") as written:
         os.fsync(written.fileno())
-    for side in _SIDES:
-        old = target.with_name(target.name + side)
-        if old.exists():
-            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-            shutil.move(old, aside / old.name)
-    fresh.rename(target)
+    # From here on the restore has happened: the old files and the new one change places in several steps, and whoever
+    # finds this name goes on with them. Its last part says where the old files go.
+    fresh.rename(target.with_name(f"{target.name}.{aside.name}"))
+    try:
+        finish_put_back(environment, aside.parent)
+    except OSError as error:
+        raise CopyFailed(f"{error}. The restore is finished at the next start, or by mainstay self restore") from None
+
+
+def finish_put_back(environment: Environment, copies: Path) -> bool:
+    """Do what is left of a restore that was cut off; return whether something was. Nothing may use the database."""
+    if is_postgresql(environment):
+        return False  # there it is one transaction
+    target = sqlite_file(environment)
+    for fresh in target.parent.glob(f"{glob.escape(target.name)}.{BEFORE_RESTORE}*"):
+        aside = copies / fresh.name.removeprefix(f"{target.name}.")
+        for side in _SIDES:
+            old = target.with_name(target.name + side)
+            if old.exists():
+                aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+                shutil.move(old, free(aside / old.name))
+        fresh.rename(target)
+        return True
+    return False
+
+
+def free(path: Path) -> Path:
+    """Return a path where nothing is yet: whoever started a process meanwhile made a file that is not the old one."""
+    while path.exists():
+        path = path.with_name(f"{path.name}-later")
+    return path
 
 
 def _put_back_postgresql(environment: Environment, file: Path, aside: Path) -> None:
-    tool("pg_restore")
+    tool("psql")
     _run("pg_restore", environment, ["--list", str(file)], connects=False)  # a file that is no dump says so here
-    kept = None
     if not is_empty(environment):
         aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = copy_database(environment, aside)
-    try:
-        _fill_postgresql(environment, file)
-    except CopyFailed as error:
-        if kept is None:
-            raise
-        _fill_postgresql(environment, kept)
-        raise CopyFailed(f"{error}. What was there before is back") from None
+        copy_database(environment, aside)
+    _fill_postgresql(environment, file)
+
+
+_DROP_ALL = b"""
+SET client_min_messages = warning;
+DO $$ DECLARE name text; BEGIN
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+    EXECUTE format('DROP TABLE IF EXISTS %I CASCADE', name);
+  END LOOP;
+END $$;
+"""
 
 
 def _fill_postgresql(environment: Environment, file: Path) -> None:
-    """Drop all tables, those of a newer version too, and make those of the copy."""
-    import psycopg
-    from psycopg import sql
+    """Drop all tables, those of a newer version too, and make those of the copy: in one transaction.
 
-    try:
-        with psycopg.connect(environment.database_url, connect_timeout=5) as connection:
-            for (name,) in connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-            ).fetchall():
-                connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(name)))
-    except psycopg.Error as error:
-        raise CopyFailed(f"PostgreSQL refuses: {str(error).strip().partition(chr(10))[0]}") from None
-    options = ["--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-    _run("pg_restore", environment, [*options, str(file)])
+    pg_restore alone would drop only what the copy has, and stumble over other tables that refer to it. It commits
+    nothing here: the last word is ours, once it has ended well, so whatever dies leaves the database as it was.
+    """
+    options = ["--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error", "--file=-", str(file)]
+    arguments, environ = _reaching("psql", environment)
+    quiet = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--file=-"]
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
+        with (
+            subprocess.Popen([*arguments, *quiet], env=environ, stdin=subprocess.PIPE, stderr=said) as psql,
+            subprocess.Popen([tool("pg_restore"), *options], stdout=subprocess.PIPE, stderr=wrong) as reading,
+        ):
+            assert psql.stdin is not None
+            assert reading.stdout is not None
+            with contextlib.suppress(BrokenPipeError):  # psql met an error and says which
+                psql.stdin.write(b"BEGIN;\n" + _DROP_ALL)
+                shutil.copyfileobj(reading.stdout, psql.stdin)
+                if not reading.wait():
+                    psql.stdin.write(b"\nCOMMIT;\n")
+            with contextlib.suppress(BrokenPipeError):
+                psql.stdin.close()
+            reading.stdout.close()
+            psql.wait()
+        for name, status, output in (("psql", psql.returncode, said), ("pg_restore", reading.returncode, wrong)):
+            if status:
+                output.seek(0)
+                raise CopyFailed(_failed(name, output.read(), status) + ". The database is as it was")
 
 
 def tool(name: str) -> str:
@@ -230,19 +280,26 @@ def tool(name: str) -> str:
     return found
 
 
-def _run(name: str, environment: Environment, arguments: Sequence[str], *, connects: bool = True) -> None:
+def _reaching(name: str, environment: Environment) -> tuple[list[str], dict[str, str]]:
+    """Return how one of PostgreSQL's programs is called so that it reaches the database: its words, its environment."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     given = {key: str(value) for key, value in conninfo_to_dict(environment.database_url).items() if value is not None}
     password = given.pop("password", "")  # other users of this machine can read the arguments
-    target = [f"--dbname={make_conninfo(**given)}"] if connects else []
     environ = dict(os.environ) | ({"PGPASSWORD": password} if password else {})
+    return [tool(name), f"--dbname={make_conninfo(**given)}"], environ
+
+
+def _run(name: str, environment: Environment, arguments: Sequence[str], *, connects: bool = True) -> None:
+    words, environ = _reaching(name, environment) if connects else ([tool(name)], dict(os.environ))
     try:
-        done = subprocess.run(
-            [tool(name), *target, *arguments], env=environ, capture_output=True, timeout=TOOL_MOST_S, check=False
-        )
+        done = subprocess.run([*words, *arguments], env=environ, capture_output=True, timeout=TOOL_MOST_S, check=False)
     except subprocess.TimeoutExpired:
         raise CopyFailed(f"{name} did not end within {TOOL_MOST_S / 3600:g} hours") from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise CopyFailed(f"{name} failed: {'; '.join(said[-3:]) or done.returncode}"[:1000])
+        raise CopyFailed(_failed(name, done.stderr, done.returncode))
+
+
+def _failed(name: str, output: bytes, status: int) -> str:
+    said = output.decode("utf-8", "replace").strip().splitlines()
+    return f"{name} failed: {'; '.join(said[-3:]) or status}"[:1000]

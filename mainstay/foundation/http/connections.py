@@ -12,6 +12,7 @@ import math
 import re
 import resource
 import socket
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,6 +28,7 @@ from uvicorn.server import ServerState
 
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
+TICK_S = 0.1  # of uvicorn's
 PIPELINED_MOST = 16
 HOST_MOST_BYTES = 300  # a name has 253 at most (RFC 1035), and a port
 CLOSED_AT_ONCE = 100  # connections to close are looked up for so many times at once
@@ -509,9 +511,22 @@ class Server(uvicorn.Server):
             )
         )
         self.server_state = Crowd(with_descriptors(limits))
+        self._ticked_at = math.inf  # not yet, or not any more
+
+    def lag_s(self) -> float:
+        """Return for how long the loop has not come round, beyond a tick's length; may be asked by any thread."""
+        return max(0.0, time.monotonic() - self._ticked_at - TICK_S)
+
+    async def main_loop(self) -> None:
+        """Serve until it is to end."""
+        try:
+            await super().main_loop()
+        finally:
+            self._ticked_at = math.inf
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second; every tenth of these, look at all connections."""
+        self._ticked_at = time.monotonic()
         if counter % 10 == 0:
             try:
                 self.server_state.sweep(asyncio.get_running_loop().time())

@@ -22,6 +22,7 @@ from django.db import connections
 
 from mainstay.foundation.http.bodies import Bodies, Gone, Receive, Scope, Send, header
 from mainstay.foundation.http.turns import Caller, Turns
+from mainstay.foundation.processes.watchdog import PATIENCE_S, Turn, place_of
 
 log = logging.getLogger("mainstay.web")
 BUFFERED_BYTES = 2 * 1024 * 1024
@@ -74,6 +75,7 @@ class Threads:
         self._name, self._most = name, most
         self._busy = 0
         self._begun: list[threading.Thread] = []
+        self._since: dict[int, float] = {}  # by thread: since when it works on something
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
 
     async def run(self, act: Callable[[], T]) -> T:
@@ -91,6 +93,13 @@ class Threads:
         finally:
             self._busy -= 1
 
+    def turn(self, patience_s: float) -> Turn:
+        """What all of them do at this moment: while one is free or goes on, what comes is served."""
+        since = dict(self._since)
+        stuck = len(since) == self._most
+        places = tuple(place_of(thread) for thread in sorted(since)) if stuck else None
+        return Turn(f"every thread {self._name}", tuple(sorted(since.items())) if stuck else None, places, patience_s)
+
     def stop(self, within_s: float = 1.0) -> None:
         """Let the threads end after what they do now, and give their database connections back."""
         for _ in self._begun:
@@ -102,11 +111,13 @@ class Threads:
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             loop, future, act = work
+            self._since[threading.get_ident()] = time.monotonic()
             tell: Callable[[], None]
             try:
                 tell = partial(_set, future, act(), None)
             except BaseException as error:  # noqa: BLE001  # raised to who waits
                 tell = partial(_set, future, None, error)
+            del self._since[threading.get_ident()]
             try:
                 loop.call_soon_threadsafe(tell)
             except RuntimeError:  # the loop has ended
@@ -164,6 +175,10 @@ class Pool:
         status, headers, content = found
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    def turn(self, patience_s: float = PATIENCE_S) -> Turn:
+        """What its threads do at this moment."""
+        return self._threads.turn(patience_s)
 
     def stop(self) -> None:
         """Let the threads end."""

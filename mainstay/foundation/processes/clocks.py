@@ -33,13 +33,15 @@ STOOD_STILL = declare(
 )  # fmt: skip
 NOTICE_S = 3600.0  # how long Now shows it
 TELL_LEAST_S = 10.0  # a shorter gap is not worth a line
-WRITE_EVERY_S = {Kind.JUMPED: 5.0, Kind.STOOD_STILL: 60.0, Kind.DATABASE_AWAY: 60.0}  # it must not fill the journal
+# It must not fill the journal.
+WRITE_EVERY_S = {Kind.JUMPED: 5.0, Kind.STOOD_STILL: 60.0, Kind.DATABASE_AWAY: 60.0, Kind.NO_PINGS: 60.0}
 AHEAD_MOST = timedelta(minutes=1)  # clocks of several hosts differ a little
 _WHY = {
     Kind.STOOD_STILL: "the machine was suspended, or the process stopped",
     Kind.DATABASE_AWAY: "the database took no writes",
+    Kind.NO_PINGS: "no web process ran",
 }
-_CODES = {Kind.JUMPED: "clock", Kind.STOOD_STILL: "gap", Kind.DATABASE_AWAY: "gap"}
+_CODES = {Kind.JUMPED: "clock", Kind.STOOD_STILL: "gap", Kind.DATABASE_AWAY: "gap", Kind.NO_PINGS: "pings"}
 
 
 class Teller:
@@ -117,7 +119,8 @@ def said(gap: Gap) -> tuple[str, str, str]:
             " times of results and journal entries from then are off."
         )
     else:
-        title = f"Nothing was watched for {span}, until {utc_text(gap.ended, seconds=True)}."
+        what = "No pings were taken" if gap.kind is Kind.NO_PINGS else "Nothing was watched"
+        title = f"{what} for {span}, until {utc_text(gap.ended, seconds=True)}."
         detail = f"Reason: {_WHY[gap.kind]}. Heartbeats that fell due meanwhile got their grace again."
     return _CODES[gap.kind], title, detail
 

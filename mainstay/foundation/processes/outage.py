@@ -69,11 +69,16 @@ class Outage:
     _times: int = 0
     _writing_since: float | None = None
 
-    def refused(self, who: str, error: BaseException, monotonic: float) -> None:
-        """Take note that `who` was refused; it will try again until it is answered."""
+    def refused(self, who: str, error: BaseException, monotonic: float, asked_at: float = math.inf) -> None:
+        """Take note that `who` was refused; it will try again until it is answered.
+
+        Args:
+            asked_at: when it began to ask, where that is known: a locked database refuses only after a while.
+        """
         with self._lock:
             if not self._refused:
                 self._since, self._times, self._said_at = monotonic, 0, -math.inf
+            self._since = min(self._since, asked_at)
             first, _ = self._refused.get(who, (monotonic, monotonic))
             self._refused[who] = first, monotonic
             self._words = words(error)

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import FrameType
@@ -83,12 +83,14 @@ class Runner:
     Attributes:
         extra_lag: how late its loops are that are no cycles.
         waiting: for how long work has waited there for its turn: that is lag, too, but nothing hangs.
+        others: what its threads do that are no cycles.
     """
 
     role: str
     cycles: Sequence[Cycle]
     extra_lag: Callable[[], float] = lambda: 0.0
     waiting: Callable[[], float] = lambda: 0.0
+    others: Callable[[], Iterable[watchdog.Turn]] = tuple
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
     facts: Mapping[str, object] = field(default_factory=dict)  # carried by every beat, for other processes
@@ -196,8 +198,8 @@ class Runner:
             except EXITS:
                 raise  # the watchdog then ends the process
             except BaseException as error:  # noqa: BLE001  # a panic in a Rust library is no Exception; nothing may end the loop that pages people
-                cycle.round_since = None
-                self._failed(cycle, error, retry_s)
+                asked_at, cycle.round_since = cycle.round_since, None
+                self._failed(cycle, error, retry_s, asked_at)
                 # Not the cycle's own event: whoever wakes it must not shorten the pause.
                 self.stopping.wait(retry_s)
                 retry_s = min(retry_s * 2, RETRY_MOST_S)
@@ -211,11 +213,11 @@ class Runner:
             cycle.wake.wait(pause_s)
         connection.close()
 
-    @staticmethod
-    def _failed(cycle: Cycle, error: BaseException, retry_s: float) -> None:
+    def _failed(self, cycle: Cycle, error: BaseException, retry_s: float, asked_at: float) -> None:
         if is_refusal(error):
-            # Locked, full or away: nothing of this round was committed, so the next one does it again.
-            outage.refused(cycle.name, error, time.monotonic())
+            # Locked, full or away: nothing of this round was committed, so the next one does it again. The beat does
+            # nothing but write, so its round began when the database was asked.
+            outage.refused(cycle.name, error, time.monotonic(), asked_at if cycle is self._beating else math.inf)
         else:
             log.error("%s: failed; trying again in %.1f s", cycle.name, retry_s, exc_info=error)
         if isinstance(error, DatabaseError):
@@ -266,12 +268,15 @@ class Runner:
     def _turns(self) -> Iterator[watchdog.Turn]:
         for cycle in self._all():
             yield cycle.turn()
+        yield from self.others()
         late = self._told_s(self.extra_lag) > beat.LATE_AFTER_S
         yield watchdog.Turn(LOOPS, late or None)
 
     def _watch(self) -> None:
         dog, sure = watchdog.Watchdog(), 0
+        watchdog.tell_supervisor()
         while not self.stopping.wait(watchdog.LOOK_EVERY_S):
+            watchdog.tell_supervisor()
             try:
                 wrong = dog.look(time.monotonic(), self._turns())
                 # While the database does not answer, everybody waits for it: nobody is ended for that, nor just after.
@@ -281,6 +286,7 @@ class Runner:
                     watchdog.end_process(wrong)
             except Exception:
                 log.exception("the watchdog failed")
+        watchdog.tell_supervisor(watchdog.LAST_WORD)
 
 
 def database_answers() -> bool:

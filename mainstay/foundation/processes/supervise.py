@@ -24,7 +24,7 @@ from types import FrameType
 from typing import IO
 
 from mainstay.foundation import environment as env
-from mainstay.foundation.processes import template
+from mainstay.foundation.processes import template, watchdog
 from mainstay.foundation.refusal import CannotStart
 
 STOP_S = 4.0  # then SIGKILL: the promise is five seconds
@@ -32,6 +32,9 @@ BACKOFF_LEAST_S, BACKOFF_MOST_S = 0.25, 15.0
 STEADY_AFTER_S = 3.0  # a child that ran so long starts again without delay: it was killed, not broken
 PORT_WAIT_S = 3.0
 FILES_MOST = 65_536  # open files that the processes ask for
+SILENT_MOST_S = 90.0  # its own watchdog has ended a process before, if it could
+KILL_AFTER_S = 5.0  # of not having ended for SIGABRT
+LOOK_EVERY_S = 0.1
 COPIES_BELOW_S = 1.0  # of backoff: one that ends again and again at once is tried as a program of its own
 
 
@@ -47,6 +50,9 @@ class Child:
     start_at: float = 0.0
     backoff_s: float = BACKOFF_LEAST_S
     restarts: int = field(default=0)
+    hears: int = -1  # where it says that it lives
+    spoke: bool = False
+    silent_s: float = 0.0  # counted while it and the supervisor ran
 
 
 def raise_open_files() -> int:
@@ -201,6 +207,7 @@ class Supervisor:
         self.children = children
         self.descriptors = descriptors  # its own, which no child may hold
         self.stopping = False
+        self._looked_at = time.monotonic()
         self._end_with_supervisor = _ending_with_this_process()
 
     def run(self) -> int:
@@ -209,9 +216,13 @@ class Supervisor:
             signal.signal(number, self._stop)
         while not self.stopping:
             now = time.monotonic()
+            # A machine that slept, or a supervisor that stood still, finds nobody silent when it goes on.
+            passed_s = min(now - self._looked_at, 2 * LOOK_EVERY_S)
+            self._looked_at = now
             for child in self.children:
                 self._tend(child, now)
-            time.sleep(0.1)
+                self._listen(child, passed_s)
+            time.sleep(LOOK_EVERY_S)
         self._end()
         return 0
 
@@ -234,21 +245,59 @@ class Supervisor:
         child.backoff_s = min(child.backoff_s * 2, BACKOFF_MOST_S)
         child.restarts += 1
 
+    @staticmethod
+    def _listen(child: Child, passed_s: float) -> None:
+        """End a process that has said that it lives and says it no more: a call in it holds the interpreter.
+
+        By SIGABRT, for then it leaves its stacks, and what it worked on is suspected.
+        """
+        if child.process is None or child.hears < 0:
+            return
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(child.hears, 65_536)
+            child.spoke, child.silent_s = bool(said) and watchdog.LAST_WORD not in said, 0.0
+            return
+        if not child.spoke or (child.silent_s >= SILENT_MOST_S / 10 and _is_stopped(child.process.pid)):
+            return
+        before, child.silent_s = child.silent_s, child.silent_s + passed_s
+        if before < SILENT_MOST_S <= child.silent_s:
+            _say(f"{child.name} hangs: nothing in it has moved for {SILENT_MOST_S:.0f} s; ending it")
+            os.kill(child.process.pid, signal.SIGABRT)
+        elif before < SILENT_MOST_S + KILL_AFTER_S <= child.silent_s:
+            os.kill(child.process.pid, signal.SIGKILL)
+
     def _start(self, child: Child, now: float) -> None:
+        if child.hears >= 0:
+            os.close(child.hears)
+        child.hears, speaks = os.pipe()
+        os.set_blocking(child.hears, False)
+        os.set_blocking(speaks, False)
+        child.spoke, child.silent_s = False, 0.0
         try:
-            child.process = self._begun(child)
+            child.process = self._begun(child, speaks)
         except OSError as error:
             _say(f"{child.name} cannot be started: {error}")
             child.start_at, child.backoff_s = now + child.backoff_s, min(child.backoff_s * 2, BACKOFF_MOST_S)
             return
+        finally:
+            os.close(speaks)
         child.started_at = now
 
-    def _begun(self, child: Child) -> subprocess.Popen[bytes] | template.Copy:
-        if child.act is not None and child.backoff_s < COPIES_BELOW_S:
-            return template.Copy(child.act, child.command, self.descriptors)
+    def _begun(self, child: Child, speaks: int) -> subprocess.Popen[bytes] | template.Copy:
+        variable = {watchdog.ALIVE: str(speaks)}
+        act = child.act
+        if act is not None and child.backoff_s < COPIES_BELOW_S:
+
+            def speaking() -> int:
+                os.environ.update(variable)
+                return act()
+
+            hears = [each.hears for each in self.children if each.hears >= 0]
+            return template.Copy(speaking, child.command, [*self.descriptors, *hears])
         return subprocess.Popen(
             child.command,
-            env=template.ALLOCATOR | os.environ,
+            env=template.ALLOCATOR | os.environ | variable,
+            pass_fds=[speaks],
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -286,6 +335,14 @@ def _ending_with_this_process() -> Callable[[], None] | None:
             os._exit(1)
 
     return before_exec
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process is stopped (SIGSTOP, a debugger). Where that is unknown, nobody is ended for silence."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except (OSError, IndexError):
+        return True
 
 
 def _say(text: str) -> None:

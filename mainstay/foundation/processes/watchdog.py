@@ -5,6 +5,7 @@ is stuck; what moves is only given up when its round has taken ten times as long
 itself runs, so that a machine that slept or a process that was stopped finds nobody overdue when it goes on.
 """
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -17,6 +18,8 @@ LOOK_EVERY_S = 1.0
 PATIENCE_S = 60.0
 SURE_AFTER_LOOKS = 5  # one after the other, at each of which the database answered
 MOVING_PATIENCE = 10  # times as long for a round that goes on
+ALIVE = "_MAINSTAY_ALIVE"  # variable of a supervised process: the descriptor through which it says that it lives
+WORD, LAST_WORD = b".", b"!"
 STATUS = 70  # with which a process ends that its watchdog ended (EX_SOFTWARE)
 
 
@@ -81,6 +84,15 @@ def place_of(thread: int | None) -> Hashable:
     """
     frame = sys._current_frames().get(thread or 0)
     return (frame, frame.f_lasti) if frame is not None else None
+
+
+def tell_supervisor(word: bytes = WORD) -> None:
+    """Say that this process lives, or with `LAST_WORD` that it ends and says nothing any more.
+
+    A call that holds the interpreter stops the watchdog, too; the supervisor then notices the silence.
+    """
+    with contextlib.suppress(KeyError, ValueError, OSError):  # there is none, or it stands still and has enough to read
+        os.write(int(os.environ[ALIVE]), word)
 
 
 def end_process(why: str) -> None:

@@ -1,6 +1,7 @@
 """Heartbeats: what pings mean, and noticing the ones that do not come."""
 
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from django.db import connection
 from mainstay.foundation import gaps
 from mainstay.foundation.gaps import Follower, Gap, Kind
 from mainstay.foundation.pieces import is_of_the_content, pieces
+from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
@@ -24,6 +26,8 @@ TAKEN_AT_ONCE = 200  # pings in one transaction
 SECOND_CHANCE = timedelta(minutes=5)
 CHANCES_MOST = 3  # between a ping (or a miss) and the next: gaps without end must not hide a job that is gone
 SAVED_AT_ONCE = 500
+LOOK_MOST_S = 2.0  # that count of the time between two looks
+HOLD_AFTER_S = 2.5  # without a beat of a web process, which beats every second
 
 Earlier = tuple[str, str, datetime]  # kind, run and time of a ping
 
@@ -50,6 +54,29 @@ class _Course:
                 began, self.started_at = heartbeats.end_of_run(ping.run, rows, self.started_at)
         self.earlier.append((ping.kind, ping.run, ping.at))
         return max(0.0, (ping.at - began).total_seconds()) if began is not None else None
+
+
+class Reception:
+    """Whether anybody can take pings. While no web process beats, a ping that does not come says nothing.
+
+    Only whether beats change counts, and only time in which we looked: clocks of hosts differ, and we may stand still.
+    """
+
+    def __init__(self, detector: gaps.Detector = gaps.detector) -> None:
+        self._detector = detector
+        self._beats: frozenset[tuple[int, datetime]] = frozenset()
+        self._looked_at, self._silent_s = -math.inf, 0.0
+
+    def closed(self, monotonic: float) -> bool:
+        """Look, and tell whether misses are to wait; after a closure, heartbeats get their grace again."""
+        beats = frozenset(Process.objects.filter(role="web").values_list("id", "beat_at"))
+        self._silent_s += min(monotonic - self._looked_at, LOOK_MOST_S)
+        self._looked_at = monotonic
+        if beats - self._beats:
+            if self._silent_s >= gaps.STANDSTILL_LEAST_S and self._beats:
+                self._detector.no_pings(self._silent_s)
+            self._beats, self._silent_s = beats, 0.0
+        return bool(self._beats) and HOLD_AFTER_S < self._silent_s < SECOND_CHANCE.total_seconds()
 
 
 def waiting() -> bool:

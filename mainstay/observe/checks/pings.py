@@ -24,6 +24,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.http.bodies import Gone, Receive, Refusal, Scope, Send, pieces
 from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.outage import outage
+from mainstay.foundation.processes.watchdog import Turn, place_of
 
 log = logging.getLogger("mainstay.pings")
 
@@ -94,6 +95,14 @@ class Intake:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ids: dict[uuid.UUID, tuple[int, float]] = {}
+        self._committing_since: float | None = None
+
+    def turn(self) -> Turn:
+        """What its thread does at this moment."""
+        thread, since = self._thread, self._committing_since
+        dead = thread is not None and not thread.is_alive() and not self._ending
+        place = place_of(thread.ident) if thread is not None and since is not None else None
+        return Turn("the thread that stores pings", since, place, dead=dead)
 
     def start(self) -> None:
         """Start committing; to be called in the event loop."""
@@ -165,7 +174,9 @@ class Intake:
     def _commit_batches(self) -> None:
         self._remember_all()
         while batch := self._next_batch():
+            self._committing_since = time.monotonic()
             answers = self._commit(batch)
+            self._committing_since = None
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(_resolve, batch, answers)
         connection.close()

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import time
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from mainstay.observe.metrics.servers import monitor
 FOLDER = "metrics"
 COPY_PATH = "/copy"  # of the monitor's port; the web process passes nothing on to it
 COPY_MOST_S = 6 * 3600.0
+OPENING_MOST_S = 60.0  # that a monitor may have the files open without answering
 HISTORY = "history.duckdb"
 COPIED = "copied"
 
@@ -41,8 +43,15 @@ def copy_metrics(environment: Environment, key: str, folder: Path) -> str:
     target = folder / FOLDER
     try:
         target.mkdir(mode=0o700)
-        if not _by_the_monitor(environment, key, source, target):
-            _while_nobody_writes(environment, source, target)
+        give_up = time.monotonic() + OPENING_MOST_S
+        while not (_by_the_monitor(environment, key, source, target) or _while_nobody_writes(source, target)):
+            # A monitor that has just started opens the files first and answers then; one that ends, the other way.
+            if time.monotonic() > give_up:
+                raise MetricsNotCopied(
+                    f"a monitor has had the metrics open for {OPENING_MOST_S:.0f} s and does not answer at port"
+                    f" {environment.monitor_port}: set MAINSTAY_MONITOR_PORT as it has it, or stop it"
+                )
+            time.sleep(0.2)
     except OSError as error:
         raise MetricsNotCopied(f"the metrics cannot be copied: {error.strerror or error}") from None
     return COPIED
@@ -80,8 +89,11 @@ def _said(body: bytes) -> str:
         return "it answered something else"
 
 
-def _while_nobody_writes(environment: Environment, source: Path, target: Path) -> None:
-    """Copy the files as they are. Meanwhile the database is open for reading, so no monitor can begin to write."""
+def _while_nobody_writes(source: Path, target: Path) -> bool:
+    """Copy the files as they are; False when a monitor has them open.
+
+    Meanwhile the database is open for reading, so no monitor can begin to write.
+    """
     import duckdb
 
     try:
@@ -89,13 +101,11 @@ def _while_nobody_writes(environment: Environment, source: Path, target: Path) -
     except duckdb.Error as error:
         if "lock" not in str(error).lower():
             raise MetricsNotCopied(f"{source / HISTORY} cannot be opened: {str(error).partition(chr(10))[0]}") from None
-        raise MetricsNotCopied(
-            f"a monitor has the metrics open and does not answer at port {environment.monitor_port}:"
-            " set MAINSTAY_MONITOR_PORT as it has it, or stop it"
-        ) from None
+        return False
     try:
         for path in sorted(source.iterdir()):
             if path.name == HISTORY or path.name == f"{HISTORY}.wal" or path.name.startswith("wal-"):
                 shutil.copyfile(path, target / path.name)
     finally:
         holding.close()
+    return True

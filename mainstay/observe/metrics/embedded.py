@@ -202,7 +202,7 @@ class Embedded:
         if scraper is None:
             return False
         targets = scraper.targets()
-        if any(gap.kind is not gaps.Kind.DATABASE_AWAY for gap in self._gaps.new()):
+        if any(gap.kind in {gaps.Kind.JUMPED, gaps.Kind.STOOD_STILL} for gap in self._gaps.new()):
             # The second scrape after it counts: of one alone no rate can be told.
             pause_s = min(max((target.every_s for target in targets), default=0.0), PATIENCE_S / 2)
             self._opened_at, self._fresh_from = time.monotonic(), self._clock().timestamp() + pause_s

@@ -98,3 +98,11 @@ def test_what_is_wrong_is_said_in_words(error: DatabaseError, told: str) -> None
 @pytest.mark.parametrize("error", [DataError("NUL"), IntegrityError(), ProgrammingError("no such column"), KeyError()])
 def test_a_defect_of_ours_is_no_refusal(error: Exception) -> None:
     assert not is_refusal(error)
+
+
+def test_it_has_lasted_since_the_database_was_asked() -> None:
+    outage = Outage()
+    outage.refused("flush", LOCKED, 120.2)
+    outage.refused("beat", LOCKED, 121.0, asked_at=101.0)
+    outage.refused("beat", LOCKED, 142.0, asked_at=122.0)
+    assert outage.lasted_s(161.0) == 60.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.cli import main
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes import notices, setaside, work
@@ -181,6 +182,21 @@ def test_an_edit_or_a_person_releases_it(things: dict[int, Known], noon: datetim
     do_well(2)
     assert not release(("thing", "2"), COMMAND_LINE, "again", noon)
     assert Entry.objects.filter(kind="process.item_released").count() == 2
+
+
+def test_a_person_releases_it_by_the_command_that_is_shown(
+    things: dict[int, Known], noon: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash(noon, 0, 5, 10)
+    (shown,) = notices.current(noon)
+    words = shown.detail.partition("mainstay ")[2].split()
+    assert main(words) == 0
+    assert capsys.readouterr().out == "thing:2 is worked on again within a few seconds.\n"
+    refresh(noon)
+    do_well(2)
+    assert Entry.objects.get(kind="process.item_released").facts["reason"] == "released by a person"
+    assert main(words) == 1
+    assert "thing:2 is not set aside" in capsys.readouterr().err
 
 
 def test_what_is_gone_is_forgotten(things: dict[int, Known], noon: datetime) -> None:

@@ -17,7 +17,9 @@ import pytest
 PATIENCE_S = 15.0
 SUPERVISOR = """
 import sys
+from mainstay.foundation.processes import supervise
 from mainstay.foundation.processes.supervise import Child, Supervisor
+supervise.SILENT_MOST_S, supervise.KILL_AFTER_S = 1.0, 0.5
 copies, *codes = sys.argv[1:]
 children = [
     Child(f"child-{number}", [sys.executable, "-c", code], (lambda code=code: exec(code, {}) or 0) if copies else None)
@@ -145,6 +147,54 @@ def test_a_program_that_cannot_be_started_is_told_and_stops_nobody_else() -> Non
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "child-0 cannot be started" in said
+
+
+SPEAKS = "from mainstay.foundation.processes import watchdog; watchdog.tell_supervisor(); "
+DEAF = "signal.signal(signal.SIGABRT, signal.SIG_IGN); "
+NO_CORE = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who is stopped")
+@pytest.mark.parametrize(("before", "number"), [("", 6), (DEAF, 9)], ids=["leaves its stacks", "ignores even that"])
+def test_who_said_that_it_lives_and_falls_silent_is_ended(copies: str, before: str, number: int) -> None:
+    with supervisor(copies, NO_CORE + SPEAKS + before.join([HELLO, OBEYS.removeprefix(HELLO)])) as process:
+        first, second = pids(process, 2)
+        assert first != second
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert "child-0 hangs: nothing in it has moved for 1 s; ending it" in said
+    assert f"child-0 was killed by signal {number}" in said
+
+
+@pytest.mark.parametrize(
+    "speaks", ["", SPEAKS + "watchdog.tell_supervisor(watchdog.LAST_WORD); "], ids=["never spoke", "said goodbye"]
+)  # fmt: skip
+def test_who_never_said_that_it_lives_or_said_goodbye_may_be_silent(copies: str, speaks: str) -> None:
+    with supervisor(copies, speaks + OBEYS) as process:
+        [child] = pids(process, 1)
+        time.sleep(2.5)
+        assert runs(child)
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert "hangs" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who is stopped")
+def test_who_is_stopped_or_slept_with_the_whole_machine_is_not_ended_for_its_silence(copies: str) -> None:
+    speaks_on = SPEAKS + HELLO + "[(time.sleep(0.1), watchdog.tell_supervisor()) for _ in range(600)]"
+    with supervisor(copies, speaks_on) as process:
+        [child] = pids(process, 1)
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(2.5)
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(2.0)
+        os.kill(process.pid, signal.SIGCONT)
+        os.kill(child, signal.SIGCONT)
+        time.sleep(1.5)
+        assert runs(child)
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert "hangs" not in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends orphans on Linux only")

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation import gaps
+from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks import arrivals
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
 from mainstay.observe.checks.tests.parts import Clocks, after, heartbeat, watch, watched
@@ -17,6 +18,7 @@ from tests.database import away
 pytestmark = pytest.mark.django_db
 for_threads = pytest.mark.django_db(transaction=True)
 MANY = 30
+BEGAN = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
 
 
 @pytest.fixture
@@ -234,3 +236,60 @@ def _closing(act: Callable[[], object]) -> Callable[[], None]:
             connection.close()
 
     return acted
+
+
+class Web:
+    """The beats of the web process, and a sweep a second that asks whether anybody takes pings."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.row = Process.objects.create(role="web", host="here", pid=1, started_at=BEGAN, beat_at=BEGAN)
+        self.reception = arrivals.Reception(desk.clocks.detector)
+        self.monotonic = 100.0
+
+    def run(self, seconds: int, *, beats: bool = True) -> int:
+        missed = 0
+        for _ in range(seconds):
+            self.desk.clocks.go(1.0)
+            self.monotonic += 1.0
+            if beats:
+                self.row.beat_at += timedelta(seconds=1)
+                self.row.save()
+            if not self.reception.closed(self.monotonic):
+                missed += self.desk.sweep()
+        return missed
+
+
+def test_while_no_web_process_takes_pings_none_is_missed_and_afterwards_each_has_its_grace(
+    desk: Desk, jobs: list[Check]
+) -> None:
+    web = Web(desk)
+    gone, *others = jobs
+    assert web.run(15) == 0
+    assert web.run(70, beats=False) == 0
+    assert web.run(1) == 0
+    assert [gap.kind for gap in desk.clocks.detector.lately(5)] == [gaps.Kind.NO_PINGS]
+    desk.ping(*others)
+    assert web.run(15) == 1
+    assert CheckState.objects.get(health="down").pk == gone.pk
+
+
+def test_a_web_process_that_is_gone_for_good_hides_no_miss_for_longer_than_five_minutes(desk: Desk) -> None:
+    web = Web(desk)
+    web.run(15)
+    assert web.run(290, beats=False) == 0
+    assert web.run(20, beats=False) == MANY
+
+
+def test_a_monitor_that_stood_still_does_not_take_the_web_process_for_away(desk: Desk) -> None:
+    web = Web(desk)
+    web.run(5)
+    web.monotonic += 70.0
+    web.run(1)
+    assert gaps.Kind.NO_PINGS not in {gap.kind for gap in desk.clocks.detector.lately(5)}
+
+
+def test_without_any_web_process_misses_are_noticed(desk: Desk) -> None:
+    web = Web(desk)
+    web.row.delete()
+    assert web.run(40, beats=False) == MANY

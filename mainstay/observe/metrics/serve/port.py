@@ -19,6 +19,7 @@ from mainstay.foundation.http.bodies import answer as send_answer
 from mainstay.foundation.http.connections import Limits, Server
 from mainstay.foundation.http.pool import Known, Pool, vouch
 from mainstay.foundation.http.turns import Turns
+from mainstay.foundation.processes.watchdog import Turn
 from mainstay.observe.metrics.client import bears
 from mainstay.observe.metrics.serve.answers import Answer, failure
 
@@ -81,6 +82,14 @@ class Port:
         self._socket = socket.create_server((host, port), family=family, backlog=socket.SOMAXCONN)
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="port", daemon=True)
         self._thread.start()
+
+    def lag_s(self) -> float:
+        """Return for how long its loop has not come round."""
+        return self._server.lag_s()
+
+    def turn(self, patience_s: float) -> Turn:
+        """What its threads do at this moment, for the watchdog."""
+        return self._pool.turn(patience_s)
 
     def stop(self) -> None:
         """Answer no more."""

@@ -10,10 +10,24 @@ log = logging.getLogger(__name__)
 
 FILE = "history.duckdb"
 SCHEMA = 1
+# What DuckDB says when the file may be well and cannot be had: a backup or a person reads it, descriptors, memory or
+# room have run out, or this user may not.
+_NOT_THE_FILE = (
+    "could not set lock",
+    "cannot open file",
+    "too many open files",
+    "no space left",
+    "cannot allocate memory",
+    "permission denied",
+)
 
 
 def open_database(folder: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
-    """Open the database, or set one that cannot be opened aside and begin a new one."""
+    """Open the database, or set a damaged one aside and begin a new one.
+
+    Raises:
+        OSError: it cannot be opened now, and that says nothing of what is in it.
+    """
     path = folder / FILE
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
@@ -30,6 +44,8 @@ def open_database(folder: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(path), config=config)
         _prepare(connection)
     except (duckdb.Error, UnicodeDecodeError) as error:
+        if isinstance(error, duckdb.OutOfMemoryException) or any(part in str(error).lower() for part in _NOT_THE_FILE):
+            raise OSError(str(error)) from error
         aside = unused(path)
         log.error("history of metrics cannot be opened: it is set aside as %s and begun anew (%s)", aside.name, error)
         with contextlib.suppress(NameError, UnboundLocalError):

@@ -1,5 +1,7 @@
 """What is kept for how long, in which form, and what happens when it cannot be."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -177,6 +179,28 @@ def test_a_database_that_cannot_be_opened_is_set_aside(tmp_path: Path, caplog: p
     store.flush()
     store = reopened(store, tmp_path, SMALL)
     assert everything(store)[key(SETS[0])][-1] == (START + 100, bits(1.0))
+    store.close()
+
+
+HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1], read_only=True); print('open', flush=True); input()"
+
+
+def test_a_database_that_somebody_reads_is_waited_for_and_stays_in_its_place(tmp_path: Path) -> None:
+    store = Store(tmp_path, SMALL)
+    store.stream("t", "job").put(START, store.layout(SETS, "job"), np.ones(4))
+    store.flush()
+    before = everything(store)
+    store.close()
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / FILE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        with pytest.raises(OSError, match="lock"):
+            Store(tmp_path, SMALL)
+        reader.communicate("\n")
+    assert not list(tmp_path.glob("*.broken-*"))
+    store = Store(tmp_path, SMALL)
+    assert everything(store) == before
     store.close()
 
 
