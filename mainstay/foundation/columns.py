@@ -4,6 +4,7 @@ A row that another program, an older version or a hand wrote may hold anything. 
 all of them, so it is read as far as it has the shape.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import models
@@ -61,16 +62,46 @@ class MatchField(_Shaped):
         return found if isinstance(found, dict) and all(map(_is_wanted, found.values())) else dict(NOTHING)
 
 
+class LinksField(_Shaped):
+    """A list of labels with their addresses; members that are none are left out."""
+
+    def shaped(self, found: Any) -> Any:
+        return [one for one in found if _is_link(one)] if isinstance(found, list) else []
+
+
+class WordField(models.CharField):  # type: ignore[type-arg]  # Django itself takes none at run time
+    """One of some words; any other is read as `otherwise`."""
+
+    def __init__(self, *args: Any, words: Collection[str] = (), otherwise: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.words, self.otherwise = frozenset(words), otherwise
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
+    def from_db_value(self, value: Any, _expression: Any, _connection: Any) -> str | None:
+        return value if value is None or value in self.words else self.otherwise
+
+
 class SecondsField(models.FloatField):  # type: ignore[type-arg]  # Django itself takes none at run time
-    """A span in seconds, or none; one that is no span, or longer than ten years, is none."""
+    """A span in seconds; one that is no span, or longer than ten years, is read as `otherwise`."""
+
+    def __init__(self, *args: Any, otherwise: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.otherwise = otherwise
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.FloatField", args, kwargs
 
     def from_db_value(self, value: Any, _expression: Any, _connection: Any) -> float | None:
-        return value if isinstance(value, int | float) and 0 < value <= LONGEST_S else None
+        return value if isinstance(value, int | float) and 0 < value <= LONGEST_S else self.otherwise
 
 
 def _is_wanted(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("label"), str) and isinstance(value.get("url"), str)

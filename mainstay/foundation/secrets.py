@@ -90,7 +90,7 @@ def unseal(sealed: str, key: str) -> str:
     """
     try:
         return _box(key).decrypt(sealed.removeprefix(SEALED_PREFIX).encode("ascii")).decode()
-    except InvalidToken:
+    except (InvalidToken, UnicodeEncodeError):  # or what is no sealed text at all
         raise LostKey(
             "a stored secret cannot be decrypted with the present key: restore the file keys/secret.key"
             " (or MAINSTAY_SECRET_KEY) that it was stored with, or enter the secret again"

@@ -8,6 +8,9 @@ from django.db import models
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission, Role, allowed
+from mainstay.foundation.columns import WordField
+
+ROLES = frozenset(role.value for role in Role)
 
 
 class People(BaseUserManager["User"]):
@@ -29,7 +32,7 @@ class User(AbstractBaseUser):
 
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=200, blank=True)
-    role = models.CharField(max_length=20, default=Role.STAKEHOLDER.value)
+    role = WordField(max_length=20, default=Role.STAKEHOLDER.value, words=ROLES, otherwise=Role.STAKEHOLDER.value)
     time_zone = models.CharField(max_length=64, default="UTC")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -74,7 +77,7 @@ class Token(models.Model):
     """A key to the API. Only its digest is stored; the token is shown once."""
 
     name = models.CharField(max_length=100)
-    role = models.CharField(max_length=20)
+    role = WordField(max_length=20, words=ROLES, otherwise=Role.STAKEHOLDER.value)
     digest = models.CharField(max_length=64, unique=True)
     hint = models.CharField(max_length=16)
     created_by = models.CharField(max_length=100)

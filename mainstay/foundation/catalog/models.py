@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from mainstay.foundation.accounts.models import Team
+from mainstay.foundation.columns import LinksField
 
 TIERS = {"critical": "Critical", "important": "Important", "standard": "Standard"}
 
@@ -16,7 +17,7 @@ class Application(models.Model):
     description = models.TextField(blank=True)
     owner = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, blank=True, related_name="applications")
     repository = models.CharField(max_length=500, blank=True)
-    links = models.JSONField(default=list, blank=True)  # [{"label": str, "url": str}]
+    links = LinksField(default=list, blank=True)  # [{"label": str, "url": str}]
     managed_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
 

@@ -6,7 +6,10 @@ from django.db import models
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application, Component, Environment
-from mainstay.foundation.columns import MatchField, ObjectField, PairsField, SecondsField
+from mainstay.foundation.columns import LONGEST_S, MatchField, ObjectField, PairsField, SecondsField, WordField
+
+SEVERITIES = frozenset({"critical", "major", "minor"})
+HEALTHS = frozenset({"unknown", "up", "degraded", "down"})
 
 
 class Check(models.Model):
@@ -19,11 +22,11 @@ class Check(models.Model):
     kind = models.CharField(max_length=30)
     config = models.JSONField(default=dict)  # the kind's settings; secrets sealed
     target = models.CharField(max_length=500, blank=True)  # for people; holds no secret
-    every_s = models.FloatField(default=60)
-    timeout_s = models.FloatField(default=10)
+    every_s = SecondsField(default=60, otherwise=LONGEST_S)
+    timeout_s = SecondsField(default=10, otherwise=LONGEST_S)
     fail_after = models.PositiveSmallIntegerField(default=3)  # consecutive failures until down
     recover_after = models.PositiveSmallIntegerField(default=2)  # consecutive successes until up
-    severity = models.CharField(max_length=20, default="major")
+    severity = WordField(max_length=20, default="major", words=SEVERITIES, otherwise="major")
     labels = PairsField(default=dict, blank=True)
     runbook = models.CharField(max_length=500, blank=True)
     paused = models.BooleanField(default=False)
@@ -53,7 +56,7 @@ class CheckState(models.Model):
     """
 
     check_ref = models.OneToOneField(Check, on_delete=models.CASCADE, primary_key=True, related_name="state")
-    health = models.CharField(max_length=12, default="unknown")
+    health = WordField(max_length=12, default="unknown", words=HEALTHS, otherwise="unknown")
     since = models.DateTimeField(null=True)  # of this health
     message = models.TextField(blank=True)  # why; empty while up
     failures = models.PositiveIntegerField(default=0)  # this and the next three: consecutive results
@@ -70,7 +73,7 @@ class CheckState(models.Model):
     changes = models.BigIntegerField(default=0)  # counts changes of health; a stale writer's update finds no row
     first_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
-    last_health = models.CharField(max_length=12, blank=True)
+    last_health = WordField(max_length=12, blank=True, words={"", *HEALTHS}, otherwise="")
     last_message = models.TextField(blank=True)
     last_duration_s = models.FloatField(null=True)
     last_code = models.IntegerField(null=True)
@@ -93,7 +96,7 @@ class Result(models.Model):
         Check, on_delete=models.CASCADE, db_index=False, related_name="results", db_constraint=False
     )
     at = models.DateTimeField()
-    health = models.CharField(max_length=8)
+    health = WordField(max_length=8, words=HEALTHS, otherwise="unknown")
     duration_s = models.FloatField()
     dns_s = models.FloatField(null=True)
     connect_s = models.FloatField(null=True)

@@ -6,22 +6,27 @@ environment and no `.netrc` is used, so that the address policy always sees the 
 
 import re
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import certifi
 import pycurl
 
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.observe.checks.probe.resolver import literal
+from mainstay.respond.delivery.names import look_up
 
 ANSWER_LIMIT_BYTES = 65_536
 RETRY_AFTER_LIMIT_S = 3600.0
 """A receiver may ask for patience, but not for so much that the page is as good as lost."""
 SHORTEST_TIMEOUT_S = 0.05
 CA_WAIT_S = 2.0  # for the disk
+_PINNED = "receiver.invalid"  # stands for the addresses that were found, so that libcurl looks nothing up
 
 _TLS_TRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR}
 _BAD_URL = {pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_URL_MALFORMAT_USER}
@@ -108,6 +113,13 @@ def request(
     certificate authorities by those of a PEM file.
     """
     exchange = _Exchange(policy)
+    exchange.host = _host(url)
+    until = time.monotonic() + max(timeout_s, SHORTEST_TIMEOUT_S)
+    found = None
+    if exchange.host and literal(exchange.host) is None:
+        found = look_up(exchange.host, until - time.monotonic())
+        if found.error:
+            return exchange.failed(pycurl.E_COULDNT_RESOLVE_HOST, f"{exchange.host}: {found.error}", None, 0)
     curl = pycurl.Curl()
     try:
         curl.setopt(pycurl.URL, url)
@@ -130,11 +142,13 @@ def request(
                 curl.setopt(pycurl.CAINFO_BLOB, pem(ca_file, CA_WAIT_S))
             except UnreadableFileError as error:
                 return exchange.failed(pycurl.E_SSL_CACERT_BADFILE, f"ca_file: {error}", None, 0)
-        curl.setopt(pycurl.TIMEOUT_MS, round(max(timeout_s, SHORTEST_TIMEOUT_S) * 1000))
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, round((until - time.monotonic()) * 1000)))
+        if found is not None:
+            curl.setopt(pycurl.RESOLVE, [f"{_PINNED}:{_port(url)}:{','.join(map(_bracketed, found.addresses))}"])
+            curl.setopt(pycurl.CONNECT_TO, [f"::{_PINNED}:"])
         curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
         curl.setopt(pycurl.HEADERFUNCTION, exchange.header)
         curl.setopt(pycurl.WRITEFUNCTION, exchange.write)
-        exchange.host = _host(url)
         try:
             curl.perform()
         except pycurl.error as error:
@@ -220,7 +234,19 @@ class _Exchange:
         return Answer(None, complete=False, failure=Failure.NOT_SENT, problem=problem)
 
 
+_AUTHORITY = re.compile(r"(https?)://(?:[^/?#@]*@)?(\[[^\]]*\]|[^:/?#]*)(?::(\d+))?", re.IGNORECASE)
+
+
 def _host(url: str) -> str:
-    """The host part of `url`, for the policy and for messages; "" if there is none."""
-    match = re.match(r"https?://(?:[^/?#@]*@)?(\[[^\]]*\]|[^:/?#]*)", url, re.IGNORECASE)
-    return match.group(1).strip("[]") if match else ""
+    """The host part of `url`, for the policy, look-ups and messages; "" if there is none."""
+    match = _AUTHORITY.match(url)
+    return unquote(match[2].strip("[]")) if match else ""
+
+
+def _port(url: str) -> str:
+    match = _AUTHORITY.match(url)
+    return (match and match[3]) or ("443" if url.lower().startswith("https") else "80")
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -2,13 +2,15 @@
 
 import math
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 
 from mainstay.foundation.clock import from_unix
-from mainstay.foundation.columns import PairsField, SecondsField
+from mainstay.foundation.columns import PairsField, SecondsField, WordField
 
 DEFAULT_EVERY_S = 15.0
+_MS_MOST = 253_402_300_800_000  # the year 10000
 
 
 class RuleGroup(models.Model):
@@ -72,7 +74,7 @@ class Instance(models.Model):
 
     rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="instances")
     fingerprint = models.CharField(max_length=40)
-    state = models.CharField(max_length=10)  # pending, firing
+    state = WordField(max_length=10, words={"pending", "firing"}, otherwise="pending")
     kept = models.JSONField()  # the whole instance, as `state.Instance.document` writes it
     changed_at = models.DateTimeField()
 
@@ -83,22 +85,37 @@ class Instance(models.Model):
     @property
     def labels(self) -> dict[str, str]:
         """Labels of the alert."""
-        found: dict[str, str] = self.kept["labels"]
-        return found
+        return self._pairs("labels")
 
     @property
     def annotations(self) -> dict[str, str]:
         """What the rule says of it, rendered."""
-        found: dict[str, str] = self.kept["annotations"]
-        return found
+        return self._pairs("annotations")
 
     @property
     def value(self) -> float | None:
         """What the expression gave when the instance last changed; None for NaN and infinities."""
-        value = float(self.kept["value"])
+        value = self.any_value
         return value if math.isfinite(value) else None
+
+    @property
+    def any_value(self) -> float:
+        """The same, with infinities, and NaN also for what is none."""
+        try:
+            return float(self._kept["value"])
+        except (KeyError, TypeError, ValueError):
+            return math.nan
 
     @property
     def since(self) -> datetime:
         """Since when the condition holds."""
-        return from_unix(self.kept["active_at_ms"] / 1000)
+        at = self._kept.get("active_at_ms")
+        return from_unix(at / 1000) if isinstance(at, int) and 0 <= at < _MS_MOST else self.changed_at
+
+    @property
+    def _kept(self) -> dict[str, Any]:
+        return self.kept if isinstance(self.kept, dict) else {}
+
+    def _pairs(self, name: str) -> dict[str, str]:
+        found = self._kept.get(name)
+        return {key: text for key, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}

@@ -101,7 +101,7 @@ def _alert(instance: Instance) -> dict[str, Any]:
         "annotations": instance.annotations,
         "state": instance.state,
         "activeAt": _time(instance.since),
-        "value": scientific(float(instance.kept["value"])),
+        "value": scientific(instance.any_value),
     }
 
 

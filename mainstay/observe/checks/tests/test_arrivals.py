@@ -31,7 +31,8 @@ def take(held: Watch) -> None:
 
 
 def health(row: Check) -> str:
-    return CheckState.objects.get(pk=row.pk).health
+    found: str = CheckState.objects.get(pk=row.pk).health
+    return found
 
 
 def unhandled() -> int:

@@ -1,9 +1,13 @@
 """The classification that every HTTP channel shares, each status and each way to fail at a real socket."""
 
+import time
+from threading import Event
 from typing import Any
 
 import pytest
 
+from mainstay.observe.checks.probe.resolver import Resolver, system_lookup
+from mainstay.respond.delivery import names
 from mainstay.respond.delivery.http import RETRY_AFTER_LIMIT_S, retry_after_s
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.kinds.base import Receipt
@@ -154,3 +158,24 @@ def test_a_proxy_from_the_environment_is_not_used(
 )
 def test_retry_after_is_read_in_both_its_forms(value: str | None, date: str | None, seconds: float | None) -> None:
     assert retry_after_s(value, date) == seconds
+
+
+def test_a_name_server_that_does_not_answer_holds_up_no_send_longer_than_its_time(
+    receiver: Receiver, policy: AllowAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Event()
+
+    def look_up(host: str, family: int) -> list[str]:
+        if host == "hook.dead.example":
+            over.wait(30)  # as getaddrinfo does
+        return system_lookup(host, family)
+
+    resolver = Resolver(look_up)
+    monkeypatch.setattr(names, "_resolver", lambda: resolver)
+    begin = time.monotonic()
+    dead = send("webhook", "http://hook.dead.example", policy, timeout_s=0.5)
+    assert time.monotonic() - begin < 5
+    assert dead.outcome == "retry"
+    assert "did not answer within" in dead.answer
+    assert send("webhook", receiver.url("").replace("127.0.0.1", "localhost"), policy).outcome == "delivered"
+    over.set()
