@@ -2,15 +2,20 @@
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar, get_args
 
 from django.db.models import Model, Q, QuerySet
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
+from mainstay.foundation.secrets import LostKey
+
+log = logging.getLogger("mainstay.api")
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -19,11 +24,38 @@ LIMIT_DEFAULT = 100
 YEAR_10000_US = 253_402_300_800_000_000
 
 
+class UnreadableRow(BaseModel):
+    """Something stored that cannot be shown: damaged, or of a version that knew more."""
+
+    id: int | None
+    why: str
+
+
 class Page(BaseModel, Generic[T]):
-    """One page of a list."""
+    """One page of a list. A row that cannot be shown is named; it takes no other with it."""
 
     items: list[T]
     next: str | None = Field(description="Cursor of the next page; null on the last.")
+    unreadable: list[UnreadableRow] = Field(default=[], description="Rows of this page that cannot be shown.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_by_itself(cls, given: dict[str, Any]) -> dict[str, Any]:
+        row = _adapter(cls)
+        items, unreadable = [], list(given.get("unreadable", ()))
+        for item in given["items"]:
+            try:
+                items.append(row.validate_python(item))
+            except ValidationError as error:
+                first = error.errors()[0]
+                unreadable.append(_unreadable(item["id"], f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+        return given | {"items": items, "unreadable": unreadable}
+
+
+@cache
+def _adapter(page: type[Page[Any]]) -> TypeAdapter[Any]:
+    (row,) = get_args(page.model_fields["items"].annotation)
+    return TypeAdapter(row)
 
 
 def page(
@@ -64,7 +96,19 @@ def page_by_time(
 def cut(found: Sequence[T], show: Callable[[T], Any], limit: int, cursor_after: Callable[[T], str]) -> dict[str, Any]:
     """Return the page that the first `limit` of `found` make; one more than that tells that there is a next."""
     shown = found[:limit]
-    return {"items": [show(row) for row in shown], "next": cursor_after(shown[-1]) if found[limit:] else None}
+    items, unreadable = [], []
+    for row in shown:
+        try:
+            items.append(show(row))
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, LostKey) as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            unreadable.append(_unreadable(getattr(row, "pk", None), why))
+    return {"items": items, "unreadable": unreadable, "next": cursor_after(shown[-1]) if found[limit:] else None}
+
+
+def _unreadable(number: int | None, why: str) -> dict[str, Any]:
+    log.error("a row cannot be shown in a list: %s: %s", number, why)
+    return {"id": number, "why": why[:500]}
 
 
 def encode(pk: int) -> str:

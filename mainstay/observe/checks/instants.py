@@ -3,10 +3,12 @@
 Measured: seven microseconds a value through the ORM's converters, half of one through these.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, overload
 
 from django.db.models import Func, TextField
+
+NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Instant(Func):
@@ -48,5 +50,13 @@ def read_instant(value: str | datetime) -> datetime: ...
 @overload
 def read_instant(value: str | datetime | None) -> datetime | None: ...
 def read_instant(value: str | datetime | None) -> datetime | None:
-    """Return the aware time that an `Instant` column holds: text in UTC from SQLite, a time from PostgreSQL."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    """Return the aware time that an `Instant` column holds: text in UTC from SQLite, a time from PostgreSQL.
+
+    SQLite keeps any text in such a column; what is no time is read as 1970, so that it takes no page down.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return NO_TIME
