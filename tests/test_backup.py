@@ -179,14 +179,17 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
 def test_what_is_there_is_replaced_only_by_force_and_kept(program: Program, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     program.command("self", "backup", str(copy))
-    program.command("apply", "-", stdin=FILE.replace("name: ops", "name: later").replace("shop", "store"), status=None)
+    program.command("apply", "-", stdin="managed_as: later.yaml\nteams: [{name: Later}]")
+    assert "Later" in program.command("export")
     program.command("self", "restore", str(copy), status=1)
     document = json.loads(program.command("self", "restore", str(copy), "--force", "--json"))
     kept = Path(document["kept"])
     assert kept.parent == program.home / "var" / "backups"
     assert any(path.name in {"mainstay.sqlite3", "database.dump"} for path in kept.iterdir())
     program.command("journal", "verify")
-    assert "shop" in program.command("export")
+    exported = program.command("export")
+    assert "shop" in exported
+    assert "Later" not in exported
 
 
 KILLED = """
@@ -361,10 +364,14 @@ def downgraded(program: Program) -> None:
 def test_before_tables_change_they_are_copied_and_the_last_copies_are_kept(program: Program) -> None:
     copies = program.home / "var" / "backups"
     assert not copies.exists()  # an empty database needs none
+    kept = copies / "before-restore-20260101T000000Z"
+    kept.mkdir(parents=True)
     for _ in range(5):
         downgraded(program)
         program.command("prepare")
         time.sleep(1.1)  # copies are named by the second
+    assert kept.exists(), "what a restore replaced is for people to remove"
+    kept.rmdir()
     found = sorted(copies.glob("before-*"))
     assert len(found) == 3
     program.command("prepare")

@@ -150,7 +150,7 @@ def before_migration(environment: Environment, now: datetime) -> Path:
         if isinstance(error, OSError):
             raise database.CopyFailed(f"{folder} cannot be written: {error.strerror or error}") from None
         raise
-    made = sorted(folder.parent.glob("before-*Z"), key=lambda path: path.stat().st_mtime)
+    made = sorted(folder.parent.glob("before-[0-9]*Z"), key=lambda path: path.stat().st_mtime)
     for old in [path for path in made if path != folder][: -(KEPT - 1)]:
         shutil.rmtree(old, ignore_errors=True)
     return folder

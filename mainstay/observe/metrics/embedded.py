@@ -93,6 +93,14 @@ class Embedded:
             self._error = str(error)
             return
         self._error = ""
+        try:
+            self._begin(store)
+        except BaseException:  # else the files stay locked by nobody who uses them, and it is never opened again
+            self.store = store
+            self.close()
+            raise
+
+    def _begin(self, store: Store) -> None:
         probes = ProbeSeries(store)
         with self._lock:
             for check, (kind, target, labels) in self._checks.items():
@@ -107,7 +115,7 @@ class Embedded:
             seconds=time.monotonic,
             extra={"targets": self._targets, "functions": _functions},
         )
-        self.scraper = Scraper(policy(settings), store)
+        self.scraper = Scraper(policy(self._environment), store)
         self.scraper.start()
         self._opened_at, self._fresh_from = time.monotonic(), 0.0
         self.coverage = Coverage.at(round(self._clock().timestamp() * 1000), store.newest_ms)

@@ -100,6 +100,12 @@ class TransferLoop(ABC, Generic[Item, Run]):
             drain_until = time.perf_counter() + timeout_s * 0.8
             self._post(lambda: self._begin_stop(drain_until))
             self._thread.join(timeout_s)
+        elif self._thread.ident is None:  # it never began
+            self._close_loop()
+
+    def _close_loop(self) -> None:
+        self._curl.close()
+        self._poller.close()
 
     def _post(self, call: Callable[[], None]) -> None:
         """Have the loop's thread call this in its next turn."""
@@ -165,8 +171,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
             while not self._survived_turn():
                 pass
         finally:
-            self._curl.close()
-            self._poller.close()
+            self._close_loop()
 
     def _survived_turn(self) -> bool:
         """One turn; True when the loop is to end. One that fails as a whole is lag, until one succeeds."""

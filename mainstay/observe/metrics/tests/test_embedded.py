@@ -22,6 +22,7 @@ from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries
 from mainstay.observe.metrics.promql import evaluate
+from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.observe.metrics.store import Store, StoreLimits
 from tests.program import free_port
@@ -269,3 +270,19 @@ def test_a_history_that_was_deleted_is_told_while_it_matters(embedded: Embedded,
     assert not told["grave"]
     embedded.cycle(NOON + timedelta(hours=2), 1)
     assert not [each for each in notices.told() if each["code"] == "metrics-file"]
+
+
+@pytest.mark.django_db
+def test_a_store_beside_which_nothing_more_could_be_begun_is_let_go_and_opened_again(
+    embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more_threads(_self: Scraper) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as bounded:
+        bounded.setattr(Scraper, "start", no_more_threads)
+        with pytest.raises(RuntimeError):
+            embedded.hold(mine=True)
+        assert opened(embedded) is None
+    embedded.hold(mine=True)
+    assert opened(embedded) is not None
