@@ -9,6 +9,7 @@ from django.db import connection
 
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
+from mainstay.foundation.processes import notices
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +44,10 @@ def django_db_setup(django_db_setup: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test did to the time is no jump of the clock to the next."""
+def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test did to the time is no jump of the clock to the next, and what it had to say is not said there."""
     monkeypatch.setattr(gaps, "detector", gaps.Detector())
+    monkeypatch.setattr(notices, "_told", {})
 
 
 @pytest.fixture

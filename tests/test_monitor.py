@@ -173,7 +173,7 @@ def test_a_check_of_an_unknown_kind_costs_only_itself(monitor: Monitor, caplog: 
 
 def test_a_plan_that_the_prober_refuses_costs_only_its_check(monitor: Monitor) -> None:
     good, bad = check("good", **RARE), check("bad", **RARE)
-    Check.objects.filter(pk=bad.pk).update(every_s=0.0)
+    Check.objects.filter(pk=bad.pk).update(every_s=0.001)
     one = process()
     monitor.reload(NOON, one)
     assert probed(monitor) == {good.pk} == set(monitor.watch.checks)

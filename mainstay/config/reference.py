@@ -94,6 +94,8 @@ A complete, small file:
 - `${{NAME}}` in a value is the environment variable of that name, `${{NAME:-default}}` has a default for one that is
   not set or empty, `$$` is a plain `$` before a brace. Inside `{{ }}` and `[ ]` YAML wants quotes around it. Variables
   are those of the command `mainstay`; through the API there are none.
+- What is stored and cannot be read any more (another key, a damaged row) is written anew by the file that has it.
+  `export` leaves it out, names it in a comment and ends with exit status 1.
 - Secrets (channel URLs, passwords, tokens) are stored encrypted. `"********"`, as `export` writes it, keeps the secret
   that is stored.
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
@@ -174,8 +174,13 @@ def test_one_check_that_cannot_be_recorded_costs_only_itself(ops: Channel, caplo
     rows = many(30)
     held = watch(*rows)
     bad = rows[7]
-    Check.objects.filter(pk=bad.pk).update(severity="no such severity")
-    with caplog.at_level("CRITICAL"):
+
+    def refused(execute: Callable[..., object], sql: str, params: object, many: bool, context: object) -> object:
+        if "alerts_alert" in sql and sql.startswith("INSERT") and f"'check:{bad.pk}'" in repr(params):
+            raise DataError("no")
+        return execute(sql, params, many, context)
+
+    with caplog.at_level("CRITICAL"), connection.execute_wrapper(refused):
         all_down(held, rows)
     assert Alert.objects.count() == Delivery.objects.count() == 29
     assert held.stale == {bad.pk}
