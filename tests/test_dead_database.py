@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.database,
     pytest.mark.postgresql,
+    pytest.mark.xdist_group("dead database"),  # one after another: each has a time to keep
 ]
 
 
@@ -31,23 +33,31 @@ def locked(url: str, *tables: str) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    "tables",
-    [("checks_checkstate", "checks_result"), ("delivery_delivery",), ("processes_process", "journal_entry")],
-    ids=["results", "deliveries", "beats and journal"],
-)
-def test_tables_locked_for_more_than_a_minute_end_nobody_and_are_told(tmp_path: Path, tables: tuple[str, ...]) -> None:
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute("DROP DATABASE IF EXISTS locked WITH (FORCE)")
-        server.execute("CREATE DATABASE locked")
-        user, host = server.info.user, server.info.host
-    url = f"postgresql://{user}@/locked?host={host}"
+LOCKED = {
+    "results": ("checks_checkstate", "checks_result"),
+    "deliveries": ("delivery_delivery",),
+    "beats_and_journal": ("processes_process", "journal_entry"),
+}
+
+
+def test_tables_locked_for_more_than_a_minute_end_nobody_and_are_told(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(len(LOCKED)) as each:  # at the same time, since each waits
+        for done in [each.submit(bears_a_lock, tmp_path / name, name, tables) for name, tables in LOCKED.items()]:
+            done.result()
+
+
+def bears_a_lock(home: Path, name: str, tables: tuple[str, ...]) -> None:
+    """Run the program on a database of its own, of which some tables are locked for long."""
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(f"DROP DATABASE IF EXISTS locked_{name} WITH (FORCE)".encode())
+        server.execute(f"CREATE DATABASE locked_{name}".encode())
+        url = f"postgresql://{server.info.user}@/locked_{name}?host={server.info.host}"
+    home.mkdir()
     target, receiver = Target(), Receiver()
     target.start()
     receiver.start()
-    program = Program(tmp_path / "program", extra={"DATABASE_URL": url})
-    file = tmp_path / "file.yaml"
+    program = Program(home / "program", extra={"DATABASE_URL": url})
+    file = home / "file.yaml"
     file.write_text(configuration(target, receiver))
     try:
         program.start("--apply", str(file))

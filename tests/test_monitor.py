@@ -130,7 +130,7 @@ def test_a_check_let_go_is_taken_again_though_the_database_failed_in_between(mon
 
 
 def test_shards_that_come_while_checks_are_loaded_are_loaded_next(monitor: Monitor) -> None:
-    rows = {check(f"c{n}", **RARE).pk for n in range(4)}
+    rows = {check(f"c{n}", **RARE).pk for n in range(64)}  # one in each shard, whichever of these the other takes
     one, other = process(), process("other")
     monitor.hold(NOON, one)
     Lease.objects.filter(shard=shard_of(min(rows))).update(holder=other)
