@@ -41,7 +41,7 @@ def mainstay(home: Path, document: Mapping[str, Any] | None = None, **extra: str
     program = Program(home, extra=extra)
     home.mkdir(parents=True, exist_ok=True)
     if document is not None:
-        program.command("prepare", str(written(home, document)))
+        program.command("prepare", str(written(home, document)), within_s=300)  # thousands of checks
     try:
         program.start()
         yield program

@@ -73,7 +73,14 @@ class Program:
             **self.extra,
         }
 
-    def command(self, *arguments: str, status: int | None = 0, stdin: str | None = None, errors: bool = False) -> str:
+    def command(
+        self,
+        *arguments: str,
+        status: int | None = 0,
+        stdin: str | None = None,
+        errors: bool = False,
+        within_s: float = 60.0,
+    ) -> str:
         """Run `mainstay …`; return its output, or its errors. `status` is the expected exit status."""
         done = subprocess.run(
             [sys.executable, "-m", "mainstay", *arguments],
@@ -82,7 +89,7 @@ class Program:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=within_s,
         )
         assert status is None or done.returncode == status, (
             f"mainstay {arguments}: {done.returncode}\n{done.stderr}{done.stdout}"
