@@ -118,7 +118,6 @@ def test_whatever_one_row_of_those_around_alerts_holds_others_page_and_pages_are
 def test_a_route_that_cannot_be_used_is_named(here: Desk) -> None:
     write(here.route, "times", '{"days": ["mon"], "from": "x"}')
     assert routes() == ()
-    assert [one.grave for one in notices.current(now())] == [] or True
     told = next(one for one in notices.told() if one["code"] == "unreadable route")
     assert str(here.route.pk) in str(told["detail"])
     write(here.route, "times", "{}")

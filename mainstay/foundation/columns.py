@@ -4,6 +4,7 @@ A row that another program, an older version or a hand wrote may hold anything. 
 all of them, so it is read as far as it has the shape.
 """
 
+from abc import abstractmethod
 from collections.abc import Collection
 from typing import Any
 
@@ -25,9 +26,9 @@ class _Shaped(models.JSONField):
         found = super().from_db_value(value, expression, connection)
         return found if isinstance(expression, KeyTransform) else self.shaped(found)
 
+    @abstractmethod
     def shaped(self, found: Any) -> Any:
         """Return what of `found` has the shape."""
-        raise NotImplementedError
 
 
 class ObjectField(_Shaped):

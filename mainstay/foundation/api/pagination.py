@@ -48,7 +48,7 @@ class Page(BaseModel, Generic[T]):
                 items.append(row.validate_python(item))
             except ValidationError as error:
                 first = error.errors()[0]
-                unreadable.append(_unreadable(item["id"], f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+                unreadable.append(_unreadable(item.get("id"), f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
         return given | {"items": items, "unreadable": unreadable}
 
 

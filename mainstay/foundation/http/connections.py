@@ -156,7 +156,7 @@ class Connection(HttpToolsProtocol):
     ws_protocol_class = limit_concurrency = timeout_keep_alive_task = None
     root_path, asgi_version = "", "3.0"
     expect_100_continue = False
-    cycle: RequestResponseCycle = None  # type: ignore[assignment]
+    cycle: RequestResponseCycle = None  # type: ignore[assignment]  # as uvicorn declares it, before the first request
     scheme: Literal["http", "https"] | None = "http"
 
     address = ""

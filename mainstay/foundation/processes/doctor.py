@@ -221,7 +221,7 @@ def key_file(environment: env.Environment) -> Finding:
 
 
 def files(environment: env.Environment) -> Finding:
-    """Who can write where certificates and target lists are read from decides whom probes trust and what is scraped."""
+    """Certificates and target lists must lie where only trusted users can write: they decide what probes accept."""
     for directory in environment.files:
         try:
             mode = directory.stat().st_mode

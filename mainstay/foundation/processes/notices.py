@@ -84,7 +84,7 @@ def source(function: Source) -> Source:
 def _read(given: object) -> Notice | None:
     """Read one from a beat; None when it is of another version."""
     try:
-        notice = Notice(**given)  # type: ignore[arg-type]
+        notice = Notice(**given)  # type: ignore[arg-type]  # a beat may hold anything
         texts = (notice.code, notice.title, notice.detail, notice.since, notice.href)
         return notice if all(isinstance(text, str) for text in texts) and notice.begun.tzinfo else None
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Whom this installation asks about metrics: the monitor that keeps them, or the server that METRICS_URL names."""
+"""Which server is asked about metrics: the monitor that keeps them, or the server that METRICS_URL names."""
 
 import socket
 import threading

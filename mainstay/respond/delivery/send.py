@@ -175,7 +175,7 @@ class Sender:
 
     @staticmethod
     def _record_barely(sent: Sent) -> None:
-        """Record as much as can be, so that what has arrived is not sent again and again. Nothing ends this thread."""
+        """Record as much as can be, so that what has arrived is not sent a second time. Nothing ends this thread."""
         for attempt in (record, barely):
             try:
                 attempt(sent)

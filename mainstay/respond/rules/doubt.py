@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mainstay.observe.metrics.promql import plan
 from mainstay.observe.metrics.promql.parse import Expression
-from mainstay.observe.metrics.store.coverage import Coverage
+from mainstay.observe.metrics.store.limits import Coverage
 from mainstay.respond.rules.files import Rule
 from mainstay.respond.rules.outcome import Health, Outcome
 from mainstay.respond.rules.state import Code, Instance, alert_series

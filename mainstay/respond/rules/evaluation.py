@@ -24,7 +24,7 @@ from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.foundation.text import storable
 from mainstay.observe.checks.holding import changes
 from mainstay.observe.metrics.promql import QueryError
-from mainstay.observe.metrics.store.coverage import Coverage
+from mainstay.observe.metrics.store.limits import Coverage
 from mainstay.respond.alerts.decide import weight
 from mainstay.respond.rules import records
 from mainstay.respond.rules.ask import OWN_RULES, Instant, Source

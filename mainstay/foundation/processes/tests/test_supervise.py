@@ -154,7 +154,7 @@ DEAF = "signal.signal(signal.SIGABRT, signal.SIG_IGN); "
 NO_CORE = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who is stopped")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which process is stopped")
 @pytest.mark.parametrize(("before", "number"), [("", 6), (DEAF, 9)], ids=["leaves its stacks", "ignores even that"])
 def test_who_said_that_it_lives_and_falls_silent_is_ended(copies: str, before: str, number: int) -> None:
     with supervisor(copies, NO_CORE + SPEAKS + before.join([HELLO, OBEYS.removeprefix(HELLO)])) as process:
@@ -179,7 +179,7 @@ def test_who_never_said_that_it_lives_or_said_goodbye_may_be_silent(copies: str,
     assert "hangs" not in said
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows who is stopped")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which process is stopped")
 def test_who_is_stopped_or_slept_with_the_whole_machine_is_not_ended_for_its_silence(copies: str) -> None:
     speaks_on = SPEAKS + HELLO + "[(time.sleep(0.1), watchdog.tell_supervisor()) for _ in range(600)]"
     with supervisor(copies, speaks_on) as process:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,7 +14,7 @@ from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks.kinds import KINDS, AnyKind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
-from mainstay.observe.checks.probe.resolver import Resolver
+from mainstay.observe.checks.probe.resolver import shared
 from mainstay.observe.checks.probe.runner import run_to_deadline
 from mainstay.observe.checks.spec import Common
 from mainstay.observe.checks.targets import policy
@@ -23,11 +22,6 @@ from mainstay.observe.checks.targets import policy
 LONGEST_S = 30.0
 AT_ONCE = 8
 _places = threading.BoundedSemaphore(AT_ONCE)
-
-
-@cache
-def _resolver() -> Resolver:
-    return Resolver()
 
 
 def try_once(spec: Common, environment: Environment) -> dict[str, Any]:
@@ -45,7 +39,7 @@ def try_once(spec: Common, environment: Environment) -> dict[str, Any]:
     threads = ThreadPoolExecutor(4, thread_name_prefix="try")
     try:
         context = Context(
-            min(spec.timeout, LONGEST_S), policy(environment), _resolver(), threads, environment.commands_allowed
+            min(spec.timeout, LONGEST_S), policy(environment), shared(), threads, environment.commands_allowed
         )
         outcome = asyncio.run(_probe(kind, spec.settings, context))
     finally:

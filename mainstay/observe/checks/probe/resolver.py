@@ -15,12 +15,14 @@ up learns whether the name was ever asked about.
 import asyncio
 import logging
 import math
+import queue
 import socket
 import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mainstay.observe.checks.probe.policy import literal_address
@@ -389,6 +391,30 @@ class Asking:
     async def resolve(self, host: str, family: int = 0) -> Resolution:
         """As `Resolver.resolve`."""
         return await self._resolver.resolve(host, family, self._tickets.append)
+
+
+@cache
+def shared() -> Resolver:
+    """Return the resolver of what blocks in this process: sends, and checks that people try."""
+    return Resolver()
+
+
+def look_up(host: str, within_s: float) -> Resolution:
+    """Return the addresses of a name or a literal, or why there are none. Blocks; beyond its time nobody waits.
+
+    `getaddrinfo` cannot be stopped: here a look-up that comes to nothing is left behind in a bounded number of threads,
+    once for all that want the same name. libcurl and smtplib would wait for it.
+    """
+    at_once = literal(host)
+    if at_once is not None:
+        return at_once
+    found: queue.SimpleQueue[Resolution] = queue.SimpleQueue()
+    ticket = shared().submit(host, 0, found.put)
+    try:
+        return found.get(timeout=max(0.05, within_s))
+    except queue.Empty:
+        ticket.give_up()
+        return Resolution(host, (), within_s, f"the name server did not answer within {max(0.05, within_s):.2g} s")
 
 
 def literal(host: str, family: int = 0) -> Resolution | None:

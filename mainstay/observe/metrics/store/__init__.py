@@ -10,11 +10,11 @@
 docs/decisions/0008-the-metrics-store.md.
 """
 
-from mainstay.observe.metrics.store.coverage import Coverage
 from mainstay.observe.metrics.store.layouts import Layout
 from mainstay.observe.metrics.store.limits import (
     BadLabels,
     CardinalityExceeded,
+    Coverage,
     Figures,
     Offenders,
     Reason,

@@ -109,3 +109,20 @@ class Counts:
     refused: Counter[Reason] = field(default_factory=Counter)
     failed_writes: int = 0
     dropped_partitions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Since when a store has samples without a gap: before, what is missing says nothing.
+
+    It was opened at `begun_ms`, and nothing was put in the `gap_ms` before: an hour at most, as for a new one.
+    """
+
+    begun_ms: int
+    gap_ms: int
+
+    @classmethod
+    def at(cls, begun_ms: int, newest_ms: int | None) -> "Coverage":
+        """Return the coverage of a store that is opened and whose newest sample is of `newest_ms`."""
+        gap_ms = HOUR_MS if newest_ms is None else min(HOUR_MS, max(0, begun_ms - newest_ms))
+        return cls(begun_ms, gap_ms)

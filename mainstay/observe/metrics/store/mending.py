@@ -1,7 +1,7 @@
 """Files of the store that were deleted or replaced while it runs.
 
 An open file stays readable after it was deleted, and everything written to it is gone when the process ends. So the
-names are looked at again and again; what is open is written into new files while it can still be read.
+names are looked at at every flush; what is open is written into new files while it can still be read.
 """
 
 import logging

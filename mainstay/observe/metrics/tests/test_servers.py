@@ -1,4 +1,4 @@
-"""Whom pages ask for metrics when monitors run on several hosts: the one that keeps them, or nobody, and why."""
+"""Which server pages ask for metrics when monitors run on several hosts, and why there may be none."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -12,7 +12,7 @@ from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Delivery, Group, GroupMember
 from mainstay.respond.delivery.outbox import owe
-from mainstay.respond.delivery.tests.test_send import channel, until
+from mainstay.respond.delivery.tests.parts import channel, until
 from tests.database import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,87 +21,28 @@ from mainstay.respond.delivery import send as sending
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply, reset
 from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Thread
 from mainstay.respond.delivery.outbox import owe, waiting
 from mainstay.respond.delivery.record import Sent
 from mainstay.respond.delivery.send import Sender, claim, free_abandoned
 from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.respond.delivery.tests.parts import (
+    NOON,
+    PATIENCE_S,
+    Anywhere,
+    Dying,
+    channel,
+    cycle,
+    idle,
+    message,
+    owed,
+    process,
+    until,
+)
 from tests.database import at_once, away
 
 pytestmark = pytest.mark.django_db(transaction=True)
-NOON = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
-PATIENCE_S = 10.0
-
-
-class Anywhere:
-    """The policy of a test: every address is allowed."""
-
-    def check(self, ip: str, host: str) -> str | None:
-        return None
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    made = Sender(Anywhere())
-    yield made
-    made.stop(PATIENCE_S)
-
-
-@pytest.fixture
-def worker(transactional_db: None) -> int:
-    return process()
-
-
-def process(at: datetime | None = None) -> int:
-    at = at or clock_now()
-    return Process.objects.create(role="worker", host="h", pid=1, boot="", started_at=at, beat_at=at).pk
-
-
-def channel(url: str, name: str = "ops") -> Channel:
-    spec = ChannelSpec.model_validate({"name": name, "webhook": {"url": url}})
-    return actions.put_channel(spec, Actor("user:1", "Kim", Role.ADMIN), NOON)
-
-
-def message(event: Event = Event.TRIGGER, thread: str = "t1", text: str = "HTTP 500.") -> Message:
-    return Message(
-        event=event, title="shop/front is down", text=text, severity="major", application="shop", environment="",
-        labels={}, annotations={}, starts_at=NOON, url="http://127.0.0.1/alerts/1/", dedup_key=thread,
-    )  # fmt: skip
-
-
-def owed(
-    event: Event = Event.TRIGGER, thread: str = "t1", *, to: str = "ops", fallback: tuple[str, ...] = ()
-) -> Delivery:
-    [row] = owe(
-        message(event, thread), [to], Subject("alert", 1, "shop/front is down"), clock_now(), fallback=fallback
-    ).deliveries
-    return row
-
-
-def until(true: Callable[[], object], what: str = "") -> None:
-    """Wait for another thread, bounded."""
-    give_up = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.005)
-
-
-def idle(sender: Sender) -> bool:
-    return not sender.lanes.busy
-
-
-def cycle(sender: Sender, process: int, *, later_s: float = 0.0, wait: bool = True) -> None:
-    """One round, with the clock set ahead, until what it began is recorded."""
-    sender.cycle(clock_now() + timedelta(seconds=later_s), process)
-    if wait:
-        until(lambda: idle(sender), "the sends of a round did not end")
 
 
 def fresh(row: Delivery) -> Delivery:
@@ -347,13 +287,6 @@ def test_two_channels_that_fail_share_one_fallback(receiver: Receiver, sender: S
 
 
 # --- workers that die, and a database that fails -------------------------------------------------------------------
-
-
-class Dying(Sender):
-    """A worker that is killed between the receiver's word and its own commit."""
-
-    def _record_sent(self) -> None:
-        pass
 
 
 def test_a_worker_that_dies_after_the_receivers_word_and_before_its_commit_leads_to_the_same_key_again(

@@ -1,7 +1,6 @@
 """In a storm nothing overtakes what the receiver was told before: a group's message stays as it was written."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,29 +18,10 @@ from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
 from mainstay.respond.delivery.send import Sender, claim
-from mainstay.respond.delivery.tests.test_send import Anywhere, channel, cycle, process, until
-from mainstay.respond.delivery.tests.test_storms import say, waits
+from mainstay.respond.delivery.tests.parts import channel, cycle, say, until, waits
 from tests.database import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    made = Sender(Anywhere())
-    yield made
-    made.stop(10)
-
-
-@pytest.fixture
-def worker(transactional_db: None) -> int:
-    return process()
 
 
 def states(receiver: Receiver, number: int, since: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,51 +10,17 @@ from django.db import connection
 
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.models import Process
 from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.receiver import Behaviour, Handler, Receiver, closed_port, reply
 from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL, LANES_PER_SLOW_CHANNEL, Lanes
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, GroupMember
-from mainstay.respond.delivery.outbox import owe
 from mainstay.respond.delivery.send import Sender, claim, due_to
-from mainstay.respond.delivery.tests.test_send import Anywhere, Dying, channel, cycle, idle, process, until
+from mainstay.respond.delivery.tests.parts import Anywhere, Dying, channel, cycle, idle, process, say, until, waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def sender() -> Iterator[Sender]:
-    made = Sender(Anywhere())
-    yield made
-    made.stop(10)
-
-
-@pytest.fixture
-def worker(transactional_db: None) -> int:
-    return process()
-
-
-def say(
-    number: int, event: Event = Event.TRIGGER, severity: str = "major", *, to: str = "ops", **given: Any
-) -> Delivery:
-    """Owe a message about alert `number`."""
-    now = clock_now()
-    message = Message(
-        event=event, title=f"shop/check-{number} is down", text="HTTP 500.", severity=severity, application="shop",
-        environment="", labels={"check": f"check-{number}"}, annotations={}, starts_at=now - timedelta(minutes=1),
-        ends_at=now if event is Event.RESOLVE else None, url=f"http://127.0.0.1/alerts/{number}/",
-        dedup_key=f"alert-{number}",
-    )  # fmt: skip
-    return owe(message, [to], Subject("alert", number, message.title), now, **given).deliveries[0]
 
 
 def slow(seconds: float) -> Behaviour:
@@ -74,10 +39,6 @@ def run(sender: Sender, process: int, done: Any, within_s: float) -> float:
         sender.cycle(clock_now(), process)
         time.sleep(0.05)
     return time.monotonic() - began
-
-
-def waits() -> bool:
-    return Delivery.objects.filter(status__in=("queued", "sending")).exists()
 
 
 def alerts(receiver: Receiver) -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mainstay.foundation.outside_files import pem
+from mainstay.observe.checks.probe.resolver import look_up
 from mainstay.respond.delivery.http import CA_WAIT_S, AddressPolicy
 
 _LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
@@ -192,15 +193,18 @@ class _Client(smtplib.SMTP):
 
 def _connect(server: Server, deadline: float, policy: AddressPolicy) -> socket.socket:
     """A connection to the first address that the policy allows and that answers."""
+    found = look_up(server.host, deadline - time.monotonic())
+    if found.error:
+        raise OSError(f"{server.host}: {found.error}")
     forbidden, last = [], None
-    for family, kind, protocol, _, target in _resolve(server.host, server.port, deadline):
-        if reason := policy.check(str(target[0]), server.host):
-            forbidden.append(f"{target[0]}: {reason}")
+    for address in found.addresses:
+        if reason := policy.check(address, server.host):
+            forbidden.append(f"{address}: {reason}")
             continue
-        connection = socket.socket(family, kind, protocol)
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         connection.settimeout(max(0.05, deadline - time.monotonic()))
         try:
-            connection.connect(target)
+            connection.connect((address, server.port))
         except OSError as error:
             connection.close()
             last = error
@@ -209,32 +213,6 @@ def _connect(server: Server, deadline: float, policy: AddressPolicy) -> socket.s
     if last is None:
         raise PolicyForbidsError("; ".join(forbidden))
     raise last
-
-
-_AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]
-
-
-def _resolve(host: str, port: int, deadline: float) -> list[_AddressInfo]:
-    """`getaddrinfo` cannot be stopped, so it runs in a thread that is left behind when the time is up."""
-    found: list[_AddressInfo] = []
-    failed: list[OSError] = []
-
-    def look_up() -> None:
-        try:
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]  # stream addresses only
-        except OSError as error:
-            failed.append(error)
-        except UnicodeError as error:  # a label longer than 63 characters, for instance
-            failed.append(OSError(f"{host!r} is not a host name: {error.__class__.__name__}"))
-
-    thread = threading.Thread(target=look_up, name="smtp name resolution", daemon=True)
-    thread.start()
-    thread.join(max(0.05, deadline - time.monotonic()))
-    if failed:
-        raise failed[0]
-    if not found:
-        raise TimeoutError(f"the name {host!r} was not resolved in time")
-    return found
 
 
 @contextmanager
