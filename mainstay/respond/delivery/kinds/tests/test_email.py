@@ -1,6 +1,7 @@
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings as bounds
 from pydantic import ValidationError
 
+from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.email import Email, EmailSettings, letter, server_of
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
@@ -288,6 +290,22 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout(
         receipt = send(settings_for(script.port, starttls=starttls), policy, timeout_s=0.3)
         assert time.monotonic() - began < 1.5
     assert receipt.outcome == outcome
+
+
+def test_a_name_server_that_does_not_answer_holds_up_no_letter_longer_than_its_time(
+    policy: AllowAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    resolver = Resolver(lambda _host, _family: ["127.0.0.1"] if over.wait(30) else [])  # hangs as getaddrinfo does
+    monkeypatch.setattr("mainstay.observe.checks.probe.resolver.shared", lambda: resolver)
+    dead = settings_for(0, url="smtp://mail.dead.example:25", starttls="never")
+    began = time.monotonic()
+    receipts = [send(dead, policy, timeout_s=0.3) for _ in range(3)]
+    assert time.monotonic() - began < 5
+    assert {receipt.outcome for receipt in receipts} == {"retry"}
+    assert "did not answer within" in receipts[0].answer
+    assert resolver.pending == 1, "one thread hangs, however many ask"
+    over.set()
 
 
 def _reset_after_the_full_stop(script: Script, connection: socket.socket) -> None:
