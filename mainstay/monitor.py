@@ -60,7 +60,7 @@ def run(_args: argparse.Namespace) -> int:
         extra_lag=lambda: max(monitor.lag_s(), port.lag_s() if port else 0.0),
         waiting=monitor.waiting_s,
         others=lambda: [port.turn(LONG_CALL_S)] if port else (),
-        facts=listens,
+        facts=lambda: listens,
     )
     runner.stop_on_signals()
     # Before others wait for what this monitor would take.

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     JUMPED = "jumped"  # the wall clock was set
     STOOD_STILL = "stood still"  # the machine was suspended, or the process stopped
     DATABASE_AWAY = "database away"  # it took no write
-    NO_PINGS = "no pings taken"  # no web process ran
+    NO_PINGS = "no pings taken"  # no web process stored any
 
 
 @dataclass(frozen=True, slots=True)

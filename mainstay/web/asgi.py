@@ -8,6 +8,7 @@ minute, so it has threads of its own: a dashboard of twenty panels waits in its 
 import asyncio
 import logging
 import re
+import time
 from typing import Any
 
 import orjson
@@ -108,6 +109,10 @@ class Application:
         """What its threads do at this moment, for the watchdog."""
         asking_s = PATIENCE_S + settings.ENVIRONMENT.metrics_timeout_s
         return [self._pages.turn(), self._asking.turn(asking_s), self._health.turn(), self._intake.turn()]
+
+    def takes_pings(self) -> bool:
+        """Whether a ping that comes now is stored."""
+        return self._intake.takes(time.monotonic())
 
     def stop(self) -> None:
         """Store the pings that have come, and let the threads end."""

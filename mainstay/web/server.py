@@ -6,6 +6,7 @@ import importlib
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.http.connections import Server
+from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.foundation.processes.run import Runner
 from mainstay.foundation.processes.supervise import need_port
 
@@ -25,6 +26,7 @@ def run(_args: argparse.Namespace) -> int:
         cycles=[],
         extra_lag=lambda: server.lag_s() if server else 0.0,
         others=lambda: asgi.application.turns() if server else (),
+        facts=lambda: {TAKES_PINGS: bool(server and server.started and asgi.application.takes_pings())},
     )
     runner.start(wait=False)  # while the database is away, it answers 503: senders of pings then try again
     asgi = importlib.import_module("mainstay.web.asgi")  # it needs Django set up, which this module does not

@@ -39,7 +39,7 @@ AHEAD_MOST = timedelta(minutes=1)  # clocks of several hosts differ a little
 _WHY = {
     Kind.STOOD_STILL: "the machine was suspended, or the process stopped",
     Kind.DATABASE_AWAY: "the database took no writes",
-    Kind.NO_PINGS: "no web process ran",
+    Kind.NO_PINGS: "no web process could store any",
 }
 _CODES = {Kind.JUMPED: "clock", Kind.STOOD_STILL: "gap", Kind.DATABASE_AWAY: "gap", Kind.NO_PINGS: "pings"}
 

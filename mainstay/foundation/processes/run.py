@@ -93,7 +93,7 @@ class Runner:
     others: Callable[[], Iterable[watchdog.Turn]] = tuple
     stopping: threading.Event = field(default_factory=threading.Event)
     process_id: int = 0
-    facts: Mapping[str, object] = field(default_factory=dict)  # carried by every beat, for other processes
+    facts: Callable[[], Mapping[str, object]] = dict  # carried by every beat, for other processes
     asked_to_stop: bool = False
     _beating: Cycle = field(init=False)
     _suspects: Cycle = field(init=False)
@@ -234,7 +234,7 @@ class Runner:
                 *(cycle.lag_s(monotonic) for cycle in self.cycles),
             ]
         )
-        detail = {**self.facts, "notices": notices.told()}
+        detail = {**self.facts(), "notices": notices.told()}
         outage.writing(monotonic)
         try:
             mine = Process.objects.filter(pk=self.process_id)

@@ -13,6 +13,7 @@ from django.db import connection
 from mainstay.foundation import gaps
 from mainstay.foundation.gaps import Follower, Gap, Kind
 from mainstay.foundation.pieces import is_of_the_content, pieces
+from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks import heartbeats, store
 from mainstay.observe.checks.decide import Health
@@ -27,7 +28,7 @@ SECOND_CHANCE = timedelta(minutes=5)
 CHANCES_MOST = 3  # between a ping (or a miss) and the next: gaps without end must not hide a job that is gone
 SAVED_AT_ONCE = 500
 LOOK_MOST_S = 2.0  # that count of the time between two looks
-HOLD_AFTER_S = 2.5  # without a beat of a web process, which beats every second
+HOLD_AFTER_S = 2.5  # without a beat of a web process that takes pings; each beats every second
 
 Earlier = tuple[str, str, datetime]  # kind, run and time of a ping
 
@@ -57,9 +58,10 @@ class _Course:
 
 
 class Reception:
-    """Whether anybody can take pings. While no web process beats, a ping that does not come says nothing.
+    """Whether anybody takes pings. While no web process does, a ping that does not come says nothing.
 
-    Only whether beats change counts, and only time in which we looked: clocks of hosts differ, and we may stand still.
+    A web process that beats tells whether it stores those that come. Only whether beats change counts, and only time in
+    which we looked: clocks of hosts differ, and we may stand still.
     """
 
     def __init__(self, detector: gaps.Detector = gaps.detector) -> None:
@@ -69,7 +71,8 @@ class Reception:
 
     def closed(self, monotonic: float) -> bool:
         """Look, and tell whether misses are to wait; after a closure, heartbeats get their grace again."""
-        beats = frozenset(Process.objects.filter(role="web").values_list("id", "beat_at"))
+        rows = Process.objects.filter(role="web").values_list("id", "beat_at", "detail")
+        beats = frozenset((row, at) for row, at, detail in rows if detail.get(TAKES_PINGS) is not False)
         self._silent_s += min(monotonic - self._looked_at, LOOK_MOST_S)
         self._looked_at = monotonic
         if beats - self._beats:

@@ -10,6 +10,7 @@ check is known by wait apart, are looked up without a transaction, and never tak
 
 import asyncio
 import logging
+import math
 import threading
 import time
 import uuid
@@ -34,6 +35,8 @@ BATCH = 500
 WAITING_MOST, STRANGE_MOST = 5_000, 500  # pings that wait: to keys of checks, to keys that may be of none
 PER_KEY_MOST = 100  # of one key: a fifth of a batch
 KEYS_KEPT_S = 30.0
+HELD_UP_AFTER_S = 2.5  # that no ping of those that came was stored
+RETRIED_WITHIN_S = 10.0  # jobs ask again within seconds
 RETRY_AFTER_S = {429: 1, 503: 5}
 ANSWERS = {
     200: "OK",
@@ -96,6 +99,7 @@ class Intake:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ids: dict[uuid.UUID, tuple[int, float]] = {}
         self._committing_since: float | None = None
+        self._refusals = math.inf, -math.inf  # when the first batch and the last one of a row were
 
     def turn(self) -> Turn:
         """What its thread does at this moment."""
@@ -103,6 +107,17 @@ class Intake:
         dead = thread is not None and not thread.is_alive() and not self._ending
         place = place_of(thread.ident) if thread is not None and since is not None else None
         return Turn("the thread that stores pings", since, place, dead=dead)
+
+    def takes(self, monotonic: float) -> bool:
+        """Tell whether pings are stored, that is, whether for seconds all that came have waited or were refused."""
+        return monotonic - self._held_up_since(monotonic) <= HELD_UP_AFTER_S
+
+    def _held_up_since(self, monotonic: float) -> float:
+        first, last = self._refusals
+        began = self._committing_since
+        if monotonic - last > RETRIED_WITHIN_S:  # an old refusal says nothing of a ping that would come now
+            first = math.inf
+        return min(first, math.inf if began is None else began)
 
     def start(self) -> None:
         """Start committing; to be called in the event loop."""
@@ -176,6 +191,8 @@ class Intake:
         while batch := self._next_batch():
             self._committing_since = time.monotonic()
             answers = self._commit(batch)
+            held_up = self._held_up_since(time.monotonic()), time.monotonic()
+            self._refusals = held_up if 503 in answers else (math.inf, -math.inf)
             self._committing_since = None
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(_resolve, batch, answers)

@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation import gaps
+from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks import arrivals
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
@@ -247,13 +248,14 @@ class Web:
         self.reception = arrivals.Reception(desk.clocks.detector)
         self.monotonic = 100.0
 
-    def run(self, seconds: int, *, beats: bool = True) -> int:
+    def run(self, seconds: int, *, beats: bool = True, takes_pings: bool = True) -> int:
         missed = 0
         for _ in range(seconds):
             self.desk.clocks.go(1.0)
             self.monotonic += 1.0
             if beats:
                 self.row.beat_at += timedelta(seconds=1)
+                self.row.detail = {TAKES_PINGS: takes_pings}
                 self.row.save()
             if not self.reception.closed(self.monotonic):
                 missed += self.desk.sweep()
@@ -272,6 +274,14 @@ def test_while_no_web_process_takes_pings_none_is_missed_and_afterwards_each_has
     desk.ping(*others)
     assert web.run(15) == 1
     assert CheckState.objects.get(health="down").pk == gone.pk
+
+
+def test_a_web_process_that_beats_but_stores_no_pings_is_as_good_as_away(desk: Desk) -> None:
+    web = Web(desk)
+    assert web.run(15) == 0
+    assert web.run(70, takes_pings=False) == 0
+    assert web.run(10) == 0
+    assert web.run(20) == MANY
 
 
 def test_a_web_process_that_is_gone_for_good_hides_no_miss_for_longer_than_five_minutes(desk: Desk) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import sqlite3
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -443,6 +445,39 @@ def test_a_ping_that_cannot_be_stored_says_when_to_try_again(caplog: pytest.LogC
         status, text, headers = asyncio.run(run())
     assert (status, headers[b"retry-after"]) == (503, b"5")
     assert "try again" in text
+
+
+@database
+def test_pings_that_are_refused_or_wait_for_seconds_are_not_taken(caplog: pytest.LogCaptureFixture) -> None:
+    row = heartbeat()
+    go, refusals = threading.Event(), [DatabaseError("away")]
+
+    class Away(Intake):
+        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+            if refusals:
+                raise refusals.pop()
+            assert go.wait(20)
+            return super()._find(keys)
+
+    async def run() -> list[bool]:
+        intake = Away()
+        intake.start()
+        takes = [intake.takes(monotonic())]
+        assert (await ask(intake, address(row)))[0] == 503
+        # One refusal says nothing yet; that none is stored for seconds does, if jobs still ask.
+        takes += [intake.takes(monotonic() + later_s) for later_s in (0, 4, 30)]
+        call = asyncio.create_task(ask(intake, address(row)))
+        while intake.turn().round is None:
+            await asyncio.sleep(0.01)
+        takes += [intake.takes(monotonic() + later_s) for later_s in (0, 4, 30)]
+        go.set()
+        assert (await call)[0] == 200
+        takes.append(intake.takes(monotonic() + 4))
+        intake.stop()
+        return takes
+
+    with caplog.at_level(logging.CRITICAL):
+        assert asyncio.run(run()) == [True, True, False, True, True, False, False, True]
 
 
 @database
