@@ -6,6 +6,7 @@ ends those that are too slow; a timer for each would cost more than it is worth.
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import math
@@ -17,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
+from types import FrameType
 from typing import Any, Literal
 
 import httptools
@@ -28,7 +30,7 @@ from uvicorn.server import ServerState
 
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
-TICK_S = 0.1  # of uvicorn's
+TICK_S = 1.0
 PIPELINED_MOST = 16
 HOST_MOST_BYTES = 300  # a name has 253 at most (RFC 1035), and a port
 CLOSED_AT_ONCE = 100  # connections to close are looked up for so many times at once
@@ -512,24 +514,41 @@ class Server(uvicorn.Server):
         )
         self.server_state = Crowd(with_descriptors(limits))
         self._ticked_at = math.inf  # not yet, or not any more
+        self._ending = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def lag_s(self) -> float:
         """Return for how long the loop has not come round, beyond a tick's length; may be asked by any thread."""
         return max(0.0, time.monotonic() - self._ticked_at - TICK_S)
 
     async def main_loop(self) -> None:
-        """Serve until it is to end."""
+        """Serve until `end`. uvicorn's own asks ten times a second whether that has come."""
+        self._loop = asyncio.get_running_loop()
         try:
-            await super().main_loop()
+            while not await self.on_tick(0):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S):
+                        await self._ending.wait()
         finally:
             self._ticked_at = math.inf
 
+    def end(self) -> None:
+        """Let it end; may be called by any thread, and by a signal."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._ending.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        super().handle_exit(sig, frame)
+        self.end()
+
     async def on_tick(self, counter: int) -> bool:
-        """Every tenth of a second; every tenth of these, look at all connections."""
+        """Once a second, look at all connections."""
         self._ticked_at = time.monotonic()
-        if counter % 10 == 0:
-            try:
-                self.server_state.sweep(asyncio.get_running_loop().time())
-            except Exception:  # a defect must not end the server
-                log.exception("connections could not be looked through")
+        try:
+            self.server_state.sweep(asyncio.get_running_loop().time())
+        except Exception:  # a defect must not end the server
+            log.exception("connections could not be looked through")
         return await super().on_tick(counter)

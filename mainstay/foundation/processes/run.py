@@ -1,5 +1,6 @@
 """Runs a process: its cycles, each at its interval in its own thread, until SIGTERM or SIGINT."""
 
+import contextlib
 import gc
 import logging
 import math
@@ -10,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from mainstay.foundation import gaps
+from mainstay.foundation import gaps, store
 from mainstay.foundation.clock import now
 from mainstay.foundation.processes import beat, canary, clocks, notices, setaside, watchdog
 from mainstay.foundation.processes.models import Process
@@ -95,6 +97,7 @@ class Runner:
     process_id: int = 0
     facts: Callable[[], Mapping[str, object]] = dict  # carried by every beat, for other processes
     asked_to_stop: bool = False
+    _asked: SimpleQueue[None] = field(default_factory=SimpleQueue)  # its `put` may be called by a signal
     _beating: Cycle = field(init=False)
     _suspects: Cycle = field(init=False)
     _work: WorkFile = field(init=False)
@@ -139,19 +142,22 @@ class Runner:
             signal.signal(number, self._asked_to_stop)
 
     def _asked_to_stop(self, _number: int, _frame: FrameType | None) -> None:
-        # Only a flag: the signal may have interrupted the main thread inside a lock that `stop` needs.
+        # No more than this: the signal may have interrupted the main thread inside a lock that `stop` needs.
         self.asked_to_stop = True
+        self._asked.put(None)
 
     def stop(self) -> None:
         """Ask every cycle to end after its present round."""
         self.stopping.set()
+        self._asked.put(None)
         for cycle in self._all():
             cycle.wake.set()
 
     def wait(self) -> None:
         """Block until `stop`."""
         while not (self.asked_to_stop or self.stopping.is_set()):
-            time.sleep(0.05)
+            with contextlib.suppress(Empty):
+                self._asked.get(timeout=1.0)  # a signal may reach another thread, which does not wake this one
         self.stop()
 
     def goodbye(self) -> None:
@@ -237,8 +243,8 @@ class Runner:
         detail = {**self.facts(), "notices": notices.told()}
         outage.writing(monotonic)
         try:
-            mine = Process.objects.filter(pk=self.process_id)
-            known = mine.update(beat_at=at, lag_s=min(lag_s, 1e9), detail=detail)
+            row = store.moment(at), min(lag_s, 1e9), store.json_text(detail), self.process_id
+            known = store.update(Process, ("beat_at", "lag_s", "detail"), ("id",), [row])
         finally:
             outage.writing(None)
         if not known and not self.stopping.is_set():

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from django.db import transaction
 
+from mainstay.foundation import store
 from mainstay.foundation.journal.write import Fact, write_all
 from mainstay.foundation.pieces import pieces
-from mainstay.observe.checks import facts, store
+from mainstay.observe.checks import facts
 from mainstay.observe.checks.commit import MONITOR
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState

@@ -11,8 +11,8 @@ from django.db.models import Max, Min
 
 from mainstay.foundation.clock import utc_text
 from mainstay.foundation.processes import notices
+from mainstay.foundation.store import moment
 from mainstay.observe.checks.models import Hour, Ping, Result
-from mainstay.observe.checks.store import moment
 
 HOURS_KEPT = timedelta(days=400)
 PINGS_KEPT = timedelta(days=90)

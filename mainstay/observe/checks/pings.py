@@ -220,8 +220,8 @@ class Intake:
             connection.close()
 
     def _commit(self, batch: list[_Waiting]) -> list[int]:
+        from mainstay.foundation.store import insert, moment
         from mainstay.observe.checks.models import Ping
-        from mainstay.observe.checks.store import insert, moment
 
         try:
             found = self._find({waiting.key for waiting in batch})

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
+from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
@@ -16,7 +17,6 @@ from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks import store
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.standing import all_labels
 from mainstay.respond.alerts import facts
@@ -305,6 +305,8 @@ def consider_due(now: datetime) -> int:
 
     In small transactions and for about a second; return how many: when there were any, more may wait.
     """
+    if not store.select("SELECT 1 FROM alerts_alert WHERE look_at <= %s AND ended_at IS NULL LIMIT 1", now):
+        return 0
     due = list(
         Alert.objects.filter(look_at__lte=now, ended_at=None)
         .order_by(_WEIGHT.desc(), "look_at")

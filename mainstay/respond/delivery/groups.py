@@ -10,9 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count, Exists, OuterRef, Q
 
+from mainstay.foundation import store
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.group_message import CARRIED_MOST, Carried, group_message
@@ -75,29 +76,26 @@ def _say(about: int, what: str, error: Exception, now: datetime) -> None:
 
 def _crowded(now: datetime) -> set[int]:
     """The channels for which more pages wait untried than are sent singly."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
-            " WHERE d.status = 'queued' AND d.tried_at IS NULL AND d.event = 'trigger' AND d.group_id IS NULL"
-            " AND NOT c.paused GROUP BY d.channel_id HAVING COUNT(*) + (SELECT COUNT(*) FROM delivery_delivery r"
-            " WHERE r.channel_id = d.channel_id AND r.event = 'trigger' AND r.group_id IS NULL"
-            " AND r.tried_at > %s AND r.tried_at <= %s) > %s",
-            [*(connection.ops.adapt_datetimefield_value(at) for at in (now - RECENT, now + RECENT)), SINGLY_MOST],
-        )
-        return {number for (number,) in cursor.fetchall()}
+    sql = (
+        "SELECT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
+        " WHERE d.status = 'queued' AND d.tried_at IS NULL AND d.event = 'trigger' AND d.group_id IS NULL"
+        " AND NOT c.paused GROUP BY d.channel_id HAVING COUNT(*) + (SELECT COUNT(*) FROM delivery_delivery r"
+        " WHERE r.channel_id = d.channel_id AND r.event = 'trigger' AND r.group_id IS NULL"
+        " AND r.tried_at > %s AND r.tried_at <= %s) > %s"
+    )
+    return set(store.firsts(sql, now - RECENT, now + RECENT, SINGLY_MOST))
 
 
 def _followed() -> set[int]:
     """The channels for which something waits that follows a page that an open group told."""
     if not Group.objects.filter(ended_at=None).exists():
         return set()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT d.channel_id FROM delivery_delivery d JOIN delivery_groupmember m"
-            " ON m.thread = d.thread AND m.channel_id = d.channel_id AND m.state IN ('open', 'acknowledged')"
-            " WHERE d.status = 'queued' AND d.tried_at IS NULL"
-        )
-        return {number for (number,) in cursor.fetchall()}
+    sql = (
+        "SELECT DISTINCT d.channel_id FROM delivery_delivery d JOIN delivery_groupmember m"
+        " ON m.thread = d.thread AND m.channel_id = d.channel_id AND m.state IN ('open', 'acknowledged')"
+        " WHERE d.status = 'queued' AND d.tried_at IS NULL"
+    )
+    return set(store.firsts(sql))
 
 
 def _gather(channel: int, now: datetime) -> int:

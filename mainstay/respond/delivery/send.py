@@ -21,7 +21,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from pydantic import ValidationError
 
-from mainstay.foundation import gaps
+from mainstay.foundation import gaps, store
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.outage import outage
@@ -64,9 +64,10 @@ class Sender:
         if time.monotonic() - self._freed_at > 1.0:
             free_abandoned(now, self.lanes.held())
             self._freed_at = time.monotonic()
+        if self._stopping or not _something_is_due(now):
+            return False
+        gather(now)
         started = 0
-        if not self._stopping and _something_is_due(now):
-            gather(now)
         for delivery in self._due(now):
             if self._stopping or not self.lanes.take(delivery.pk, delivery.channel_id or 0):
                 continue
@@ -99,12 +100,10 @@ class Sender:
             self._recorder.join(1.0)
 
     def _due(self, now: datetime) -> list[Delivery]:
-        if not _something_is_due(now):
-            return []
         # Each channel has its own share: a thousand messages for one must not hide the one for another.
         found = [number for channel in due_channels(now) for number in due_to(channel, now, self.lanes.rooms(channel))]
-        rows = Delivery.objects.filter(pk__in=found).select_related("channel")
-        return sorted(rows, key=lambda delivery: (delivery.urgency, delivery.due_at, delivery.pk))
+        due = Delivery.objects.filter(pk__in=found).select_related("channel")
+        return sorted(due, key=lambda delivery: (delivery.urgency, delivery.due_at, delivery.pk))
 
     def _send(self, delivery: Delivery, state: Mapping[str, str], process: int) -> None:
         """Runs in a lane. It never asks the database: neither a lock there nor a connection per lane is wanted."""
@@ -215,24 +214,16 @@ def _state_of(delivery: Delivery) -> Mapping[str, str]:
 
 
 def _something_is_due(now: datetime) -> bool:
-    """Ask in plain SQL, ten times a second: building the real query costs two hundred times as much as this answer."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM delivery_delivery WHERE status = 'queued' AND due_at <= %s LIMIT 1",
-            [connection.ops.adapt_datetimefield_value(now)],
-        )
-        return cursor.fetchone() is not None
+    return bool(store.select("SELECT 1 FROM delivery_delivery WHERE status = 'queued' AND due_at <= %s LIMIT 1", now))
 
 
 def due_channels(now: datetime) -> list[int]:
     """Return the channels for which something is due."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
-            " WHERE d.status = 'queued' AND d.due_at <= %s AND NOT c.paused",
-            [connection.ops.adapt_datetimefield_value(now)],
-        )
-        return [number for (number,) in cursor.fetchall()]
+    return store.firsts(
+        "SELECT DISTINCT d.channel_id FROM delivery_delivery d JOIN delivery_channel c ON c.id = d.channel_id"
+        " WHERE d.status = 'queued' AND d.due_at <= %s AND NOT c.paused",
+        now,
+    )
 
 
 def due_to(channel: int, now: datetime, most: int) -> list[int]:
@@ -243,18 +234,16 @@ def due_to(channel: int, now: datetime, most: int) -> list[int]:
     """
     if most <= 0:
         return []
-    with connection.cursor() as cursor:
-        # `status` as a literal: SQLite uses an index of one status only where the statement itself names it.
-        cursor.execute(
-            "SELECT d.id FROM delivery_delivery d WHERE d.status = 'queued' AND d.channel_id = %s AND d.due_at <= %s"
-            " AND NOT EXISTS (SELECT 1 FROM delivery_delivery e WHERE e.thread = d.thread AND e.channel_id = %s"
-            " AND e.id < d.id AND e.status IN ('queued', 'sending'))"
-            " AND NOT EXISTS (SELECT 1 FROM delivery_groupmember m WHERE m.thread = d.thread AND m.channel_id = %s"
-            " AND m.state IN ('open', 'acknowledged'))"
-            " ORDER BY d.urgency, d.due_at, d.id LIMIT %s",
-            [channel, connection.ops.adapt_datetimefield_value(now), channel, channel, most],
-        )
-        return [number for (number,) in cursor.fetchall()]
+    # `status` as a literal: SQLite uses an index of one status only where the statement itself names it.
+    return store.firsts(
+        "SELECT d.id FROM delivery_delivery d WHERE d.status = 'queued' AND d.channel_id = %s AND d.due_at <= %s"
+        " AND NOT EXISTS (SELECT 1 FROM delivery_delivery e WHERE e.thread = d.thread AND e.channel_id = %s"
+        " AND e.id < d.id AND e.status IN ('queued', 'sending'))"
+        " AND NOT EXISTS (SELECT 1 FROM delivery_groupmember m WHERE m.thread = d.thread AND m.channel_id = %s"
+        " AND m.state IN ('open', 'acknowledged'))"
+        " ORDER BY d.urgency, d.due_at, d.id LIMIT %s",
+        channel, now, channel, channel, most,
+    )  # fmt: skip
 
 
 def claim(delivery: Delivery, process: int, now: datetime) -> bool:
@@ -286,6 +275,8 @@ def free_abandoned(now: datetime, held: Collection[int] = ()) -> int:
     Args:
         held: deliveries that this process has under way. After the database was away, its own beat may be missing.
     """
+    if not store.select("SELECT 1 FROM delivery_delivery WHERE status = 'sending' LIMIT 1"):
+        return 0
     working = beat.alive(now, "worker")
     slack = gaps.detector.slack(CLAIM)  # a clock that was set makes no claim older …
     too_far = now + CLAIM + slack + CLOCK_MAY_DIFFER  # … and one from a future that will not come is none

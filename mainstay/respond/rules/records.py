@@ -7,11 +7,11 @@ from datetime import datetime
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError, transaction
 
+from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.observe.checks import store
 from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import facts, files

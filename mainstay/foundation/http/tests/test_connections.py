@@ -62,7 +62,8 @@ def served(limits: Limits) -> Iterator[tuple[Server, int]]:
         try:
             yield server, listening.getsockname()[1]
         finally:
-            server.should_exit = server.force_exit = True
+            server.force_exit = True
+            server.end()
             thread.join(10)
 
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from mainstay.foundation.processes import notices
+from mainstay.foundation.store import insert, moment
 from mainstay.observe.checks import keep
 from mainstay.observe.checks.models import Hour, Ping, Result
-from mainstay.observe.checks.store import insert, moment
 from mainstay.observe.checks.tests.parts import NOON, after, check
 
 pytestmark = pytest.mark.django_db

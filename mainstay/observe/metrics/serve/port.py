@@ -93,7 +93,7 @@ class Port:
 
     def stop(self) -> None:
         """Answer no more."""
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join(STOP_WITHIN_S)
         self._pool.stop()
 
