@@ -86,7 +86,8 @@ def meanwhile(program: Program, alert: int, keys: list[str]) -> Iterator[dict[st
     """Write, ping and ask for health for the length of a `with`."""
     asked = {"write": Asked(), "ping": Asked(), "health": Asked()}
     stop = threading.Event()
-    deeds = itertools.cycle(("acknowledge", "unacknowledge"))
+    before = itertools.cycle(("acknowledge", "unacknowledge"))  # an earlier storm may have left it acknowledged
+    deeds = itertools.islice(before, int(program.api("GET", f"/alerts/{alert}")["status"] == "acknowledged"), None)
 
     def write() -> None:
         path = f"{program.url}/api/v1/alerts/{alert}/{next(deeds)}"

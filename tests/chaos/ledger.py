@@ -1,5 +1,6 @@
 """What was broken when, held against what the receiver was told: pages lost, false, or under two threads. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -70,8 +71,12 @@ def judge(outages: Sequence[Outage], tellings: Iterable[Telling], slack_s: float
             found.lost.append(name)
             continue
         found.waits_s.append(told[0].at - one.began)
-        if len({telling.thread for telling in told}) > 1:
-            found.twice.append(f"{name}: {sorted({telling.thread for telling in told})}")
+        threads: dict[str, float] = {}
+        for telling in told:
+            threads.setdefault(telling.thread, telling.at)
+        if len(threads) > 1:
+            when = ", ".join(f"{thread} at {at:.1f}" for thread, at in threads.items())
+            found.twice.append(f"{name} until {one.ended or math.nan:.1f}: {when}")
         if one.ended is not None and not over.get(id(one)):
             found.unresolved.append(name)
     return found
