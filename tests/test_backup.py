@@ -279,7 +279,7 @@ def test_a_restore_that_is_killed_leaves_what_was_there_or_is_finished_by_the_ne
     program.command("journal", "verify")
 
 
-@pytest.mark.skipif(not POSTGRESQL, reason="SQLite's file is checked before it takes the place of the old one")
+@pytest.mark.postgresql  # SQLite's file is checked before it takes the place of the old one
 def test_a_restore_that_fails_midway_leaves_the_database_as_it_was(program: Program, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     program.command("self", "backup", str(copy), "--without-metrics")

@@ -87,7 +87,7 @@ def meanwhile(program: Program, alert: int, keys: list[str]) -> Iterator[dict[st
     asked = {"write": Asked(), "ping": Asked(), "health": Asked()}
     stop = threading.Event()
     before = itertools.cycle(("acknowledge", "unacknowledge"))  # an earlier storm may have left it acknowledged
-    deeds = itertools.islice(before, int(program.api("GET", f"/alerts/{alert}")["status"] == "acknowledged"), None)
+    deeds = itertools.islice(before, int(program.api("GET", f"/alerts/{alert}")["state"] == "acknowledged"), None)
 
     def write() -> None:
         path = f"{program.url}/api/v1/alerts/{alert}/{next(deeds)}"

@@ -1,6 +1,5 @@
 """Connections to PostgreSQL that die without a word, through a real proxy that goes silent: back by itself."""
 
-import os
 import tempfile
 import threading
 import time
@@ -16,10 +15,7 @@ from mainstay.foundation.postgresql import base
 from mainstay.foundation.processes.outage import words
 from tests.proxy import Proxy
 
-pytestmark = [
-    pytest.mark.skipif(os.environ.get("TEST_DATABASE") != "postgresql", reason="of PostgreSQL"),
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 PATIENCE_S = 1.0
 
 
