@@ -14,9 +14,10 @@ import math
 import threading
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
+from queue import SimpleQueue
 from urllib.parse import parse_qs
 
 from django.db import DatabaseError, connection, transaction
@@ -90,10 +91,10 @@ class Intake:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._arrived = threading.Condition()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # a stroke for each ping, after it, and one for the end
         # Two lines, so that a flood of made-up keys neither delays nor displaces the pings of checks.
         self._lines: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
-        self._per_key: Counter[uuid.UUID] = Counter()  # kept by the loop's thread alone
+        self._per_key: dict[uuid.UUID, int] = {}  # kept by the loop's thread alone
         self._ending = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,9 +128,8 @@ class Intake:
 
     def stop(self) -> None:
         """Commit what has arrived, then end."""
-        with self._arrived:
-            self._ending = True
-            self._arrived.notify()
+        self._ending = True
+        self._bell.put(None)
         if self._thread is not None:
             self._thread.join(timeout=3)
 
@@ -168,23 +168,23 @@ class Intake:
 
     def _refused(self, key: uuid.UUID) -> int | None:
         """Return why no more pings to this key are taken now, as a status."""
-        if self._per_key[key] >= PER_KEY_MOST:
+        if self._per_key.get(key, 0) >= PER_KEY_MOST:
             return 429
         if key in self._ids:
             return 503 if len(self._lines[0]) >= WAITING_MOST else None
         return 503 if len(self._lines[1]) >= STRANGE_MOST else None
 
     async def _stored(self, waiting: _Waiting) -> int:
-        self._per_key[waiting.key] += 1
+        key = waiting.key
+        self._per_key[key] = self._per_key.get(key, 0) + 1
         try:
-            with self._arrived:
-                self._lines[0 if waiting.key in self._ids else 1].append(waiting)
-                self._arrived.notify()
+            self._lines[0 if key in self._ids else 1].append(waiting)
+            self._bell.put(None)
             return await waiting.answer
         finally:
-            self._per_key[waiting.key] -= 1
-            if not self._per_key[waiting.key]:
-                del self._per_key[waiting.key]
+            left = self._per_key.pop(key) - 1
+            if left:
+                self._per_key[key] = left
 
     def _commit_batches(self) -> None:
         self._remember_all()
@@ -200,13 +200,14 @@ class Intake:
 
     def _next_batch(self) -> list[_Waiting]:
         """Wait for pings; return up to a batch of them, strangers last. Empty when the end has come."""
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._ending or any(self._lines))
+        while True:
+            self._bell.get()
             batch: list[_Waiting] = []
             for line in self._lines:
                 while line and len(batch) < BATCH:
                     batch.append(line.popleft())
-            return batch
+            if batch or self._ending:  # else a stroke for one that was in an earlier batch
+                return batch
 
     def _remember_all(self) -> None:
         """Know every key from the start, to be looked up again: a job that reports once a day is no stranger."""
