@@ -23,7 +23,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "up": Command("mainstay.foundation.processes.supervise", "run everything: web, monitor and worker", django=False),
-    "web": Command("mainstay.web.server", "run the web process: pages, API, pings"),
+    "web": Command("mainstay.desk.server", "run the web process: pages, API, pings"),
     "monitor": Command("mainstay.monitor", "run the monitor process: checks"),
     "worker": Command("mainstay.worker", "run the worker process: pages, seals, clean-up"),
     "prepare": Command("mainstay.prepare", "bring the database up to date and make the first administrator"),
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Command] = {
     "apply": Command("mainstay.config.commands.apply", "make the configuration what a file says"),
     "export": Command("mainstay.config.commands.export", "print the configuration as a file"),
     "rules": Command("mainstay.respond.rules.commands.rules", "check alert rules, run their unit tests", django=False),
-    "status": Command("mainstay.web.status", "tell what is wrong now"),
+    "status": Command("mainstay.desk.status", "tell what is wrong now"),
     "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
     "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),
     "journal": Command("mainstay.foundation.journal.command", "verify, show and export the journal"),

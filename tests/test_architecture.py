@@ -19,9 +19,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mainstay"
 
 # A wing may import those before it. What is not named (cli, monitor, worker, prepare) puts processes together: the top.
-WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "recover", "report", "config", "web")
+WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "recover", "report", "config", "desk")
 # What pages are drawn with. The faces of every wing may use it, so it may know of no wing but the ground.
-KIT = {f"mainstay.web.{name}" for name in ("charts", "lists", "live", "replies", "rows", "scales")}
+KIT = "mainstay.kit."
 
 PURE = (
     "observe/metrics/browse.py",
@@ -79,7 +79,7 @@ EDGES = (
     r"/(api|views|forms|command|server|status)\.py$",
     r"/\w+_views\.py$",
     r"/(api|commands)/",
-    r"^web/",
+    r"^(kit|desk)/",
     r"^foundation/(clock|gaps)\.py$",
     r"^foundation/processes/(run|supervise|doctor)\.py$",
     r"^foundation/processes/unreadable\.py$",  # a notice says since when; who reads rows has no time at hand
@@ -122,7 +122,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:  # `from mainstay.web import charts` imports the module mainstay.web.charts
+            for alias in node.names:  # `from mainstay.kit import charts` imports the module mainstay.kit.charts
                 whole = f"{node.module}.{alias.name}"
                 yield (whole if whole in modules() else node.module), node.lineno
 
@@ -142,18 +142,19 @@ def test_wings_import_only_upwards() -> None:
         f"{path.relative_to(ROOT)}:{line}: {name_of(path)} imports {module}"
         for path in sources()
         for module, line in imports(path)
-        if module.startswith("mainstay.") and place(module) > place(name_of(path)) and module not in KIT
+        if module.startswith("mainstay.") and place(module) > place(name_of(path)) and not module.startswith(KIT)
     ]
     assert not wrong, found(wrong)
 
 
 def test_what_pages_are_drawn_with_knows_only_the_ground() -> None:
-    assert modules() >= KIT
     wrong = [
-        f"{module} imports {other}"
-        for module in sorted(KIT)
-        for other, _ in imports(PACKAGE.parent / (module.replace(".", "/") + ".py"))
-        if other.startswith("mainstay.") and other not in KIT and place(other) > 0
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in sources()
+        for module, line in imports(path)
+        if name_of(path).startswith(KIT)
+        and module.startswith("mainstay.")
+        and not module.startswith(("mainstay.foundation", "mainstay.kit"))
     ]
     assert not wrong, found(wrong)
 
@@ -191,7 +192,7 @@ def test_pure_modules_import_no_django() -> None:
 def test_pages_come_up_without_numpy() -> None:
     """The evaluator's arrays are the monitor's; the web process asks it, and stays small."""
     code = (
-        "import sys, django; django.setup(); import mainstay.web.urls, mainstay.respond.rules.state;"
+        "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.state;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings"}

@@ -13,6 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.config.models import Applying
+from mainstay.desk.tests.browser import signed_in
+from mainstay.desk.tests.desk import Desk, caller, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.seal import seal_once
@@ -37,8 +39,6 @@ from mainstay.respond.delivery.record import Sent
 from mainstay.respond.delivery.send import Sender
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
 from mainstay.respond.rules.overdue import Lookout
-from mainstay.web.tests.browser import signed_in
-from mainstay.web.tests.desk import Desk, caller, desk
 
 pytestmark = pytest.mark.django_db
 SHAPES = ["null", "5", '"text"', "[]", '[1, {"a": 2}, null, [3]]', '{"a": {"b": 1}}', '{"severity": 5, "a": null}']

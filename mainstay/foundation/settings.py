@@ -40,7 +40,8 @@ INSTALLED_APPS = [
     "mainstay.respond.alerts",
     "mainstay.respond.rules",
     "mainstay.config",
-    "mainstay.web",
+    "mainstay.kit",
+    "mainstay.desk",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -48,7 +49,7 @@ INSTALLED_APPS = [
     *(["allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"] if ENVIRONMENT.oidc_url else []),
 ]
 MIDDLEWARE = [
-    "mainstay.web.security.SecurityHeaders",
+    "mainstay.kit.security.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -60,9 +61,9 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
-    "mainstay.web.security.SignInRequired",
+    "mainstay.kit.security.SignInRequired",
 ]
-ROOT_URLCONF = "mainstay.web.urls"
+ROOT_URLCONF = "mainstay.desk.urls"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -72,12 +73,12 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "mainstay.web.context.shell",
+                "mainstay.desk.context.shell",
             ],
         },
     }
 ]
-# Our own templates override allauth's, whose apps come after `mainstay.web` in INSTALLED_APPS.
+# Our own templates override allauth's, whose apps come after `mainstay.kit` in INSTALLED_APPS.
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True

@@ -1,4 +1,4 @@
-"""Every page declares the permission it needs; `SignInRequired` (web/security.py) refuses one that declares nothing.
+"""Every page declares the permission it needs; `SignInRequired` (kit/security.py) refuses one that declares nothing.
 
 @needs(Permission.CHECKS_EDIT)
 def edit(request): …

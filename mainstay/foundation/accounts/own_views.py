@@ -25,7 +25,7 @@ from mainstay.foundation.accounts.permissions import Permission, Role
 from mainstay.foundation.accounts.signals import ONE_TIME_LINK
 from mainstay.foundation.accounts.views import sessions_of, with_access, zones
 from mainstay.foundation.refusal import Refused
-from mainstay.web.replies import done
+from mainstay.kit.replies import done
 
 CAME_BY_LINK = "came_by_link_at"
 CHOOSE_WITHIN = timedelta(minutes=30)

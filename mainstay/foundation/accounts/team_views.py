@@ -16,8 +16,8 @@ from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.accounts.views import tabs
 from mainstay.foundation.refusal import Refused
-from mainstay.web.lists import export
-from mainstay.web.replies import done
+from mainstay.kit.lists import export
+from mainstay.kit.replies import done
 
 COLUMNS = {
     "name": lambda t: t.name,

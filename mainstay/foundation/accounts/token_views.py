@@ -17,8 +17,8 @@ from mainstay.foundation.accounts.models import Token
 from mainstay.foundation.accounts.permissions import Permission, Role
 from mainstay.foundation.accounts.views import tabs
 from mainstay.foundation.refusal import Refused
-from mainstay.web.lists import export, page_of
-from mainstay.web.replies import done
+from mainstay.kit.lists import export, page_of
+from mainstay.kit.replies import done
 
 COLUMNS = {
     "id": lambda t: t.pk,

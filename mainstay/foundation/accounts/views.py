@@ -24,8 +24,8 @@ from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Ro
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
-from mainstay.web.lists import export
-from mainstay.web.replies import done
+from mainstay.kit.lists import export
+from mainstay.kit.replies import done
 
 LARGEST_ID = 2**63 - 1
 LINK_LASTS = timedelta(days=3)

@@ -1,4 +1,4 @@
-"""The forms of applications. Their list and their pages are at `web/applications.py`."""
+"""The forms of applications. Their list and their pages are at `desk/applications.py`."""
 
 from django.urls import path
 

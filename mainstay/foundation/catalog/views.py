@@ -1,4 +1,4 @@
-"""Adding, editing and removing applications. How they fare is shown by `web/applications.py`, which knows all wings."""
+"""Adding, editing and removing applications. How they fare: `desk/applications.py`, which knows all wings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.forms import ApplicationForm
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
-from mainstay.web.replies import done
+from mainstay.kit.replies import done
 
 
 @needs(Permission.CATALOG_EDIT)

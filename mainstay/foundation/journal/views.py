@@ -18,8 +18,8 @@ from mainstay.foundation.journal.kinds import KINDS
 from mainstay.foundation.journal.lines import line, subject_url
 from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.seal import prove, verify_newest
-from mainstay.web.lists import by_key, cursor, export, page_between, with_query
-from mainstay.web.live import live
+from mainstay.kit.lists import by_key, cursor, export, page_between, with_query
+from mainstay.kit.live import live
 
 UNSEALED_SHOWN = 1_000
 _LARGEST_ID = 2**63 - 1

@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROLES = {"web": "mainstay.web.server", "monitor": "mainstay.monitor", "worker": "mainstay.worker"}
-LOADED = (*ROLES.values(), "mainstay.web.asgi")  # this one by uvicorn, from its name
+ROLES = {"web": "mainstay.desk.server", "monitor": "mainstay.monitor", "worker": "mainstay.worker"}
+LOADED = (*ROLES.values(), "mainstay.desk.asgi")  # this one by uvicorn, from its name
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}  # for processes that are not copies, too
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _M_ARENA_MAX = -8

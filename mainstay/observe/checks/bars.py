@@ -5,9 +5,9 @@ from functools import lru_cache
 
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.kit import charts
+from mainstay.kit.rows import write_duration
 from mainstay.observe.checks.uptime import Calendar, Fared, Share, fraction, per_day, share, uptimes
-from mainstay.web import charts
-from mainstay.web.rows import write_duration
 
 WINDOWS_S = (("24 hours", 86_400.0), ("7 days", 7 * 86_400.0), ("30 days", 30 * 86_400.0), ("90 days", 90 * 86_400.0))
 

@@ -6,8 +6,8 @@ from html import escape
 
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.kit import charts
 from mainstay.observe.checks.readings import PHASE_LABELS, Gone, Reading
-from mainstay.web import charts
 
 HEIGHT = 200
 _WIDTH = 640

@@ -15,6 +15,7 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LostKey
+from mainstay.kit.replies import done
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.drawing import phases_bar
@@ -23,7 +24,6 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.readings import PHASE_LABELS, PHASES
 from mainstay.observe.checks.spec import Common
-from mainstay.web.replies import done
 
 
 def _check(check_id: int) -> Check:

@@ -14,14 +14,14 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
+from mainstay.kit.lists import export
+from mainstay.kit.live import is_fragment, live
+from mainstay.kit.replies import done
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.forms import MaintenanceForm
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import BadWindow, next_start, open_until
-from mainstay.web.lists import export
-from mainstay.web.live import is_fragment, live
-from mainstay.web.replies import done
 
 OVER_SHOWN = 20
 SHOWN_MOST = 500

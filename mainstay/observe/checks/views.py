@@ -18,6 +18,9 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.kit import rows
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks import bars, drawing, listing, readings
 from mainstay.observe.checks.courses import courses
 from mainstay.observe.checks.decide import Shown, Status
@@ -25,9 +28,6 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.listing import Filters, Listed, Row
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.uptime import Calendar, Course, calendar
-from mainstay.web import rows
-from mainstay.web.lists import export, with_query
-from mainstay.web.live import is_fragment, live
 
 LIST_DAYS, DAYS = 30, 90
 RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12

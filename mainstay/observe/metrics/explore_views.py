@@ -15,6 +15,10 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.kit import charts, rows
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment
+from mainstay.kit.scales import known, quantity
 from mainstay.observe.metrics import asking, browse, completion
 from mainstay.observe.metrics.asking import Memory
 from mainstay.observe.metrics.client import BadQuery, MetricsAway
@@ -32,10 +36,6 @@ from mainstay.observe.metrics.explore import (
 )
 from mainstay.observe.metrics.language import FUNCTIONS, Word
 from mainstay.observe.metrics.units import Unit
-from mainstay.web import charts, rows
-from mainstay.web.lists import export, with_query
-from mainstay.web.live import is_fragment
-from mainstay.web.scales import known, quantity
 
 LETTERS = "ABCDEF"
 HEIGHT = 280

@@ -2,7 +2,7 @@
 
 Programs send a token, as bearer or as the password of Basic authentication (any user name); a signed-in browser may
 read. What is asked is passed to the monitor, or to the server that METRICS_URL names; rules and alerts are our own.
-How many of these run at once, and in whose turn, is decided before a thread is taken (`web/asgi.py`).
+How many of these run at once, and in whose turn, is decided before a thread is taken (`desk/asgi.py`).
 """
 
 import base64

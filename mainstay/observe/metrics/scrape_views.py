@@ -14,13 +14,13 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
+from mainstay.kit.live import is_fragment, live
+from mainstay.kit.replies import done
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.forms import ScrapeForm
 from mainstay.observe.metrics.health import live as ask_the_monitor
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.target_views import standings
-from mainstay.web.live import is_fragment, live
-from mainstay.web.replies import done
 
 TARGETS_SHOWN, DROPPED_SHOWN, ENTRIES_SHOWN = 500, 20, 10
 

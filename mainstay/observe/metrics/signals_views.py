@@ -15,13 +15,13 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
+from mainstay.kit import charts
+from mainstay.kit.live import live
 from mainstay.observe.metrics import asking, golden, units
 from mainstay.observe.metrics.asking import Memory
 from mainstay.observe.metrics.client import BadQuery, MetricsAway
 from mainstay.observe.metrics.explore_views import figure
 from mainstay.observe.metrics.golden import Chosen, Signal
-from mainstay.web import charts
-from mainstay.web.live import live
 
 LENGTH_S, STEP_S = 3600, 30
 HEIGHT = 112

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
 from mainstay.observe.metrics.health import Seen
 from mainstay.observe.metrics.health import live as ask_the_monitor
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.document import LiveTarget
-from mainstay.web.lists import export, with_query
-from mainstay.web.live import is_fragment, live
 
 SHOWN_MOST = 500
 _RANKS = {"down": 0, "unknown": 2, "up": 3}

@@ -52,7 +52,7 @@ class Unit:
 
     @property
     def shown(self) -> str:
-        """The unit as the interface writes it (`mainstay.web.scales`)."""
+        """The unit as the interface writes it (`mainstay.kit.scales`)."""
         if self.per_second:
             return {"1": "/s", "": "/s", "bytes": "bytes/s", "cores": "%"}.get(self.base, f"{self.base}/s")
         return {"1": "", "ratio": "%", "percent": "%", "time": "", "cores": "s", "flag": ""}.get(self.base, self.base)

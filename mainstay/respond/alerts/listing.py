@@ -8,10 +8,10 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import QueryDict
 from django.urls import reverse
 
+from mainstay.kit import rows
+from mainstay.kit.scales import NBSP
 from mainstay.respond.alerts.decide import SEVERITIES, Code, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
-from mainstay.web import rows
-from mainstay.web.scales import NBSP
 
 STATES = ("firing", "acknowledged", "silenced", "resolved")
 OPEN_SHOWN = 100

@@ -12,6 +12,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed, Refused
+from mainstay.kit.replies import done
 from mainstay.respond.alerts import story
 from mainstay.respond.alerts.decide import AlertFacts, decide
 from mainstay.respond.alerts.forms import RouteForm, TesterForm, refuse, route_initial, zones
@@ -20,7 +21,6 @@ from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.routes import put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
-from mainstay.web.replies import done
 
 LARGEST_ID = 2**63 - 1
 

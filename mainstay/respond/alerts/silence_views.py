@@ -13,13 +13,13 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
+from mainstay.kit import rows
+from mainstay.kit.lists import by_key, cursor, export, page_of
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
 from mainstay.respond.alerts import actions, matchers
 from mainstay.respond.alerts.forms import DURATIONS, SilenceForm, refuse
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.web import rows
-from mainstay.web.lists import by_key, cursor, export, page_of
-from mainstay.web.live import live
-from mainstay.web.replies import done
 
 OPEN_READ = 2_000
 COLUMNS = {

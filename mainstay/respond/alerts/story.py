@@ -8,13 +8,13 @@ from typing import Any
 from django.db.models import Prefetch
 
 from mainstay.foundation.journal.models import Entry
+from mainstay.kit import charts
 from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import Code, Decision, decide
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.surroundings import surroundings
 from mainstay.respond.delivery.models import Attempt, Delivery
-from mainstay.web import charts
 
 DECISIONS_SHOWN = 10
 ENTRIES_SHOWN = 60

@@ -15,6 +15,10 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line, subject_url
+from mainstay.kit import rows
+from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
 from mainstay.respond.alerts import listing, matchers, origins, story
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import unacknowledge as give_back
@@ -22,10 +26,6 @@ from mainstay.respond.alerts.decide import SEVERITIES, Code
 from mainstay.respond.alerts.forms import DURATIONS
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.surroundings import silences
-from mainstay.web import rows
-from mainstay.web.lists import by_key, cursor, export, page_of, with_query
-from mainstay.web.live import live
-from mainstay.web.replies import done
 
 LARGEST_ID = 2**63 - 1
 NOTE_MOST = 2_000

@@ -12,13 +12,13 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.lines import subject_url
+from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.groups import write_message
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
-from mainstay.web.lists import by_key, cursor, export, page_of, with_query
-from mainstay.web.live import live
-from mainstay.web.replies import done
 
 STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn")
 ATTEMPTS_SHOWN = 5

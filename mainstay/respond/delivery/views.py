@@ -12,6 +12,9 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Managed, Refused
+from mainstay.kit.lists import export
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
 from mainstay.respond.alerts.forms import refuse, shown_hours, shown_reminder
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.route_views import tester
@@ -21,9 +24,6 @@ from mainstay.respond.delivery.forms import ChannelForm
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.overview import WAITING, headline, standings
-from mainstay.web.lists import export
-from mainstay.web.live import live
-from mainstay.web.replies import done
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
 COLUMNS = {

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from django.urls import reverse
 
+from mainstay.kit.scales import quantity
 from mainstay.observe.metrics import outline, units
 from mainstay.observe.metrics.durations import written
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.origins import Fact, Origin
 from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.models import Rule
-from mainstay.web.scales import quantity
 
 
 def link(alert: Alert) -> str:

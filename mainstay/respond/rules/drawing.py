@@ -12,6 +12,8 @@ from typing import Any
 
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.kit import charts
+from mainstay.kit.scales import quantity
 from mainstay.observe.metrics import asking, outline, units
 from mainstay.observe.metrics.asking import Memory
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway
@@ -19,8 +21,6 @@ from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import Line, in_common, name_of
 from mainstay.observe.metrics.outline import Comparison
 from mainstay.observe.metrics.units import Unit
-from mainstay.web import charts
-from mainstay.web.scales import quantity
 
 SPARK_S, SPARK_STEP_S = 3600, 60
 SPARKS_AT_ONCE_S = 3.0  # so long a batch asks; the rest comes with the next

@@ -11,6 +11,9 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
+from mainstay.kit import charts, rows
+from mainstay.kit.replies import done
+from mainstay.kit.scales import quantity
 from mainstay.observe.metrics import asking
 from mainstay.observe.metrics.client import BadQuery, MetricsAway, Sample
 from mainstay.observe.metrics.durations import written
@@ -21,9 +24,6 @@ from mainstay.respond.rules.forms import NEW_GROUP, RuleForm, place_of
 from mainstay.respond.rules.models import Rule
 from mainstay.respond.rules.spec import RuleSpec
 from mainstay.respond.rules.views import find_rule, zone
-from mainstay.web import charts, rows
-from mainstay.web.replies import done
-from mainstay.web.scales import quantity
 
 GIVES_SHOWN = 5
 DEFAULT_REPLAY = "24h"

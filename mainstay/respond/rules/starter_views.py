@@ -11,10 +11,10 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
+from mainstay.kit.replies import done
 from mainstay.respond.rules import actions
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.web.replies import done
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.kit import charts
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
+from mainstay.kit.scales import quantity
 from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import automatic_step
 from mainstay.respond.alerts.models import Alert
@@ -26,10 +30,6 @@ from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.drawing import Course, Watched
 from mainstay.respond.rules.listing import Filter, Row
 from mainstay.respond.rules.models import Instance, Rule
-from mainstay.web import charts
-from mainstay.web.lists import export, with_query
-from mainstay.web.live import is_fragment, live
-from mainstay.web.scales import quantity
 
 LARGEST_ID = 2**63 - 1
 RANGES = {"1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}

@@ -11,6 +11,8 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mainstay.desk.tests.browser import exported, page, signed_in, title
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation import secrets
 from mainstay.foundation.accounts.actions import create_token, put_team
 from mainstay.foundation.accounts.actor import COMMAND_LINE
@@ -20,8 +22,6 @@ from mainstay.foundation.accounts.views import MEANINGS
 from mainstay.foundation.accounts.zone import TimeZone
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
-from mainstay.web.tests.browser import exported, page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
 
 
 @pytest.fixture

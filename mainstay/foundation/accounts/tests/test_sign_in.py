@@ -19,6 +19,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import get_resolver
 
+from mainstay.desk.tests.browser import page, title
 from mainstay.foundation.accounts.actions import deactivate, edit_user, make_sign_in_link, reactivate
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.browsers import browser_of
@@ -27,7 +28,6 @@ from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.accounts.signals import network_of
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
-from mainstay.web.tests.browser import page, title
 
 PASSWORD = "a quiet harbour at dawn"
 OTHER = "seven grey gulls overhead"

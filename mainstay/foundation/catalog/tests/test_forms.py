@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mainstay.desk.tests.browser import page, signed_in
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.accounts.permissions import Role
@@ -12,7 +13,6 @@ from mainstay.foundation.catalog.actions import put_application, spec_of
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.clock import now
-from mainstay.web.tests.browser import page, signed_in
 
 pytestmark = pytest.mark.django_db
 

@@ -8,12 +8,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import exported, lines, page, signed_in, title
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.seal import seal_once, verify_newest
-from mainstay.web.tests.browser import exported, lines, page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import yaml
 from django.conf import settings as django_settings
 from django.test import Client
 
+from mainstay.desk.tests.browser import page, signed_in
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.models import Application, Environment
 from mainstay.foundation.secrets import MASK, unseal_all
@@ -18,7 +19,6 @@ from mainstay.observe.checks.kind_fields import fields_of
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.tests.parts import application, check
-from mainstay.web.tests.browser import page, signed_in
 
 pytestmark = pytest.mark.django_db
 SECRET = "sesame-opens-the-door"

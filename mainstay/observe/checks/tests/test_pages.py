@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import exported, fragment, page, seen_in, signed_in, title
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -17,7 +18,6 @@ from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Pi
 from mainstay.observe.checks.tests.parts import check, heartbeat
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import fire
-from mainstay.web.tests.browser import exported, fragment, page, seen_in, signed_in, title
 
 pytestmark = pytest.mark.django_db
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
+from mainstay.desk.tests.browser import exported, fragment, page, signed_in, title
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
-from mainstay.web.tests.browser import exported, fragment, page, signed_in, title
 
 pytestmark = pytest.mark.django_db
 

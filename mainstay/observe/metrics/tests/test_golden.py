@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.desk.tests.browser import fragment, page, signed_in
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.actions import put_application
@@ -14,7 +15,6 @@ from mainstay.foundation.clock import now
 from mainstay.observe.metrics import golden, units
 from mainstay.observe.metrics.golden import Seen, Signal, choose
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
-from mainstay.web.tests.browser import fragment, page, signed_in
 
 S = 'application="shop"'
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from mainstay.config.apply import apply_text, plan_text
 from mainstay.config.export import export
+from mainstay.desk.tests.desk import SECRET, caller
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.actions import put_application, remove_application
@@ -28,7 +29,6 @@ from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.state import ScrapeState, TargetHealth, TargetState
 from mainstay.observe.metrics.spec import SECRETS, ScrapeSpec
-from mainstay.web.tests.desk import SECRET, caller
 
 pytestmark = pytest.mark.django_db
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.desk.tests.browser import exported, fragment, page, seen_in, signed_in, title
+from mainstay.desk.tests.desk import SECRET
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -18,8 +20,6 @@ from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.state import ScrapeState, TargetHealth
 from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.observe.metrics.tests.test_scrapes import state
-from mainstay.web.tests.browser import exported, fragment, page, seen_in, signed_in, title
-from mainstay.web.tests.desk import SECRET
 
 pytestmark = pytest.mark.django_db
 

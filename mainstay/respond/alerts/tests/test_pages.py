@@ -9,6 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import HTMX, exported, lines, page, signed_in, title
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -17,8 +19,6 @@ from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts.actions import acknowledge, resolve, silence
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Attempt
-from mainstay.web.tests.browser import HTMX, exported, lines, page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
 
 
 @pytest.fixture

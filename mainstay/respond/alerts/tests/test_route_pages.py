@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mainstay.desk.tests.browser import page, signed_in
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -15,8 +17,6 @@ from mainstay.respond.alerts.forms import short, shown_hours
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.routes import put_route, spec_of
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.web.tests.browser import page, signed_in
-from mainstay.web.tests.desk import Desk, desk
 
 FULL = {
     "name": "payments",

@@ -9,6 +9,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import page, signed_in, title
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -16,8 +18,6 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Silence
-from mainstay.web.tests.browser import page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import lines, page, signed_in, title
+from mainstay.desk.tests.desk import Desk, caller, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -19,8 +21,6 @@ from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
 from mainstay.respond.delivery.send import claim
-from mainstay.web.tests.browser import lines, page, signed_in, title
-from mainstay.web.tests.desk import Desk, caller, desk
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.tests.browser import HTMX, exported, page, signed_in, title
+from mainstay.desk.tests.desk import Desk, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -21,8 +23,6 @@ from mainstay.respond.delivery.forms import ChannelForm
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
-from mainstay.web.tests.browser import HTMX, exported, page, signed_in, title
-from mainstay.web.tests.desk import Desk, desk
 
 KINDS: dict[str, dict[str, Any]] = {
     "slack": {"bot_token": "xoxb-1-secret", "channel": "#ops"},

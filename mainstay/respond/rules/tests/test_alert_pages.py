@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from mainstay.desk.tests.browser import HTMX, page, signed_in
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.clock import now
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
@@ -15,7 +16,6 @@ from mainstay.respond.rules import drawing
 from mainstay.respond.rules.actions import put_group
 from mainstay.respond.rules.models import Rule
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.web.tests.browser import HTMX, page, signed_in
 
 pytestmark = pytest.mark.django_db
 EXPR = "sum by (job) (rate(errors_total[5m])) / sum by (job) (rate(requests_total[5m]))"

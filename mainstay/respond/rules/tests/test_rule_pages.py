@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mainstay.desk.tests.browser import HTMX, exported, fragment, page, signed_in, title
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
@@ -19,7 +20,6 @@ from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
 from mainstay.respond.rules.state import Instance as Kept
 from mainstay.respond.rules.state import State
-from mainstay.web.tests.browser import HTMX, exported, fragment, page, signed_in, title
 
 pytestmark = pytest.mark.django_db
 LEFT = "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))"

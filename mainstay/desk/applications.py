@@ -1,0 +1,400 @@
+"""Applications: how all of them are, and the whole life of one at a glance. Reads every wing, so it lies here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.views.decorators.http import require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.catalog.drawing import Node, draw
+from mainstay.foundation.catalog.models import TIERS, Application, Component, Dependency
+from mainstay.foundation.journal.lines import line
+from mainstay.foundation.journal.models import Entry
+from mainstay.kit import rows
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
+from mainstay.observe.checks import bars, listing
+from mainstay.observe.checks.applications import Part, Whole, deciding, whole
+from mainstay.observe.checks.courses import courses, records
+from mainstay.observe.checks.decide import Shown, Status
+from mainstay.observe.checks.listing import Row
+from mainstay.observe.checks.maintenance_views import announced
+from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.uptime import Calendar, Course, Fared, calendar
+from mainstay.respond.alerts.listing import open_first
+from mainstay.respond.alerts.models import Alert
+
+DAYS, LIST_DAYS = 90, 30
+PAGE = 50
+ENTRIES_SHOWN, ALERTS_SHOWN, CHECKS_SHOWN = 12, 10, 200
+WORST_FIRST = (
+    Status.DOWN, Status.UNREACHABLE, Status.DEGRADED, Status.UNKNOWN, Status.MAINTENANCE, Status.PAUSED, Status.UP,
+)  # fmt: skip
+_TIERS = list(TIERS)
+SENTENCES = {
+    Status.UP: "is up",
+    Status.DEGRADED: "is degraded",
+    Status.DOWN: "is down",
+    Status.UNREACHABLE: "is unreachable",
+    Status.PAUSED: "is not watched: its checks are paused",
+    Status.MAINTENANCE: "is in maintenance",
+}
+_TONES = {Status.DOWN: "bad", Status.UNREACHABLE: "warn", Status.DEGRADED: "warn", Status.UP: "ok"}
+
+
+UNKNOWN = Course()
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One application: how it is and how it fared."""
+
+    application: Application
+    whole: Whole
+    checks: list[tuple[Row, Shown]]
+    course: Fared = UNKNOWN
+
+    @property
+    def state(self) -> str:
+        """The status as a key of `rows.STATES`."""
+        return self.whole.status.value
+
+    def percent(self, days: Calendar) -> float | None:
+        """Return the uptime over `days` in per cent, None where nothing is known."""
+        return bars.percent(self.course, days.edges[0], days.edges[-1])
+
+
+def standings(applications: Iterable[Application], now: datetime, *, lean: bool = True) -> list[Overview]:
+    """Return how `applications` are, not how they fared: a fixed number of queries. `lean`: see `listing.LEAN`."""
+    wanted = list(applications)
+    open_now = listing.open_windows(now)
+    found: dict[int, list[tuple[Row, Shown]]] = {one.pk: [] for one in wanted}
+    checks = Check.objects.filter(application__in=[one.pk for one in wanted])
+    for row in listing.read_lean(checks) if lean else listing.read(checks):
+        found[row.application_id].append((row, row.shown(open_now, now)))
+    return [Overview(one, _whole(found[one.pk]), found[one.pk]) for one in wanted]
+
+
+def _whole(checks: list[tuple[Row, Shown]]) -> Whole:
+    return whole([Part(row.name, row.severity, shown.status) for row, shown in checks])
+
+
+def fared(found: Iterable[Overview], days: Calendar, now: datetime) -> list[Overview]:
+    """Return `found` with how they fared over `days`."""
+    some = list(found)
+    checks = {one.application.pk: [row for row, _ in one.checks] for one in some}
+    each = records(checks, datetime.fromtimestamp(days.edges[0], UTC), now)
+    return [replace(one, course=each[one.application.pk]) for one in some]
+
+
+def worst_first(found: Iterable[Overview]) -> list[Overview]:
+    """Return applications in the order in which they want attention."""
+    return sorted(
+        found,
+        key=lambda one: (
+            WORST_FIRST.index(one.whole.status),
+            _TIERS.index(one.application.tier) if one.application.tier in _TIERS else len(_TIERS),
+            one.application.name,
+        ),
+    )
+
+
+def sentence(name: str, status: Status, *, checks: int) -> str:
+    """Say how an application is."""
+    if not checks:
+        return f"Nothing watches {name} yet."
+    return f"{name} {SENTENCES[status]}." if status in SENTENCES else f"Nobody knows how {name} is."
+
+
+# --- the list -------------------------------------------------------------------------------------------------------
+
+
+@needs(Permission.STATUS_VIEW)
+@require_safe
+def applications(request: HttpRequest) -> HttpResponseBase:
+    """List applications with status and uptime; or export them."""
+    now = clock.now()
+    days = calendar(now, DAYS, timezone.get_current_timezone())
+    given = {name: request.GET.get(name, "")[:200].replace("\0", "") for name in ("q", "tier", "owner", "status")}
+    sort = request.GET.get("sort", "")
+    found = standings(_narrowed(given), now)
+    if given["status"] in listing.STATUSES:
+        found = [one for one in found if one.state == given["status"]]
+    whole_list = "format" in request.GET or sort.removeprefix("-") == "uptime"
+    found = _sorted(fared(found, days, now) if whole_list else found, sort, days)
+    file = export(request, "applications", _columns(days), found)
+    if file is not None:
+        return file
+    number = page_number(request)
+    some = found[(number - 1) * PAGE : number * PAGE]
+    if not whole_list:
+        some = fared(some, days, now)
+    owners = Application.objects.exclude(owner=None).order_by("owner__name").values_list("owner__name", flat=True)
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "title": _title(found, filtered=any(given.values())),
+        "sub": _sub(found),
+        "rows": rows.join(_row(one, days) for one in some),
+        "shown": len(some),
+        "total": len(found),
+        "before": with_query(request, page=number - 1) if number > 1 else "",
+        "after": with_query(request, page=number + 1) if len(found) > number * PAGE else "",
+        "filtered": any(given.values()),
+        "may_edit": actor_of(request).may(Permission.CATALOG_EDIT),
+        "filters": [
+            {"name": "q", "label": "Name or description", "value": given["q"]},
+            {"name": "tier", "label": "Any tier", "value": given["tier"], "choices": list(TIERS.items())},
+            {
+                "name": "owner",
+                "label": "Any owner",
+                "value": given["owner"],
+                "choices": [(name, name) for name in owners.distinct()],
+            },
+            {
+                "name": "status",
+                "label": "Any status",
+                "value": given["status"],
+                "choices": [(status.value, status.value) for status in WORST_FIRST],
+            },
+        ],
+    }
+    return live(request, "applications/list.html", context)
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return `?page=`; what is no page counts as the first."""
+    given = request.GET.get("page", "1")
+    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
+
+
+def _narrowed(given: dict[str, str]) -> QuerySet[Application]:
+    found = Application.objects.select_related("owner")
+    if given["tier"]:
+        found = found.filter(tier=given["tier"])
+    if given["owner"]:
+        found = found.filter(owner__name=given["owner"])
+    for word in given["q"].split()[:5]:
+        found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+    return found
+
+
+def _sorted(found: list[Overview], sort: str, days: Calendar) -> list[Overview]:
+    key = sort.removeprefix("-")
+    if key == "name":
+        return sorted(found, key=lambda one: one.application.name, reverse=sort.startswith("-"))
+    if key == "uptime":
+
+        def uptime(one: Overview) -> tuple[bool, float]:
+            percent = one.percent(days)
+            return percent is None, percent or 0.0
+
+        return sorted(found, key=uptime, reverse=sort.startswith("-"))
+    ordered = worst_first(found)
+    return ordered[::-1] if sort == "-status" else ordered
+
+
+def _title(found: Sequence[Overview], *, filtered: bool) -> str:
+    total = len(found)
+    noun = "application" if total == 1 else "applications"
+    if filtered:
+        return f"{total:,} {noun} {'matches' if total == 1 else 'match'}." if total else "No application matches."
+    if not total:
+        return "No application is looked after yet."
+    states = [one.whole.status for one in found]
+    parts = [
+        f"{states.count(status):,} {status.value}"
+        for status in (Status.DOWN, Status.DEGRADED, Status.UNKNOWN)
+        if status in states
+    ]
+    if not parts:
+        return f"{found[0].application.name} is fine." if total == 1 else f"All {total:,} applications are fine."
+    if total == 1:
+        return sentence(found[0].application.name, states[0], checks=len(found[0].checks))
+    return f"{', '.join(parts)} of {total:,} {noun}."
+
+
+def _sub(found: Sequence[Overview]) -> str:
+    checks = sum(len(one.checks) for one in found)
+    parts = [f"{checks:,} {'check' if checks == 1 else 'checks'}"]
+    parts += [
+        f"{number:,} {tier}" for tier in TIERS if (number := sum(1 for one in found if one.application.tier == tier))
+    ]
+    return " · ".join(parts) if found else ""
+
+
+def application_row(one: Overview, bar: SafeString, percent: float | None, *, tier: bool = True) -> str:
+    """Build one row as HTML, everything in it escaped; without `tier` the tier has no column of its own."""
+    name, words = one.application.name, TIERS.get(one.application.tier, one.application.tier)
+    reason = one.whole.reason if tier or one.whole.status is not Status.UP else f"{words}, {one.whole.reason}"
+    return (
+        f'<tr data-row><td class="state hide-phone">{rows.status(one.state)}</td>'
+        f'<td class="name"><a href="/applications/{escape(name)}/">{escape(name)}</a>'
+        f"{rows.managed_by(one.application.managed_by)}"
+        f'<span class="under"><span class="only-phone">{rows.status(one.state)}</span>'
+        f"<small>{escape(reason)}</small></span></td>"
+        + (f'<td class="hide-narrow">{escape(words)}</td>' if tier else "")
+        + f'<td class="hide-phone bar wide">{bar}</td><td class="num">{rows.quantity(percent, "%")}</td></tr>'
+    )
+
+
+def _row(one: Overview, days: Calendar) -> str:
+    return application_row(one, bars.small_bar(one.course, days), one.percent(days))
+
+
+def _columns(days: Calendar) -> dict[str, Any]:
+    return {
+        "name": lambda one: one.application.name,
+        "tier": lambda one: one.application.tier,
+        "owner": lambda one: one.application.owner.name if one.application.owner else "",
+        "status": lambda one: one.state,
+        "reason": lambda one: one.whole.reason,
+        "checks": lambda one: len(one.checks),
+        "uptime_90d_percent": lambda one: one.percent(days),
+        "description": lambda one: one.application.description,
+        "managed_by": lambda one: one.application.managed_by,
+    }
+
+
+# --- one application ------------------------------------------------------------------------------------------------
+
+
+@needs(Permission.STATUS_VIEW)
+@require_safe
+def application(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Show one application: how it is, what it is made of, how it fared, what happened."""
+    now = clock.now()
+    one = get_object_or_404(Application.objects.select_related("owner"), name=name)
+    actor = actor_of(request)
+    inside = actor.may(Permission.OPERATIONS_VIEW)
+    days = calendar(now, DAYS, timezone.get_current_timezone())
+    (found,) = fared(standings([one], now, lean=False), days, now)
+    file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, days))
+    if file is not None:
+        return file
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "one": found,
+        "application": one,
+        "tier": TIERS.get(one.tier, one.tier),
+        "title": sentence(one.name, found.whole.status, checks=len(found.checks)),
+        "days": bars.days(found.course, days),
+        "windows": bars.windows(found.course, now),
+        "decides": deciding(row.severity for row, _ in found.checks),
+        "inside": inside,
+        "may": {
+            "edit": actor.may(Permission.CATALOG_EDIT),
+            "check": actor.may(Permission.CHECKS_EDIT),
+            "respond": actor.may(Permission.ALERTS_RESPOND),
+            "announce": actor.may(Permission.MAINTENANCE_EDIT),
+        },
+        "windows_open": [window for window in announced(now) if window.row.application_id in (None, one.pk)][:5],
+        "crumbs": [{"href": reverse("applications"), "label": "Applications"}],
+        "place": "applications",
+    }
+    if inside and is_fragment(request, "recent"):
+        return live(request, "applications/one.html", context | _recent(one), part="recent")
+    if inside:
+        context |= _inside(found, now)
+    if not is_fragment(request):
+        context |= _recent(one) if inside else {}
+        context["environments"] = list(one.environments.order_by("id"))
+        context["graph"] = graph(one, found.checks, links=inside)
+    return live(request, "applications/one.html", context)
+
+
+_DAY_COLUMNS: dict[str, Any] = {
+    "day": lambda one: one.label,
+    "uptime_percent": lambda one: None if one.uptime is None else one.uptime * 100,
+    "detail": lambda one: one.detail,
+}
+
+
+def _inside(found: Overview, now: datetime) -> dict[str, Any]:
+    """What those who look after it see, besides its status."""
+    one = found.application
+    order = {status: place for place, status in enumerate(WORST_FIRST)}
+    listed = sorted(found.checks, key=lambda pair: (order[pair[1].status], pair[0].name))
+    days = calendar(now, LIST_DAYS, timezone.get_current_timezone())
+    fared = courses([row for row, _ in listed[:CHECKS_SHOWN]], datetime.fromtimestamp(days.edges[0], UTC), now)
+    return {
+        "check_rows": rows.join(
+            rows.check_row(
+                href=f"/checks/{row.id}/",
+                name=row.name,
+                state=shown.status.value,
+                now=now,
+                environment=row.environment or "",
+                application=row.component or "",
+                kind=row.kind,
+                target=row.target,
+                severity=row.severity,
+                duration_s=row.last_duration_s,
+                uptime_percent=bars.percent(fared[row.id], days.edges[0], days.edges[-1]),
+                uptime_html=bars.small_bar(fared[row.id], days),
+                last_at=row.last_at,
+                since=row.since,
+                source=row.managed_by,
+            )
+            for row, shown in listed[:CHECKS_SHOWN]
+        ),
+        "checks_left_out": max(0, len(listed) - CHECKS_SHOWN),
+        "alerts": open_first(Alert.objects.filter(application=one))[:ALERTS_SHOWN],
+    }
+
+
+def _recent(one: Application) -> dict[str, Any]:
+    entries = Entry.objects.filter(application=one.pk).order_by("-id")[:ENTRIES_SHOWN]
+    return {"entries": [line(entry) for entry in entries]}
+
+
+def graph(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:
+    """Draw the components and what they need; empty when there is none. `links`: to their checks."""
+    mine = list(application.components.order_by("name"))
+    if not mine:
+        return mark_safe("")
+    edges: dict[str, list[str]] = {}
+    foreign: dict[int, Component] = {}
+    ties = Dependency.objects.filter(component__application=application).select_related("needs__application")
+    for tie in ties.order_by("component__name", "needs__name"):
+        edges.setdefault(str(tie.component_id), []).append(str(tie.needs_id))
+        if tie.needs.application_id != application.pk:
+            foreign[tie.needs_id] = tie.needs
+    worst: dict[str, Status] = {}
+    for row, shown in checks:
+        if row.component is not None:
+            before = worst.get(row.component, Status.UP)
+            worst[row.component] = min(before, shown.status, key=WORST_FIRST.index)
+    nodes = [
+        Node(
+            str(one.pk),
+            one.name,
+            href=f"/checks/?application={application.name}&q={one.name}" if links and one.name in worst else "",
+            tone=_TONES.get(worst[one.name], "quiet") if one.name in worst else "",
+            words=worst[one.name].value if one.name in worst else "not watched",
+        )
+        for one in mine
+    ]
+    nodes += [
+        Node(
+            str(one.pk),
+            str(one),
+            href=f"/applications/{one.application.name}/",
+            foreign=True,
+            words="of another application",
+        )
+        for one in foreign.values()
+    ]
+    return mark_safe(draw(nodes, edges, f"Components of {application.name}"))  # noqa: S308 - drawing escapes
