@@ -24,9 +24,9 @@ from typing import cast
 
 import pycurl
 
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
-from mainstay.observe.checks.probe.policy import AddressPolicy
 from mainstay.observe.checks.probe.schedule import offset_for
 
 PORTS = 8

@@ -21,13 +21,13 @@ from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.processes.supervise import need_port, raise_open_files
+from mainstay.net.policy import policy
 from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.figures import ProberMetrics, ProberNotices
 from mainstay.observe.checks.holding import Holding
 from mainstay.observe.checks.models import Ping
 from mainstay.observe.checks.probe.engine import Prober, Result
-from mainstay.observe.checks.targets import policy
 from mainstay.observe.checks.watch import Watch
 from mainstay.observe.checks.watched import Observation
 from mainstay.observe.metrics.client import inner_token

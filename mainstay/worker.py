@@ -18,8 +18,8 @@ from mainstay.foundation.journal.seal import BATCH, seal_once
 from mainstay.foundation.processes import beat, disk
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.processes.run import Cycle, Runner
+from mainstay.net.policy import Connections, policy
 from mainstay.observe.checks.keep import roll_up, tell_distrust, trim, trusted
-from mainstay.observe.checks.targets import Connections, policy
 from mainstay.respond.alerts.actions import after_jump, consider_due, pull_in
 from mainstay.respond.delivery import last_message, outbox, outgoing_heartbeat
 from mainstay.respond.delivery.last_message import LastMessage

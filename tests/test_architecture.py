@@ -19,7 +19,20 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mainstay"
 
 # A wing may import those before it. What is not named (cli, monitor, worker, prepare) puts processes together: the top.
-WINGS = ("foundation", "observe", "respond", "repair", "improve", "protect", "recover", "report", "config", "desk")
+WINGS = (
+    "foundation",
+    "net",
+    "kit",
+    "observe",
+    "respond",
+    "repair",
+    "improve",
+    "protect",
+    "recover",
+    "report",
+    "config",
+    "desk",
+)
 # What pages are drawn with. The faces of every wing may use it, so it may know of no wing but the ground.
 KIT = "mainstay.kit."
 
@@ -53,7 +66,7 @@ PURE = (
     "respond/alerts/decide.py",
     "respond/delivery/group_message.py",
     "respond/delivery/grouping.py",
-    "respond/delivery/http.py",
+    "net/http.py",
     "respond/delivery/kinds",
     "respond/delivery/lanes.py",
     "respond/delivery/message.py",

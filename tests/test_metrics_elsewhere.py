@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.clock import now
-from mainstay.observe.checks.probe.policy import AddressPolicy
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.metrics.client import Client, MetricsAway, Server
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping as MappingNode
 from mainstay.config.read import Node, Scalar, Sequence, step
-from mainstay.observe.checks.probe.duration import format_duration
+from mainstay.foundation.durations import format_duration
 
 LISTED_KEYS = 14
 NAME_PATTERN = "^[a-zA-Z0-9_-]+$"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from mainstay.foundation.catalog.spec import Name
-from mainstay.observe.checks.probe.duration import Duration
+from mainstay.foundation.durations import Duration
 from mainstay.observe.checks.spec import Labels
 from mainstay.observe.checks.windows import BadWindow, Window, validate
 from mainstay.respond.alerts.spec import Zone

@@ -286,7 +286,7 @@ def file_directories(given: str, home: str) -> tuple[Path, ...]:
 def _wrong_target(entry: str) -> str:
     """Return why `entry` is neither a network, an address nor a host name, as a sentence; empty when it is one.
 
-    Stricter than the policy that it is for (`observe/checks/probe/policy.py`): what only looks like an address would
+    Stricter than the policy that it is for (`net/policy.py`): what only looks like an address would
     there pass for a name, and silently allow or refuse nothing.
     """
     try:

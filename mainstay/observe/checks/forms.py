@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
+from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
 from mainstay.observe.checks.kind_fields import KindField, assemble, field_at, fields_of
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.probe.duration import format_duration, parse_duration
 from mainstay.observe.checks.spec import CheckSpec, Common
 from mainstay.observe.checks.windows import Window
 

@@ -16,9 +16,9 @@ from django import forms
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.secrets import MASK
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
-from mainstay.observe.checks.probe.duration import format_duration, parse_duration
 
 PREFIX = "kind"
 LONG_TEXT = 1_000

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
+from mainstay.foundation.durations import Duration
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.probe.duration import Duration
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 LabelText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]

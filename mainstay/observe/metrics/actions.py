@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.durations import format_duration
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
-from mainstay.observe.checks.probe.duration import format_duration
 from mainstay.observe.metrics import facts
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings

@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError as FieldError
 from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.durations import format_duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, MASK, keep_masked, left_mask
 from mainstay.foundation.small_yaml import read_yaml
 from mainstay.observe.checks.forms import in_words, labels_text, parse_labels
-from mainstay.observe.checks.probe.duration import format_duration
 from mainstay.observe.metrics.actions import shown_spec
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.settings import from_prometheus

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from mainstay.foundation.durations import Duration, format_duration
 from mainstay.observe.checks.kinds.base import KindSettings
-from mainstay.observe.checks.probe.duration import Duration, format_duration
 from mainstay.observe.metrics.scrape.settings import Labels, ScrapeSettings
 
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0

@@ -16,9 +16,9 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
+from mainstay.foundation.durations import Duration
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.spec import Labels
 from mainstay.respond.alerts import actions, facts, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, decide

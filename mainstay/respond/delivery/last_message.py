@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mainstay.foundation.processes.outage import Outage
 from mainstay.foundation.secrets import LostKey, unseal_all
-from mainstay.respond.delivery.http import AddressPolicy
+from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import health
 from mainstay.foundation.processes.outage import outage
-from mainstay.respond.delivery.http import AddressPolicy, request
+from mainstay.net.http import AddressPolicy, request
 from mainstay.respond.delivery.kinds.base import USER_AGENT
 
 log = logging.getLogger("mainstay.delivery")

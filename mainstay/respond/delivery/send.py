@@ -27,8 +27,8 @@ from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.processes.work import working_on
 from mainstay.foundation.secrets import LostKey, unseal_all
+from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.groups import compose, gather
-from mainstay.respond.delivery.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.lanes import LANES, Lanes

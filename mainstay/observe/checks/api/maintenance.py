@@ -15,10 +15,10 @@ from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.types import Id, Name, Paging, Search, Seconds, Time, Zone
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
+from mainstay.foundation.durations import Duration
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
-from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.spec import Labels
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import Window, next_start, open_until

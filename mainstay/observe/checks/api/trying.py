@@ -11,13 +11,13 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.environment import Environment
 from mainstay.foundation.refusal import Refused
+from mainstay.net.policy import policy
+from mainstay.net.resolver import shared
 from mainstay.observe.checks.kinds import KINDS, AnyKind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
-from mainstay.observe.checks.probe.resolver import shared
 from mainstay.observe.checks.probe.runner import run_to_deadline
 from mainstay.observe.checks.spec import Common
-from mainstay.observe.checks.targets import policy
 
 LONGEST_S = 30.0
 AT_ONCE = 8

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mainstay.net.policy import literal_address
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder, parse
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import NO_FACTS, Facts, Health, Outcome, Phases
-from mainstay.observe.checks.probe.policy import literal_address
 
 LONGEST_MESSAGE = 500
 

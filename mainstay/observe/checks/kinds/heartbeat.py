@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import Field, model_validator
 
+from mainstay.foundation.durations import Duration, format_duration
 from mainstay.observe.checks.kinds.base import Kind, KindSettings
 from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.duration import Duration, format_duration
 from mainstay.observe.checks.probe.outcome import Outcome
 
 LONGEST_CRON = 200

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from mainstay.foundation.durations import Duration
 from mainstay.observe.checks.kinds.base import Host, IPVersion
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.probe.outcome import ProbeError
 
 _REQUEST_V4, _REPLY_V4, _REQUEST_V6, _REPLY_V6 = 8, 0, 128, 129

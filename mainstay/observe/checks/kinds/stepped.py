@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
+from mainstay.foundation.durations import Duration, spoken_duration
 from mainstay.observe.checks.kinds.base import (
     Kind,
     KindSettings,
@@ -24,7 +25,6 @@ from mainstay.observe.checks.kinds.base import (
 from mainstay.observe.checks.probe.conditions import Observation
 from mainstay.observe.checks.probe.connect import Stream, reason
 from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.duration import Duration, spoken_duration
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases, ProbeError
 
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
 
-from mainstay.observe.checks.probe.duration import parse_duration
+from mainstay.foundation.durations import parse_duration
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, PathError, as_text, parse_json, parse_path
 from mainstay.observe.checks.probe.pattern import PatternError, glob_match, glob_pattern
 

@@ -4,8 +4,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution
 
 
 class Names(Protocol):

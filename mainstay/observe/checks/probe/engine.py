@@ -23,15 +23,15 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
+from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import is_set_aside, working_on
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
-from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.outcome import Health, Outcome
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.runner import AsyncRunner, Job
 from mainstay.observe.checks.probe.schedule import check_rhythm
 

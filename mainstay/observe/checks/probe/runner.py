@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import steps
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Asking, Resolver
 from mainstay.observe.checks.kinds.base import AnyKind, one_sentence
 from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.outcome import Health, Outcome
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Asking, Resolver
 
 log = logging.getLogger(__name__)
 BLOCKING_THREADS = 32

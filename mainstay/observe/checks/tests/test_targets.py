@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mainstay.foundation.environment import BadEnvironment, read
-from mainstay.observe.checks.targets import policy
+from mainstay.net.policy import policy
 
 entries = st.text(st.sampled_from("0123456789abxf.:/*?-[]% \t_é１"), max_size=24) | st.text(max_size=12)
 

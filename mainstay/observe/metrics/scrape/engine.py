@@ -17,12 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mainstay.foundation.processes.work import working_on
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.kinds.base import one_sentence
 from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.probe.loop import TransferLoop
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, Resolver, Ticket
 from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.metrics.exposition import Family, ParseError
 from mainstay.observe.metrics.scrape.fetch import Budget, Fetch

@@ -9,11 +9,11 @@ from http import HTTPStatus
 
 import pycurl
 
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
 from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 
 ACCEPT = (

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
+from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_list, checked_secret
 from mainstay.observe.checks.kinds.base import Host, KindSettings, Port
 from mainstay.observe.checks.kinds.http.settings import valid_header_name, valid_header_value
-from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.probe.secret import Secret
 from mainstay.observe.metrics.scrape.relabel import LabelName, Rule
 

@@ -16,7 +16,7 @@ from mainstay.foundation.accounts.actions import create_token
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
-from mainstay.observe.checks.probe.policy import AddressPolicy
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.metrics import forward_views
 from mainstay.observe.metrics.client import Client, Server
 from mainstay.observe.metrics.scrape.document import targets_document

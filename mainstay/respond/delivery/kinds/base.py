@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-from mainstay.respond.delivery.http import AddressPolicy, Answer, Failure
+from mainstay.net.http import AddressPolicy, Answer, Failure
 from mainstay.respond.delivery.kinds.masking import masked_line
 from mainstay.respond.delivery.message import Message
 

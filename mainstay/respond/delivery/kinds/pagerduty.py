@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from mainstay.foundation.text import is_web_link
-from mainstay.respond.delivery import http
-from mainstay.respond.delivery.http import AddressPolicy, Answer
+from mainstay.net import http
+from mainstay.net.http import AddressPolicy, Answer
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.base import (
     USER_AGENT,

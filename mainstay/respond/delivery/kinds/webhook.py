@@ -16,8 +16,8 @@ from pydantic import Field, SecretStr, field_validator
 
 from mainstay.foundation import clock
 from mainstay.foundation.outside_files import PemPath
-from mainstay.respond.delivery import http
-from mainstay.respond.delivery.http import AddressPolicy, header_problem
+from mainstay.net import http
+from mainstay.net.http import AddressPolicy, header_problem
 from mainstay.respond.delivery.kinds.base import (
     USER_AGENT,
     Channel,

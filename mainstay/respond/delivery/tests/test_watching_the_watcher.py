@@ -16,8 +16,7 @@ from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.outage import Outage
 from mainstay.foundation.secrets import seal
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.targets import Connections
+from mainstay.net.policy import AddressPolicy, Connections
 from mainstay.respond.delivery import outgoing_heartbeat
 from mainstay.respond.delivery.last_message import LastMessage
 from mainstay.respond.delivery.models import Channel, Delivery

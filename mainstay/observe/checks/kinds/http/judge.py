@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mainstay.foundation.durations import spoken_duration
 from mainstay.observe.checks.kinds.base import failing
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.status import format_statuses
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder
-from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, parse_path
 from mainstay.observe.checks.probe.outcome import Health
 from mainstay.observe.checks.probe.pattern import Pattern, compile_pattern

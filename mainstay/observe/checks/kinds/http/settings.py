@@ -6,15 +6,15 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_secret
+from mainstay.net.policy import literal_address
 from mainstay.observe.checks.kinds.base import Host, IPVersion, KindSettings, ProbedSettings, Text
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.status import Statuses
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.duration import Duration
 from mainstay.observe.checks.probe.jsonpath import parse_path
 from mainstay.observe.checks.probe.pattern import PatternText
-from mainstay.observe.checks.probe.policy import literal_address
 from mainstay.observe.checks.probe.secret import Secret
 
 DEFAULT_BODY_BYTES = 1 << 20

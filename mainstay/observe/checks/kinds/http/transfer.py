@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 
 import pycurl
 
+from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution, literal
 from mainstay.observe.checks.kinds.base import expects_no_connection, host_port, one_sentence
 from mainstay.observe.checks.kinds.http.judge import Answer, Judge, Verdict, shown_url
 from mainstay.observe.checks.kinds.http.request import ALWAYS, PEM_FIELDS, Pem, request_options
 from mainstay.observe.checks.kinds.http.settings import HttpSettings, punycode, split_url, wire_url
 from mainstay.observe.checks.probe.conditions import Observation
-from mainstay.observe.checks.probe.duration import spoken_duration
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolution, literal
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})

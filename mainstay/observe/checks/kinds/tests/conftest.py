@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolver, system_lookup
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.tests.servers import Authority, new_authority
 from mainstay.observe.checks.probe.outcome import Outcome
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolver, system_lookup
 from mainstay.observe.checks.probe.runner import probe_once
 
 Probe = Callable[..., Outcome]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.tests.conftest import Probe
@@ -22,7 +23,6 @@ from mainstay.observe.checks.kinds.tests.servers import (
     unused_port,
 )
 from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.policy import AddressPolicy
 
 PAGE = b"<title>Shop</title>"
 JSON = json.dumps({"status": "ok", "data": [{"id": 1}], "count": 3, "ratio": 0.5, "none": None}).encode()

@@ -12,11 +12,11 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds import KINDS, icmp
 from mainstay.observe.checks.kinds.tests.conftest import Probe
 from mainstay.observe.checks.kinds.tests.servers import Authority, serving, unused_port
 from mainstay.observe.checks.probe.outcome import Health, ProbeError
-from mainstay.observe.checks.probe.policy import AddressPolicy
 
 
 def echo(connection: socket.socket) -> None:

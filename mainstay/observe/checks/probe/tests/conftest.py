@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
-from mainstay.observe.checks.probe.policy import AddressPolicy
 
 
 class Receiver:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolver
 from mainstay.observe.checks.kinds.http.transfer import Transfer
 from mainstay.observe.checks.kinds.tests.servers import (
     Server,
@@ -22,8 +24,6 @@ from mainstay.observe.checks.kinds.tests.servers import (
 )
 from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.observe.checks.probe.schedule import Schedule
 from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds.tests.servers import Authority, new_authority
-from mainstay.observe.checks.probe.policy import AddressPolicy
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.tests.parts import RecordingStore
 

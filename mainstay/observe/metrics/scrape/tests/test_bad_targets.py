@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolver
 from mainstay.observe.checks.kinds.tests.servers import (
     Authority,
     Script,
@@ -21,8 +23,6 @@ from mainstay.observe.checks.kinds.tests.servers import (
     server_context,
     serving,
 )
-from mainstay.observe.checks.probe.policy import AddressPolicy
-from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.observe.metrics.scrape import engine as engine_module
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.state import TargetHealth

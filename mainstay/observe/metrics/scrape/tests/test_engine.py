@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.net.resolver import Resolver
 from mainstay.observe.checks.kinds.tests.servers import serving, unused_port
-from mainstay.observe.checks.probe.resolver import Resolver
 from mainstay.observe.metrics.scrape import engine as engine_module
 from mainstay.observe.metrics.scrape import seek
 from mainstay.observe.metrics.scrape.engine import Scraper

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 
 from mainstay.foundation.text import is_web_link
-from mainstay.respond.delivery.http import AddressPolicy
+from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.base import SHOWN_ANSWER_CHARACTERS, Channel, ChannelSettings, Outcome, Receipt
 from mainstay.respond.delivery.kinds.masking import masked_line

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from mainstay.foundation import clock
 from mainstay.foundation.outside_files import PemPath, UnreadableFileError
-from mainstay.respond.delivery.http import AddressPolicy
+from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds.base import (
     SHOWN_ANSWER_CHARACTERS,
     Channel,

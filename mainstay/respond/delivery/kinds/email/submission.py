@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mainstay.foundation.outside_files import pem
-from mainstay.observe.checks.probe.resolver import look_up
-from mainstay.respond.delivery.http import CA_WAIT_S, AddressPolicy
+from mainstay.net.http import CA_WAIT_S, AddressPolicy
+from mainstay.net.resolver import look_up
 
 _LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
 

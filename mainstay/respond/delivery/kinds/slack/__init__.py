@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from mainstay.respond.delivery import http
-from mainstay.respond.delivery.http import AddressPolicy, Answer, header_problem
+from mainstay.net import http
+from mainstay.net.http import AddressPolicy, Answer, header_problem
 from mainstay.respond.delivery.kinds.base import (
     USER_AGENT,
     Channel,

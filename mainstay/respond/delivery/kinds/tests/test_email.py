@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as bounds
 from pydantic import ValidationError
 
-from mainstay.observe.checks.probe.resolver import Resolver
+from mainstay.net.resolver import Resolver
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.email import Email, EmailSettings, letter, server_of
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
@@ -297,7 +297,7 @@ def test_a_name_server_that_does_not_answer_holds_up_no_letter_longer_than_its_t
 ) -> None:
     over = threading.Event()
     resolver = Resolver(lambda _host, _family: ["127.0.0.1"] if over.wait(30) else [])  # hangs as getaddrinfo does
-    monkeypatch.setattr("mainstay.observe.checks.probe.resolver.shared", lambda: resolver)
+    monkeypatch.setattr("mainstay.net.resolver.shared", lambda: resolver)
     dead = settings_for(0, url="smtp://mail.dead.example:25", starttls="never")
     began = time.monotonic()
     receipts = [send(dead, policy, timeout_s=0.3) for _ in range(3)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mainstay.observe.checks.probe.resolver import Resolver, system_lookup
-from mainstay.respond.delivery.http import RETRY_AFTER_LIMIT_S, retry_after_s
+from mainstay.net.http import RETRY_AFTER_LIMIT_S, retry_after_s
+from mainstay.net.resolver import Resolver, system_lookup
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
@@ -170,7 +170,7 @@ def test_a_name_server_that_does_not_answer_holds_up_no_send_longer_than_its_tim
         return system_lookup(host, family)
 
     resolver = Resolver(look_up)
-    monkeypatch.setattr("mainstay.observe.checks.probe.resolver.shared", lambda: resolver)
+    monkeypatch.setattr("mainstay.net.resolver.shared", lambda: resolver)
     begin = time.monotonic()
     dead = send("webhook", "http://hook.dead.example", policy, timeout_s=0.5)
     assert time.monotonic() - begin < 5

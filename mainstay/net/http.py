@@ -18,7 +18,7 @@ import certifi
 import pycurl
 
 from mainstay.foundation.outside_files import UnreadableFileError, pem
-from mainstay.observe.checks.probe.resolver import literal, look_up
+from mainstay.net.resolver import literal, look_up
 
 ANSWER_LIMIT_BYTES = 65_536
 RETRY_AFTER_LIMIT_S = 3600.0

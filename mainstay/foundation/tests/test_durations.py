@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mainstay.observe.checks.probe.duration import Duration, format_duration, parse_duration, spoken_duration
+from mainstay.foundation.durations import Duration, format_duration, parse_duration, spoken_duration
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,7 @@ import dns.exception
 import dns.resolver
 import pytest
 
-from mainstay.observe.checks.kinds.tests.servers import answering, serving
-from mainstay.observe.checks.probe.engine import Prober
-from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.resolver import (
+from mainstay.net.resolver import (
     THREADS,
     Asking,
     Resolution,
@@ -24,6 +21,9 @@ from mainstay.observe.checks.probe.resolver import (
     system_lookup,
     zone_of,
 )
+from mainstay.observe.checks.kinds.tests.servers import answering, serving
+from mainstay.observe.checks.probe.engine import Prober
+from mainstay.observe.checks.probe.outcome import Health
 from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 
 Make = Callable[..., Prober]

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mainstay.observe.checks.probe.policy import literal_address
+from mainstay.net.policy import literal_address
 
 log = logging.getLogger(__name__)
 

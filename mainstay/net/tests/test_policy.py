@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mainstay.observe.checks.probe.policy import AddressPolicy, PolicyError, literal_address
+from mainstay.net.policy import AddressPolicy, PolicyError, literal_address
 
 METADATA = "169.254.169.254"
 

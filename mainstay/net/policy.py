@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from mainstay.foundation.environment import Environment
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -248,3 +250,25 @@ def _matching(name: str, patterns: tuple[str, ...]) -> str | None:
 
 def _containing(address: IPAddress, networks: tuple[IPNetwork, ...]) -> IPNetwork | None:
     return next((network for network in networks if network.version == address.version and address in network), None)
+
+
+def policy(environment: Environment) -> AddressPolicy:
+    """Return the policy that MAINSTAY_TARGETS, _ALLOW and _DENY describe."""
+    return AddressPolicy(
+        environment.targets,
+        environment.targets_allow,
+        environment.targets_deny,
+        called=("MAINSTAY_TARGETS", "MAINSTAY_TARGETS_ALLOW", "MAINSTAY_TARGETS_DENY"),
+    )
+
+
+class Connections:
+    """The policy as delivery asks it: one address about to be connected to."""
+
+    def __init__(self, rules: AddressPolicy) -> None:
+        self._rules = rules
+
+    def check(self, ip: str, host: str) -> str | None:
+        """Return why `ip` (what `host` resolved to) is refused, or None."""
+        refusal = self._rules.check_host(host) or self._rules.check_address(ip, host=host)
+        return refusal.message if refusal else None
