@@ -178,7 +178,7 @@ def _alone(environment: env.Environment, at: datetime) -> Iterator[None]:
 
 
 def _set_django_up() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
     import django
 
     django.setup()

@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _load(command: Command):  # type: ignore[no-untyped-def]  # a module, whose functions argparse calls
     if command.django:
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
         import django
 
         django.setup()

@@ -209,7 +209,7 @@ def test_pages_come_up_without_numpy() -> None:
         "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.state;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
     )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings"}
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     )

@@ -82,7 +82,7 @@ def secret_of(program: Program) -> str:
 
 def python(program: Program, script: str) -> "subprocess.CompletedProcess[str]":
     """Run a script with the program's database."""
-    environ = program.environ() | {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings"}
+    environ = program.environ() | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
     return subprocess.run(
         [sys.executable, "-c", f"import django; django.setup()\n{script}"],
         env=environ, capture_output=True, text=True, timeout=60,

@@ -4,5 +4,5 @@ import os
 
 import django
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
 django.setup()

@@ -10,23 +10,16 @@ from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import redirect
 from django.template import loader
 from django.urls import path, re_path
+from django.utils.module_loading import import_string
 from django.views import defaults
 
 from mainstay import __version__
-from mainstay.config.api import router as config
 from mainstay.desk.selfmetrics import metrics
-from mainstay.foundation.accounts.api import router as people
 from mainstay.foundation.api.door import Api, nothing_here
 from mainstay.foundation.api.problems import DATABASE_AWAY_RETRY_S, LINE_MOST, answers, problem_response
-from mainstay.foundation.catalog.api import router as catalog
-from mainstay.foundation.journal.api import router as journal
 from mainstay.foundation.processes.outage import is_refusal, outage, words
-from mainstay.observe.checks.api import router as checks
 from mainstay.observe.checks.windows import BadWindow
-from mainstay.observe.metrics.api import router as scrapes
-from mainstay.respond.alerts.api import router as alerts
-from mainstay.respond.delivery.api import router as delivery
-from mainstay.respond.rules.api import router as rules
+from mainstay.wings import WINGS
 
 UNKNOWN_HOST = (
     "Mainstay does not answer under this host name. Set MAINSTAY_BASE_URL to the address that people use, "
@@ -42,8 +35,9 @@ DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this
 """
 
 api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
-for router in (catalog, checks, scrapes, alerts, rules, delivery, journal, people, config):
-    api.add_router("", router)
+for wing in WINGS:
+    for router in wing.routers:
+        api.add_router("", import_string(router))
 
 
 def _bad_window(error: Exception) -> HttpResponse:

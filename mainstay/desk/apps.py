@@ -4,3 +4,16 @@ from django.apps import AppConfig
 class DeskConfig(AppConfig):
     name = "mainstay.desk"
     label = "desk"
+
+    def ready(self) -> None:
+        """Tell the ground and the kit what all wings bring."""
+        from mainstay.foundation.journal.lines import SUBJECT_PAGES
+        from mainstay.foundation.wing import GROUPS
+        from mainstay.kit import nav, rows
+        from mainstay.wings import WINGS
+
+        for wing in WINGS:
+            rows.STATES.update(wing.states)
+            SUBJECT_PAGES.update(wing.subjects)
+        places = [place for wing in WINGS for place in wing.places]
+        nav.PLACES[:] = sorted(places, key=lambda place: (GROUPS.index(place.group), place.at))

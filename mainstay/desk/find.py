@@ -1,69 +1,32 @@
 """`/find?q=`: anything by name, for Ctrl K. A handful of short queries, whatever has gathered."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.urls import NoReverseMatch, resolve, reverse
+from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
-from mainstay.foundation.accounts.access import actor_of, needs, permission_of
+from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import TIERS, Application
+from mainstay.kit import nav
 from mainstay.observe.checks import listing
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Channel
+from mainstay.wings import WINGS
 
 SHOWN = 6
 LONGEST_QUERY = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A page or an action: its words, the name of its address, and further words it answers to."""
-
-    title: str
-    url: str
-    words: str = ""
-    query: str = ""
-
-
-PAGES = (
-    Place("Now", "now", "home start wrong"),
-    Place("Applications", "applications", "services uptime"),
-    Place("Checks", "checks", "probes heartbeats monitors"),
-    Place("Metrics", "explore", "promql query prometheus explorer graph"),
-    Place("Targets", "targets", "scrapes scraping prometheus exporters jobs"),
-    Place("Maintenance", "maintenance", "windows downtime"),
-    Place("Alerts", "alerts", "incidents firing"),
-    Place("Silences", "silences", "mute"),
-    Place("Rules", "rules", "alerting recording promql thresholds"),
-    Place("Channels and routes", "channels", "slack mail webhook notify"),
-    Place("Deliveries", "deliveries", "pages outbox sent"),
-    Place("Journal", "journal", "history audit log"),
-    Place("People", "people", "users roles"),
-    Place("Teams", "teams", "owners groups"),
-    Place("API tokens", "tokens", "keys"),
-    Place("Settings", "settings", "configuration environment"),
-    Place("Your profile", "profile", "time zone name"),
-    Place("Your password", "account_change_password"),
-    Place("Your second factor", "mfa_index", "mfa totp passkey"),
-)
-ACTIONS = (
-    Place("Add a check", "check_new", "new monitor probe heartbeat"),
-    Place("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),
-    Place("Add an application", "application_new", "new service"),
-    Place("Announce maintenance", "maintenance_new", "window downtime"),
-    Place("Checks that are down", "checks", "failing", "status=down"),
-    Place("Checks that are paused", "checks", "", "status=paused"),
-)
+ACTIONS = [action for wing in WINGS for action in wing.actions]
 
 
 @needs(Permission.STATUS_VIEW)
@@ -82,24 +45,22 @@ def find(request: HttpRequest) -> HttpResponseBase:
             groups.append({"label": "Channels", "items": _channels(words, actor)})
         if actor.may(Permission.PEOPLE_VIEW):
             groups.append({"label": "People", "items": _people(words)})
-    for label, places in (("Pages", PAGES), ("Actions", ACTIONS)):
-        groups.append({"label": label, "items": [item for place in places if (item := _place(place, words, actor))]})
+    pages = [(place.label, place.words, place.url, "") for place in nav.PLACES]
+    actions = [(action.title, action.words, action.url, action.query) for action in ACTIONS]
+    for label, places in (("Pages", pages), ("Actions", actions)):
+        groups.append({"label": label, "items": [item for place in places if (item := _place(*place, words, actor))]})
     filled = [group for group in groups if group["items"]]
     return render(request, "components/find_results.html", {"groups": filled, "query": query})
 
 
-def _place(place: Place, words: list[str], actor: Actor) -> dict[str, str] | None:
-    said = f"{place.title} {place.words}".lower()
+def _place(title: str, further: str, url: str, query: str, words: list[str], actor: Actor) -> dict[str, str] | None:
+    said = f"{title} {further}".lower()
     if not all(word.lower() in said for word in words):
         return None
-    try:
-        href = reverse(place.url)
-    except NoReverseMatch:
+    href, needed = nav.address(url)
+    if href is None or (needed is not None and not actor.may(needed)):
         return None
-    needed = permission_of(resolve(href).func)
-    if needed is not None and not actor.may(needed):
-        return None
-    return {"href": f"{href}?{place.query}" if place.query else href, "title": place.title}
+    return {"href": f"{href}?{query}" if query else href, "title": title}
 
 
 def _applications(words: list[str]) -> list[dict[str, str]]:

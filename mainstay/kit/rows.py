@@ -7,7 +7,6 @@ fragment and a list of a thousand rows. Escaping happens here: arguments are pla
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
@@ -15,43 +14,14 @@ from html import escape
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.foundation.wing import Look
 from mainstay.kit.scales import NBSP, write_value
 
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a state shows: its word, its colour's role, its shape as a character for plain text, and what it means."""
-
-    word: str
-    tone: str
-    glyph: str
-    meaning: str
-
-
 STATES: dict[str, Look] = {
-    "up": Look("up", "ok", "●", "answers as expected"),
-    "degraded": Look("degraded", "warn", "▲", "answers, but slowly or only in part"),
-    "down": Look("down", "bad", "■", "does not answer as expected"),
-    "unreachable": Look("unreachable", "warn", "◇", "cannot be judged: something it depends on is down"),
-    "paused": Look("paused", "quiet", "‖", "not checked until someone resumes it"),
-    "maintenance": Look("maintenance", "accent", "⚒", "in a planned maintenance window"),
     "unknown": Look("unknown", "quiet", "○", "no result yet"),
-    "inactive": Look("inactive", "quiet", "○", "the condition does not hold"),
-    "pending": Look("pending", "warn", "△", "the condition holds, not yet for long enough"),
-    "firing": Look("firing", "bad", "◉", "the condition holds and nobody has it yet"),
-    "acknowledged": Look("acknowledged", "accent", "◐", "someone has it"),
-    "silenced": Look("silenced", "quiet", "⊘", "nobody is told until the silence ends"),
-    "resolved": Look("resolved", "ok", "✓", "the condition no longer holds"),
     "critical": Look("critical", "bad", "■", "the system is down"),
     "major": Look("major", "warn", "▲", "part of the system is degraded"),
     "minor": Look("minor", "quiet", "◆", "low priority"),
-    "queued": Look("queued", "quiet", "○", "waits to be sent"),
-    "retrying": Look("retrying", "warn", "△", "was not confirmed and is sent again"),
-    "sending": Look("sending", "accent", "◐", "is being sent"),
-    "delivered": Look("delivered", "ok", "✓", "the receiver confirmed it"),
-    "withdrawn": Look("withdrawn", "quiet", "⊘", "is not sent: its channel was removed, or it was over first"),
-    "grouped": Look("grouped", "quiet", "⊞", "is told by a message of a group"),
-    "refused": Look("refused", "bad", "✗", "the receiver does not take it"),
     "failed": Look("failed", "bad", "✗", "did not succeed"),
     "scheduled": Look("scheduled", "quiet", "○", "begins later"),
     "active": Look("active", "accent", "◐", "in force now"),
@@ -59,7 +29,8 @@ STATES: dict[str, Look] = {
     "proven": Look("proven", "ok", "✓", "shown to be so"),
     "inconclusive": Look("inconclusive", "quiet", "?", "not enough evidence either way"),
 }
-"""Every state the interface shows; `css/status.css` draws one shape per key."""
+"""Every state the interface shows, those of the wings included (the desk adds them); `css/status.css` draws one shape
+per key."""
 TONES = ("ok", "warn", "bad", "accent", "quiet")
 _TROUBLE = {"degraded", "down", "unreachable", "pending", "firing", "acknowledged"}
 _UNLISTED = Look("unknown", "quiet", "○", "")

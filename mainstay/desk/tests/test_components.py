@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
-from mainstay.kit import charts, rows
+from mainstay.kit import charts, nav, rows
 from mainstay.kit.scales import NBSP
 from mainstay.kit.templatetags import mainstay as tags
 
@@ -170,7 +170,7 @@ def test_every_stylesheet_is_linked_and_every_link_has_a_file() -> None:
 
 def test_every_icon_a_template_asks_for_exists() -> None:
     asked = {name for file in TEMPLATES.rglob("*.html") for name in re.findall(r'{% icon "([a-z]+)"', file.read_text())}
-    asked |= {picture for _, entries in (*tags.PLACES, ("", tags.PLACES_BELOW)) for _, _, picture, _ in entries}
+    asked |= {place.icon for place in nav.PLACES if place.icon}
     for name in asked:
         assert tags.icon(name).startswith("<svg"), name
 

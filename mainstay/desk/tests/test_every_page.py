@@ -18,7 +18,7 @@ from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
-from mainstay.kit.templatetags.mainstay import PLACES, PLACES_BELOW
+from mainstay.kit.nav import PLACES
 from mainstay.respond.alerts.actions import Firing, fire_anew
 
 P = Permission
@@ -288,13 +288,14 @@ def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
     places: dict[str, Any], role: Role
 ) -> None:
     client = signed_in(role)
-    every = {key: reverse(name) for _, entries in (*PLACES, ("", PLACES_BELOW)) for _, name, _, key in entries}
+    every = {place.key: reverse(place.url) for place in PLACES if place.icon}
     opens = {key: href for key, href in every.items() if client.get(href).status_code == 200}
     html = page(client, "/")
     assert navigation(html) == opens
     assert set(re.findall(r'data-go="(\w)"', html)) == set(opens), "the bars of a phone show others"
     keys = html.partition('<dl class="shortcuts">')[2].partition("</dl>")[0]
-    assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens) - {key for *_, key in PLACES_BELOW}
+    below = {place.key for place in PLACES if place.group == "below"}
+    assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens) - below
 
 
 @pytest.mark.parametrize("role", Role)

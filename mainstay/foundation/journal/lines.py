@@ -6,23 +6,10 @@ from django.urls import NoReverseMatch, reverse
 
 from mainstay.foundation.journal.kinds import sentence
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.wing import SubjectPage
 
-SUBJECT_PAGES = {
-    "alert": ("alert", "id"),
-    "application": ("application", "name"),
-    "channel": ("channels", "#"),
-    "check": ("check", "id"),
-    "group": ("deliveries", "?"),
-    "route": ("channels", "#"),
-    "rule": ("rule", "id"),
-    "rules": ("rules", ""),
-    "scrape": ("scrape", "name"),
-    "team": ("teams", ""),
-    "token": ("tokens", ""),
-    "user": ("person", "id"),
-}
-"""Type of subject → the page it is shown on, and by what (#: it is a row there; ?: a filter). Each is open to
-whoever sees the journal. Lower wings are known here by the names of pages only."""
+SUBJECT_PAGES: dict[str, SubjectPage] = {}
+"""Type of subject → the page it is shown on; the desk adds those of all wings."""
 
 TONES = {
     "alert.fired": "bad",
@@ -58,14 +45,15 @@ _PHRASES = (
 def subject_url(subject: str, name: str) -> str:
     """Return the address of the page about `subject` ("alert:12"), or its journal when it has no page of its own."""
     kind, _, number = subject.partition(":")
-    page, by = SUBJECT_PAGES.get(kind, ("", ""))
+    page = SUBJECT_PAGES.get(kind)
     try:
-        if page and by == "#":
-            return f"{reverse(page)}#{kind}-{number}"
-        if page and by == "?":
-            return f"{reverse(page)}?{kind}={number}"
-        if page:
-            return reverse(page, args=[{"id": number, "name": name}[by]] if by else [])
+        match page:
+            case SubjectPage(url, "#"):
+                return f"{reverse(url)}#{kind}-{number}"
+            case SubjectPage(url, "?"):
+                return f"{reverse(url)}?{kind}={number}"
+            case SubjectPage(url, by):
+                return reverse(url, args=[{"id": number, "name": name}[by]] if by else [])
     except NoReverseMatch:
         pass
     return f"{reverse('journal')}?subject={kind}%3A{number}"

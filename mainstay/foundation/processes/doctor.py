@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _release(item: str) -> int:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
     import django
 
     django.setup()
@@ -327,7 +327,7 @@ def migrations(environment: env.Environment) -> Finding:
         or not (environment.database_url or environment.database_file.exists())
     ):
         return open_("tables", "not made yet", "the first start makes them: mainstay prepare")
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
     import django
     from django.db import DatabaseError, connection
     from django.db.migrations.executor import MigrationExecutor

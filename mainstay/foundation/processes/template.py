@@ -39,7 +39,7 @@ def load() -> None:
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
     ctypes.CDLL(None).mallopt(_M_ARENA_MAX, int(ALLOCATOR["MALLOC_ARENA_MAX"]))  # the variable was read at the start
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.foundation.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
     gc.disable()  # whatever is garbage is so at the end
     try:
         import django

@@ -7,22 +7,18 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from django import template
-from django.conf import settings
 from django.forms import BaseForm, BoundField, CheckboxInput, PasswordInput
 from django.forms.widgets import CheckboxSelectMultiple, RadioSelect
 from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, resolve, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from mainstay.foundation.accounts.access import permission_of
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.text import is_web_link
 from mainstay.foundation.text import named as shorten
-from mainstay.kit import charts, rows
+from mainstay.kit import charts, nav, rows
 
 register = template.Library()
 
@@ -58,32 +54,6 @@ STYLESHEETS = (
 )
 """The files of `static/mainstay/css`, in the order of the cascade."""
 
-PLACES: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
-    ("", (("Now", "now", "now", "n"), ("Applications", "applications", "applications", "p"))),
-    (
-        "Observe",
-        (
-            ("Checks", "checks", "checks", "c"),
-            ("Metrics", "explore", "metrics", "m"),
-            ("Targets", "targets", "targets", "t"),
-        ),
-    ),
-    (
-        "Respond",
-        (
-            ("Alerts", "alerts", "alerts", "a"),
-            ("Rules", "rules", "rules", "u"),
-            ("Channels and routes", "channels", "channels", "r"),
-        ),
-    ),
-    ("", (("Journal", "journal", "journal", "j"),)),
-)
-"""Groups of (label, URL name, icon, key after `g`). A place whose URL name does not exist yet is not shown, nor is one
-that the person may not open: its page says which permission it needs."""
-
-PLACES_BELOW = (("People", "people", "people", "e"), ("Settings", "settings", "settings", "s"))
-_IN_BOTTOM_BAR = {"now", "applications", "checks", "alerts"}
-
 
 def _now(context: Context) -> datetime:
     now = context.get("now")
@@ -115,48 +85,7 @@ def icon(name: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def places(context: Context) -> Mapping[str, object]:
     """Return the places that the person may open, with the present one marked: `{% places as nav %}`."""
-    request = context.get("request")
-    path = request.path if request else ""
-    may = getattr(getattr(request, "user", None), "may", None)
-    groups: list[dict[str, object]] = []
-    best: tuple[int, dict[str, object]] | None = None
-    for title, entries in (*PLACES, ("below", PLACES_BELOW)):
-        found: list[dict[str, object]] = []
-        for label, name, picture, key in entries:
-            href, needed = _place(name)
-            if href is None or (needed is not None and not (may and may(needed))):
-                continue
-            item: dict[str, object] = {"label": label, "name": name, "href": href, "icon": picture, "key": key}
-            item["bottom"] = name in _IN_BOTTOM_BAR
-            if (path == href or (href != "/" and path.startswith(href))) and (best is None or len(href) > best[0]):
-                best = (len(href), item)
-            found.append(item)
-        if found:
-            groups.append({"title": title, "items": found})
-    asked = context.get("place")
-    for group in groups:
-        items = group["items"]
-        assert isinstance(items, list)
-        for item in items:
-            item["current"] = item["name"] == asked if asked else best is not None and item is best[1]
-    return {
-        "groups": [g for g in groups if g["title"] != "below"],
-        "below": [g for g in groups if g["title"] == "below"],
-    }
-
-
-@cache
-def _place_in(name: str, urlconf: str) -> tuple[str | None, Permission | None]:
-    try:
-        href = reverse(name, urlconf=urlconf)
-    except NoReverseMatch:
-        return None, None
-    return href, permission_of(resolve(href, urlconf=urlconf).func)
-
-
-def _place(name: str) -> tuple[str | None, Permission | None]:
-    """Return the address of a place and the permission that its page needs."""
-    return _place_in(name, settings.ROOT_URLCONF)
+    return nav.open_to(context.get("request"), context.get("place"))
 
 
 # --- small parts ----------------------------------------------------------------------------------------------------

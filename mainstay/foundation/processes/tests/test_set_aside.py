@@ -243,7 +243,7 @@ print("went on without", set(rounds))
 def test_an_item_that_crashes_its_process_is_set_aside_at_the_third_death_and_the_others_go_on(tmp_path: Path) -> None:
     ours = ("MAINSTAY_", "DATABASE_URL")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environ |= {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings", "MAINSTAY_HOME": f"{tmp_path}/var"}
+    environ |= {"DJANGO_SETTINGS_MODULE": "mainstay.settings", "MAINSTAY_HOME": f"{tmp_path}/var"}
     runs = [
         subprocess.run(
             [sys.executable, "-c", textwrap.dedent(PROGRAM)],

@@ -105,7 +105,7 @@ def test_waiting_for_a_copy_has_an_end(tmp_path: Path) -> None:
 
 ALONE = """
 import os, sys, threading, time
-os.environ["DJANGO_SETTINGS_MODULE"] = "mainstay.foundation.settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "mainstay.settings"
 from mainstay.foundation.processes import template
 {before}
 try:

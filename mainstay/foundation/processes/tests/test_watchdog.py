@@ -130,7 +130,7 @@ def odd(at, me):
 def run(tmp_path: object, what: str) -> subprocess.CompletedProcess[str]:
     ours = ("MAINSTAY_", "DATABASE_URL")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environ |= {"DJANGO_SETTINGS_MODULE": "mainstay.foundation.settings", "MAINSTAY_HOME": f"{tmp_path}/var"}
+    environ |= {"DJANGO_SETTINGS_MODULE": "mainstay.settings", "MAINSTAY_HOME": f"{tmp_path}/var"}
     program = textwrap.dedent(PROGRAM).replace("{what}", what)
     return subprocess.run(
         [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60, check=False

@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.secrets import digest, secret_key
+from mainstay.wings import WINGS
 
 ENVIRONMENT = env.read()
 ENVIRONMENT.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -30,18 +31,9 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "mainstay.foundation.processes",
-    "mainstay.foundation.accounts",
-    "mainstay.foundation.journal",
-    "mainstay.foundation.catalog",
     "mainstay.foundation.api",
-    "mainstay.observe.checks",
-    "mainstay.observe.metrics",
-    "mainstay.respond.delivery",
-    "mainstay.respond.alerts",
-    "mainstay.respond.rules",
-    "mainstay.config",
     "mainstay.kit",
-    "mainstay.desk",
+    *(wing.app for wing in WINGS),
     "allauth",
     "allauth.account",
     "allauth.mfa",

@@ -1,0 +1,12 @@
+"""The desk's own pages: what composes all wings."""
+
+from mainstay.foundation.wing import Place, Wing
+
+WING = Wing(
+    app="mainstay.desk",
+    places=(
+        Place("Now", "now", "first", 10, "now", "n", "home start wrong", bottom=True),
+        Place("Applications", "applications", "first", 20, "applications", "p", "services uptime", bottom=True),
+        Place("Settings", "settings", "below", 20, "settings", "s", "configuration environment"),
+    ),
+)

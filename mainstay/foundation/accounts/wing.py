@@ -1,0 +1,22 @@
+"""People: who may do what, and how they sign in."""
+
+from mainstay.foundation.wing import Place, SubjectPage, Wing
+
+WING = Wing(
+    app="mainstay.foundation.accounts",
+    urls="mainstay.foundation.accounts.urls",
+    routers=("mainstay.foundation.accounts.api.router",),
+    places=(
+        Place("People", "people", "below", 10, icon="people", key="e", words="users roles"),
+        Place("Teams", "teams", "below", 11, words="owners groups"),
+        Place("API tokens", "tokens", "below", 12, words="keys"),
+        Place("Your profile", "profile", "below", 30, words="time zone name"),
+        Place("Your password", "account_change_password", "below", 31),
+        Place("Your second factor", "mfa_index", "below", 32, words="mfa totp passkey"),
+    ),
+    subjects={
+        "team": SubjectPage("teams"),
+        "token": SubjectPage("tokens"),
+        "user": SubjectPage("person", by="id"),
+    },
+)

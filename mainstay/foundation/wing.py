@@ -1,0 +1,94 @@
+"""What a wing is to whoever composes all of them: one value, named in `mainstay/wings.py`.
+
+Nothing here is loaded before it is asked for: what has code is named by a dotted path, which the composer resolves. So
+the list can be read without Django, by any process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Group = Literal["first", "Observe", "Respond", "last", "below"]
+GROUPS: tuple[Group, ...] = ("first", "Observe", "Respond", "last", "below")
+"""The headings of the navigation, in their order; those in lower case are not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page of the navigation and of Ctrl K.
+
+    Attributes:
+        label: what it is called.
+        url: the name of its address.
+        group: where it stands: of `GROUPS`.
+        at: its position there, the smallest first.
+        icon: a file of the kit's icons; "" for a page that only Ctrl K knows.
+        key: opens it after `g`.
+        words: further words that it answers to in Ctrl K.
+        bottom: also in the bar of small screens.
+    """
+
+    label: str
+    url: str
+    group: Group
+    at: int
+    icon: str = ""
+    key: str = ""
+    words: str = ""
+    bottom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to be done, or a list with a filter, that Ctrl K offers."""
+
+    title: str
+    url: str
+    words: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state shows: its word, its colour's role, its shape as a character for plain text, and what it means."""
+
+    word: str
+    tone: str
+    glyph: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPage:
+    """Where a subject of the journal is shown.
+
+    Attributes:
+        url: the name of the page's address. It is open to whoever sees the journal.
+        by: what tells the subject there: its id or its name in the address, a row (#), a filter (?), nothing ("").
+    """
+
+    url: str
+    by: Literal["id", "name", "#", "?", ""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wing:
+    """One wing.
+
+    Attributes:
+        app: the Django application, as a dotted path.
+        urls: the module of its addresses.
+        routers: its parts of the API, each a dotted path of a router.
+        places: its pages in the navigation and Ctrl K.
+        actions: what else Ctrl K offers of it.
+        states: how its states show, by name.
+        subjects: what its journal entries are about, by type, with their pages.
+    """
+
+    app: str
+    urls: str = ""
+    routers: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    actions: tuple[Action, ...] = ()
+    states: Mapping[str, Look] = field(default_factory=dict)
+    subjects: Mapping[str, SubjectPage] = field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""The navigation: which places a person may open, and which is the present one."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, resolve, reverse
+
+from mainstay.foundation.accounts.access import permission_of
+from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.wing import GROUPS, Place
+
+PLACES: list[Place] = []
+"""The places of all wings, in the order of the navigation; the desk fills it. One whose address does not exist yet is
+not shown, nor is one that the person may not open: its page says which permission it needs."""
+
+
+def open_to(request: HttpRequest | None, current: str | None) -> Mapping[str, object]:
+    """Return the groups of places that the person may open, above and below.
+
+    Args:
+        current: the name of the place to mark as the present one; else it is told by the address.
+    """
+    path = request.path if request else ""
+    may = getattr(getattr(request, "user", None), "may", None)
+    items: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+    for place in PLACES:
+        href, needed = address(place.url)
+        if not place.icon or href is None or (needed is not None and not (may and may(needed))):
+            continue
+        items[place.group].append({
+            "label": place.label, "name": place.url, "href": href, "icon": place.icon, "key": place.key,
+            "bottom": place.bottom,
+        })  # fmt: skip
+    every = [item for group in items.values() for item in group]
+    if not current:
+        here = [item for item in every if _is_below(path, item["href"])]
+        current = max(here, key=lambda item: len(item["href"]))["name"] if here else None
+    for item in every:
+        item["current"] = item["name"] == current
+    groups = {
+        group: [{"title": group if group.istitle() else "", "items": some}] for group, some in items.items() if some
+    }
+    below = groups.pop("below", [])
+    return {"groups": [one for group in groups.values() for one in group], "below": below}
+
+
+def _is_below(path: str, href: str) -> bool:
+    return path == href or (href != "/" and path.startswith(href))
+
+
+def address(name: str) -> tuple[str | None, Permission | None]:
+    """Return the address of a page and the permission that it needs; None and None when there is no such page."""
+    return _address_in(name, settings.ROOT_URLCONF)
+
+
+@cache
+def _address_in(name: str, urlconf: str) -> tuple[str | None, Permission | None]:
+    try:
+        href = reverse(name, urlconf=urlconf)
+    except NoReverseMatch:
+        return None, None
+    return href, permission_of(resolve(href, urlconf=urlconf).func)

@@ -1,0 +1,28 @@
+"""Checks: probes and heartbeats, their states and uptime, maintenance."""
+
+from mainstay.foundation.wing import Action, Look, Place, SubjectPage, Wing
+
+WING = Wing(
+    app="mainstay.observe.checks",
+    urls="mainstay.observe.checks.urls",
+    routers=("mainstay.observe.checks.api.router",),
+    places=(
+        Place("Checks", "checks", "Observe", 10, "checks", "c", "probes heartbeats monitors", bottom=True),
+        Place("Maintenance", "maintenance", "Observe", 40, words="windows downtime"),
+    ),
+    actions=(
+        Action("Add a check", "check_new", "new monitor probe heartbeat"),
+        Action("Announce maintenance", "maintenance_new", "window downtime"),
+        Action("Checks that are down", "checks", "failing", "status=down"),
+        Action("Checks that are paused", "checks", "", "status=paused"),
+    ),
+    states={
+        "up": Look("up", "ok", "●", "answers as expected"),
+        "degraded": Look("degraded", "warn", "▲", "answers, but slowly or only in part"),
+        "down": Look("down", "bad", "■", "does not answer as expected"),
+        "unreachable": Look("unreachable", "warn", "◇", "cannot be judged: something it depends on is down"),
+        "paused": Look("paused", "quiet", "‖", "not checked until someone resumes it"),
+        "maintenance": Look("maintenance", "accent", "⚒", "in a planned maintenance window"),
+    },
+    subjects={"check": SubjectPage("check", by="id")},
+)

@@ -1,0 +1,15 @@
+"""Metrics: scrapes and their targets, the explorer."""
+
+from mainstay.foundation.wing import Action, Place, SubjectPage, Wing
+
+WING = Wing(
+    app="mainstay.observe.metrics",
+    urls="mainstay.observe.metrics.urls",
+    routers=("mainstay.observe.metrics.api.router",),
+    places=(
+        Place("Metrics", "explore", "Observe", 20, "metrics", "m", "promql query prometheus explorer graph"),
+        Place("Targets", "targets", "Observe", 30, "targets", "t", "scrapes scraping prometheus exporters jobs"),
+    ),
+    actions=(Action("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),),
+    subjects={"scrape": SubjectPage("scrape", by="name")},
+)

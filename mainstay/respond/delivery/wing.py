@@ -1,0 +1,23 @@
+"""Delivery: channels, and what was sent through them."""
+
+from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
+
+WING = Wing(
+    app="mainstay.respond.delivery",
+    urls="mainstay.respond.delivery.urls",
+    routers=("mainstay.respond.delivery.api.router",),
+    places=(
+        Place("Channels and routes", "channels", "Respond", 30, "channels", "r", "slack mail webhook notify"),
+        Place("Deliveries", "deliveries", "Respond", 35, words="pages outbox sent"),
+    ),
+    states={
+        "queued": Look("queued", "quiet", "○", "waits to be sent"),
+        "retrying": Look("retrying", "warn", "△", "was not confirmed and is sent again"),
+        "sending": Look("sending", "accent", "◐", "is being sent"),
+        "delivered": Look("delivered", "ok", "✓", "the receiver confirmed it"),
+        "withdrawn": Look("withdrawn", "quiet", "⊘", "is not sent: its channel was removed, or it was over first"),
+        "grouped": Look("grouped", "quiet", "⊞", "is told by a message of a group"),
+        "refused": Look("refused", "bad", "✗", "the receiver does not take it"),
+    },
+    subjects={"channel": SubjectPage("channels", by="#"), "group": SubjectPage("deliveries", by="?")},
+)

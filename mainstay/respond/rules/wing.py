@@ -1,0 +1,15 @@
+"""Rules: alerts and recordings by PromQL."""
+
+from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
+
+WING = Wing(
+    app="mainstay.respond.rules",
+    urls="mainstay.respond.rules.urls",
+    routers=("mainstay.respond.rules.api.router",),
+    places=(Place("Rules", "rules", "Respond", 20, "rules", "u", "alerting recording promql thresholds"),),
+    states={
+        "inactive": Look("inactive", "quiet", "○", "the condition does not hold"),
+        "pending": Look("pending", "warn", "△", "the condition holds, not yet for long enough"),
+    },
+    subjects={"rule": SubjectPage("rule", by="id"), "rules": SubjectPage("rules")},
+)
