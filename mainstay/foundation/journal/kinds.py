@@ -30,11 +30,20 @@ class Instant(str):
 
 @dataclass(frozen=True, slots=True)
 class EntryKind:
-    """A kind of fact: its name, the sentence people read, its fields and their JSON types."""
+    """A kind of fact.
+
+    Attributes:
+        template: the sentence people read.
+        verb: what of it stands first and in bold on a page about the subject; "": its first word.
+        fields: each with its JSON types.
+        tone: good or bad news, a role of a colour; or told by the fact's `health`.
+    """
 
     name: str
     template: str
+    verb: str
     fields: Mapping[str, type | tuple[type, ...]]
+    tone: str | Mapping[str, str]
 
     def check(self, facts: Mapping[str, Any]) -> None:
         """Raise `BadFact` unless `facts` has exactly the declared fields, each null or of its type."""
@@ -46,11 +55,15 @@ class EntryKind:
                 raise BadFact(f"{self.name}: {name} is {type(value).__name__}, declared as {self.fields[name]}")
 
 
-def declare(name: str, template: str, **fields: type | tuple[type, ...]) -> EntryKind:
-    """Declare a kind of fact. `template` may name `{subject}` and the fields."""
+def declare(
+    name: str, template: str, *, tone: str | Mapping[str, str] = "", **fields: type | tuple[type, ...]
+) -> EntryKind:
+    """Declare a kind of fact. `template` may name `{subject}` and the fields, and set its verb between two `**`."""
     if name in KINDS:
         raise BadFact(f"the kind {name} is declared twice")
-    kind = KINDS[name] = EntryKind(name, template, fields)
+    before, _, rest = template.partition("**")
+    verb, _, after = rest.partition("**")
+    kind = KINDS[name] = EntryKind(name, before + verb + after, verb, fields, tone)
     kind.template.format(subject="", **dict.fromkeys(fields, ""))
     return kind
 

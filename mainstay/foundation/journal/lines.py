@@ -4,42 +4,14 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
-from mainstay.foundation.journal.kinds import sentence
+from mainstay.foundation.journal.kinds import KINDS, sentence
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.wing import SubjectPage
 
 SUBJECT_PAGES: dict[str, SubjectPage] = {}
 """Type of subject → the page it is shown on; the desk adds those of all wings."""
 
-TONES = {
-    "alert.fired": "bad",
-    "alert.raised": "bad",
-    "alert.paged": "warn",
-    "alert.acknowledged": "accent",
-    "alert.resolved": "ok",
-    "page.delivered": "ok",
-    "page.failing": "bad",
-    "page.fell_back": "warn",
-    "page.grouped": "warn",
-    "page.withdrawn": "warn",
-    "user.sign_in_failed": "warn",
-    "check.flapping": "warn",
-}
-_HEALTH_TONES = {"up": "ok", "degraded": "warn", "down": "bad"}
 _NOWHERE = "\x00"
-_PHRASES = (
-    "A one-time sign-in link",
-    "A session",
-    "A sign-in",
-    "Does not page",
-    "Is no longer acknowledged",
-    "Signed in",
-    "Was acknowledged",
-    "Was added",
-    "Was deactivated",
-    "Was edited",
-    "Was reactivated",
-)
 
 
 def subject_url(subject: str, name: str) -> str:
@@ -61,9 +33,10 @@ def subject_url(subject: str, name: str) -> str:
 
 def tone(entry: Entry) -> str:
     """Return the tone of a fact: what is bad news and what is good."""
-    if entry.kind == "check.changed":
-        return _HEALTH_TONES.get(str(entry.facts.get("health")), "")
-    return TONES.get(entry.kind, "")
+    declared = KINDS.get(entry.kind)
+    if declared is None or isinstance(declared.tone, str):
+        return declared.tone if declared else ""
+    return declared.tone.get(str(entry.facts.get("health")), "")
 
 
 def brief(entry: Entry) -> str:
@@ -86,12 +59,16 @@ def line(entry: Entry, *, about: bool = False) -> dict[str, Any]:
         "id": entry.pk,
         "at": entry.at,
         "text": text,
-        "verb": next((phrase for phrase in _PHRASES if text.startswith(phrase)), text.split(" ", 1)[0].rstrip(":"))
-        if about
-        else "",
+        "verb": _verb(entry, text) if about else "",
         "subject": "" if about else entry.subject_name,
         "href": "" if about else subject_url(entry.subject, entry.subject_name),
         "actor": "" if entry.actor.startswith("program:") else entry.actor_name,
         "tone": tone(entry),
         "kind": entry.kind,
     }
+
+
+def _verb(entry: Entry, text: str) -> str:
+    declared = KINDS.get(entry.kind)
+    verb = declared.verb if declared else ""
+    return text[: len(verb)] if verb and text.lower().startswith(verb.lower()) else text.split(" ", 1)[0].rstrip(":")

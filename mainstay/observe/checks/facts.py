@@ -2,8 +2,8 @@
 
 from mainstay.foundation.journal.kinds import Instant, declare
 
-CHECK_CREATED = declare("check.created", "{subject} was added: {kind}, {target}", kind=str, target=str)
-CHECK_EDITED = declare("check.edited", "{subject} was edited: {fields}", fields=list)
+CHECK_CREATED = declare("check.created", "{subject} **was added**: {kind}, {target}", kind=str, target=str)
+CHECK_EDITED = declare("check.edited", "{subject} **was edited**: {fields}", fields=list)
 CHECK_REMOVED = declare("check.removed", "{subject} was removed")
 CHECK_PAUSED = declare("check.paused", "{subject} was paused")
 CHECK_RESUMED = declare("check.resumed", "{subject} was resumed")
@@ -11,12 +11,13 @@ CHECK_RESET = declare("check.reset", "{subject} starts anew: {reason}", reason=s
 CHECK_CHANGED = declare(
     "check.changed",
     "{subject} went from {was} to {health}: {message}",
+    tone={"up": "ok", "degraded": "warn", "down": "bad"},
     was=str,
     health=str,
     message=str,
     first_bad_at=str,
 )
-CHECK_FLAPPING = declare("check.flapping", "{subject} is flapping: {message}", message=str)
+CHECK_FLAPPING = declare("check.flapping", "{subject} is flapping: {message}", tone="warn", message=str)
 CHECK_SETTLED = declare("check.settled", "{subject} stopped flapping")
 CHECK_BLOCKED = declare("check.blocked", "{subject} is unreachable: {parent}, which it needs, is down", parent=str)
 CHECK_UNBLOCKED = declare("check.unblocked", "{subject} is no longer unreachable")

@@ -2,12 +2,13 @@
 
 from mainstay.foundation.journal.kinds import declare
 
-CHANNEL_CREATED = declare("channel.created", "Channel {subject} was added: {kind}, {target}", kind=str, target=str)
-CHANNEL_EDITED = declare("channel.edited", "Channel {subject} was edited: {fields}", fields=list)
+CHANNEL_CREATED = declare("channel.created", "Channel {subject} **was added**: {kind}, {target}", kind=str, target=str)
+CHANNEL_EDITED = declare("channel.edited", "Channel {subject} **was edited**: {fields}", fields=list)
 CHANNEL_REMOVED = declare("channel.removed", "Channel {subject} was removed")
 PAGE_DELIVERED = declare(
     "page.delivered",
     "{subject}: {event} delivered to {channel} after {seconds} s, attempt {attempt}",
+    tone="ok",
     event=str,
     channel=str,
     seconds=float,
@@ -17,6 +18,7 @@ PAGE_DELIVERED = declare(
 PAGE_FAILING = declare(
     "page.failing",
     "{subject}: {event} does not reach {channel}: {answer}",
+    tone="bad",
     event=str,
     channel=str,
     answer=str,
@@ -26,6 +28,7 @@ PAGE_FAILING = declare(
 PAGE_FELL_BACK = declare(
     "page.fell_back",
     "{subject}: {event} also goes to {to}, since {channel} does not answer",
+    tone="warn",
     event=str,
     channel=str,
     to=str,
@@ -34,6 +37,7 @@ PAGE_FELL_BACK = declare(
 PAGE_WITHDRAWN = declare(
     "page.withdrawn",
     "{subject}: {event} to {channel} was withdrawn: {reason}",
+    tone="warn",
     event=str,
     channel=str,
     reason=str,
@@ -42,6 +46,7 @@ PAGE_WITHDRAWN = declare(
 PAGE_GROUPED = declare(
     "page.grouped",
     "{subject}: one message to {channel} tells {alerts} alerts ({event}): {says}",
+    tone="warn",
     event=str,
     channel=str,
     alerts=int,
