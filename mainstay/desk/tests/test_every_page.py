@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import Resolver404, get_resolver, resolve, reverse
 
-from mainstay.desk.find import ACTIONS, PAGES
+from mainstay.desk.find import ACTIONS
 from mainstay.desk.tests.browser import page, signed_in
 from mainstay.desk.tests.desk import desk
 from mainstay.foundation.accounts.access import permission_of
@@ -302,7 +302,7 @@ def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
 def test_find_offers_a_role_every_page_that_it_may_open_and_no_other(places: dict[str, Any], role: Role) -> None:
     client = signed_in(role)
     offered = set(re.findall(r'href="([^"?]+)', page(client, "/find")))
-    wanted = {reverse(place.url) for place in (*PAGES, *ACTIONS)}
+    wanted = {reverse(place.url) for place in (*PLACES, *ACTIONS)}
     assert offered == {href for href in wanted if client.get(href).status_code != 403}
 
 

@@ -5,10 +5,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from mainstay.desk.find import ACTIONS, PAGES
+from mainstay.desk.find import ACTIONS
 from mainstay.desk.tests.browser import page, signed_in
 from mainstay.desk.tests.desk import SECRET, Desk, desk
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.kit.nav import PLACES
 from mainstay.observe.checks.tests.parts import check
 
 pytestmark = pytest.mark.django_db
@@ -76,8 +77,8 @@ def test_strange_queries_are_answered(here: Desk, query: str) -> None:
 
 def test_every_place_leads_somewhere(here: Desk) -> None:
     client = signed_in(Role.ADMIN)
-    for place in (*PAGES, *ACTIONS):
-        assert f">{place.title}<" in page(client, "/find", 200, q=place.title), place.title
+    for title in (*(place.label for place in PLACES), *(action.title for action in ACTIONS)):
+        assert f">{title}<" in page(client, "/find", 200, q=title), title
 
 
 def test_finding_has_a_fixed_number_of_queries(here: Desk) -> None:

@@ -34,8 +34,10 @@ def subject_url(subject: str, name: str) -> str:
 def tone(entry: Entry) -> str:
     """Return the tone of a fact: what is bad news and what is good."""
     declared = KINDS.get(entry.kind)
-    if declared is None or isinstance(declared.tone, str):
-        return declared.tone if declared else ""
+    if declared is None:
+        return ""
+    if isinstance(declared.tone, str):
+        return declared.tone
     return declared.tone.get(str(entry.facts.get("health")), "")
 
 
