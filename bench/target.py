@@ -6,6 +6,7 @@ begins with the prefix answers 500 too, until a line `fail` without one.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import ClassVar, cast
@@ -31,11 +32,13 @@ class Answering(asyncio.Protocol):
 
     @classmethod
     def obey(cls, stop: Callable[[], None]) -> None:
-        """Read one line from standard input and do what it says."""
-        word, _, prefix = sys.stdin.readline().strip().partition(" ")
-        if not word:
+        """Read what stands in standard input, and do what its last line says: several may have come at once."""
+        said = os.read(sys.stdin.fileno(), 65_536)
+        if not said:
             stop()
-        cls.failing = (b"GET /down", *([b"GET " + prefix.encode()] if prefix else []))
+            return
+        prefix = said.splitlines()[-1].partition(b" ")[2].strip()
+        cls.failing = (b"GET /down", *([b"GET " + prefix] if prefix else []))
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

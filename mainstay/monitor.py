@@ -12,6 +12,7 @@ import time
 from datetime import datetime
 
 from django.conf import settings as django_settings
+from django.db import DatabaseError, connection
 from django.db.models import F
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +20,7 @@ from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
 from mainstay.foundation.clock import from_unix, now
 from mainstay.foundation.http.connections import Limits
+from mainstay.foundation.processes.outage import words
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.processes.supervise import need_port, raise_open_files
 from mainstay.net.policy import policy
@@ -148,11 +150,18 @@ class Monitor:
         return self.watch.urgent
 
     def finish(self, process: int) -> None:
-        """Commit what is left and give the shards back."""
-        self.watch.flush(force=True)
-        self.watch.recorded.pass_on()
-        self.metrics.close()
-        leases.release(process)
+        """Commit what is left and give the shards back; what the database refuses now stops nothing else."""
+        for name, end in (
+            ("the last results", lambda: self.watch.flush(force=True)),
+            ("the last results as metrics", self.watch.recorded.pass_on),
+            ("the history of metrics", self.metrics.close),
+            ("the shares of checks", lambda: leases.release(process)),
+        ):
+            try:
+                end()
+            except DatabaseError as error:
+                log.warning("%s: not stored on stopping: the database %s", name, words(error))
+                connection.close()
 
     def hold(self, at: datetime, process: int) -> None:
         """Keep a fair share of the shards."""

@@ -1,5 +1,6 @@
 """The monitor holds, probes and measures what it should, whatever failed meanwhile: driven as its cycles drive it."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -261,6 +262,25 @@ ACTS = st.one_of(
     st.tuples(st.sampled_from(("other comes", "other goes", "round")), st.just(0)),
     st.tuples(st.sampled_from(("database", "prober", "metrics", "watch")), st.integers(1, 14)),
 )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_while_it_stops_is_one_sentence_and_all_else_ends(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process_id = process()
+    Lease.objects.update_or_create(shard=1, defaults={"holder": process_id})
+
+    def gone(*, force: bool) -> int:
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(monitor.watch, "flush", gone)
+    with caplog.at_level(logging.WARNING):
+        monitor.finish(process_id)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the last results: not stored on stopping: the database refuses: the connection is closed"
+    ]
+    assert not Lease.objects.filter(holder=process_id).exists()
 
 
 class World:

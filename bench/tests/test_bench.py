@@ -1,10 +1,12 @@
 """That what the benchmarks print can be believed: arithmetic, the load, the quoted figures."""
 
 import ast
+import http.client
 import importlib
 import math
 import re
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from bench.load import Wanted, load
 from bench.machine import quantile
 from bench.program import target
 from tests.parts import Target
+from tests.program import until
 
 BENCH = Path(program.__file__).parent
 
@@ -86,6 +89,22 @@ def test_a_load_counts_each_answer_once(fresh: bool) -> None:
     assert (done.ok, done.refused, done.broken, done.needles) == (50, 50, 0, 50)
     assert done.statuses == {"200": 50, "500": 50}
     assert 0 < done.p50_ms <= done.p99_ms <= done.most_ms
+
+
+def test_a_target_that_is_told_twice_at_once_does_what_it_was_told_last() -> None:
+    with target() as ports:
+        ports._commands.write(b"fail /storm\nfail /lone\n")
+        ports._commands.flush()
+
+        def status(path: str) -> int:
+            with closing(http.client.HTTPConnection("127.0.0.1", ports[0], timeout=5)) as connection:
+                connection.request("GET", path)
+                return connection.getresponse().status
+
+        until(lambda: status("/lone") == 500, "it fails", within_s=5)
+        assert status("/storm/1") == 200
+        ports.fail()
+        until(lambda: status("/lone") == 200, "it is well again", within_s=5)
 
 
 def test_a_server_that_goes_away_is_counted_as_broken_and_ends_the_load() -> None:
