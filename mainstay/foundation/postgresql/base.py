@@ -88,4 +88,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
             cursor.execute("SET lock_timeout = 0")
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
         self.connection.patience_s = None
