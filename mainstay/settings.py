@@ -78,14 +78,15 @@ WHITENOISE_AUTOREFRESH = False
 
 
 # Of a connection, unless DATABASE_URL says otherwise: every wait has an end, so that what is dead is noticed and what
-# hangs lets go of its locks. A server that is silent for `statement_timeout` and 5 s is given up (postgresql/base.py).
+# hangs lets go of its locks. A server that is silent for `statement_timeout` and 5 s is given up (postgresql/base.py);
+# it lets go of the locks of a client that is silent within a transaction after the same time.
 POSTGRESQL = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
-    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+    "options": "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=20s",
 }
 
 

@@ -86,8 +86,9 @@ def meanwhile(program: Program, alert: int, keys: list[str]) -> Iterator[dict[st
     """Write, ping and ask for health for the length of a `with`."""
     asked = {"write": Asked(), "ping": Asked(), "health": Asked()}
     stop = threading.Event()
-    before = itertools.cycle(("acknowledge", "unacknowledge"))  # an earlier storm may have left it acknowledged
-    deeds = itertools.islice(before, int(program.api("GET", f"/alerts/{alert}")["state"] == "acknowledged"), None)
+    deeds = itertools.cycle(("acknowledge", "unacknowledge"))
+    if program.api("GET", f"/alerts/{alert}")["state"] == "acknowledged":  # an earlier storm has left it so
+        next(deeds)
 
     def write() -> None:
         path = f"{program.url}/api/v1/alerts/{alert}/{next(deeds)}"

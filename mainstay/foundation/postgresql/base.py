@@ -7,13 +7,16 @@ connection is then closed and the call fails, so that whoever called tries again
 
 import threading
 import time
+from collections.abc import Generator
 from typing import Any, TypeVar
 
 import psycopg
 from django.db.backends.postgresql import base
 from psycopg import errors
+from psycopg.waiting import READY_NONE, READY_R
 
 GRACE_S = 5.0
+LOOK_EVERY_S = 0.1
 T = TypeVar("T")
 
 
@@ -38,23 +41,42 @@ class Connection(psycopg.Connection[Any]):
     patience_s: float | None = None
     heard_at: float = float("-inf")
 
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+    def wait(self, gen: Any, interval: float = LOOK_EVERY_S, timeout: float | None = None) -> Any:
         """Wait for the server. Raises `OperationalError` when it says nothing for too long."""
         if timeout is not None or self.patience_s is None:
             return super().wait(gen, interval, timeout)
-        begun_at = time.monotonic()
-        if self.heard_at < silence.begun_at:
-            # Another one fell silent after this was last heard from: do not spend the whole patience on each.
-            self.pgconn.finish()
-            raise errors.OperationalError("the connection was given up: the database had fallen silent")
-        try:
-            answer = super().wait(gen, interval, self.patience_s)
-        except errors._WaitTimeout:
-            silence.found(begun_at)
-            self.pgconn.finish()
-            raise errors.OperationalError(f"the database has said nothing for {self.patience_s:.0f} s") from None
+        answer = super().wait(self._attentive(gen, self.patience_s), interval)
         self.heard_at = time.monotonic()
         return answer
+
+    def _attentive(self, steps: Generator[Any, Any, T], patience_s: float) -> Generator[Any, Any, T]:
+        """Do psycopg's steps; give up before each, and whenever nothing has come for `LOOK_EVERY_S`, if it is time."""
+        moved_at = time.monotonic()
+        try:
+            state = next(steps)
+            while True:
+                self._look(moved_at, patience_s)
+                ready = yield state
+                if ready & READY_R:
+                    self.heard_at = time.monotonic()
+                if ready != READY_NONE:
+                    moved_at = time.monotonic()
+                state = steps.send(ready)
+        except StopIteration as done:
+            answer: T = done.value
+            return answer
+
+    def _look(self, moved_at: float, patience_s: float) -> None:
+        if self.heard_at < silence.begun_at:
+            # Another one fell silent after this was last heard from: do not spend the whole patience on each.
+            why = "the connection was given up: the database had fallen silent"
+        elif time.monotonic() - moved_at >= patience_s:
+            silence.found(moved_at)
+            why = f"the database has said nothing for {patience_s:.0f} s"
+        else:
+            return
+        self.pgconn.finish()
+        raise errors.OperationalError(why)
 
 
 class _Driver:
@@ -88,4 +110,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
             cursor.execute("SET lock_timeout = 0")
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
         self.connection.patience_s = None

@@ -39,7 +39,7 @@ class Revision(models.Model):
     @staticmethod
     def current(name: str) -> int:
         """Return the present count, 0 before the first change."""
-        return int(next(iter(store.firsts("SELECT number FROM processes_revision WHERE name = %s", name)), 0))
+        return int(max(store.firsts("SELECT number FROM processes_revision WHERE name = %s", name), default=0))
 
 
 class Canary(models.Model):

@@ -66,6 +66,7 @@ class Reception:
     def __init__(self, detector: gaps.Detector = gaps.detector) -> None:
         self._detector = detector
         self._beats: frozenset[tuple[int, object]] = frozenset()
+        self._known = False  # whether there was ever a web process
         self._looked_at, self._silent_s = -math.inf, 0.0
 
     def closed(self, monotonic: float) -> bool:
@@ -74,11 +75,12 @@ class Reception:
         beats = frozenset((row, at) for row, at, detail in web if _takes_pings(detail))
         self._silent_s += min(monotonic - self._looked_at, LOOK_MOST_S)
         self._looked_at = monotonic
+        self._known = self._known or bool(web)
         if beats - self._beats:
-            if self._silent_s >= gaps.STANDSTILL_LEAST_S and self._beats:
+            if self._silent_s >= gaps.STANDSTILL_LEAST_S:
                 self._detector.no_pings(self._silent_s)
             self._beats, self._silent_s = beats, 0.0
-        return bool(self._beats) and HOLD_AFTER_S < self._silent_s < SECOND_CHANCE.total_seconds()
+        return self._known and HOLD_AFTER_S < self._silent_s < SECOND_CHANCE.total_seconds()
 
 
 def _takes_pings(detail: str) -> bool:

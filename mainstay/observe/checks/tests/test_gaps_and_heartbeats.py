@@ -284,6 +284,13 @@ def test_a_web_process_that_beats_but_stores_no_pings_is_as_good_as_away(desk: D
     assert web.run(20) == MANY
 
 
+def test_a_web_process_that_never_stored_a_ping_since_the_monitor_began_is_away_too(desk: Desk) -> None:
+    web = Web(desk)
+    assert web.run(70, takes_pings=False) == 0
+    assert web.run(10) == 0
+    assert web.run(20) == MANY
+
+
 def test_a_web_process_that_is_gone_for_good_hides_no_miss_for_longer_than_five_minutes(desk: Desk) -> None:
     web = Web(desk)
     web.run(15)

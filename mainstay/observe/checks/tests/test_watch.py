@@ -333,7 +333,8 @@ def test_flapping_is_told_once_and_its_end_once() -> None:
     row = check()
     seen = [up(row, 0), *(kind(row, 2 * n + place) for n in range(1, 7) for place, kind in ((0, down), (1, up)))]
     see(watch(row), *seen, *(up(row, 100 + number) for number in range(20)))
-    kinds = list(Entry.objects.filter(kind__in=["check.flapping", "check.settled"]).values_list("kind", flat=True))
+    entries = Entry.objects.filter(kind__in=["check.flapping", "check.settled"]).order_by("id")
+    kinds = list(entries.values_list("kind", flat=True))
     assert kinds == ["check.flapping", "check.settled"]
     assert CheckState.objects.get().flapping is False
 

@@ -59,7 +59,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def group(by_file: str = "", **changes: Any) -> RuleGroup:
     made = put_group(RuleGroupSpec.model_validate({**GROUP, **changes}), COMMAND_LINE, now(), by_file=by_file)
-    RuleState.objects.filter(rule__group=made).update(health="ok", evaluated_at=now(), duration_s=0.004, results=1)
+    # By their ids: a join of tables that PostgreSQL believes empty has compared each row with each, for over 15 s.
+    rules = list(Rule.objects.filter(group=made).values_list("pk", flat=True))
+    RuleState.objects.filter(rule__in=rules).update(health="ok", evaluated_at=now(), duration_s=0.004, results=1)
     return made
 
 
