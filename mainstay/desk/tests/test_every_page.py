@@ -302,7 +302,7 @@ def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
 def test_find_offers_a_role_every_page_that_it_may_open_and_no_other(places: dict[str, Any], role: Role) -> None:
     client = signed_in(role)
     offered = set(re.findall(r'href="([^"?]+)', page(client, "/find")))
-    wanted = {reverse(place.url) for place in (*PLACES, *ACTIONS)}
+    wanted = {reverse(url) for url in (*(place.url for place in PLACES), *(action.url for action in ACTIONS))}
     assert offered == {href for href in wanted if client.get(href).status_code != 403}
 
 
