@@ -1,15 +1,10 @@
 """Looking names up: bounded and fair, so that a dead zone makes no good name look dead."""
 
 import asyncio
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import dns.exception
-import dns.resolver
 import pytest
 
 from mainstay.net.resolver import (
@@ -18,48 +13,9 @@ from mainstay.net.resolver import (
     Resolution,
     Resolver,
     names_in,
-    system_lookup,
     zone_of,
 )
-from mainstay.observe.checks.kinds.tests.servers import answering, serving
-from mainstay.observe.checks.probe.engine import Prober
-from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
-
-Make = Callable[..., Prober]
-
-
-class Servers:
-    """Name servers of which some zones hang until `answer` is set; the others answer at once."""
-
-    def __init__(self, *dead: str) -> None:
-        self.dead = dead
-        self.asked: list[str] = []
-        self.hanging = 0
-        self.most_hanging = 0
-        self.answer = threading.Event()
-        self._lock = threading.Lock()
-
-    def __call__(self, host: str, family: int) -> list[str]:
-        with self._lock:
-            self.asked.append(host)
-        if host.endswith(self.dead):
-            with self._lock:
-                self.hanging += 1
-                self.most_hanging = max(self.most_hanging, self.hanging)
-            self.answer.wait(10)
-            with self._lock:
-                self.hanging -= 1
-        return ["127.0.0.1"]
-
-
-@contextmanager
-def servers(*dead: str) -> Iterator[Servers]:
-    made = Servers(*dead)
-    try:
-        yield made
-    finally:
-        made.answer.set()
+from mainstay.net.tests.name_servers import servers
 
 
 def looked_up(resolver: Resolver, host: str, within_s: float = 0.5) -> Resolution | None:
@@ -81,64 +37,6 @@ def looked_up(resolver: Resolver, host: str, within_s: float = 0.5) -> Resolutio
 def queue(resolver: Resolver, zone: str, number: int) -> None:
     for each in range(number):
         resolver.submit(f"n{each}.{zone}", 0, lambda _resolution: None)
-
-
-# --- a dead zone beside good names ------------------------------------------------------------------------------------
-
-
-def test_a_dead_zone_makes_no_good_name_late_or_down(prober: Make, receiver: Receiver) -> None:
-    with servers(".dead.test") as names, serving(answering()) as server:
-        engine = prober(resolver=Resolver(names, slow_s=0.3))
-        engine.update(
-            planned(key, "http" if key % 2 else "tcp",
-                    {"url": f"http://n{key}.dead.test/"} if key % 2 else {"host": f"n{key}.dead.test", "port": 1},
-                    every_s=1.0, timeout_s=0.8)
-            for key in range(100)
-        )  # fmt: skip
-        good = ("localhost", "www.good.test", "fine.other.test")
-        engine.update(
-            planned(1000 + number, "http", {"url": f"http://{host}:{server.port}/"}, every_s=0.25, timeout_s=0.2)
-            for number, host in enumerate(good)
-        )
-        receiver.wait(lambda r: all(len(r.of(1000 + number)) >= 12 for number in range(len(good))), 12)
-        figures = engine.figures()
-        for number in range(len(good)):
-            results = receiver.of(1000 + number)
-            assert {result.outcome.health for result in results} == {Health.UP}
-            assert max(result.lateness_s for result in results) < 0.3
-        of_dead = [result for result in list(receiver.results) if result.key < 1000]
-    assert names.most_hanging <= 64 * 3 // 4
-    asked = set(names.asked)
-    assert {f"n{result.key}.dead.test" for result in of_dead} <= asked, "never asked about is never down"
-    assert {result.outcome.health for result in of_dead} == {Health.DOWN}
-    assert figures.unasked > 0
-    assert figures.slots_skipped >= figures.unasked
-
-
-def test_a_name_server_that_never_answers_is_one_zones_trouble(prober: Make, receiver: Receiver) -> None:
-    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    silent.bind(("127.0.0.1", 0))
-    port = silent.getsockname()[1]
-
-    def lookup(host: str, family: int) -> list[str]:
-        if not host.endswith(".dead.test"):
-            return system_lookup(host, family)
-        server = dns.resolver.Resolver(configure=False)
-        server.nameservers, server.port = ["127.0.0.1"], port
-        try:
-            return [str(each) for each in server.resolve(host, "A", lifetime=3.0)]
-        except dns.exception.Timeout:
-            raise socket.gaierror(socket.EAI_AGAIN, "no answer") from None
-
-    with silent, serving(answering()) as server:
-        engine = prober(resolver=Resolver(lookup))
-        engine.update(
-            planned(key, "http", {"url": f"http://n{key}.dead.test/"}, every_s=2.0, timeout_s=1.5) for key in range(100)
-        )
-        engine.update([planned(1000, "http", {"url": f"http://localhost:{server.port}/"}, every_s=0.25)])
-        receiver.wait(lambda r: len(r.of(1000)) >= 10, 12)
-    assert {result.outcome.health for result in receiver.of(1000)} == {Health.UP}
-    assert max(result.lateness_s for result in receiver.of(1000)) < 0.3
 
 
 # --- whose turn it is -------------------------------------------------------------------------------------------------
