@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import resource
+import signal
 import socket
 import time
 from collections import deque
@@ -31,6 +32,7 @@ from uvicorn.server import ServerState
 log = logging.getLogger("mainstay.clients")
 FILES_WANTED, FILES_OF_OURS = 65_536, 200  # descriptors: asked of the kernel; kept for database, files, other sockets
 TICK_S = 1.0
+ENDING_S = 3  # what is under way gets so long to end
 PIPELINED_MOST = 16
 HOST_MOST_BYTES = 300  # a name has 253 at most (RFC 1035), and a port
 CLOSED_AT_ONCE = 100  # connections to close are looked up for so many times at once
@@ -409,6 +411,16 @@ class Connection(HttpToolsProtocol):
         self._see_what_is_unread(self.loop.time())
         super().resume_writing()
 
+    def shutdown(self) -> None:
+        """The server ends: what is under way is answered, a body that does not arrive in time is not waited for."""
+        super().shutdown()
+        self.loop.call_later(ENDING_S - 1.0, self._end_body)
+
+    def _end_body(self) -> None:
+        if self.answering and not self.in_head and not self.lingering:
+            self.refuse(503, "Mainstay is stopping; try again in a moment.")
+            self.loop.call_later(0.5, self.transport.close)
+
     def refuse(self, status: int, text: str) -> None:
         """Say what is wrong with the request, and close."""
         log.warning("%s: refused with %d: %s", self.address, status, text)
@@ -508,7 +520,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=ENDING_S,
                 backlog=socket.SOMAXCONN,
             )
         )
@@ -540,8 +552,8 @@ class Server(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._ending.set)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        super().handle_exit(sig, frame)
+        """Take a signal. Once served, it is done with: uvicorn's would raise it again, and nobody say goodbye."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
         self.end()
 
     async def on_tick(self, counter: int) -> bool:

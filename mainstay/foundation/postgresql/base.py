@@ -16,6 +16,7 @@ from psycopg import errors
 from psycopg.waiting import READY_NONE, READY_R
 
 GRACE_S = 5.0
+CONNECT_S = 5.0  # unless the settings say otherwise; the first statements may take as long
 LOOK_EVERY_S = 0.1
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ silence = _Silence()
 class Connection(psycopg.Connection[Any]):
     """A connection that waits no longer than `patience_s` for the server; None is for ever."""
 
-    patience_s: float | None = None
+    patience_s: float | None = None  # while it connects, libpq's own limit holds
     heard_at: float = float("-inf")
 
     def wait(self, gen: Any, interval: float = LOOK_EVERY_S, timeout: float | None = None) -> Any:
@@ -52,11 +53,12 @@ class Connection(psycopg.Connection[Any]):
     def _attentive(self, steps: Generator[Any, Any, T], patience_s: float) -> Generator[Any, Any, T]:
         """Do psycopg's steps; give up before each, and whenever nothing has come for `LOOK_EVERY_S`, if it is time."""
         moved_at = time.monotonic()
+        self._look(moved_at, patience_s)  # before anything is sent: what is then done would be called a failure
         try:
             state = next(steps)
             while True:
                 self._look(moved_at, patience_s)
-                ready = yield state
+                ready = (yield state) or READY_NONE  # None: psycopg goes on waiting after Ctrl-C
                 if ready & READY_R:
                     self.heard_at = time.monotonic()
                 if ready != READY_NONE:
@@ -89,6 +91,7 @@ class _Driver:
     def connect(**parameters: Any) -> Connection:
         connection = Connection.connect(**parameters)
         connection.heard_at = time.monotonic()
+        connection.patience_s = float(parameters.get("connect_timeout", CONNECT_S)) + GRACE_S
         return connection
 
 

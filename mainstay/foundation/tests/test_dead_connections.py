@@ -1,6 +1,7 @@
 """Connections to PostgreSQL that die without a word, through a real proxy that goes silent: back by itself."""
 
 import contextlib
+import signal
 import tempfile
 import threading
 import time
@@ -93,6 +94,48 @@ def test_when_one_was_found_silent_the_others_are_not_waited_for(proxy: Proxy, a
         thread.join(10)
     assert len(took) == 3
     assert max(took) < 0.4
+
+
+def test_one_that_falls_silent_just_after_it_was_accepted_is_given_up(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "connect_timeout", 1)
+    begin = connection.get_new_connection
+
+    def accepted(parameters: dict[str, Any]) -> Any:
+        made = begin(parameters)
+        proxy.swallow()
+        return made
+
+    monkeypatch.setattr(connection, "get_new_connection", accepted)
+    begun = time.monotonic()
+    with pytest.raises(DatabaseError, match="has said nothing for"):
+        ask()
+    assert time.monotonic() - begun < 3
+
+
+def test_what_is_given_up_unasked_has_not_been_done(proxy: Proxy) -> None:
+    with connection.cursor() as cursor:
+        connection.connection.heard_at -= 10
+        base.silence.found(time.monotonic() - 5)
+        with psycopg.connect(**{**connection.get_connection_params(), "autocommit": True}) as other:
+            other.execute("CREATE SEQUENCE IF NOT EXISTS given_up")
+            with pytest.raises(DatabaseError, match="given up"):
+                cursor.execute("SELECT nextval('given_up')")
+            assert other.execute("SELECT is_called FROM given_up").fetchone() == (False,)
+            other.execute("DROP SEQUENCE given_up")
+
+
+def test_ctrl_c_within_a_wait_leaves_the_connection_usable(proxy: Proxy) -> None:
+    connection.settings_dict["OPTIONS"]["options"] = "-c statement_timeout=10s"
+    with connection.cursor() as cursor:
+        timer = threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            cursor.execute("SELECT pg_sleep(5)")
+        timer.join()
+    assert not connection.connection.closed
+    assert ask() == 42
 
 
 def test_an_answer_that_comes_slowly_is_not_silence(proxy: Proxy) -> None:

@@ -191,8 +191,10 @@ class Intake:
         while batch := self._next_batch():
             self._committing_since = time.monotonic()
             answers = self._commit(batch)
-            held_up = self._held_up_since(time.monotonic()), time.monotonic()
-            self._refusals = held_up if 503 in answers else (math.inf, -math.inf)
+            if 503 in answers:
+                self._refusals = self._held_up_since(time.monotonic()), time.monotonic()
+            elif 200 in answers:  # strangers' pings alone, which need no writing, prove nothing
+                self._refusals = math.inf, -math.inf
             self._committing_since = None
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(_resolve, batch, answers)
@@ -237,7 +239,7 @@ class Intake:
                             for w in known
                         ],
                     )
-            outage.answered("pings", time.monotonic())
+                outage.answered("pings", time.monotonic())
             return [200 if waiting.key in found else 404 for waiting in batch]
         except DatabaseError as error:
             outage.refused("pings", error, time.monotonic())

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from mainstay.foundation.http import connections
-from mainstay.foundation.http.bodies import Bodies, Refusal, answer
+from mainstay.foundation.http.bodies import Bodies, Gone, Refusal, answer
 from mainstay.foundation.http.connections import Limits, Server, with_descriptors
+from tests.program import until
 
 NARROW = Limits(head_bytes=2_000, headers=10, head_s=0.5, grace_s=0.5, bytes_per_s=1_000_000)
 BIG = b"x" * 8_000_000
@@ -47,6 +48,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         body = await Bodies(NARROW, 1_000).whole(scope, receive) if scope["path"] == "/whole" else b""
     except Refusal as refusal:
         await answer(send, refusal.status, refusal.text.encode(), b"text/plain", close=True)
+        return
+    except Gone:
         return
     if scope["path"] == "/slow":
         await asyncio.sleep(1.5)
@@ -442,3 +445,34 @@ def test_descriptors_bound_the_connections() -> None:
     assert done.stdout.split() == ["312", "512"]
     assert with_descriptors(Limits(connections=5)).connections == 5
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0
+
+
+def test_a_body_that_is_half_sent_when_the_server_ends_is_refused_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "ENDING_S", 2)
+    wide = replace(NARROW, grace_s=30)
+    monkeypatch.setattr(sys.modules[__name__], "NARROW", wide)
+    with served(wide) as (server, port):
+        half = connect(port, b"POST /whole HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf")
+        slow = connect(port, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n")
+        until(lambda: len(server.server_state.tasks) == 2, "both are asked")
+        begun = time.monotonic()
+        server.end()
+        assert status(slow) == 200  # what is under way is answered
+        assert status(half) == 503
+        half.close()
+        slow.close()
+    assert time.monotonic() - begun < 2.5
+    assert "Exception" not in caplog.text
+
+
+def test_a_signal_ends_the_server_and_who_runs_it_goes_on() -> None:
+    program = (
+        "import os, signal, threading; from mainstay.foundation.http.connections import Limits, Server;"
+        "server = Server(None, '127.0.0.1', 0, Limits());"
+        "threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start();"
+        "server.run(); print('goodbye')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == "goodbye\n"

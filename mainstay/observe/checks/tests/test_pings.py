@@ -450,13 +450,15 @@ def test_a_ping_that_cannot_be_stored_says_when_to_try_again(caplog: pytest.LogC
 @database
 def test_pings_that_are_refused_or_wait_for_seconds_are_not_taken(caplog: pytest.LogCaptureFixture) -> None:
     row = heartbeat()
-    go, refusals = threading.Event(), [DatabaseError("away")]
+    go, refusals = threading.Event(), [DatabaseError("away"), None, DatabaseError("away")]
 
     class Away(Intake):
         def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
             if refusals:
-                raise refusals.pop()
-            assert go.wait(20)
+                if (refusal := refusals.pop()) is not None:
+                    raise refusal
+            else:
+                assert go.wait(20)
             return super()._find(keys)
 
     async def run() -> list[bool]:
@@ -466,6 +468,9 @@ def test_pings_that_are_refused_or_wait_for_seconds_are_not_taken(caplog: pytest
         assert (await ask(intake, address(row)))[0] == 503
         # One refusal says nothing yet; that none is stored for seconds does, if jobs still ask.
         takes += [intake.takes(monotonic() + later_s) for later_s in (0, 4, 30)]
+        assert (await ask(intake, f"/ping/{uuid.uuid4()}"))[0] == 404
+        takes.append(intake.takes(monotonic() + 4))  # a stranger's needs no writing, so it says nothing
+        assert (await ask(intake, address(row)))[0] == 503
         call = asyncio.create_task(ask(intake, address(row)))
         while intake.turn().round is None:
             await asyncio.sleep(0.01)
@@ -477,7 +482,7 @@ def test_pings_that_are_refused_or_wait_for_seconds_are_not_taken(caplog: pytest
         return takes
 
     with caplog.at_level(logging.CRITICAL):
-        assert asyncio.run(run()) == [True, True, False, True, True, False, False, True]
+        assert asyncio.run(run()) == [True, True, False, True, False, True, False, False, True]
 
 
 @database
