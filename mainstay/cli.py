@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mainstay import __version__
 from mainstay.foundation.environment import BadEnvironment
+from mainstay.foundation.processes.steady import steady
 from mainstay.foundation.refusal import CannotStart
 
 
@@ -19,14 +20,19 @@ class Command:
     module: str
     help: str
     django: bool = True  # whether it needs models, and so the database settings
+    serves: bool = False  # goes on whatever becomes of its log
 
 
 COMMANDS: dict[str, Command] = {
-    "up": Command("mainstay.foundation.processes.supervise", "run everything: web, monitor and worker", django=False),
-    "web": Command("mainstay.desk.server", "run the web process: pages, API, pings"),
-    "monitor": Command("mainstay.monitor", "run the monitor process: checks"),
-    "worker": Command("mainstay.worker", "run the worker process: pages, seals, clean-up"),
-    "prepare": Command("mainstay.prepare", "bring the database up to date and make the first administrator"),
+    "up": Command(
+        "mainstay.foundation.processes.supervise", "run everything: web, monitor and worker", django=False, serves=True
+    ),
+    "web": Command("mainstay.desk.server", "run the web process: pages, API, pings", serves=True),
+    "monitor": Command("mainstay.monitor", "run the monitor process: checks", serves=True),
+    "worker": Command("mainstay.worker", "run the worker process: pages, seals, clean-up", serves=True),
+    "prepare": Command(
+        "mainstay.prepare", "bring the database up to date and make the first administrator", serves=True
+    ),
     "plan": Command("mainstay.config.commands.plan", "show what a configuration file would change"),
     "apply": Command("mainstay.config.commands.apply", "make the configuration what a file says"),
     "export": Command("mainstay.config.commands.export", "print the configuration as a file"),
@@ -51,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command_name, command in COMMANDS.items():
         sub = subparsers.add_parser(command_name, help=command.help, description=command.help.capitalize() + ".")
         if command_name == name:  # only the one that runs is imported: each starts quickly
+            if command.serves:
+                steady()
             try:
                 module = _load(command)
             except BadEnvironment as error:
