@@ -9,7 +9,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import CONFIG_APPLY
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import read
 from mainstay.foundation.api.marks import marked
@@ -85,7 +85,7 @@ _YAML_ANSWER = {"responses": {200: {"description": "The file.", "content": {"app
 Do = Callable[[str | bytes, str, Actor, datetime], Any]
 
 
-@router.post("/config/plan", auth=needs(Permission.CONFIG_APPLY), response=ConfigOutcome, openapi_extra=_BODY)
+@router.post("/config/plan", auth=needs(CONFIG_APPLY), response=ConfigOutcome, openapi_extra=_BODY)
 @marked(models=(ConfigText,))
 def plan_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, Any]:
     """Tell what applying a configuration file would change. Nothing is changed.
@@ -97,7 +97,7 @@ def plan_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, Any
     return _outcome(request, given.file, plan_text)
 
 
-@router.post("/config/apply", auth=needs(Permission.CONFIG_APPLY), response=ConfigOutcome, openapi_extra=_BODY)
+@router.post("/config/apply", auth=needs(CONFIG_APPLY), response=ConfigOutcome, openapi_extra=_BODY)
 @marked(models=(ConfigText,))
 def apply_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, Any]:
     """Make everything what a configuration file says; with any mistake in it, nothing is changed.
@@ -110,7 +110,7 @@ def apply_config(request: HttpRequest, given: Query[FileOption]) -> dict[str, An
     return _outcome(request, given.file, apply_text)
 
 
-@router.get("/config/export", auth=needs(Permission.CONFIG_APPLY), response={200: None}, openapi_extra=_YAML_ANSWER)
+@router.get("/config/export", auth=needs(CONFIG_APPLY), response={200: None}, openapi_extra=_YAML_ANSWER)
 def export_config(request: HttpRequest, given: Query[ExportOption]) -> HttpResponse:
     """Return the present configuration as a file, secrets masked.
 

@@ -23,7 +23,7 @@ from mainstay.config.read import read
 from mainstay.config.schema import Document, document
 from mainstay.config.steps import Steps
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import CONFIG_APPLY
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.secrets import MASK, LostKey
 
@@ -79,7 +79,7 @@ def plan_text(
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.CONFIG_APPLY)
+    actor.need(CONFIG_APPLY)
     return _Prepared(file_name, Problems()).prepare(text, environ).outcome()
 
 
@@ -91,7 +91,7 @@ def apply_text(
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.CONFIG_APPLY)
+    actor.need(CONFIG_APPLY)
     at = _clock(now)
     prepared = _Prepared(file_name, Problems())
     try:
@@ -118,7 +118,7 @@ def finish_cut_off(now: datetime) -> bool:
         try:
             text, environ = pieces.source_of(row)
             actor = pieces.actor_of(row, now)
-            actor.need(Permission.CONFIG_APPLY)
+            actor.need(CONFIG_APPLY)
             log.warning("%s was cut off after %d of %d changes: going on", row.managed_as, row.done, row.total)
             outcome = _apply(text, prepared, actor, now, _Used(environ), claim)
         except (LostKey, NotAllowed) as error:

@@ -1,5 +1,10 @@
 """Everything as a file: plan, apply, export."""
 
+from mainstay.foundation.accounts.permissions import CONFIG_APPLY
 from mainstay.foundation.wing import Wing
 
-WING = Wing(app="mainstay.config", routers=("mainstay.config.api.router",))
+WING = Wing(
+    app="mainstay.config",
+    routers=("mainstay.config.api.router",),
+    permissions=(CONFIG_APPLY,),
+)

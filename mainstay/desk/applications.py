@@ -16,9 +16,10 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, STATUS_VIEW
 from mainstay.foundation.catalog.drawing import Node, draw
 from mainstay.foundation.catalog.models import TIERS, Application, Component, Dependency
+from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.kit import rows
@@ -32,6 +33,7 @@ from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import Calendar, Course, Fared, calendar
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.respond.alerts.listing import open_first
 from mainstay.respond.alerts.models import Alert
 
@@ -120,7 +122,7 @@ def sentence(name: str, status: Status, *, checks: int) -> str:
 # --- the list -------------------------------------------------------------------------------------------------------
 
 
-@needs(Permission.STATUS_VIEW)
+@needs(STATUS_VIEW)
 @require_safe
 def applications(request: HttpRequest) -> HttpResponseBase:
     """List applications with status and uptime; or export them."""
@@ -152,7 +154,7 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         "before": with_query(request, page=number - 1) if number > 1 else "",
         "after": with_query(request, page=number + 1) if len(found) > number * PAGE else "",
         "filtered": any(given.values()),
-        "may_edit": actor_of(request).may(Permission.CATALOG_EDIT),
+        "may_edit": actor_of(request).may(CATALOG_EDIT),
         "filters": [
             {"name": "q", "label": "Name or description", "value": given["q"]},
             {"name": "tier", "label": "Any tier", "value": given["tier"], "choices": list(TIERS.items())},
@@ -270,14 +272,14 @@ def _columns(days: Calendar) -> dict[str, Any]:
 # --- one application ------------------------------------------------------------------------------------------------
 
 
-@needs(Permission.STATUS_VIEW)
+@needs(STATUS_VIEW)
 @require_safe
 def application(request: HttpRequest, name: str) -> HttpResponseBase:
     """Show one application: how it is, what it is made of, how it fared, what happened."""
     now = clock.now()
     one = get_object_or_404(Application.objects.select_related("owner"), name=name)
     actor = actor_of(request)
-    inside = actor.may(Permission.OPERATIONS_VIEW)
+    inside = actor.may(OPERATIONS_VIEW)
     days = calendar(now, DAYS, timezone.get_current_timezone())
     (found,) = fared(standings([one], now, lean=False), days, now)
     file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, days))
@@ -295,10 +297,10 @@ def application(request: HttpRequest, name: str) -> HttpResponseBase:
         "decides": deciding(row.severity for row, _ in found.checks),
         "inside": inside,
         "may": {
-            "edit": actor.may(Permission.CATALOG_EDIT),
-            "check": actor.may(Permission.CHECKS_EDIT),
-            "respond": actor.may(Permission.ALERTS_RESPOND),
-            "announce": actor.may(Permission.MAINTENANCE_EDIT),
+            "edit": actor.may(CATALOG_EDIT),
+            "check": actor.may(CHECKS_EDIT),
+            "respond": actor.may(ALERTS_RESPOND),
+            "announce": actor.may(MAINTENANCE_EDIT),
         },
         "windows_open": [window for window in announced(now) if window.row.application_id in (None, one.pk)][:5],
         "crumbs": [{"href": reverse("applications"), "label": "Applications"}],

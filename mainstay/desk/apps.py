@@ -7,6 +7,7 @@ class DeskConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell the ground and the kit what all wings bring."""
+        from mainstay.foundation.accounts.permissions import PERMISSIONS
         from mainstay.foundation.journal.lines import SUBJECT_PAGES
         from mainstay.foundation.wing import GROUPS
         from mainstay.kit import nav, rows
@@ -15,5 +16,6 @@ class DeskConfig(AppConfig):
         for wing in WINGS:
             rows.STATES.update(wing.states)
             SUBJECT_PAGES.update(wing.subjects)
+        PERMISSIONS[:] = [permission for wing in WINGS for permission in wing.permissions]
         places = [place for wing in WINGS for place in wing.places]
         nav.PLACES[:] = sorted(places, key=lambda place: (GROUPS.index(place.group), place.at))

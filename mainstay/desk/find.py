@@ -13,13 +13,14 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, PEOPLE_VIEW, STATUS_VIEW
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.kit import nav
 from mainstay.observe.checks import listing
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 from mainstay.wings import WINGS
 
 SHOWN = 6
@@ -29,7 +30,7 @@ LONGEST_QUERY = 80
 ACTIONS = [action for wing in WINGS for action in wing.actions]
 
 
-@needs(Permission.STATUS_VIEW)
+@needs(STATUS_VIEW)
 @require_safe
 def find(request: HttpRequest) -> HttpResponseBase:
     """Answer the fragment of what `q` finds; without `q`, the places and what can be done."""
@@ -39,11 +40,11 @@ def find(request: HttpRequest) -> HttpResponseBase:
     groups: list[dict[str, Any]] = []
     if words:
         groups.append({"label": "Applications", "items": _applications(words)})
-        if actor.may(Permission.OPERATIONS_VIEW):
+        if actor.may(OPERATIONS_VIEW):
             groups.append({"label": "Checks", "items": _checks(words)})
             groups.append({"label": "Open alerts", "items": _alerts(words)})
             groups.append({"label": "Channels", "items": _channels(words, actor)})
-        if actor.may(Permission.PEOPLE_VIEW):
+        if actor.may(PEOPLE_VIEW):
             groups.append({"label": "People", "items": _people(words)})
     pages = [(place.label, place.words, place.url, "") for place in nav.PLACES]
     actions = [(action.title, action.words, action.url, action.query) for action in ACTIONS]
@@ -120,7 +121,7 @@ def _alerts(words: list[str]) -> list[dict[str, str]]:
 
 
 def _channels(words: list[str], actor: Actor) -> list[dict[str, str]]:
-    may_edit = actor.may(Permission.DELIVERY_EDIT)
+    may_edit = actor.may(DELIVERY_EDIT)
     found = Channel.objects.all()
     for word in words:
         found = found.filter(Q(name__icontains=word) | Q(target__icontains=word) | Q(kind__icontains=word))

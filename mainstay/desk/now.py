@@ -18,7 +18,7 @@ from mainstay.desk.waiting import waiting
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import User
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, STATUS_VIEW, Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
@@ -34,12 +34,14 @@ from mainstay.observe.checks.listing import Row
 from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.uptime import calendar
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.listing import open_first, shown_state
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Delivery
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 DAYS = 90
 ALERTS_SHOWN, TROUBLES_SHOWN, DELIVERIES_SHOWN, ENTRIES_SHOWN, APPLICATIONS_SHOWN = 8, 8, 5, 9, 30
@@ -47,22 +49,22 @@ _TONES = {"critical": "bad", "major": "warn", "minor": "quiet"}
 _ROLES_OF_FIGURES = {Role.PRODUCT.value, Role.STAKEHOLDER.value}
 
 
-@needs(Permission.STATUS_VIEW)
+@needs(STATUS_VIEW)
 @require_safe
 def now_page(request: HttpRequest) -> HttpResponseBase:
     """Say how things are; those who look after them see what is wrong and what they owe."""
     now = clock.now()
     actor = actor_of(request)
-    inside = actor.may(Permission.OPERATIONS_VIEW)
+    inside = actor.may(OPERATIONS_VIEW)
     context: dict[str, Any] = {
         "now": now,
         "inside": inside,
         "figures_first": getattr(request.user, "role", "") in _ROLES_OF_FIGURES,
         "may": {
-            "respond": actor.may(Permission.ALERTS_RESPOND),
-            "announce": actor.may(Permission.MAINTENANCE_EDIT),
-            "deliver": actor.may(Permission.DELIVERY_EDIT),
-            "check": actor.may(Permission.CHECKS_EDIT),
+            "respond": actor.may(ALERTS_RESPOND),
+            "announce": actor.may(MAINTENANCE_EDIT),
+            "deliver": actor.may(DELIVERY_EDIT),
+            "check": actor.may(CHECKS_EDIT),
         },
         "place": "now",
     }

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from mainstay import __version__
 from mainstay.foundation.accounts.access import public
 from mainstay.foundation.accounts.actor import NotAllowed
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import caller
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now as clock_now
@@ -48,7 +48,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         try:
             actor = caller(request)
             vouch(request.META)
-            actor.need(Permission.OPERATIONS_VIEW)
+            actor.need(OPERATIONS_VIEW)
         except Problem as problem:
             return _plain(problem.status, problem.detail, {"WWW-Authenticate": "Bearer"})
         except NotAllowed as refusal:

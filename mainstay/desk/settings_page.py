@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from mainstay import __version__
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import SETTINGS_VIEW
 from mainstay.foundation.environment import VARIABLES, Environment
 from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.models import Process
@@ -25,7 +25,7 @@ from mainstay.kit.live import live
 LOW_DISK_BYTES = 1024**3
 
 
-@needs(Permission.SETTINGS_VIEW)
+@needs(SETTINGS_VIEW)
 @require_safe
 def settings_page(request: HttpRequest) -> HttpResponse:
     """Show variables, processes, database, disk, retention, policy."""

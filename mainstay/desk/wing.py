@@ -1,5 +1,6 @@
 """The desk's own pages: what composes all wings."""
 
+from mainstay.foundation.accounts.permissions import SETTINGS_VIEW
 from mainstay.foundation.wing import Place, Wing
 
 WING = Wing(
@@ -9,4 +10,5 @@ WING = Wing(
         Place("Applications", "applications", "first", 20, "applications", "p", "services uptime", bottom=True),
         Place("Settings", "settings", "below", 20, "settings", "s", "configuration environment"),
     ),
+    permissions=(SETTINGS_VIEW,),
 )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mainstay.foundation.accounts.permissions import Permission
+
 Group = Literal["first", "Observe", "Respond", "last", "below"]
 GROUPS: tuple[Group, ...] = ("first", "Observe", "Respond", "last", "below")
 """The headings of the navigation, in their order; those in lower case are not written."""
@@ -83,6 +85,7 @@ class Wing:
         actions: what else Ctrl K offers of it.
         states: how its states show, by name.
         subjects: what its journal entries are about, by type, with their pages.
+        permissions: what it lets people do, for those who hold them.
     """
 
     app: str
@@ -92,3 +95,4 @@ class Wing:
     actions: tuple[Action, ...] = ()
     states: Mapping[str, Look] = field(default_factory=dict)
     subjects: Mapping[str, SubjectPage] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()

@@ -15,7 +15,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
 from mainstay.foundation.accounts.access import needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.kit import charts, rows
 
 _HOUR_S = 3600
@@ -171,7 +171,7 @@ _SAMPLE_FILE = """applications:
 """
 
 
-@needs(Permission.STATUS_VIEW)
+@needs(STATUS_VIEW)
 @require_safe
 def patterns(request: HttpRequest) -> HttpResponse:
     """Show every component in every state."""

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from mainstay.desk.tests.desk import CHANNEL, CHECK, SECRET, caller, desk
 from mainstay.foundation.accounts.models import Team, Token, User
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import PERMISSIONS, SELF_EDIT, STATUS_VIEW, Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
@@ -488,9 +488,9 @@ def test_a_token_is_shown_once_works_and_can_be_revoked() -> None:
 
 def test_everyone_can_see_what_they_may_do() -> None:
     shown = caller(Role.STAKEHOLDER).get("/me")
-    assert shown["permissions"] == [Permission.STATUS_VIEW, Permission.SELF_EDIT]
+    assert shown["permissions"] == [STATUS_VIEW.name, SELF_EDIT.name]
     roles = {row["name"]: row["permissions"] for row in caller(Role.SUPPORT).get("/roles")["items"]}
-    assert set(roles["admin"]) == set(Permission)
+    assert set(roles["admin"]) == {one.name for one in PERMISSIONS}
 
 
 # --- configuration ------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Every page declares the permission it needs; `SignInRequired` (kit/security.py) refuses one that declares nothing.
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 def edit(request): …
 """
 

@@ -12,7 +12,7 @@ from mainstay.foundation import secrets
 from mainstay.foundation.accounts import facts
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import SignInLink, Team, Token, User
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import CONFIG_APPLY, PEOPLE_EDIT, Role
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused, need_unmanaged
 
@@ -32,7 +32,7 @@ def create_user(email: str, role: Role, name: str, actor: Actor, at: datetime, *
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     address = _free_address(email)
     user = User.objects.create_user(address, None, role=role.value, name=name.strip(), time_zone=time_zone)
     write(facts.USER_CREATED, subject(user), actor, at, role=role.value)
@@ -57,7 +57,7 @@ def edit_user(
     """
     from allauth.account.models import EmailAddress
 
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     changed = []
     if email is not None and email.strip().lower() != user.email:
         user.email = _free_address(email)
@@ -102,7 +102,7 @@ def deactivate(user: User, actor: Actor, at: datetime) -> None:
     Raises:
         NotAllowed, Refused: the last administrator must stay.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     if user.role == Role.ADMIN and not _other_admins(user):
         raise Refused("the last administrator must stay")
     user.is_active = False
@@ -122,7 +122,7 @@ def reactivate(user: User, actor: Actor, at: datetime) -> None:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
         write(facts.USER_REACTIVATED, subject(user), actor, at, role=user.role)
     user.is_active = True
@@ -145,7 +145,7 @@ def make_sign_in_link(user: User, actor: Actor, at: datetime, lasts: timedelta) 
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     SignInLink.objects.filter(user=user, used_at=None).delete()
     token = secrets.new_token("")
     SignInLink.objects.create(user=user, digest=secrets.digest(token), created_at=at, expires_at=at + lasts)
@@ -174,7 +174,7 @@ def create_token(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     if not name.strip() or len(name) > 100 or "\0" in name:
         raise Refused("give a name of 1 to 100 characters that says what the token is for", "name")
     if expires_at is not None and not at < expires_at <= at + TOKEN_MOST:
@@ -201,7 +201,7 @@ def revoke_token(token: Token, actor: Actor, at: datetime) -> None:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
         write(facts.TOKEN_REVOKED, Subject("token", token.pk, token.name), actor, at)
 
@@ -222,7 +222,7 @@ def put_team(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.PEOPLE_EDIT if not by_file else Permission.CONFIG_APPLY)
+    actor.need(PEOPLE_EDIT if not by_file else CONFIG_APPLY)
     if existing is not None:
         need_unmanaged(f"The team {existing.name}", existing.managed_by, by_file)
     if not name.strip() or len(name) > 100:
@@ -251,7 +251,7 @@ def remove_team(team: Team, actor: Actor, at: datetime, *, by_file: str = "") ->
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.PEOPLE_EDIT if not by_file else Permission.CONFIG_APPLY)
+    actor.need(PEOPLE_EDIT if not by_file else CONFIG_APPLY)
     need_unmanaged(f"The team {team.name}", team.managed_by, by_file)
     owned = list(team.applications.values_list("name", flat=True)[:5])
     if owned:

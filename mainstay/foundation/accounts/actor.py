@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mainstay.foundation.accounts.permissions import Permission, Role, allowed
+from mainstay.foundation.accounts.permissions import Permission, Role
 
 
 class NotAllowed(Exception):
@@ -19,14 +19,12 @@ class Actor:
 
     def may(self, permission: Permission) -> bool:
         """Tell whether this actor holds `permission`."""
-        return self.role is None or allowed(self.role, permission)
+        return self.role is None or self.role in permission.roles
 
     def need(self, permission: Permission) -> None:
         """Raise `NotAllowed` unless this actor holds `permission`."""
         if not self.may(permission):
-            from mainstay.foundation.accounts.permissions import PERMISSIONS
-
-            having = ", ".join(sorted(role.value for role in PERMISSIONS[permission]))
+            having = ", ".join(sorted(role.value for role in permission.roles))
             raise NotAllowed(f"The role {self.role} may not do this: it needs {permission}, which {having} have.")
 
 

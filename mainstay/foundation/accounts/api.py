@@ -12,7 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.models import Team, Token, User
-from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role, allowed
+from mainstay.foundation.accounts.permissions import (
+    PEOPLE_EDIT,
+    PEOPLE_VIEW,
+    PERMISSIONS,
+    STATUS_VIEW,
+    Role,
+)
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
@@ -54,10 +60,10 @@ class Me(BaseModel):
     key: str = Field(examples=["token:3"], description="How the journal names the caller.")
     name: str
     role: Role
-    permissions: list[Permission]
+    permissions: list[str]
 
 
-@router.get("/me", auth=needs(Permission.STATUS_VIEW), response=Me)
+@router.get("/me", auth=needs(STATUS_VIEW), response=Me)
 def show_me(request: HttpRequest) -> dict[str, Any]:
     """Tell who the caller is and what they may do."""
     actor = actor_of(request)
@@ -65,7 +71,7 @@ def show_me(request: HttpRequest) -> dict[str, Any]:
         "key": actor.key,
         "name": actor.name,
         "role": actor.role,
-        "permissions": [permission for permission in Permission if actor.may(permission)],
+        "permissions": [one.name for one in PERMISSIONS if actor.may(one)],
     }
 
 
@@ -74,14 +80,14 @@ class RoleRow(BaseModel):
 
     name: Role
     label: str
-    permissions: list[Permission]
+    permissions: list[str]
 
 
-@router.get("/roles", auth=needs(Permission.PEOPLE_VIEW), response=Page[RoleRow])
+@router.get("/roles", auth=needs(PEOPLE_VIEW), response=Page[RoleRow])
 def list_roles(request: HttpRequest) -> dict[str, Any]:
     """List the roles and their permissions."""
     rows = [
-        {"name": role, "label": role.label, "permissions": [one for one in PERMISSIONS if allowed(role, one)]}
+        {"name": role, "label": role.label, "permissions": [one.name for one in PERMISSIONS if role in one.roles]}
         for role in Role
     ]
     return {"items": rows, "next": None}
@@ -149,7 +155,7 @@ def _user(row: User) -> dict[str, Any]:
     }
 
 
-@router.get("/users", auth=needs(Permission.PEOPLE_VIEW), response=Page[UserRow])
+@router.get("/users", auth=needs(PEOPLE_VIEW), response=Page[UserRow])
 def list_users(request: HttpRequest, given: Query[UserFilter]) -> dict[str, Any]:
     """List people."""
     rows = User.objects.all()
@@ -162,7 +168,7 @@ def list_users(request: HttpRequest, given: Query[UserFilter]) -> dict[str, Any]
     return page(rows, _user, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/users", auth=needs(Permission.PEOPLE_EDIT), response={201: UserRow})
+@router.post("/users", auth=needs(PEOPLE_EDIT), response={201: UserRow})
 def create_user(request: HttpRequest, response: HttpResponse, body: NewUser) -> dict[str, Any]:
     """Add a person.
 
@@ -173,13 +179,13 @@ def create_user(request: HttpRequest, response: HttpResponse, body: NewUser) -> 
     return _user(row)
 
 
-@router.get("/users/{user_id}", auth=needs(Permission.PEOPLE_VIEW), response=UserRow)
+@router.get("/users/{user_id}", auth=needs(PEOPLE_VIEW), response=UserRow)
 def get_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """Show a person."""
     return _user(find(User.objects.all(), "user", pk=user_id))
 
 
-@router.patch("/users/{user_id}", auth=needs(Permission.PEOPLE_EDIT), response=UserRow)
+@router.patch("/users/{user_id}", auth=needs(PEOPLE_EDIT), response=UserRow)
 def edit_user(request: HttpRequest, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Change a person's role, name or time zone."""
     row = find(User.objects.all(), "user", pk=user_id)
@@ -188,7 +194,7 @@ def edit_user(request: HttpRequest, user_id: Id, body: UserChange) -> dict[str, 
     return _user(row)
 
 
-@router.post("/users/{user_id}/deactivate", auth=needs(Permission.PEOPLE_EDIT), response=UserRow)
+@router.post("/users/{user_id}/deactivate", auth=needs(PEOPLE_EDIT), response=UserRow)
 def deactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """Take a person's access away and sign them out everywhere.
 
@@ -200,7 +206,7 @@ def deactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     return _user(row)
 
 
-@router.post("/users/{user_id}/reactivate", auth=needs(Permission.PEOPLE_EDIT), response=UserRow)
+@router.post("/users/{user_id}/reactivate", auth=needs(PEOPLE_EDIT), response=UserRow)
 def reactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """Give a deactivated person their access back.
 
@@ -211,7 +217,7 @@ def reactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     return _user(row)
 
 
-@router.post("/users/{user_id}/sign-in-link", auth=needs(Permission.PEOPLE_EDIT), response={201: SignInLink})
+@router.post("/users/{user_id}/sign-in-link", auth=needs(PEOPLE_EDIT), response={201: SignInLink})
 def create_sign_in_link(request: HttpRequest, user_id: Id) -> dict[str, Any]:
     """Make a link that signs a person in once, within a day.
 
@@ -266,13 +272,13 @@ def _members(body: TeamBody) -> list[User]:
     return list(found.values())
 
 
-@router.get("/teams", auth=needs(Permission.PEOPLE_VIEW), response=Page[TeamRow])
+@router.get("/teams", auth=needs(PEOPLE_VIEW), response=Page[TeamRow])
 def list_teams(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     """List teams."""
     return page(Team.objects.prefetch_related("members"), _team, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/teams", auth=needs(Permission.PEOPLE_EDIT), response={201: TeamRow})
+@router.post("/teams", auth=needs(PEOPLE_EDIT), response={201: TeamRow})
 def create_team(request: HttpRequest, response: HttpResponse, body: TeamBody) -> dict[str, Any]:
     """Create a team."""
     row = actions.put_team(body.name, body.email, _members(body), actor_of(request), now())
@@ -280,13 +286,13 @@ def create_team(request: HttpRequest, response: HttpResponse, body: TeamBody) ->
     return _team(row)
 
 
-@router.get("/teams/{team_id}", auth=needs(Permission.PEOPLE_VIEW), response=TeamRow)
+@router.get("/teams/{team_id}", auth=needs(PEOPLE_VIEW), response=TeamRow)
 def get_team(request: HttpRequest, team_id: Id) -> dict[str, Any]:
     """Show a team."""
     return _team(find(Team.objects.all(), "team", pk=team_id))
 
 
-@router.put("/teams/{team_id}", auth=needs(Permission.PEOPLE_EDIT), response=TeamRow)
+@router.put("/teams/{team_id}", auth=needs(PEOPLE_EDIT), response=TeamRow)
 def replace_team(request: HttpRequest, team_id: Id, body: TeamBody) -> dict[str, Any]:
     """Make a team what the body says."""
     existing = find(Team.objects.all(), "team", pk=team_id)
@@ -294,7 +300,7 @@ def replace_team(request: HttpRequest, team_id: Id, body: TeamBody) -> dict[str,
     return _team(row)
 
 
-@router.delete("/teams/{team_id}", auth=needs(Permission.PEOPLE_EDIT), response={204: None})
+@router.delete("/teams/{team_id}", auth=needs(PEOPLE_EDIT), response={204: None})
 def remove_team(request: HttpRequest, team_id: Id) -> None:
     """Remove a team that owns nothing."""
     actions.remove_team(find(Team.objects.all(), "team", pk=team_id), actor_of(request), now())
@@ -350,14 +356,14 @@ def _token(row: Token, at: datetime) -> dict[str, Any]:
     }
 
 
-@router.get("/tokens", auth=needs(Permission.PEOPLE_EDIT), response=Page[TokenRow])
+@router.get("/tokens", auth=needs(PEOPLE_EDIT), response=Page[TokenRow])
 def list_tokens(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     """List tokens, revoked and expired ones too."""
     at = now()
     return page(Token.objects.all(), lambda row: _token(row, at), cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/tokens", auth=needs(Permission.PEOPLE_EDIT), response={201: FreshToken})
+@router.post("/tokens", auth=needs(PEOPLE_EDIT), response={201: FreshToken})
 def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     """Create a token.
 
@@ -368,7 +374,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     return {**_token(row, at), "token": token}
 
 
-@router.post("/tokens/{token_id}/revoke", auth=needs(Permission.PEOPLE_EDIT), response=TokenRow)
+@router.post("/tokens/{token_id}/revoke", auth=needs(PEOPLE_EDIT), response=TokenRow)
 def revoke_token(request: HttpRequest, token_id: Id) -> dict[str, Any]:
     """Make a token void at once."""
     row, at = find(Token.objects.all(), "token", pk=token_id), now()

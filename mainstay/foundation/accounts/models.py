@@ -7,7 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission, Role, allowed
+from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.columns import WordField
 
 ROLES = frozenset(role.value for role in Role)
@@ -55,10 +55,6 @@ class User(AbstractBaseUser):
     def actor(self) -> Actor:
         """This person as an actor."""
         return Actor(key=f"user:{self.pk}", name=str(self), role=Role(self.role))
-
-    def may(self, permission: str) -> bool:
-        """Tell whether this person holds `permission` (a value of `Permission`)."""
-        return allowed(Role(self.role), Permission(permission))
 
 
 class Team(models.Model):

@@ -12,14 +12,14 @@ from mainstay.foundation.accounts import facts
 from mainstay.foundation.accounts.actions import end_sessions, subject
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, SELF_EDIT
 from mainstay.foundation.journal.write import write
 from mainstay.foundation.refusal import Refused
 
 
 def need_for(user: User, actor: Actor) -> None:
     """Raise `NotAllowed` unless `actor` is this person, or may edit people."""
-    actor.need(Permission.SELF_EDIT if actor.key == user.actor.key else Permission.PEOPLE_EDIT)
+    actor.need(SELF_EDIT if actor.key == user.actor.key else PEOPLE_EDIT)
 
 
 @transaction.atomic
@@ -74,7 +74,7 @@ def remove_second_factor(user: User, actor: Actor, at: datetime) -> bool:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.PEOPLE_EDIT)
+    actor.need(PEOPLE_EDIT)
     removed, _ = Authenticator.objects.filter(user=user).delete()
     if removed:
         write(facts.USER_EDITED, subject(user), actor, at, fields=["second factor removed"])

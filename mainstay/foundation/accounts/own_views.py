@@ -21,7 +21,7 @@ from mainstay.foundation.accounts import actions, own
 from mainstay.foundation.accounts.access import actor_of, needs, public
 from mainstay.foundation.accounts.forms import FirstPasswordForm, OwnForm, refuse
 from mainstay.foundation.accounts.models import SignInLink, User
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, SELF_EDIT, Role
 from mainstay.foundation.accounts.signals import ONE_TIME_LINK
 from mainstay.foundation.accounts.views import sessions_of, with_access, zones
 from mainstay.foundation.refusal import Refused
@@ -32,7 +32,7 @@ CHOOSE_WITHIN = timedelta(minutes=30)
 """For so long after the link a password can be chosen without knowing the one before."""
 
 
-@needs(Permission.SELF_EDIT)
+@needs(SELF_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def me(request: HttpRequest) -> HttpResponse:
     """Show and change the own account."""
@@ -56,12 +56,12 @@ def me(request: HttpRequest) -> HttpResponse:
         "sessions": sessions_of(user, now),
         "this_session": request.session.session_key,
         "zones": zones(),
-        "sees_journal": user.may(Permission.OPERATIONS_VIEW),
+        "sees_journal": user.actor.may(OPERATIONS_VIEW),
     }
     return render(request, "accounts/me.html", context, status=422 if form.is_bound else 200)
 
 
-@needs(Permission.SELF_EDIT)
+@needs(SELF_EDIT)
 @require_POST
 def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the own sessions."""
@@ -72,7 +72,7 @@ def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     return done(request, "That browser is signed out.", reverse("profile"))
 
 
-@needs(Permission.SELF_EDIT)
+@needs(SELF_EDIT)
 @require_POST
 def revoke_others(request: HttpRequest) -> HttpResponse:
     """End all own sessions but this one."""
@@ -115,7 +115,7 @@ def _unseen(response: HttpResponse) -> HttpResponse:
     return response
 
 
-@needs(Permission.SELF_EDIT)
+@needs(SELF_EDIT)
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:

@@ -1,5 +1,6 @@
-"""The one permission table. Pages, API and tests derive from it; nothing else decides who may do what."""
+"""Roles, and what a permission is: it carries its roles, and nothing else decides who may do what."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -31,43 +32,49 @@ ROLE_LABELS = {
 }
 
 
-class Permission(StrEnum):
-    """One thing that a role may or may not do."""
-
-    STATUS_VIEW = "status.view"  # applications, their state and uptime
-    OPERATIONS_VIEW = "operations.view"  # checks, alerts, deliveries, the journal
-    ALERTS_RESPOND = "alerts.respond"  # acknowledge, silence, close
-    MAINTENANCE_EDIT = "maintenance.edit"  # announce and cancel maintenance, pause checks
-    CHECKS_EDIT = "checks.edit"
-    CATALOG_EDIT = "catalog.edit"
-    DELIVERY_EDIT = "delivery.edit"  # channels and routes
-    CONFIG_APPLY = "config.apply"  # plan, apply and export files through the API
-    SETTINGS_VIEW = "settings.view"
-    PEOPLE_VIEW = "people.view"
-    PEOPLE_EDIT = "people.edit"  # people, teams, roles, tokens, others' sessions
-    SELF_EDIT = "self.edit"  # own password, second factor, sessions
+EVERYONE = frozenset(Role)
+INSIDE = EVERYONE - {Role.STAKEHOLDER}
 
 
-_R = Role
-_EVERYONE = frozenset(Role)
-_INSIDE = _EVERYONE - {_R.STAKEHOLDER}
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing that a role may or may not do; it carries the answer itself.
 
-PERMISSIONS: dict[Permission, frozenset[Role]] = {
-    Permission.STATUS_VIEW: _EVERYONE,
-    Permission.OPERATIONS_VIEW: _INSIDE,
-    Permission.ALERTS_RESPOND: frozenset({_R.SUPPORT, _R.DEVELOPER, _R.DEVOPS, _R.SECURITY, _R.ADMIN}),
-    Permission.MAINTENANCE_EDIT: frozenset({_R.SUPPORT, _R.DEVELOPER, _R.DEVOPS, _R.ADMIN}),
-    Permission.CHECKS_EDIT: frozenset({_R.DEVELOPER, _R.DEVOPS, _R.ADMIN}),
-    Permission.CATALOG_EDIT: frozenset({_R.DEVOPS, _R.ADMIN}),
-    Permission.DELIVERY_EDIT: frozenset({_R.DEVOPS, _R.ADMIN}),
-    Permission.CONFIG_APPLY: frozenset({_R.DEVOPS, _R.ADMIN}),
-    Permission.SETTINGS_VIEW: frozenset({_R.DEVOPS, _R.SECURITY, _R.ADMIN}),
-    Permission.PEOPLE_VIEW: _INSIDE,
-    Permission.PEOPLE_EDIT: frozenset({_R.ADMIN}),
-    Permission.SELF_EDIT: _EVERYONE,
-}
+    Attributes:
+        name: what the API calls it.
+        meaning: what it lets people do, in words.
+        roles: who holds it.
+    """
+
+    name: str
+    meaning: str
+    roles: frozenset[Role]
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def allowed(role: Role, permission: Permission) -> bool:
-    """Tell whether `role` holds `permission`."""
-    return role in PERMISSIONS[permission]
+def permission(name: str, meaning: str, *roles: Role) -> Permission:
+    """Return a permission of `roles` and administrators, who hold each."""
+    return Permission(name, meaning, frozenset(roles) | {Role.ADMIN})
+
+
+# Those that no wing alone has: they are asked for by several, or by the ground.
+STATUS_VIEW = Permission("status.view", "See applications, their state and uptime", EVERYONE)
+OPERATIONS_VIEW = Permission("operations.view", "See checks, alerts, deliveries and the journal", INSIDE)
+ALERTS_RESPOND = permission(
+    "alerts.respond",
+    "Acknowledge and silence alerts, retry deliveries",
+    Role.SUPPORT,
+    Role.DEVELOPER,
+    Role.DEVOPS,
+    Role.SECURITY,
+)
+CONFIG_APPLY = permission("config.apply", "Plan, apply and export files through the API", Role.DEVOPS)
+SETTINGS_VIEW = permission("settings.view", "See what this instance runs with", Role.DEVOPS, Role.SECURITY)
+PEOPLE_VIEW = Permission("people.view", "See people, teams, tokens and permissions", INSIDE)
+PEOPLE_EDIT = permission("people.edit", "Invite, deactivate and reactivate people, give roles, make tokens")
+SELF_EDIT = Permission("self.edit", "Change the own name, password, second factor and sessions", EVERYONE)
+
+PERMISSIONS: list[Permission] = []
+"""Those of all wings, for whoever lists them (desk/apps.py). What decides is the permission itself."""

@@ -11,7 +11,7 @@ from django.urls.resolvers import RoutePattern
 
 from mainstay.foundation import secrets
 from mainstay.foundation.accounts.access import needs, public
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import SELF_EDIT, Role
 
 try:
     from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -43,7 +43,7 @@ def pages(patterns: Iterable[URLPattern | URLResolver], prefix: str = "") -> Ite
                 RoutePattern(route, pattern.name, is_endpoint=True), _passed(pattern, public), name=pattern.name
             )
         elif pattern.name in FOR_ONESELF:
-            guarded = _passed(pattern, needs(Permission.SELF_EDIT))
+            guarded = _passed(pattern, needs(SELF_EDIT))
             yield URLPattern(RoutePattern(route, pattern.name, is_endpoint=True), guarded, name=pattern.name)
         elif isinstance(pattern.pattern, RoutePattern) and pattern.name:  # allauth asks for its address
             yield URLPattern(RoutePattern(route, pattern.name, is_endpoint=True), refused, name=pattern.name)

@@ -13,7 +13,7 @@ from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.forms import TeamForm, refuse
 from mainstay.foundation.accounts.models import Team, User
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW
 from mainstay.foundation.accounts.views import tabs
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.lists import export
@@ -28,7 +28,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.PEOPLE_VIEW)
+@needs(PEOPLE_VIEW)
 @require_safe
 def teams(request: HttpRequest) -> HttpResponseBase:
     """List teams with their members and what they own."""
@@ -39,21 +39,21 @@ def teams(request: HttpRequest) -> HttpResponseBase:
         return file
     context: dict[str, Any] = {
         "teams": rows,
-        "can_edit": actor_of(request).may(Permission.PEOPLE_EDIT),
+        "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("teams"),
         "place": "people",
     }
     return render(request, "accounts/teams.html", context)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Add a team."""
     return _edit(request, None)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, team_id: int) -> HttpResponse:
     """Change a team; one that a file manages is shown only."""
@@ -93,7 +93,7 @@ def _edit(request: HttpRequest, team: Team | None) -> HttpResponse:
     return render(request, "accounts/team_form.html", context, status=422 if form.is_bound else 200)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def delete(request: HttpRequest, team_id: int) -> HttpResponse:
     """Remove a team that owns nothing."""

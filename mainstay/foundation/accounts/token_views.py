@@ -14,7 +14,7 @@ from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.forms import TokenForm, refuse
 from mainstay.foundation.accounts.models import Token
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW, Role
 from mainstay.foundation.accounts.views import tabs
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.lists import export, page_of
@@ -33,7 +33,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.PEOPLE_VIEW)
+@needs(PEOPLE_VIEW)
 @require_safe
 def tokens(request: HttpRequest) -> HttpResponseBase:
     """List tokens: what each is for, until when, last used."""
@@ -48,14 +48,14 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
         "tokens": [(token, labels.get(token.role, token.role), token.usable(now)) for token in page.rows],
         "usable": sum(token.usable(now) for token in page.rows),
         "page": page,
-        "can_edit": actor_of(request).may(Permission.PEOPLE_EDIT),
+        "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("tokens"),
         "place": "people",
     }
     return render(request, "accounts/tokens.html", context)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Make a token and show it once."""
@@ -80,7 +80,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/token_form.html", context, status=422 if form.is_bound else 200)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """Make a token void."""

@@ -20,7 +20,12 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.browsers import browser_of
 from mainstay.foundation.accounts.forms import InviteForm, PersonForm, refuse
 from mainstay.foundation.accounts.models import SignInLink, User
-from mainstay.foundation.accounts.permissions import PERMISSIONS, Permission, Role
+from mainstay.foundation.accounts.permissions import (
+    PEOPLE_EDIT,
+    PEOPLE_VIEW,
+    PERMISSIONS,
+    Role,
+)
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
@@ -30,20 +35,6 @@ from mainstay.kit.replies import done
 LARGEST_ID = 2**63 - 1
 LINK_LASTS = timedelta(days=3)
 ENTRIES_SHOWN = 20
-MEANINGS = {
-    Permission.STATUS_VIEW: "See applications, their state and uptime",
-    Permission.OPERATIONS_VIEW: "See checks, alerts, deliveries and the journal",
-    Permission.ALERTS_RESPOND: "Acknowledge and silence alerts, retry deliveries",
-    Permission.MAINTENANCE_EDIT: "Announce and cancel maintenance, pause checks",
-    Permission.CHECKS_EDIT: "Add, edit and remove checks",
-    Permission.CATALOG_EDIT: "Add, edit and remove applications",
-    Permission.DELIVERY_EDIT: "Edit channels and routes, send tests",
-    Permission.CONFIG_APPLY: "Plan, apply and export files through the API",
-    Permission.SETTINGS_VIEW: "See what this instance runs with",
-    Permission.PEOPLE_VIEW: "See people, teams, tokens and permissions",
-    Permission.PEOPLE_EDIT: "Invite, deactivate and reactivate people, give roles, make tokens",
-    Permission.SELF_EDIT: "Change the own name, password, second factor and sessions",
-}
 COLUMNS = {
     "id": lambda u: u.pk,
     "email": lambda u: u.email,
@@ -73,7 +64,7 @@ def with_access(now: datetime) -> QuerySet[User]:
     )
 
 
-@needs(Permission.PEOPLE_VIEW)
+@needs(PEOPLE_VIEW)
 @require_safe
 def people(request: HttpRequest) -> HttpResponseBase:
     """List people: role, second factor, sessions, last sign-in."""
@@ -97,7 +88,7 @@ def people(request: HttpRequest) -> HttpResponseBase:
         "active": len(active),
         "bare": bare,
         "filtered": bool(q or role),
-        "can_edit": actor_of(request).may(Permission.PEOPLE_EDIT),
+        "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("people"),
         "filters": [
             {"name": "q", "label": "Name or address", "value": q},
@@ -114,19 +105,16 @@ def people(request: HttpRequest) -> HttpResponseBase:
     return render(request, "accounts/people.html", context)
 
 
-@needs(Permission.PEOPLE_VIEW)
+@needs(PEOPLE_VIEW)
 @require_safe
 def permissions(request: HttpRequest) -> HttpResponse:
     """Show the table that decides who may do what."""
-    table = [
-        {"permission": permission, "meaning": MEANINGS[permission], "cells": [(role, role in having) for role in Role]}
-        for permission, having in PERMISSIONS.items()
-    ]
+    table = [{"permission": one, "cells": [(role, role in one.roles) for role in Role]} for one in PERMISSIONS]
     context = {"table": table, "roles": list(Role), "tabs": tabs("permissions"), "place": "people"}
     return render(request, "accounts/permissions.html", context)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite(request: HttpRequest) -> HttpResponse:
     """Add a person and show once the link by which they sign in."""
@@ -145,7 +133,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/invite.html", context, status=422 if form.is_bound else 200)
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def link(request: HttpRequest, user_id: int) -> HttpResponse:
     """Make a new one-time link for a person who is locked out; earlier ones are void."""
@@ -170,17 +158,17 @@ def _show_link(request: HttpRequest, user: User) -> HttpResponse:
     return response
 
 
-@needs(Permission.PEOPLE_VIEW)
+@needs(PEOPLE_VIEW)
 @require_http_methods(["GET", "HEAD", "POST"])
 def person(request: HttpRequest, user_id: int) -> HttpResponse:
     """Show one person: access, teams, journal; administrators change name, role and zone here."""
     user = _user(user_id)
     actor, now = actor_of(request), clock.now()
-    can_edit = actor.may(Permission.PEOPLE_EDIT)
+    can_edit = actor.may(PEOPLE_EDIT)
     initial = {"email": user.email, "name": user.name, "role": user.role, "time_zone": user.time_zone}
     form = PersonForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST":
-        actor.need(Permission.PEOPLE_EDIT)
+        actor.need(PEOPLE_EDIT)
         if form.is_valid():
             given = form.cleaned_data
             try:
@@ -225,7 +213,7 @@ def sessions_of(user: User, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
     """End all sessions of a person."""
@@ -234,7 +222,7 @@ def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, f"{user} was signed out of {ended} session{'' if ended == 1 else 's'}.", _page(user))
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
     """Remove a person's second factor, whose device is lost."""
@@ -244,7 +232,7 @@ def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, f"{user} has no second factor.", _page(user), tone="warn")
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     """Take a person's access away. Their name stays in the journal."""
@@ -257,7 +245,7 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, f"{user} was deactivated and signed out everywhere.", reverse("people"))
 
 
-@needs(Permission.PEOPLE_EDIT)
+@needs(PEOPLE_EDIT)
 @require_POST
 def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a deactivated person their access back."""

@@ -1,5 +1,6 @@
 """People: who may do what, and how they sign in."""
 
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, PEOPLE_EDIT, PEOPLE_VIEW, SELF_EDIT, STATUS_VIEW
 from mainstay.foundation.wing import Place, SubjectPage, Wing
 
 WING = Wing(
@@ -19,4 +20,11 @@ WING = Wing(
         "token": SubjectPage("tokens"),
         "user": SubjectPage("person", by="id"),
     },
+    permissions=(
+        STATUS_VIEW,
+        OPERATIONS_VIEW,
+        PEOPLE_VIEW,
+        PEOPLE_EDIT,
+        SELF_EDIT,
+    ),
 )

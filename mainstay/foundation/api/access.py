@@ -1,6 +1,6 @@
 """Who calls the API: a bearer token, or a signed-in browser (which must then send its CSRF token).
 
-@router.get("/checks", auth=needs(Permission.OPERATIONS_VIEW))
+@router.get("/checks", auth=needs(OPERATIONS_VIEW))
 """
 
 import logging

@@ -10,7 +10,6 @@ from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
 from ninja.operation import Operation
 from pydantic import BaseModel
 
-from mainstay.foundation.accounts.permissions import PERMISSIONS
 from mainstay.foundation.api.access import Needs
 from mainstay.foundation.api.problems import CONTENT_TYPE, ProblemDocument
 
@@ -75,11 +74,11 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
     first, _, more = told.partition("\n")
     summary, _, rest = first.partition(". ")
     guard = next(one for one in operation.auth_callbacks if isinstance(one, Needs))
-    roles = ", ".join(sorted(role.value for role in PERMISSIONS[guard.permission]))
-    needs = f"Needs `{guard.permission.value}`, which {roles} have."
+    roles = ", ".join(sorted(role.value for role in guard.permission.roles))
+    needs = f"Needs `{guard.permission.name}`, which {roles} have."
     entry["summary"] = summary.rstrip(".")
     entry["description"] = "\n\n".join(part for part in (rest, more.strip(), needs) if part)
-    entry["x-permission"] = guard.permission.value
+    entry["x-permission"] = guard.permission.name
     entry["security"] = SECURITY
     entry["tags"] = [address.split("/")[3]]
     wrong = {401, 403, 422, 503, *getattr(operation.view_func, "problems", ())}

@@ -7,11 +7,11 @@ from django.db import transaction
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import Team
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog import facts
 from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application, Component, Dependency, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec, ComponentSpec
+from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
@@ -42,7 +42,7 @@ def put_application(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.CATALOG_EDIT)
+    actor.need(CATALOG_EDIT)
     owner = _owner(spec)
     if existing is None:
         if Application.objects.filter(name=spec.name).exists():
@@ -136,7 +136,7 @@ def remove_application(application: Application, actor: Actor, at: datetime, *, 
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.CATALOG_EDIT)
+    actor.need(CATALOG_EDIT)
     need_unmanaged(f"The application {application.name}", application.managed_by, by_file)
     for clear in _clearing:
         clear(application, actor, at)

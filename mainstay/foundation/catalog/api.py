@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
@@ -16,6 +16,7 @@ from mainstay.foundation.api.types import Name, Paging, Search
 from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.clock import now
 
 router = Router()
@@ -84,7 +85,7 @@ def named(name: str) -> Application:
     return find(Application.objects.select_related("owner"), "application", name=name)
 
 
-@router.get("/applications", auth=needs(Permission.STATUS_VIEW), response=Page[ApplicationRow])
+@router.get("/applications", auth=needs(STATUS_VIEW), response=Page[ApplicationRow])
 def list_applications(request: HttpRequest, given: Query[ApplicationFilter]) -> dict[str, Any]:
     """List applications."""
     rows = Application.objects.select_related("owner").prefetch_related(
@@ -100,7 +101,7 @@ def list_applications(request: HttpRequest, given: Query[ApplicationFilter]) -> 
     return page(rows, _row, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/applications", auth=needs(Permission.CATALOG_EDIT), response={201: ApplicationDetail})
+@router.post("/applications", auth=needs(CATALOG_EDIT), response={201: ApplicationDetail})
 def create_application(request: HttpRequest, response: HttpResponse, body: ApplicationSpec) -> dict[str, Any]:
     """Create an application with its environments and components."""
     row = actions.put_application(body, actor_of(request), now())
@@ -108,13 +109,13 @@ def create_application(request: HttpRequest, response: HttpResponse, body: Appli
     return _detail(row)
 
 
-@router.get("/applications/{name}", auth=needs(Permission.STATUS_VIEW), response=ApplicationDetail)
+@router.get("/applications/{name}", auth=needs(STATUS_VIEW), response=ApplicationDetail)
 def get_application(request: HttpRequest, name: ApplicationName) -> dict[str, Any]:
     """Show an application."""
     return _detail(named(name))
 
 
-@router.put("/applications/{name}", auth=needs(Permission.CATALOG_EDIT), response=ApplicationDetail)
+@router.put("/applications/{name}", auth=needs(CATALOG_EDIT), response=ApplicationDetail)
 def replace_application(request: HttpRequest, name: ApplicationName, body: ApplicationSpec) -> dict[str, Any]:
     """Make an application what the body says.
 
@@ -123,7 +124,7 @@ def replace_application(request: HttpRequest, name: ApplicationName, body: Appli
     return _detail(actions.put_application(body, actor_of(request), now(), existing=named(name)))
 
 
-@router.delete("/applications/{name}", auth=needs(Permission.CATALOG_EDIT), response={204: None})
+@router.delete("/applications/{name}", auth=needs(CATALOG_EDIT), response={204: None})
 def remove_application(request: HttpRequest, name: ApplicationName) -> None:
     """Remove an application with its checks. The journal keeps its facts."""
     actions.remove_application(named(name), actor_of(request), now())

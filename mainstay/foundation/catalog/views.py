@@ -9,22 +9,22 @@ from django.views.decorators.http import require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.forms import ApplicationForm
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.replies import done
 
 
-@needs(Permission.CATALOG_EDIT)
+@needs(CATALOG_EDIT)
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add an application."""
     form = ApplicationForm(request.POST if request.method == "POST" else None)
     return _form_page(request, form, None)
 
 
-@needs(Permission.CATALOG_EDIT)
+@needs(CATALOG_EDIT)
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change an application; one that a file manages is shown, and where to change it."""
     application = get_object_or_404(Application, name=name)
@@ -59,7 +59,7 @@ def _form_page(request: HttpRequest, form: ApplicationForm, application: Applica
     return render(request, "catalog/edit.html", context, status=422 if form.errors else 200)
 
 
-@needs(Permission.CATALOG_EDIT)
+@needs(CATALOG_EDIT)
 @require_POST
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove an application with its checks; the journal keeps its facts."""

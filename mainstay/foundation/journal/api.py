@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja import Query, Router
 from pydantic import BaseModel, Field, StringConstraints
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import needs
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
@@ -116,7 +116,7 @@ def _entry(row: Entry) -> dict[str, Any]:
     }
 
 
-@router.get("/journal", auth=needs(Permission.OPERATIONS_VIEW), response=Page[EntryRow])
+@router.get("/journal", auth=needs(OPERATIONS_VIEW), response=Page[EntryRow])
 def list_entries(request: HttpRequest, given: Query[EntryFilter]) -> dict[str, Any]:
     """List facts, the newest first.
 
@@ -168,7 +168,7 @@ def _kinds(given: str) -> list[str]:
     return [name for name in kinds.KINDS if name.startswith(given.rstrip(".") + ".")] or [given]
 
 
-@router.get("/journal/kinds", auth=needs(Permission.OPERATIONS_VIEW), response=Page[KindRow])
+@router.get("/journal/kinds", auth=needs(OPERATIONS_VIEW), response=Page[KindRow])
 def list_kinds(request: HttpRequest) -> dict[str, Any]:
     """List the kinds of facts and their fields."""
     rows = [
@@ -194,7 +194,7 @@ class Expectation(BaseModel):
     )
 
 
-@router.get("/journal/verify", auth=needs(Permission.OPERATIONS_VIEW), response=VerificationResult)
+@router.get("/journal/verify", auth=needs(OPERATIONS_VIEW), response=VerificationResult)
 @marked(problems=(429,))
 def verify_journal(request: HttpRequest, given: Query[Expectation]) -> dict[str, Any]:
     """Recompute the hash chain over all facts.

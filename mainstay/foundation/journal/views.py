@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal import search
 from mainstay.foundation.journal.kinds import KINDS
@@ -38,7 +38,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def journal(request: HttpRequest) -> HttpResponseBase:
     """List facts, newest first, with filters; or export them."""
@@ -102,7 +102,7 @@ def _chips(request: HttpRequest, wanted: search.Search, applications: dict[int, 
     ]
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     """Show one fact with its seal, and whether it is still what was sealed."""
@@ -131,7 +131,7 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     return render(request, "journal/entry.html", context)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_POST
 def verify_now(request: HttpRequest) -> HttpResponseBase:
     """Recompute the newest seals (as many as take a moment) and say what was found."""

@@ -11,7 +11,6 @@ from django.db.models import F, Model
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import utc_text
@@ -27,6 +26,7 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec, Common
 from mainstay.observe.checks.windows import Window, validate
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER = 3, 2
 REMOVED_AT_ONCE = 25  # checks in one transaction
@@ -77,7 +77,7 @@ def put_check(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     if existing is not None:
         need_unmanaged(f"The check {existing}", existing.managed_by, by_file)
     check = existing or Check(application=application, created_at=at)
@@ -160,7 +160,7 @@ def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "")
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     need_unmanaged(f"The check {check}", check.managed_by, by_file)
     _clear([check.pk])
     _remove([check.pk], actor, at)
@@ -213,7 +213,7 @@ def pause(check: Check, actor: Actor, at: datetime, *, paused: bool) -> None:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.MAINTENANCE_EDIT)
+    actor.need(MAINTENANCE_EDIT)
     if not Check.objects.filter(pk=check.pk, paused=not paused).update(paused=paused, version=F("version") + 1):
         return
     write(facts.CHECK_PAUSED if paused else facts.CHECK_RESUMED, subject(check), actor, at)
@@ -257,7 +257,7 @@ def announce(
     Raises:
         NotAllowed, BadWindow.
     """
-    actor.need(Permission.MAINTENANCE_EDIT)
+    actor.need(MAINTENANCE_EDIT)
     validate(window)
     row = existing or Maintenance(created_at=at, created_by=actor.name)
     need_unmanaged(f"The maintenance {row.name}", row.managed_by if existing else "", by_file)
@@ -282,7 +282,7 @@ def cancel(row: Maintenance, actor: Actor, at: datetime, *, by_file: str = "") -
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.MAINTENANCE_EDIT)
+    actor.need(MAINTENANCE_EDIT)
     need_unmanaged(f"The maintenance {row.name}", row.managed_by, by_file)
     if Maintenance.objects.filter(pk=row.pk, cancelled_at=None).update(cancelled_at=at):
         write(facts.MAINTENANCE_CANCELLED, Subject("maintenance", row.pk, row.name, row.application_id), actor, at)

@@ -10,7 +10,6 @@ from django.views.decorators.http import require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
@@ -24,6 +23,7 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.readings import PHASE_LABELS, PHASES
 from mainstay.observe.checks.spec import Common
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 
 def _check(check_id: int) -> Check:
@@ -31,7 +31,7 @@ def _check(check_id: int) -> Check:
     return get_object_or_404(found, pk=min(check_id, 2**63 - 1))
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add a check: first its application and kind, then what the kind needs."""
     names = list(Application.objects.order_by("name").values_list("name", flat=True))
@@ -60,7 +60,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
     return _form_page(request, context | {"form": form})
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Change a check; one that a file manages is shown, and where to change it."""
     check = _check(check_id)
@@ -109,7 +109,7 @@ def _put(request: HttpRequest, form: CheckForm) -> Check | None:
         return None
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def attempt(request: HttpRequest) -> HttpResponseBase:
     """Probe once what the form describes, without saving it; answers a fragment."""
@@ -134,7 +134,7 @@ def attempt(request: HttpRequest) -> HttpResponseBase:
     return _tried(request, form.spec)
 
 
-@needs(Permission.MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT)
 @require_POST
 def probe(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Probe a check once, now; what is seen is shown and does not count."""
@@ -170,7 +170,7 @@ def _tried(request: HttpRequest, spec: Common, *, dialog: Check | None = None) -
     return render(request, "checks/tried.html", context)
 
 
-@needs(Permission.MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT)
 @require_POST
 def pause(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Pause (`paused=1`) or resume a check."""
@@ -181,7 +181,7 @@ def pause(request: HttpRequest, check_id: int) -> HttpResponseBase:
     return done(request, text, reverse("check", args=[check.pk]))
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def remove(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Remove a check with its results; the journal keeps its facts."""

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.lists import export
 from mainstay.kit.live import is_fragment, live
@@ -22,6 +22,7 @@ from mainstay.observe.checks.forms import MaintenanceForm
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import BadWindow, next_start, open_until
+from mainstay.observe.checks.wing import MAINTENANCE_EDIT
 
 OVER_SHOWN = 20
 SHOWN_MOST = 500
@@ -63,7 +64,7 @@ def announced(now: datetime) -> list[Announced]:
     return sorted(found, key=lambda one: (one.state != "active", one.starts or now))
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def maintenance(request: HttpRequest) -> HttpResponseBase:
     """List what is open, what comes and what was; or export it."""
@@ -86,7 +87,7 @@ def maintenance(request: HttpRequest) -> HttpResponseBase:
         "coming": [one for one in found if one.state == "scheduled" and not one.row.cron],
         "recurring": [one for one in found if one.state == "scheduled" and one.row.cron],
         "over": over,
-        "may_edit": actor_of(request).may(Permission.MAINTENANCE_EDIT),
+        "may_edit": actor_of(request).may(MAINTENANCE_EDIT),
         "place": "checks",
         "crumbs": [{"href": reverse("checks"), "label": "Checks"}],
     }
@@ -117,7 +118,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(Permission.MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT)
 def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpResponseBase:
     """Announce maintenance, or change what was announced."""
     now = clock.now()
@@ -150,7 +151,7 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
     return render(request, "checks/announce.html", context, status=422 if form.errors else 200)
 
 
-@needs(Permission.MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT)
 @require_POST
 def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
     """End or call off maintenance."""

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
@@ -28,6 +28,7 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.listing import Filters, Listed, Row
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.uptime import Calendar, Course, calendar
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 LIST_DAYS, DAYS = 30, 90
 RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
@@ -58,7 +59,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
     )
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def checks(request: HttpRequest) -> HttpResponseBase:
     """List checks, filtered and sorted by URL; or export them."""
@@ -83,7 +84,7 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         "pages": _pages(request, listed),
         "every": 3 if len(listed.rows) <= 50 else 10,
         "sort": "name",
-        "may_edit": actor_of(request).may(Permission.CHECKS_EDIT),
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
         "any_application": bool(listed.rows) or Application.objects.exists(),
     }
     if len(listed.rows) > LIVE_ROWS_MOST:
@@ -270,7 +271,7 @@ def _columns(now: datetime) -> dict[str, Any]:
 # --- one check ------------------------------------------------------------------------------------------------------
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Show one check; or export its results."""
@@ -329,9 +330,9 @@ def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]
         "headline": _headline(one, shown),
         "open_alerts_of_it": list(one.alerts.filter(ended_at=None)),
         "may": {
-            "edit": actor.may(Permission.CHECKS_EDIT),
-            "pause": actor.may(Permission.MAINTENANCE_EDIT),
-            "respond": actor.may(Permission.ALERTS_RESPOND),
+            "edit": actor.may(CHECKS_EDIT),
+            "pause": actor.may(MAINTENANCE_EDIT),
+            "respond": actor.may(ALERTS_RESPOND),
         },
     }
 

@@ -1,6 +1,16 @@
 """Checks: probes and heartbeats, their states and uptime, maintenance."""
 
+from mainstay.foundation.accounts.permissions import Role, permission
 from mainstay.foundation.wing import Action, Look, Place, SubjectPage, Wing
+
+CHECKS_EDIT = permission("checks.edit", "Add, edit and remove checks", Role.DEVELOPER, Role.DEVOPS)
+MAINTENANCE_EDIT = permission(
+    "maintenance.edit",
+    "Announce and cancel maintenance, pause checks",
+    Role.SUPPORT,
+    Role.DEVELOPER,
+    Role.DEVOPS,
+)
 
 WING = Wing(
     app="mainstay.observe.checks",
@@ -25,4 +35,8 @@ WING = Wing(
         "maintenance": Look("maintenance", "accent", "⚒", "in a planned maintenance window"),
     },
     subjects={"check": SubjectPage("check", by="id")},
+    permissions=(
+        CHECKS_EDIT,
+        MAINTENANCE_EDIT,
+    ),
 )

@@ -9,13 +9,13 @@ from django.db.models import F
 from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.durations import format_duration
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import facts
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
@@ -38,7 +38,7 @@ def put_scrape(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     scrape = existing or Scrape(created_at=at)
     if existing is not None:
         need_unmanaged(f"The scrape {existing.name}", existing.managed_by, by_file)
@@ -73,7 +73,7 @@ def remove_scrape(scrape: Scrape, actor: Actor, at: datetime, *, by_file: str = 
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     need_unmanaged(f"The scrape {scrape.name}", scrape.managed_by, by_file)
     write(facts.SCRAPE_REMOVED, subject(scrape), actor, at)
     scrape.delete()
@@ -87,7 +87,7 @@ def pause(scrape: Scrape, actor: Actor, at: datetime, *, paused: bool) -> None:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.MAINTENANCE_EDIT)
+    actor.need(MAINTENANCE_EDIT)
     if Scrape.objects.filter(pk=scrape.pk, paused=not paused).update(paused=paused, version=F("version") + 1):
         write(facts.SCRAPE_PAUSED if paused else facts.SCRAPE_RESUMED, subject(scrape), actor, at)
         Revision.bump(REVISION)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Path, Query, Router
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
 from mainstay.foundation.api.lookup import find
@@ -16,6 +16,7 @@ from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.types import Name, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.secrets import keep_masked
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.health import Health, live
 from mainstay.observe.metrics.models import Scrape
@@ -76,7 +77,7 @@ def _named(name: str) -> Scrape:
     return find(Scrape.objects.select_related("application", "environment"), "scrape", name=name)
 
 
-@router.get("/scrapes", auth=needs(Permission.OPERATIONS_VIEW), response=Page[ScrapeRow])
+@router.get("/scrapes", auth=needs(OPERATIONS_VIEW), response=Page[ScrapeRow])
 def list_scrapes(request: HttpRequest, given: Query[ScrapeFilter]) -> dict[str, Any]:
     """List scrapes."""
     rows = Scrape.objects.select_related("application", "environment")
@@ -87,7 +88,7 @@ def list_scrapes(request: HttpRequest, given: Query[ScrapeFilter]) -> dict[str, 
     return page(rows, _row, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/scrapes", auth=needs(Permission.CHECKS_EDIT), response={201: ScrapeDetail})
+@router.post("/scrapes", auth=needs(CHECKS_EDIT), response={201: ScrapeDetail})
 def create_scrape(
     request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(ScrapeSpec)]]
 ) -> dict[str, Any]:
@@ -101,13 +102,13 @@ def create_scrape(
     return _detail(row)
 
 
-@router.get("/scrapes/{name}", auth=needs(Permission.OPERATIONS_VIEW), response=ScrapeDetail)
+@router.get("/scrapes/{name}", auth=needs(OPERATIONS_VIEW), response=ScrapeDetail)
 def get_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
     """Show a scrape."""
     return _detail(_named(name))
 
 
-@router.put("/scrapes/{name}", auth=needs(Permission.CHECKS_EDIT), response=ScrapeDetail)
+@router.put("/scrapes/{name}", auth=needs(CHECKS_EDIT), response=ScrapeDetail)
 def replace_scrape(
     request: HttpRequest, name: ScrapeName, body: Body[Annotated[Document, Described(ScrapeSpec)]]
 ) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _in_our_words(body: Document) -> Document:
     return found
 
 
-@router.delete("/scrapes/{name}", auth=needs(Permission.CHECKS_EDIT), response={204: None})
+@router.delete("/scrapes/{name}", auth=needs(CHECKS_EDIT), response={204: None})
 def remove_scrape(request: HttpRequest, name: ScrapeName) -> None:
     """Remove a scrape.
 
@@ -138,14 +139,14 @@ def remove_scrape(request: HttpRequest, name: ScrapeName) -> None:
     actions.remove_scrape(_named(name), actor_of(request), now())
 
 
-@router.post("/scrapes/{name}/pause", auth=needs(Permission.MAINTENANCE_EDIT), response=ScrapeDetail)
+@router.post("/scrapes/{name}/pause", auth=needs(MAINTENANCE_EDIT), response=ScrapeDetail)
 def pause_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
     """Stop scraping."""
     actions.pause(_named(name), actor_of(request), now(), paused=True)
     return _detail(_named(name))
 
 
-@router.post("/scrapes/{name}/resume", auth=needs(Permission.MAINTENANCE_EDIT), response=ScrapeDetail)
+@router.post("/scrapes/{name}/resume", auth=needs(MAINTENANCE_EDIT), response=ScrapeDetail)
 def resume_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
     """Scrape again."""
     actions.pause(_named(name), actor_of(request), now(), paused=False)
@@ -201,7 +202,7 @@ def _target(target: LiveTarget) -> dict[str, Any]:
     return {name: getattr(target, name) for name in TargetRow.model_fields}
 
 
-@router.get("/targets", auth=needs(Permission.OPERATIONS_VIEW), response=Targets)
+@router.get("/targets", auth=needs(OPERATIONS_VIEW), response=Targets)
 def show_targets(request: HttpRequest, given: Query[TargetFilter]) -> dict[str, Any]:
     """Show targets with their health, as the monitor knows them now."""
     seen = live()

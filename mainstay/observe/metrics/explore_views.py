@@ -14,11 +14,12 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.kit import charts, rows
 from mainstay.kit.lists import export, with_query
 from mainstay.kit.live import is_fragment
 from mainstay.kit.scales import known, quantity
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics import asking, browse, completion
 from mainstay.observe.metrics.asking import Memory
 from mainstay.observe.metrics.client import BadQuery, MetricsAway
@@ -46,7 +47,7 @@ _function_memory = Memory(_FUNCTIONS_KEPT_S)
 _PARAMETER_MOST = 20_000
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def explore(request: HttpRequest) -> HttpResponseBase:
     """Evaluate the expressions in the address, as chart and table; or export them."""
@@ -73,7 +74,7 @@ def explore(request: HttpRequest) -> HttpResponseBase:
         "source": asking.source_name(),
         "place": "explore",
         "pinned": _pinned(request, times),
-        "may_edit": actor_of(request).may(Permission.CHECKS_EDIT),
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
         "new_rule": _address("rule_new"),
         **_drawn(answers, times),
     }
@@ -338,7 +339,7 @@ def forget() -> None:
 # --- while somebody types -------------------------------------------------------------------------------------------
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def complete(request: HttpRequest) -> JsonResponse:
     """Return what could stand at the cursor: between `before` and `after`."""

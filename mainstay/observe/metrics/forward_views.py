@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from mainstay.foundation.accounts.access import public
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.models import User
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import token_actor
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
@@ -43,7 +43,7 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
     try:
         actor = _caller(request)
         vouch(request.META)
-        actor.need(Permission.OPERATIONS_VIEW)
+        actor.need(OPERATIONS_VIEW)
     except Problem as problem:
         answer = _error(problem.status, "unauthorized", problem.detail)
         answer["WWW-Authenticate"] = 'Basic realm="Mainstay: a token as the password", charset="UTF-8"'

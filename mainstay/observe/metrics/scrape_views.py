@@ -10,12 +10,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.replies import done
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.forms import ScrapeForm
 from mainstay.observe.metrics.health import live as ask_the_monitor
@@ -36,7 +37,7 @@ def _crumbs(scrape: Scrape | None = None) -> list[dict[str, str]]:
     return crumbs
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
     """Show a scrape: its targets, what keeps targets from being found, and what it says."""
@@ -64,14 +65,14 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
             line(entry, about=True)
             for entry in Entry.objects.filter(subject=f"scrape:{row.pk}").order_by("-id")[:ENTRIES_SHOWN]
         ],
-        "may": {"edit": actor.may(Permission.CHECKS_EDIT), "pause": actor.may(Permission.MAINTENANCE_EDIT)},
+        "may": {"edit": actor.may(CHECKS_EDIT), "pause": actor.may(MAINTENANCE_EDIT)},
         "crumbs": _crumbs(),
         "place": "targets",
     }
     return live(request, "metrics/scrape.html", context)
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add a scrape."""
@@ -83,7 +84,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
     return _form_page(request, form, None)
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change a scrape; one that a file manages is shown, and where to change it."""
@@ -113,7 +114,7 @@ def _put(request: HttpRequest, form: ScrapeForm) -> Scrape | None:
         return None
 
 
-@needs(Permission.MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT)
 @require_POST
 def pause(request: HttpRequest, name: str) -> HttpResponseBase:
     """Pause (`paused=1`) or resume a scrape."""
@@ -124,7 +125,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponseBase:
     return done(request, text, reverse("scrape", args=[row.name]))
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove a scrape; the journal keeps its facts, and the store what was measured."""

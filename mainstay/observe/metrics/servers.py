@@ -125,7 +125,7 @@ def may_scrape(authorization: str, secret_key: str) -> bool:
     from django.db import close_old_connections
 
     from mainstay.foundation.accounts.actor import NotAllowed
-    from mainstay.foundation.accounts.permissions import Permission
+    from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
     from mainstay.foundation.api.access import token_actor
     from mainstay.foundation.api.problems import Problem
 
@@ -136,7 +136,7 @@ def may_scrape(authorization: str, secret_key: str) -> bool:
         return False
     close_old_connections()
     try:
-        token_actor(value.strip()).need(Permission.OPERATIONS_VIEW)
+        token_actor(value.strip()).need(OPERATIONS_VIEW)
     except (Problem, NotAllowed):
         return False
     return True

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.kit import charts
 from mainstay.kit.live import live
@@ -34,7 +34,7 @@ NOT_TOLD = {
 _memory = Memory(120.0)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def signals(request: HttpRequest, name: str) -> HttpResponseBase:
     """Draw rate, errors, latency and saturation of an application over the last hour, from what it has."""

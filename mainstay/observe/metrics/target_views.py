@@ -11,9 +11,10 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.kit.lists import export, with_query
 from mainstay.kit.live import is_fragment, live
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.health import Seen
 from mainstay.observe.metrics.health import live as ask_the_monitor
 from mainstay.observe.metrics.models import Scrape
@@ -89,7 +90,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def targets(request: HttpRequest) -> HttpResponseBase:
     """List scrapes and their targets, the worst first; or export the targets."""
@@ -126,7 +127,7 @@ def targets(request: HttpRequest) -> HttpResponseBase:
                 "choices": [(name, name) for name in ("down", "unknown", "up")],
             },
         ],
-        "may_edit": actor_of(request).may(Permission.CHECKS_EDIT),
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
         "example": EXAMPLE,
         "place": "targets",
     }
@@ -168,7 +169,7 @@ def _sub(seen: Seen, scrapes: list[Standing]) -> str:
     return f"{len(scrapes):,} {noun} · {samples:,} samples a round" if scrapes else "A scrape asks targets for metrics"
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def target(request: HttpRequest, identity: str) -> HttpResponseBase:
     """Show one target: its health, its labels, and what it was before relabelling."""

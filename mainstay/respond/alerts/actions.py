@@ -11,7 +11,7 @@ from django.db.models import Case, F, IntegerField, QuerySet, Value, When
 
 from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import Actor, program
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
@@ -404,7 +404,7 @@ def acknowledge(alert: Alert, actor: Actor, now: datetime, note: str = "") -> bo
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.ALERTS_RESPOND)
+    actor.need(ALERTS_RESPOND)
     taken = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at=None).update(
         acknowledged_at=now, acknowledged_by=actor.name, note=note, look_at=None, decision=Code.ACKNOWLEDGED.value,
         reason=f"{actor.name} has acknowledged it", given_back_by="",
@@ -426,7 +426,7 @@ def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.ALERTS_RESPOND)
+    actor.need(ALERTS_RESPOND)
     paged_at = Case(When(paged_at__isnull=False, then=Value(now)))  # one that has paged nobody yet still has to
     given_back = Alert.objects.filter(pk=alert.pk, ended_at=None, acknowledged_at__isnull=False).update(
         acknowledged_at=None, acknowledged_by="", note="", paged_at=paged_at, given_back_by=actor.name
@@ -447,7 +447,7 @@ def silence(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.ALERTS_RESPOND)
+    actor.need(ALERTS_RESPOND)
     starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)  # two of one zone compare by its wall clock
     if not match:
         raise Refused("name at least one label: a silence without any would hide everything", "match")
@@ -480,7 +480,7 @@ def end_silence(row: Silence, actor: Actor, now: datetime) -> None:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.ALERTS_RESPOND)
+    actor.need(ALERTS_RESPOND)
     if Silence.objects.filter(pk=row.pk, ends_at__gt=now).update(ends_at=now):
         write(facts.SILENCE_ENDED, Subject("silence", row.pk, str(row.pk)), actor, now)
         _look_now(row.match, now)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, cut, decode_pair, encode_pair, page
@@ -25,6 +25,7 @@ from mainstay.respond.alerts.decide import AlertFacts, Code, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.alerts.surroundings import silences
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 router = Router()
 Severity = Literal["critical", "major", "minor"]
@@ -131,7 +132,7 @@ def _find(alert_id: int) -> Alert:
     return find(Alert.objects.select_related("application"), "alert", pk=alert_id)
 
 
-@router.get("/alerts", auth=needs(Permission.OPERATIONS_VIEW), response=Page[AlertRow])
+@router.get("/alerts", auth=needs(OPERATIONS_VIEW), response=Page[AlertRow])
 def list_alerts(request: HttpRequest, given: Query[AlertFilter]) -> dict[str, Any]:
     """List alerts, the newest first."""
     rows = Alert.objects.select_related("application")
@@ -152,7 +153,7 @@ def list_alerts(request: HttpRequest, given: Query[AlertFilter]) -> dict[str, An
     return page(rows, _alert, cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
-@router.get("/alerts/{alert_id}", auth=needs(Permission.OPERATIONS_VIEW), response=AlertDetail)
+@router.get("/alerts/{alert_id}", auth=needs(OPERATIONS_VIEW), response=AlertDetail)
 def get_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
     """Show an alert, and why it paged or did not."""
     row = _find(alert_id)
@@ -170,7 +171,7 @@ def get_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
     return _alert(row) | {"decided": decided}
 
 
-@router.post("/alerts/{alert_id}/acknowledge", auth=needs(Permission.ALERTS_RESPOND), response=AlertRow)
+@router.post("/alerts/{alert_id}/acknowledge", auth=needs(ALERTS_RESPOND), response=AlertRow)
 def acknowledge_alert(request: HttpRequest, alert_id: Id, body: Acknowledgement | None = None) -> dict[str, Any]:
     """Take an alert: reminders stop, and those who were paged hear who has it."""
     row = _find(alert_id)
@@ -179,7 +180,7 @@ def acknowledge_alert(request: HttpRequest, alert_id: Id, body: Acknowledgement 
     return _alert(_find(alert_id))
 
 
-@router.post("/alerts/{alert_id}/unacknowledge", auth=needs(Permission.ALERTS_RESPOND), response=AlertRow)
+@router.post("/alerts/{alert_id}/unacknowledge", auth=needs(ALERTS_RESPOND), response=AlertRow)
 def unacknowledge_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
     """Give an alert back: those who heard that it was taken hear so, and reminders start again."""
     row = _find(alert_id)
@@ -233,7 +234,7 @@ def _silence(row: Silence, at: datetime) -> dict[str, Any]:
     }
 
 
-@router.get("/silences", auth=needs(Permission.OPERATIONS_VIEW), response=Page[SilenceRow])
+@router.get("/silences", auth=needs(OPERATIONS_VIEW), response=Page[SilenceRow])
 def list_silences(request: HttpRequest, given: Query[SilenceFilter]) -> dict[str, Any]:
     """List silences, the newest first."""
     at = now()
@@ -243,7 +244,7 @@ def list_silences(request: HttpRequest, given: Query[SilenceFilter]) -> dict[str
     return page(rows, lambda row: _silence(row, at), cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
-@router.post("/silences", auth=needs(Permission.ALERTS_RESPOND), response={201: SilenceRow})
+@router.post("/silences", auth=needs(ALERTS_RESPOND), response={201: SilenceRow})
 def create_silence(request: HttpRequest, response: HttpResponse, body: NewSilence) -> dict[str, Any]:
     """Keep alerts from paging for a while. They are still recorded."""
     at = now()
@@ -256,13 +257,13 @@ def create_silence(request: HttpRequest, response: HttpResponse, body: NewSilenc
     return _silence(row, at)
 
 
-@router.get("/silences/{silence_id}", auth=needs(Permission.OPERATIONS_VIEW), response=SilenceRow)
+@router.get("/silences/{silence_id}", auth=needs(OPERATIONS_VIEW), response=SilenceRow)
 def get_silence(request: HttpRequest, silence_id: Id) -> dict[str, Any]:
     """Show a silence."""
     return _silence(find(Silence.objects.all(), "silence", pk=silence_id), now())
 
 
-@router.post("/silences/{silence_id}/end", auth=needs(Permission.ALERTS_RESPOND), response=SilenceRow)
+@router.post("/silences/{silence_id}/end", auth=needs(ALERTS_RESPOND), response=SilenceRow)
 def end_silence(request: HttpRequest, silence_id: Id) -> dict[str, Any]:
     """End a silence early; alerts that it held are decided on again."""
     at = now()
@@ -327,7 +328,7 @@ def _spec(body: RouteBody) -> RouteSpec:
     return RouteSpec.model_validate(body.model_dump(exclude={"position"}, exclude_unset=True))
 
 
-@router.get("/routes", auth=needs(Permission.OPERATIONS_VIEW), response=Page[RouteRow])
+@router.get("/routes", auth=needs(OPERATIONS_VIEW), response=Page[RouteRow])
 def list_routes(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     """List routes in the order in which they are tried."""
     rows = Route.objects.order_by("position", "pk")
@@ -338,7 +339,7 @@ def list_routes(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     return cut(found, _route, given.limit, lambda row: encode_pair(row.position, row.pk))
 
 
-@router.post("/routes", auth=needs(Permission.DELIVERY_EDIT), response={201: RouteRow})
+@router.post("/routes", auth=needs(DELIVERY_EDIT), response={201: RouteRow})
 def create_route(request: HttpRequest, response: HttpResponse, body: RouteBody) -> dict[str, Any]:
     """Create a route. Open alerts that have not paged are decided on again."""
     row = routes.put_route(_spec(body), actor_of(request), now(), position=body.position)
@@ -346,7 +347,7 @@ def create_route(request: HttpRequest, response: HttpResponse, body: RouteBody) 
     return _route(row)
 
 
-@router.post("/routes/explain", auth=needs(Permission.OPERATIONS_VIEW), response=Explanation)
+@router.post("/routes/explain", auth=needs(OPERATIONS_VIEW), response=Explanation)
 def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
     """Tell whether an alert with these labels would page, whom, and why, question by question.
 
@@ -366,20 +367,20 @@ def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
     }
 
 
-@router.get("/routes/{route_id}", auth=needs(Permission.OPERATIONS_VIEW), response=RouteRow)
+@router.get("/routes/{route_id}", auth=needs(OPERATIONS_VIEW), response=RouteRow)
 def get_route(request: HttpRequest, route_id: Id) -> dict[str, Any]:
     """Show a route."""
     return _route(find(Route.objects.all(), "route", pk=route_id))
 
 
-@router.put("/routes/{route_id}", auth=needs(Permission.DELIVERY_EDIT), response=RouteRow)
+@router.put("/routes/{route_id}", auth=needs(DELIVERY_EDIT), response=RouteRow)
 def replace_route(request: HttpRequest, route_id: Id, body: RouteBody) -> dict[str, Any]:
     """Make a route what the body says. Without `position` it keeps its place."""
     row = find(Route.objects.all(), "route", pk=route_id)
     return _route(routes.put_route(_spec(body), actor_of(request), now(), existing=row, position=body.position))
 
 
-@router.delete("/routes/{route_id}", auth=needs(Permission.DELIVERY_EDIT), response={204: None})
+@router.delete("/routes/{route_id}", auth=needs(DELIVERY_EDIT), response={204: None})
 def remove_route(request: HttpRequest, route_id: Id) -> None:
     """Remove a route."""
     routes.remove_route(find(Route.objects.all(), "route", pk=route_id), actor_of(request), now())

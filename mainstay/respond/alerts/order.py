@@ -5,11 +5,11 @@ from datetime import datetime
 from django.db import transaction
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import need_unmanaged
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.models import Alert, Route
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 
 @transaction.atomic
@@ -19,7 +19,7 @@ def move_route(row: Route, actor: Actor, at: datetime, *, up: bool) -> bool:
     Raises:
         NotAllowed, Managed: a file that describes a route also gives its place.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     need_unmanaged(f"The route {row.name}", row.managed_by, "")
     rows = list(Route.objects.select_for_update())
     place = next((place for place, each in enumerate(rows) if each.pk == row.pk), None)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.kit.replies import done
@@ -21,11 +21,12 @@ from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.routes import put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LARGEST_ID = 2**63 - 1
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Add a route, at the end."""
@@ -40,7 +41,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return _form(request, form, None)
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, route_id: int) -> HttpResponse:
     """Edit a route; one that a file manages is shown only."""
@@ -72,7 +73,7 @@ def _form(request: HttpRequest, form: RouteForm, row: Route | None) -> HttpRespo
     return render(request, "alerts/route_form.html", context, status=422 if form.is_bound else 200)
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_POST
 def move(request: HttpRequest, route_id: int) -> HttpResponse:
     """Move a route before the one above it (`to=up`) or after the one below it (`to=down`)."""
@@ -86,7 +87,7 @@ def move(request: HttpRequest, route_id: int) -> HttpResponse:
     return done(request, f"{row} is tried {'earlier' if up else 'later'} now.", back)
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, route_id: int) -> HttpResponse:
     """Ask, then remove a route."""
@@ -110,7 +111,7 @@ def delete(request: HttpRequest, route_id: int) -> HttpResponse:
     return render(request, "alerts/route_delete.html", context, status=409 if problem else 200)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def who(request: HttpRequest) -> HttpResponseBase:
     """Answer who would be paged for an alert with given labels, at a given time. Nothing is written."""

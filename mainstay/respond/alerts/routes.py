@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models import Max
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
@@ -18,6 +17,7 @@ from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 MOVED_TOLD = 50
 
@@ -65,7 +65,7 @@ def put_route(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     if existing is not None:
         need_unmanaged(f"The route {existing.name}", existing.managed_by, by_file)
     known = set(Channel.objects.filter(name__in=[*spec.notify, *spec.fallback]).values_list("name", flat=True))
@@ -110,7 +110,7 @@ def arrange(names: Sequence[str], actor: Actor, at: datetime, *, by_file: str) -
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     places = {name: place for place, name in enumerate(names)}
     moved = [row for row in Route.objects.filter(name__in=places) if row.position != places[row.name]]
     for row in moved:
@@ -129,7 +129,7 @@ def remove_route(row: Route, actor: Actor, at: datetime, *, by_file: str = "") -
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     need_unmanaged(f"The route {row.name}", row.managed_by, by_file)
     write(facts.ROUTE_REMOVED, Subject("route", row.pk, row.name), actor, at)
     row.delete()

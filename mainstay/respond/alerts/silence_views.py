@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.refusal import Refused
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, cursor, export, page_of
@@ -33,7 +33,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def silences(request: HttpRequest) -> HttpResponseBase:
     """List what is silenced now, what will be, and what was."""
@@ -53,7 +53,7 @@ def silences(request: HttpRequest) -> HttpResponseBase:
         "ended": [(row, matchers.write(row.match)) for row in page.rows],
         "page": page,
         "paged": paged,
-        "can_respond": actor_of(request).may(Permission.ALERTS_RESPOND),
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "held": sum(holds.values()),
         "durations": DURATIONS,
         "crumbs": [{"href": reverse("alerts"), "label": "Alerts"}],
@@ -73,7 +73,7 @@ def _holds(active: list[Silence]) -> dict[int, int]:
     }
 
 
-@needs(Permission.ALERTS_RESPOND)
+@needs(ALERTS_RESPOND)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Silence alerts with given labels for a while. `label` ticks come as name=value, `matchers` as text."""
@@ -106,7 +106,7 @@ def _form_context(form: SilenceForm) -> dict[str, Any]:
     return {"form": form, "crumbs": crumbs, "place": "alerts"}
 
 
-@needs(Permission.ALERTS_RESPOND)
+@needs(ALERTS_RESPOND)
 @require_POST
 def end(request: HttpRequest, silence_id: int) -> HttpResponse:
     """End a silence early; what it held is decided on again."""

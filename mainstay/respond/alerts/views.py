@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.lines import line, subject_url
 from mainstay.kit import rows
@@ -55,7 +55,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def alerts(request: HttpRequest) -> HttpResponseBase:
     """List alerts: the open ones first, then those that are over, newest first."""
@@ -117,7 +117,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
     return live(request, "alerts/alerts.html", context)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     """Tell one alert: what, since when, who has it, why it paged, whom it reached, what happened."""
@@ -142,7 +142,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in story.entries(row)],
         "chart": mark_safe(story.course(row, now, zone)),  # noqa: S308 - charts escape
         "check": row.check_ref,
-        "can_respond": actor_of(request).may(Permission.ALERTS_RESPOND),
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
         "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
         "labels": [(matchers.write({name: value}), _tells(row, name)) for name, value in row.labels.items()],
@@ -184,7 +184,7 @@ def _crumbs(row: Alert) -> list[dict[str, str]]:
     return crumbs
 
 
-@needs(Permission.ALERTS_RESPOND)
+@needs(ALERTS_RESPOND)
 @require_POST
 def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Take an alert, with a note."""
@@ -197,7 +197,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     return done(request, f"{row.acknowledged_by} was faster and has it.", _page(row), tone="warn")
 
 
-@needs(Permission.ALERTS_RESPOND)
+@needs(ALERTS_RESPOND)
 @require_POST
 def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Give an alert back: those who heard that it was taken hear so, and reminders start again."""

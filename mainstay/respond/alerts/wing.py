@@ -1,5 +1,6 @@
 """Alerts: what pages whom, and silences."""
 
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
 
 WING = Wing(
@@ -17,4 +18,5 @@ WING = Wing(
         "resolved": Look("resolved", "ok", "✓", "the condition no longer holds"),
     },
     subjects={"alert": SubjectPage("alert", by="id"), "route": SubjectPage("channels", by="#")},
+    permissions=(ALERTS_RESPOND,),
 )

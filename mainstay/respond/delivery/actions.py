@@ -9,7 +9,7 @@ from django.db.models import Q
 from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
@@ -19,6 +19,7 @@ from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
 from mainstay.respond.delivery.spec import ChannelSpec, Common
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 
 def subject(channel: Channel) -> Subject:
@@ -35,7 +36,7 @@ def put_channel(
     Raises:
         NotAllowed, Refused.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     if existing is not None:
         need_unmanaged(f"The channel {existing.name}", existing.managed_by, by_file)
         if existing.name != spec.name:
@@ -65,7 +66,7 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
     untold = Group.objects.filter(channel=channel).exclude(deliveries__status="delivered")
     waits = Q(status__in=("queued", "sending")) | Q(status="grouped", group__in=untold)  # its group was to tell it
@@ -99,7 +100,7 @@ def send_test(channel: Channel, actor: Actor, at: datetime) -> Delivery:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.DELIVERY_EDIT)
+    actor.need(DELIVERY_EDIT)
     test = Message(
         event=Event.TEST,
         title="Test message from Mainstay",
@@ -125,7 +126,7 @@ def retry_now(delivery: Delivery, actor: Actor, at: datetime) -> bool:
     Raises:
         NotAllowed.
     """
-    actor.need(Permission.ALERTS_RESPOND)
+    actor.need(ALERTS_RESPOND)
     return bool(Delivery.objects.filter(pk=delivery.pk, status="queued").update(due_at=at))
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Path, Query, Router
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read, with_stored_secrets
 from mainstay.foundation.api.lookup import find
@@ -22,6 +22,7 @@ from mainstay.respond.delivery.groups import write_message
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 router = Router()
 ChannelName = Annotated[Name, Path(description="The channel's name.", examples=["ops"])]
@@ -71,7 +72,7 @@ def _named(name: str) -> Channel:
     return find(Channel.objects.all(), "channel", name=name)
 
 
-@router.get("/channels", auth=needs(Permission.OPERATIONS_VIEW), response=Page[ChannelRow])
+@router.get("/channels", auth=needs(OPERATIONS_VIEW), response=Page[ChannelRow])
 def list_channels(request: HttpRequest, given: Query[ChannelFilter]) -> dict[str, Any]:
     """List channels."""
     rows = Channel.objects.all()
@@ -82,7 +83,7 @@ def list_channels(request: HttpRequest, given: Query[ChannelFilter]) -> dict[str
     return page(rows, _channel, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/channels", auth=needs(Permission.DELIVERY_EDIT), response={201: ChannelDetail})
+@router.post("/channels", auth=needs(DELIVERY_EDIT), response={201: ChannelDetail})
 def create_channel(
     request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(ChannelSpec)]]
 ) -> dict[str, Any]:
@@ -92,13 +93,13 @@ def create_channel(
     return _detail(row)
 
 
-@router.get("/channels/{name}", auth=needs(Permission.OPERATIONS_VIEW), response=ChannelDetail)
+@router.get("/channels/{name}", auth=needs(OPERATIONS_VIEW), response=ChannelDetail)
 def get_channel(request: HttpRequest, name: ChannelName) -> dict[str, Any]:
     """Show a channel."""
     return _detail(_named(name))
 
 
-@router.put("/channels/{name}", auth=needs(Permission.DELIVERY_EDIT), response=ChannelDetail)
+@router.put("/channels/{name}", auth=needs(DELIVERY_EDIT), response=ChannelDetail)
 def replace_channel(
     request: HttpRequest, name: ChannelName, body: Body[Annotated[Document, Described(ChannelSpec)]]
 ) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def replace_channel(
     return _detail(actions.put_channel(spec, actor_of(request), now(), existing=row))
 
 
-@router.delete("/channels/{name}", auth=needs(Permission.DELIVERY_EDIT), response={204: None})
+@router.delete("/channels/{name}", auth=needs(DELIVERY_EDIT), response={204: None})
 def remove_channel(request: HttpRequest, name: ChannelName) -> None:
     """Remove a channel. What still waits for it is withdrawn, and the journal says so for each message."""
     actions.remove_channel(_named(name), actor_of(request), now())
@@ -190,7 +191,7 @@ def _delivery(row: Delivery) -> dict[str, Any]:
     }
 
 
-@router.post("/channels/{name}/test", auth=needs(Permission.DELIVERY_EDIT), response={201: DeliveryRow})
+@router.post("/channels/{name}/test", auth=needs(DELIVERY_EDIT), response={201: DeliveryRow})
 def test_channel(request: HttpRequest, response: HttpResponse, name: ChannelName) -> dict[str, Any]:
     """Owe a test message to a channel. It takes the same way as a page; follow the delivery that is returned."""
     row = actions.send_test(_named(name), actor_of(request), now())
@@ -198,7 +199,7 @@ def test_channel(request: HttpRequest, response: HttpResponse, name: ChannelName
     return _delivery(row)
 
 
-@router.get("/deliveries", auth=needs(Permission.OPERATIONS_VIEW), response=Page[DeliveryRow])
+@router.get("/deliveries", auth=needs(OPERATIONS_VIEW), response=Page[DeliveryRow])
 def list_deliveries(request: HttpRequest, given: Query[DeliveryFilter]) -> dict[str, Any]:
     """List deliveries, the newest first."""
     rows = Delivery.objects.defer("message")
@@ -218,7 +219,7 @@ def list_deliveries(request: HttpRequest, given: Query[DeliveryFilter]) -> dict[
     return page(rows, _delivery, cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
-@router.get("/deliveries/{delivery_id}", auth=needs(Permission.OPERATIONS_VIEW), response=DeliveryDetail)
+@router.get("/deliveries/{delivery_id}", auth=needs(OPERATIONS_VIEW), response=DeliveryDetail)
 def get_delivery(request: HttpRequest, delivery_id: Id) -> dict[str, Any]:
     """Show a delivery, its message and every attempt."""
     row = find(Delivery.objects.all(), "delivery", pk=delivery_id)
@@ -238,7 +239,7 @@ def _message(stored: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"text": str(found)}
 
 
-@router.post("/deliveries/{delivery_id}/retry", auth=needs(Permission.ALERTS_RESPOND), response=DeliveryRow)
+@router.post("/deliveries/{delivery_id}/retry", auth=needs(ALERTS_RESPOND), response=DeliveryRow)
 def retry_delivery(request: HttpRequest, delivery_id: Id) -> dict[str, Any]:
     """Try a waiting delivery at once instead of when it is due."""
     row = find(Delivery.objects.all(), "delivery", pk=delivery_id)

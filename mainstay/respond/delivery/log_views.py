@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.lines import subject_url
 from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
 from mainstay.kit.live import live
@@ -40,7 +40,7 @@ COLUMNS = {
 _MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "resolved", "single": "firing"}
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def deliveries(request: HttpRequest) -> HttpResponseBase:
     """List deliveries, newest first; `?group=` lists the messages of a group and the alerts that they tell of."""
@@ -77,7 +77,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         "group": group,
         "group_title": _group_title(group) if group is not None else "",
         "waiting": waiting,
-        "can_respond": actor_of(request).may(Permission.ALERTS_RESPOND),
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
@@ -122,7 +122,7 @@ def _newest() -> Any:
     return Attempt.objects.order_by("-pk")[:ATTEMPTS_SHOWN]
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
     """Show one message: what it says, each attempt, and the receiver's answer."""
@@ -134,7 +134,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
         "tries": list(row.tries.order_by("-pk")[:ATTEMPTS_MOST]),
         "subject_href": subject_url(row.subject, row.subject_name),
         "fallbacks": list(row.fallbacks.order_by("pk")),
-        "can_respond": actor_of(request).may(Permission.ALERTS_RESPOND),
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "crumbs": [
             {"href": reverse("channels"), "label": "Channels and routes"},
             {"href": reverse("deliveries"), "label": "Deliveries"},
@@ -144,7 +144,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
     return live(request, "delivery/delivery.html", context)
 
 
-@needs(Permission.ALERTS_RESPOND)
+@needs(ALERTS_RESPOND)
 @require_POST
 def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Try a waiting delivery at once."""

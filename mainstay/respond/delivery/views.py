@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.kit.lists import export
 from mainstay.kit.live import live
@@ -24,6 +24,7 @@ from mainstay.respond.delivery.forms import ChannelForm
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.overview import WAITING, headline, standings
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
 COLUMNS = {
@@ -39,7 +40,7 @@ COLUMNS = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def channels(request: HttpRequest) -> HttpResponseBase:
     """Show channels with their state, routes in order, and the question who would be paged."""
@@ -64,14 +65,14 @@ def channels(request: HttpRequest) -> HttpResponseBase:
             }
             for row in routes
         ],
-        "can_edit": actor_of(request).may(Permission.DELIVERY_EDIT),
+        "can_edit": actor_of(request).may(DELIVERY_EDIT),
         "kinds": LABELS,
         **tester(request),
     }
     return live(request, "delivery/channels.html", context)
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest, kind: str) -> HttpResponse:
     """Add a channel of a kind."""
@@ -88,7 +89,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
     return _form(request, form, None)
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     """Show a channel's settings, secrets masked; save them unless a file manages it."""
@@ -134,7 +135,7 @@ def recent(row: Channel, most: int = 8) -> list[Delivery]:
     return list(Delivery.objects.filter(channel=row).order_by("-pk")[:most])
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_POST
 def test(request: HttpRequest, name: str) -> HttpResponse:
     """Owe a test message to a channel, and follow it: htmx gets the part that keeps itself current."""
@@ -147,7 +148,7 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("delivery", delivery.pk)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Show what became of a test so far."""
@@ -160,7 +161,7 @@ def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     )
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_POST
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Pause a channel (`to=pause`) so that its messages wait, or resume it."""
@@ -175,7 +176,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
     return done(request, text, _page(row))
 
 
-@needs(Permission.DELIVERY_EDIT)
+@needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Say what would be lost, then remove a channel."""

@@ -1,6 +1,9 @@
 """Delivery: channels, and what was sent through them."""
 
+from mainstay.foundation.accounts.permissions import Role, permission
 from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
+
+DELIVERY_EDIT = permission("delivery.edit", "Edit channels and routes, send tests", Role.DEVOPS)
 
 WING = Wing(
     app="mainstay.respond.delivery",
@@ -20,4 +23,5 @@ WING = Wing(
         "refused": Look("refused", "bad", "✗", "the receiver does not take it"),
     },
     subjects={"channel": SubjectPage("channels", by="#"), "group": SubjectPage("deliveries", by="?")},
+    permissions=(DELIVERY_EDIT,),
 )

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.db.models import F
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import facts
 from mainstay.respond.rules.alerting import resolve_all
 from mainstay.respond.rules.models import Rule, RuleGroup, RuleState
@@ -42,7 +42,7 @@ def put_group(
         NotAllowed.
         Refused: a name that is taken, PromQL or a template that cannot be read; `field` is the place.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     refuse_unreadable(spec)
     group = existing or RuleGroup(created_at=at)
     if existing is not None:
@@ -97,7 +97,7 @@ def remove_group(group: RuleGroup, actor: Actor, at: datetime, *, by_file: str =
     Raises:
         NotAllowed, Managed.
     """
-    actor.need(Permission.CHECKS_EDIT)
+    actor.need(CHECKS_EDIT)
     need_unmanaged(f"The rules {group.name}", group.managed_by, by_file)
     write(facts.GROUP_REMOVED, subject(group), actor, at)
     resolve_all(group.rules.values_list("pk", flat=True), "its rule was removed", at)

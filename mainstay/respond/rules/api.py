@@ -8,12 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions
 from mainstay.respond.rules.listing import known_health
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
@@ -102,13 +103,13 @@ def _rule(rule: Rule, every_s: float) -> dict[str, Any]:
     }
 
 
-@router.get("/rules", auth=needs(Permission.OPERATIONS_VIEW), response=Page[GroupRow])
+@router.get("/rules", auth=needs(OPERATIONS_VIEW), response=Page[GroupRow])
 def list_rules(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     """List groups of rules, each rule with its health and its pending and firing instances."""
     return page(_groups(), _group, cursor=given.cursor, limit=given.limit)
 
 
-@router.post("/rules", auth=needs(Permission.CHECKS_EDIT), response={201: GroupRow})
+@router.post("/rules", auth=needs(CHECKS_EDIT), response={201: GroupRow})
 def create_rules(request: HttpRequest, response: HttpResponse, body: RuleGroupSpec) -> dict[str, Any]:
     """Create a group of rules. The body is a group as a Prometheus rule file has it."""
     row = actions.put_group(body, actor_of(request), now())
@@ -116,13 +117,13 @@ def create_rules(request: HttpRequest, response: HttpResponse, body: RuleGroupSp
     return _group(_groups().get(pk=row.pk))
 
 
-@router.get("/rules/{rules_id}", auth=needs(Permission.OPERATIONS_VIEW), response=GroupRow)
+@router.get("/rules/{rules_id}", auth=needs(OPERATIONS_VIEW), response=GroupRow)
 def get_rules(request: HttpRequest, rules_id: Id) -> dict[str, Any]:
     """Show a group of rules."""
     return _group(find(_groups(), "group of rules", pk=rules_id))
 
 
-@router.put("/rules/{rules_id}", auth=needs(Permission.CHECKS_EDIT), response=GroupRow)
+@router.put("/rules/{rules_id}", auth=needs(CHECKS_EDIT), response=GroupRow)
 def replace_rules(request: HttpRequest, rules_id: Id, body: RuleGroupSpec) -> dict[str, Any]:
     """Make a group what the body says. Rules that stay keep what is pending and firing."""
     row = find(RuleGroup.objects.all(), "group of rules", pk=rules_id)
@@ -130,7 +131,7 @@ def replace_rules(request: HttpRequest, rules_id: Id, body: RuleGroupSpec) -> di
     return _group(_groups().get(pk=row.pk))
 
 
-@router.delete("/rules/{rules_id}", auth=needs(Permission.CHECKS_EDIT), response={204: None})
+@router.delete("/rules/{rules_id}", auth=needs(CHECKS_EDIT), response={204: None})
 def remove_rules(request: HttpRequest, rules_id: Id) -> None:
     """Remove a group of rules. Alerts that they raised are resolved."""
     actions.remove_group(find(RuleGroup.objects.all(), "group of rules", pk=rules_id), actor_of(request), now())

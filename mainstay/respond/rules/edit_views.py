@@ -9,11 +9,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
 from mainstay.kit import charts, rows
 from mainstay.kit.replies import done
 from mainstay.kit.scales import quantity
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics import asking
 from mainstay.observe.metrics.client import BadQuery, MetricsAway, Sample
 from mainstay.observe.metrics.durations import written
@@ -29,7 +29,7 @@ GIVES_SHOWN = 5
 DEFAULT_REPLAY = "24h"
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponseBase:
     """Write a rule."""
@@ -42,7 +42,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
     return _page(request, form, None)
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Change a rule; one that a file manages is shown, and where to change it."""
@@ -87,7 +87,7 @@ def _put(request: HttpRequest, form: RuleForm) -> Rule | None:
     return saved.rules.order_by("position", "id")[index]
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Remove a rule, and its group with the last one. Alerts that it raised are resolved."""
@@ -108,7 +108,7 @@ def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
 # --- the preview ----------------------------------------------------------------------------------------------------
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def show_preview(request: HttpRequest) -> HttpResponse:
     """Tell what the rule in the form gives now and what it would have done; answers a fragment, saves nothing."""

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.replies import done
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
@@ -28,7 +28,7 @@ class Offer:
     added: bool
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_safe
 def starter(request: HttpRequest) -> HttpResponseBase:
     """List the packs and what each of them needs."""
@@ -49,7 +49,7 @@ def starter(request: HttpRequest) -> HttpResponseBase:
     return render(request, "rules/starter.html", {"offers": offers, "crumbs": crumbs, "place": "rules"})
 
 
-@needs(Permission.CHECKS_EDIT)
+@needs(CHECKS_EDIT)
 @require_POST
 def add(request: HttpRequest, pack: str) -> HttpResponseBase:
     """Add the groups of a pack that are not there yet."""

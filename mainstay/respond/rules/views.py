@@ -15,13 +15,14 @@ from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
 from mainstay.kit import charts
 from mainstay.kit.lists import export, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.scales import quantity
+from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.explore import automatic_step
 from mainstay.respond.alerts.models import Alert
@@ -57,7 +58,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def rules(request: HttpRequest) -> HttpResponseBase:
     """List rules by group, those in front in which something fires; or export them."""
@@ -74,7 +75,7 @@ def rules(request: HttpRequest) -> HttpResponseBase:
     ordered = listing.gravest_group_first(found)
     number = _page_number(request)
     shown = ordered[(number - 1) * listing.PAGE : number * listing.PAGE]
-    may_edit = actor_of(request).may(Permission.CHECKS_EDIT)
+    may_edit = actor_of(request).may(CHECKS_EDIT)
     context: dict[str, Any] = {
         "now": now,
         "fragment": is_fragment(request),
@@ -129,7 +130,7 @@ def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
     return groups
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def sparks(request: HttpRequest) -> HttpResponse:
     """Return the small courses of the rules in `?rule=`, as many as can be asked in a few seconds, and ask for more."""
@@ -157,7 +158,7 @@ def find_rule(rule_id: int) -> Rule:
     return get_object_or_404(Rule.objects.select_related("group", "state"), pk=rule_id)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Tell one rule: does it fire and why, what its alerts are, what it means and what happened."""
@@ -187,7 +188,7 @@ def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
         "alerts": alerts,
         "entries": [line(entry, about=entry.subject == subjects[0]) for entry in entries],
         "course_url": _course_url(request, one),
-        "may_edit": actor_of(request).may(Permission.CHECKS_EDIT),
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
         "crumbs": [
             {"href": reverse("rules"), "label": "Rules"},
             {"href": f"{reverse('rules')}?group={one.group.name}", "label": one.group.name},
@@ -244,7 +245,7 @@ def _course_url(request: HttpRequest, one: Rule) -> str:
     return reverse("rule_course", args=[one.pk]) + (f"?range={name}" if name in RANGES else "")
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def course(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Draw a rule's value over a range against its threshold, with the times in which it fired."""
@@ -298,7 +299,7 @@ def _shaded(one: Rule, now: datetime, length: timedelta) -> list[charts.Interval
 _LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2), timedelta(hours=24)
 
 
-@needs(Permission.OPERATIONS_VIEW)
+@needs(OPERATIONS_VIEW)
 @require_safe
 def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Path, Query, Router
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
@@ -78,7 +78,7 @@ class UptimeRange(BaseModel):
     days: int = Field(default=30, ge=1, le=DAYS_MOST, description="Calendar days in UTC, today included.")
 
 
-@router.get("/status", auth=needs(Permission.STATUS_VIEW), response=Page[ApplicationStatus])
+@router.get("/status", auth=needs(STATUS_VIEW), response=Page[ApplicationStatus])
 def list_statuses(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     """List how every application stands now."""
     applications = Application.objects.order_by("pk")
@@ -89,14 +89,14 @@ def list_statuses(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
     return cut(found, lambda row: _status(row, states), given.limit, lambda row: encode(row.pk))
 
 
-@router.get("/applications/{name}/status", auth=needs(Permission.STATUS_VIEW), response=ApplicationStatus)
+@router.get("/applications/{name}/status", auth=needs(STATUS_VIEW), response=ApplicationStatus)
 def get_status(request: HttpRequest, name: ApplicationName) -> dict[str, Any]:
     """Tell how an application stands now, and why."""
     application = find(Application.objects.all(), "application", name=name)
     return _status(application, _states([application.pk]))
 
 
-@router.get("/applications/{name}/uptime", auth=needs(Permission.STATUS_VIEW), response=Uptime)
+@router.get("/applications/{name}/uptime", auth=needs(STATUS_VIEW), response=Uptime)
 def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeRange]) -> dict[str, Any]:
     """Tell an application's uptime, measured from the journal.
 

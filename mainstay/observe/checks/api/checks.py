@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Query, Router
 from pydantic import Field, StringConstraints, create_model
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read, with_stored_secrets
 from mainstay.foundation.api.lookup import find
@@ -24,6 +24,7 @@ from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec, Severity
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 router = Router()
 
@@ -55,7 +56,7 @@ class ResultFilter(Paging):
     until: Time | None = Field(default=None, alias="to", description="Before this time.")
 
 
-@router.get("/checks", auth=needs(Permission.OPERATIONS_VIEW), response=Page[CheckRow])
+@router.get("/checks", auth=needs(OPERATIONS_VIEW), response=Page[CheckRow])
 def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, Any]:
     """List checks and how they stand now."""
     at = now()
@@ -86,7 +87,7 @@ def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, An
     return cut(rows, lambda pair: check_row(*pair), given.limit, lambda pair: encode(pair[0].id))
 
 
-@router.post("/checks", auth=needs(Permission.CHECKS_EDIT), response={201: CheckDetail})
+@router.post("/checks", auth=needs(CHECKS_EDIT), response={201: CheckDetail})
 def create_check(
     request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(NewCheck)]]
 ) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def create_check(
     return _detail(check)
 
 
-@router.post("/checks/try", auth=needs(Permission.CHECKS_EDIT), response=TryResult)
+@router.post("/checks/try", auth=needs(CHECKS_EDIT), response=TryResult)
 @marked(slow=True, problems=(429,))
 def try_check(request: HttpRequest, body: Body[Annotated[Document, Described(CheckSpec)]]) -> dict[str, Any]:
     """Probe once, now, and tell what it saw. Nothing is stored.
@@ -112,13 +113,13 @@ def try_check(request: HttpRequest, body: Body[Annotated[Document, Described(Che
     return try_once(read(CheckSpec, body), settings.ENVIRONMENT)
 
 
-@router.get("/checks/{check_id}", auth=needs(Permission.OPERATIONS_VIEW), response=CheckDetail)
+@router.get("/checks/{check_id}", auth=needs(OPERATIONS_VIEW), response=CheckDetail)
 def get_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
     """Show a check."""
     return _detail(_check(check_id))
 
 
-@router.put("/checks/{check_id}", auth=needs(Permission.CHECKS_EDIT), response=CheckDetail)
+@router.put("/checks/{check_id}", auth=needs(CHECKS_EDIT), response=CheckDetail)
 def replace_check(
     request: HttpRequest, check_id: Id, body: Body[Annotated[Document, Described(CheckSpec)]]
 ) -> dict[str, Any]:
@@ -138,27 +139,27 @@ def replace_check(
     return _detail(actions.put_check(check.application, spec, actor_of(request), now(), existing=check))
 
 
-@router.delete("/checks/{check_id}", auth=needs(Permission.CHECKS_EDIT), response={204: None})
+@router.delete("/checks/{check_id}", auth=needs(CHECKS_EDIT), response={204: None})
 def remove_check(request: HttpRequest, check_id: Id) -> None:
     """Remove a check and its results. The journal keeps its facts; its alert is resolved."""
     actions.remove_check(_check(check_id), actor_of(request), now())
 
 
-@router.post("/checks/{check_id}/pause", auth=needs(Permission.MAINTENANCE_EDIT), response=CheckDetail)
+@router.post("/checks/{check_id}/pause", auth=needs(MAINTENANCE_EDIT), response=CheckDetail)
 def pause_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
     """Stop probing and paging. Possible for a check that a file manages, too."""
     actions.pause(_check(check_id), actor_of(request), now(), paused=True)
     return _detail(_check(check_id))
 
 
-@router.post("/checks/{check_id}/resume", auth=needs(Permission.MAINTENANCE_EDIT), response=CheckDetail)
+@router.post("/checks/{check_id}/resume", auth=needs(MAINTENANCE_EDIT), response=CheckDetail)
 def resume_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
     """Probe and page again. The check starts anew: what it was before no longer counts."""
     actions.pause(_check(check_id), actor_of(request), now(), paused=False)
     return _detail(_check(check_id))
 
 
-@router.get("/checks/{check_id}/results", auth=needs(Permission.OPERATIONS_VIEW), response=Page[ResultRow])
+@router.get("/checks/{check_id}/results", auth=needs(OPERATIONS_VIEW), response=Page[ResultRow])
 def list_results(request: HttpRequest, check_id: Id, given: Query[ResultFilter]) -> dict[str, Any]:
     """List a check's results, the newest first.
 
@@ -173,7 +174,7 @@ def list_results(request: HttpRequest, check_id: Id, given: Query[ResultFilter])
     return page_by_time(rows, "at", _result, cursor=given.cursor, limit=given.limit)
 
 
-@router.get("/checks/{check_id}/pings", auth=needs(Permission.OPERATIONS_VIEW), response=Page[PingRow])
+@router.get("/checks/{check_id}/pings", auth=needs(OPERATIONS_VIEW), response=Page[PingRow])
 def list_pings(request: HttpRequest, check_id: Id, given: Query[Paging]) -> dict[str, Any]:
     """List a heartbeat's pings, the newest first. They are kept for 90 days."""
     _exists(check_id)

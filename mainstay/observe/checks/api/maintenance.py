@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
@@ -22,6 +22,7 @@ from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.spec import Labels
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import Window, next_start, open_until
+from mainstay.observe.checks.wing import MAINTENANCE_EDIT
 
 router = Router()
 LONGEST_S = 366 * 86_400.0
@@ -79,7 +80,7 @@ class MaintenanceFilter(Paging):
     current: bool | None = Field(default=None, description="Neither over nor cancelled (or, if false, one of the two).")
 
 
-@router.get("/maintenance", auth=needs(Permission.OPERATIONS_VIEW), response=Page[MaintenanceRow])
+@router.get("/maintenance", auth=needs(OPERATIONS_VIEW), response=Page[MaintenanceRow])
 def list_maintenance(request: HttpRequest, given: Query[MaintenanceFilter]) -> dict[str, Any]:
     """List maintenance windows, the newest first."""
     at = now()
@@ -92,7 +93,7 @@ def list_maintenance(request: HttpRequest, given: Query[MaintenanceFilter]) -> d
     return page(rows, lambda row: _row(row, at), cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
-@router.post("/maintenance", auth=needs(Permission.MAINTENANCE_EDIT), response={201: MaintenanceRow})
+@router.post("/maintenance", auth=needs(MAINTENANCE_EDIT), response={201: MaintenanceRow})
 def announce_maintenance(request: HttpRequest, response: HttpResponse, body: NewMaintenance) -> dict[str, Any]:
     """Announce maintenance: what it covers is still probed, but does not page while the window is open."""
     at = now()
@@ -116,13 +117,13 @@ def announce_maintenance(request: HttpRequest, response: HttpResponse, body: New
     return _row(row, at)
 
 
-@router.get("/maintenance/{maintenance_id}", auth=needs(Permission.OPERATIONS_VIEW), response=MaintenanceRow)
+@router.get("/maintenance/{maintenance_id}", auth=needs(OPERATIONS_VIEW), response=MaintenanceRow)
 def get_maintenance(request: HttpRequest, maintenance_id: Id) -> dict[str, Any]:
     """Show a maintenance window."""
     return _row(_window(maintenance_id), now())
 
 
-@router.post("/maintenance/{maintenance_id}/cancel", auth=needs(Permission.MAINTENANCE_EDIT), response=MaintenanceRow)
+@router.post("/maintenance/{maintenance_id}/cancel", auth=needs(MAINTENANCE_EDIT), response=MaintenanceRow)
 def cancel_maintenance(request: HttpRequest, maintenance_id: Id) -> dict[str, Any]:
     """End maintenance, or call it off before it begins."""
     at = now()
