@@ -31,6 +31,10 @@ STOOD_STILL = declare(
     "mainstay.stood_still", "Nothing was watched on {host} for {span}, until {until}: {why}",
     host=str, span=str, by_s=float, until=Instant, why=str,
 )  # fmt: skip
+NO_PINGS = declare(
+    "mainstay.no_pings", "No pings were taken on {host} for {span}, until {until}: {why}",
+    host=str, span=str, by_s=float, until=Instant, why=str,
+)  # fmt: skip
 NOTICE_S = 3600.0  # how long Now shows it
 TELL_LEAST_S = 10.0  # a shorter gap is not worth a line
 # It must not fill the journal.
@@ -67,9 +71,9 @@ class Teller:
         self._waiting += [gap for gap in self._gaps.new() if gap.kind is Kind.JUMPED or gap.by_s >= TELL_LEAST_S]
         while self._waiting:
             gap = self._waiting[0]
-            self._notice(gap, now)
-            # One process writes it: the worker, of several the one that began first.
-            if self._role == "worker" and process == min(beat.alive(now, "worker"), default=process):
+            self._notice(gap)
+            # One process writes it: whose gaps mean that nothing was watched; of several the one that began first.
+            if self._role == "monitor" and process == min(beat.alive(now, "monitor"), default=process):
                 self._write(gap, now)
             del self._waiting[0]
         for code, until_s in list(self._until.items()):
@@ -86,11 +90,11 @@ class Teller:
             return []
         return [Gap(Kind.JUMPED, newest, now, (now - newest).total_seconds())]
 
-    def _notice(self, gap: Gap, now: datetime) -> None:
-        code, title, detail = said(gap)
+    def _notice(self, gap: Gap) -> None:
+        code, title, detail = said(gap, self._role)
         if code in self._until:
             notices.end(code)  # the newer one is said
-        notices.tell(code, title, detail, now)
+        notices.tell(code, title, detail, gap.ended if gap.kind is Kind.JUMPED else gap.begun)
         self._until[code] = time.monotonic() + NOTICE_S
 
     def _write(self, gap: Gap, now: datetime) -> None:
@@ -104,12 +108,16 @@ class Teller:
                 write(CLOCK_SET, about, actor, now, host=host, way=way, span=span, by_s=gap.by_s, to=to)
             else:
                 until, why = Instant.of(gap.ended), _WHY[gap.kind]
-                write(STOOD_STILL, about, actor, now, host=host, span=span, by_s=gap.by_s, until=until, why=why)
+                kind = NO_PINGS if gap.kind is Kind.NO_PINGS else STOOD_STILL
+                write(kind, about, actor, now, host=host, span=span, by_s=gap.by_s, until=until, why=why)
         self._written[gap.kind] = time.monotonic()
 
 
-def said(gap: Gap) -> tuple[str, str, str]:
-    """Return code, title and detail of the notice about a gap."""
+def said(gap: Gap, role: str) -> tuple[str, str, str]:
+    """Return code, title and detail of the notice about a gap in a process of `role`.
+
+    Only a monitor that stood still means that nothing was watched. What another says is left out where it says so too.
+    """
     span = span_text(abs(gap.by))
     if gap.kind is Kind.JUMPED:
         title = f"The clock was set {_way(gap)} by {span}."
@@ -119,9 +127,12 @@ def said(gap: Gap) -> tuple[str, str, str]:
             " times of results and journal entries from then are off."
         )
     else:
-        what = "No pings were taken" if gap.kind is Kind.NO_PINGS else "Nothing was watched"
-        title = f"{what} for {span}, until {utc_text(gap.ended, seconds=True)}."
-        detail = f"Reason: {_WHY[gap.kind]}. Heartbeats that fell due meanwhile got their grace again."
+        until, why = f"for {span}, until {utc_text(gap.ended, seconds=True)}", f"Reason: {_WHY[gap.kind]}."
+        if gap.kind is not Kind.NO_PINGS and role != "monitor":
+            did = "stood still" if gap.kind is Kind.STOOD_STILL else "could write nothing"
+            return f"{_CODES[gap.kind]}.{role}", f"The {role} process {did} {until}.", why
+        title = f"{'No pings were taken' if gap.kind is Kind.NO_PINGS else 'Nothing was watched'} {until}."
+        detail = f"{why} Heartbeats that fell due meanwhile got their grace again."
     return _CODES[gap.kind], title, detail
 
 

@@ -26,7 +26,8 @@ class Notice:
     """One thing that people should know.
 
     Attributes:
-        code: names its kind, such as "clock"; a process has at most one of each.
+        code: names its kind, such as "clock"; a process has at most one of each. "gap.web" is a part of what "gap"
+            says: not shown beside one of that code.
         title: one short sentence: what is wrong.
         detail: what that means and how to mend it.
         grave: nobody may be watched or paged because of it.
@@ -91,6 +92,11 @@ def _read(given: object) -> Notice | None:
         return None
 
 
+def _is_part(notice: Notice, found: Iterable[Notice]) -> bool:
+    whole, dot, _ = notice.code.partition(".")
+    return bool(dot) and any(one.code == whole and abs(one.begun - notice.begun) <= TOGETHER for one in found)
+
+
 def current(now: datetime) -> list[Notice]:
     """Return what is to be said at `now`, the grave first; two processes that say the same are heard once.
 
@@ -106,6 +112,7 @@ def current(now: datetime) -> list[Notice]:
             found.append(notice)
     for each in _sources:
         found += each(now)
+    found = [notice for notice in found if not _is_part(notice, found)]
     heard: dict[tuple[str, str], list[Notice]] = {}
     for notice in found:
         same = heard.setdefault((notice.code, _FIGURES.sub("0", notice.title)), [])
