@@ -101,6 +101,12 @@ def shoot(page: Page, name: str) -> None:
     page.screenshot(path=str(SHOTS / f"{name}.png"))
 
 
+BEYOND = """[...document.querySelectorAll('main .card')].flatMap(card => [...card.querySelectorAll('table, .code, p')]
+  .filter(e => e.checkVisibility() && !e.closest('.scroll-x') &&
+    e.getBoundingClientRect().right > card.getBoundingClientRect().right + 1).map(e => e.outerHTML.slice(0, 90)))"""
+"""What is cut off by the edge of its card, which no scrollbar tells."""
+
+
 def check_accessibility(page: Page, where: str) -> None:
     """Fail with axe's findings, if any. (axe itself needs `eval`, so this page runs without the policy.)"""
     found = Axe().run(page)
@@ -269,6 +275,7 @@ def test_every_page_is_accessible_in_every_look(
         check_accessibility(page, f"{path} at {width} px, {scheme}")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} scrolls sideways by {wide} px at {width} px"
+        assert not page.evaluate(BEYOND), f"{path}: reaches beyond its card at {width} px"
     context.close()
 
 
