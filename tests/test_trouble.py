@@ -53,17 +53,6 @@ def configuration(target: Target, receiver: Receiver) -> str:
     )
 
 
-@pytest.fixture
-def parts() -> Iterator[tuple[Target, Receiver]]:
-    """A target to watch and a receiver of pages."""
-    target, receiver = Target(), Receiver()
-    target.start()
-    receiver.start()
-    yield target, receiver
-    target.stop()
-    receiver.stop()
-
-
 def ping(program: Program, signal_: str = "", timeout_s: float = 30) -> int:
     """Report to the heartbeat; return the status of the answer."""
     try:
