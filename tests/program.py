@@ -96,15 +96,15 @@ class Program:
         )
         return done.stderr if errors else done.stdout
 
-    def start(self, *arguments: str) -> None:
-        """Start `mainstay up` and wait until it says that it is well."""
+    def start(self, *arguments: str, output: int | None = None) -> None:
+        """Start `mainstay up` and wait until it says that it is well. `output`: where it writes instead of its log."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mainstay", "up", *arguments],
                 env=self.environ(),
                 cwd=ROOT,
-                stdout=log,
+                stdout=log if output is None else output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

@@ -4,16 +4,13 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.parts import Receiver, Target
-from tests.program import ROOT, Program, until
+from tests.program import Program, until
 from tests.test_trouble import configuration, statuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -40,33 +37,17 @@ class Logged:
         return os.read(self.reads, 65_536)
 
 
-@pytest.fixture
-def parts() -> Iterator[tuple[Target, Receiver]]:
-    target, receiver = Target(), Receiver()
-    target.start()
-    receiver.start()
-    yield target, receiver
-    target.stop()
-    receiver.stop()
-
-
 @pytest.mark.parametrize("log", ["lost its reader", "is full", "is read by nobody"])
 def test_it_goes_on_without_a_log(tmp_path: Path, parts: tuple[Target, Receiver], log: str) -> None:
     target, receiver = parts
     program, pipe = Program(tmp_path / "program"), Logged()
-    program.home.mkdir()
-    (program.home / "log").touch()
     file = tmp_path / "file.yaml"
     file.write_text(configuration(target, receiver))
     program.command("prepare", str(file))
     output = os.open("/dev/full", os.O_WRONLY) if log == "is full" else os.dup(pipe.writes)
-    program.process = subprocess.Popen(
-        [sys.executable, "-m", "mainstay", "up"],
-        env=program.environ(), cwd=ROOT, stdout=output, stderr=output, start_new_session=True,
-    )  # fmt: skip
-    os.close(output)
     try:
-        until(program.healthy, "healthy", within_s=40)
+        program.start(output=output)
+        os.close(output)
         pipe.fill() if log == "is read by nobody" else os.close(pipe.reads)
         os.close(pipe.writes)
         before = program.children()
@@ -84,7 +65,7 @@ def test_it_goes_on_without_a_log(tmp_path: Path, parts: tuple[Target, Receiver]
             pipe.read()
             os.kill(program.children()["worker"], signal.SIGKILL)
             until(lambda: b"lines that could not be written here" in pipe.read(), "what is missing is told")
-        assert program.process.poll() is None
+        assert program.children()
     finally:
         assert program.stop() < 6
         if log == "is read by nobody":

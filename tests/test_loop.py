@@ -14,17 +14,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def parts() -> Iterator[tuple[Target, Receiver]]:
-    """A target to watch and a receiver of pages."""
-    target, receiver = Target(), Receiver()
-    target.start()
-    receiver.start()
-    yield target, receiver
-    target.stop()
-    receiver.stop()
-
-
-@pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     """The program, running, with nothing to watch yet."""
     one = Program(tmp_path / "program")

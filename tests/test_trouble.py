@@ -53,17 +53,6 @@ def configuration(target: Target, receiver: Receiver) -> str:
     )
 
 
-@pytest.fixture
-def parts() -> Iterator[tuple[Target, Receiver]]:
-    """A target to watch and a receiver of pages."""
-    target, receiver = Target(), Receiver()
-    target.start()
-    receiver.start()
-    yield target, receiver
-    target.stop()
-    receiver.stop()
-
-
 def ping(program: Program, signal_: str = "", timeout_s: float = 30) -> int:
     """Report to the heartbeat; return the status of the answer."""
     try:
@@ -342,8 +331,9 @@ def test_the_outgoing_heartbeat_stops_while_a_process_hangs_and_comes_back(tmp_p
         os.kill(monitor, signal.SIGCONT)
         until(lambda: len(got) == 2, "it comes back", within_s=25)
         assert program.children()["monitor"]  # and nobody was ended for having been stopped
-        # On a loaded machine another process may be late at that moment, too.
-        assert re.search(r"held back: (\w+ is late, )*monitor is missing", program.log)
+        # On a loaded machine another process may be late at that moment, too; or the stop catches it in a transaction.
+        why = r"held back: ((\w+ is late, )*monitor is missing|the database cannot be written: another program)"
+        assert re.search(why, program.log)
         assert "hangs" not in program.log
     finally:
         program.stop()

@@ -71,7 +71,7 @@ def processes(at: datetime) -> list[Finding]:
     details = {
         "ok": "{count} running, {lag_s:g} s behind",
         "late": "{lag_s:g} s behind; is the machine overloaded?",
-        "missing": "not heard of for 12 s; if Mainstay does not run, start it: mainstay up; else its log says more",
+        "missing": "no sign of life; if Mainstay does not run, start it: mainstay up; else its log says more",
     }
     return [
         Finding(one.status != "ok", role, one.status, details[one.status].format(count=one.count, lag_s=one.lag_s))

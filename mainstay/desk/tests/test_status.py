@@ -54,9 +54,7 @@ def test_all_is_well_when_all_is_well(capsys: Captured) -> None:
 
 
 def test_a_role_without_a_process_is_wrong(capsys: Captured) -> None:
-    assert "  ✗ worker: missing. not heard of for 12 s; if Mainstay does not run, start it: mainstay up" in told(
-        capsys, 1
-    )
+    assert "  ✗ worker: missing. no sign of life; if Mainstay does not run, start it: mainstay up" in told(capsys, 1)
 
 
 @pytest.mark.usefixtures("running")

@@ -51,18 +51,19 @@ class Connection(psycopg.Connection[Any]):
         return answer
 
     def _attentive(self, steps: Generator[Any, Any, T], patience_s: float) -> Generator[Any, Any, T]:
-        """Do psycopg's steps; give up before each, and whenever nothing has come for `LOOK_EVERY_S`, if it is time."""
+        """Do psycopg's steps; give up before the first, and whenever nothing came for `LOOK_EVERY_S`, if it is time."""
         moved_at = time.monotonic()
         self._look(moved_at, patience_s)  # before anything is sent: what is then done would be called a failure
         try:
             state = next(steps)
             while True:
-                self._look(moved_at, patience_s)
                 ready = (yield state) or READY_NONE  # None: psycopg goes on waiting after Ctrl-C
-                if ready & READY_R:
-                    self.heard_at = time.monotonic()
-                if ready != READY_NONE:
+                if ready == READY_NONE:
+                    self._look(moved_at, patience_s)
+                else:
                     moved_at = time.monotonic()
+                if ready & READY_R:
+                    self.heard_at = moved_at
                 state = steps.send(ready)
         except StopIteration as done:
             answer: T = done.value

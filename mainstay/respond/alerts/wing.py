@@ -1,4 +1,4 @@
-"""Alerts: what pages whom, and silences."""
+"""Alerts: what pages people, and silences."""
 
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
