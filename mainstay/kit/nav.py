@@ -24,11 +24,11 @@ def open_to(request: HttpRequest | None, current: str | None) -> Mapping[str, ob
         current: the name of the place to mark as the present one; else it is told by the address.
     """
     path = request.path if request else ""
-    may = getattr(getattr(request, "user", None), "may", None)
+    actor = getattr(getattr(request, "user", None), "actor", None)  # nobody's has none
     items: dict[str, list[dict[str, Any]]] = {group: [] for group in GROUPS}
     for place in PLACES:
         href, needed = address(place.url)
-        if not place.icon or href is None or (needed is not None and not (may and may(needed))):
+        if not place.icon or href is None or (needed is not None and not (actor and actor.may(needed))):
             continue
         items[place.group].append({
             "label": place.label, "name": place.url, "href": href, "icon": place.icon, "key": place.key,
