@@ -128,12 +128,16 @@ def test_what_is_given_up_unasked_has_not_been_done(proxy: Proxy) -> None:
 
 def test_ctrl_c_within_a_wait_leaves_the_connection_usable(proxy: Proxy) -> None:
     connection.settings_dict["OPTIONS"]["options"] = "-c statement_timeout=10s"
-    with connection.cursor() as cursor:
-        timer = threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            cursor.execute("SELECT pg_sleep(5)")
-        timer.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in parallel ignores it
+    try:
+        with connection.cursor() as cursor:
+            timer = threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,))
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                cursor.execute("SELECT pg_sleep(5)")
+            timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not connection.connection.closed
     assert ask() == 42
 
