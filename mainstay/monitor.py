@@ -24,21 +24,21 @@ from mainstay.foundation.processes.outage import words
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.foundation.processes.supervise import need_port, raise_open_files
 from mainstay.net.policy import policy
-from mainstay.observe.checks import arrivals, blocking, leases
 from mainstay.observe.checks.decide import Health
-from mainstay.observe.checks.figures import ProberMetrics, ProberNotices
-from mainstay.observe.checks.holding import Holding
 from mainstay.observe.checks.models import Ping
 from mainstay.observe.checks.probe.engine import Prober, Result
-from mainstay.observe.checks.watch import Watch
-from mainstay.observe.checks.watched import Observation
+from mainstay.observe.checks.runtime import arrivals, reachability, shards
+from mainstay.observe.checks.runtime.figures import ProberMetrics, ProberNotices
+from mainstay.observe.checks.runtime.holding import Holding
+from mainstay.observe.checks.runtime.results import Watch
+from mainstay.observe.checks.runtime.watched import Observation
 from mainstay.observe.metrics.client import inner_token
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.serve.port import Port
 from mainstay.observe.metrics.servers import LISTENS, OWNING_SHARD, client, may_scrape
-from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
-from mainstay.respond.rules.figures import StoreMetrics
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.figures import StoreMetrics
+from mainstay.respond.rules.engine.sources import ServerSource, Source, StoreSource
 
 log = logging.getLogger("mainstay.monitor")
 PINGS_AT_ONCE = 2_000
@@ -155,7 +155,7 @@ class Monitor:
             ("the last results", lambda: self.watch.flush(force=True)),
             ("the last results as metrics", self.watch.recorded.pass_on),
             ("the history of metrics", self.metrics.close),
-            ("the shares of checks", lambda: leases.release(process)),
+            ("the shares of checks", lambda: shards.release(process)),
         ):
             try:
                 end()
@@ -166,8 +166,8 @@ class Monitor:
     def hold(self, at: datetime, process: int) -> None:
         """Keep a fair share of the shards."""
         with self._leasing:
-            self.shards = shards = frozenset(leases.hold(process, at))
-        self.metrics.hold(mine=OWNING_SHARD in shards and not self._elsewhere)
+            self.shards = held = frozenset(shards.hold(process, at))
+        self.metrics.hold(mine=OWNING_SHARD in held and not self._elsewhere)
 
     # --- rules ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Monitor:
     def evaluates(self, group: int) -> bool:
         """Tell whether a group of rules is this monitor's: where the store is, or by shards."""
         if self._elsewhere:
-            return leases.shard_of(group) in self.shards
+            return shards.shard_of(group) in self.shards
         return self.metrics.store is not None
 
     def may_evaluate(self) -> bool:
@@ -225,8 +225,8 @@ class Monitor:
         if not arrivals.waiting():
             return False
         unhandled = Ping.objects.filter(handled=False)
-        if len(self.shards) < leases.SHARDS:  # else all are ours
-            unhandled = unhandled.annotate(shard=F("check_ref_id") % leases.SHARDS).filter(shard__in=self.shards)
+        if len(self.shards) < shards.SHARDS:  # else all are ours
+            unhandled = unhandled.annotate(shard=F("check_ref_id") % shards.SHARDS).filter(shard__in=self.shards)
         mine = list(unhandled.order_by("id")[:PINGS_AT_ONCE])
         if mine:
             arrivals.take(self.watch, mine, self._gaps)
@@ -245,4 +245,4 @@ class Monitor:
         for parent in {parent for check in failing - self._failing for parent in parents.get(check, ())}:
             self.prober.probe_now(parent)
         self._failing = failing
-        return blocking.sweep(self.watch, parents, at) > 0
+        return reachability.sweep(self.watch, parents, at) > 0

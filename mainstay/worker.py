@@ -19,13 +19,14 @@ from mainstay.foundation.processes import beat, disk
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.processes.run import Cycle, Runner
 from mainstay.net.policy import Connections, policy
-from mainstay.observe.checks.keep import roll_up, tell_distrust, trim, trusted
+from mainstay.observe.checks.uptime.retention import roll_up, tell_distrust, trim, trusted
 from mainstay.respond.alerts.actions import after_jump, consider_due, pull_in
-from mainstay.respond.delivery import last_message, outbox, outgoing_heartbeat
-from mainstay.respond.delivery.last_message import LastMessage
-from mainstay.respond.delivery.outgoing_heartbeat import OutgoingHeartbeat
-from mainstay.respond.delivery.send import Sender
-from mainstay.respond.rules.overdue import LOOK_EVERY_S, Lookout
+from mainstay.respond.delivery import outbox
+from mainstay.respond.delivery.sending import last_message, outgoing_heartbeat
+from mainstay.respond.delivery.sending.last_message import LastMessage
+from mainstay.respond.delivery.sending.outgoing_heartbeat import OutgoingHeartbeat
+from mainstay.respond.delivery.sending.send import Sender
+from mainstay.respond.rules.engine.overdue import LOOK_EVERY_S, Lookout
 
 log = logging.getLogger("mainstay.worker")
 CLEARING_S = 600.0  # that one statement may take which clears away what is old

@@ -37,17 +37,17 @@ WINGS = (
 KIT = "mainstay.kit."
 
 PURE = (
-    "observe/metrics/browse.py",
-    "observe/metrics/completion.py",
+    "observe/metrics/pages/browse.py",
+    "observe/metrics/pages/completion.py",
     "observe/metrics/durations.py",
-    "observe/metrics/explore.py",
+    "observe/metrics/pages/explore.py",
     "observe/metrics/exposition",
-    "observe/metrics/golden.py",
-    "observe/metrics/language.py",
-    "observe/metrics/outline.py",
+    "observe/metrics/pages/golden.py",
+    "observe/metrics/pages/language.py",
+    "observe/metrics/pages/outline.py",
     "observe/metrics/host",
     "observe/metrics/promql",
-    "observe/metrics/units.py",
+    "observe/metrics/pages/units.py",
     "observe/metrics/scrape",
     "observe/metrics/store",
     "foundation/clock.py",
@@ -65,26 +65,26 @@ PURE = (
     "observe/checks/parents.py",
     "observe/checks/windows.py",
     "respond/alerts/decide.py",
-    "respond/delivery/group_message.py",
-    "respond/delivery/grouping.py",
+    "respond/delivery/sending/group_message.py",
+    "respond/delivery/sending/grouping.py",
     "net",
     "respond/delivery/kinds",
-    "respond/delivery/lanes.py",
+    "respond/delivery/sending/lanes.py",
     "respond/delivery/message.py",
-    "respond/rules/fields.py",
-    "respond/rules/files.py",
-    "respond/rules/growing.py",
-    "respond/rules/outcome.py",
-    "respond/rules/problems.py",
-    "respond/rules/series_notation.py",
-    "respond/rules/starter_pack.py",
-    "respond/rules/state.py",
+    "respond/rules/files/fields.py",
+    "respond/rules/files/read.py",
+    "respond/rules/engine/growing.py",
+    "respond/rules/engine/outcome.py",
+    "respond/rules/files/problems.py",
+    "respond/rules/files/series_notation.py",
+    "respond/rules/files/starter_pack.py",
+    "respond/rules/engine/state.py",
     "respond/rules/template",
-    "respond/rules/tree.py",
-    "respond/rules/unit_files.py",
-    "respond/rules/unit_tests.py",
-    "respond/rules/verdict.py",
-    "respond/rules/writing.py",
+    "respond/rules/files/tree.py",
+    "respond/rules/files/unit_files.py",
+    "respond/rules/files/unit_tests.py",
+    "respond/rules/engine/verdict.py",
+    "respond/rules/files/write.py",
 )
 
 # The edges: where a request, a signal, a packet or a command comes in, and where the clock is read.
@@ -100,7 +100,7 @@ EDGES = (
     r"^foundation/accounts/(signin|signals)\.py$",  # called by the sign-in library, which gives no time
     r"^observe/checks/pings\.py$",  # intake, ASGI
     r"^observe/checks/(probe|kinds)/",  # a probe measures when it began and how long it took
-    r"^respond/delivery/send\.py$",  # so does a send
+    r"^respond/delivery/sending/send\.py$",  # so does a send
     r"^respond/delivery/kinds/",  # a signature and a letter are dated when they leave
 )
 CLOCKS = {"now", "utcnow", "today"}
@@ -206,7 +206,7 @@ def test_pure_modules_import_no_django() -> None:
 def test_pages_come_up_without_numpy() -> None:
     """The evaluator's arrays are the monitor's; the web process asks it, and stays small."""
     code = (
-        "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.state;"
+        "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.engine.state;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
     )
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
@@ -220,7 +220,8 @@ def test_pages_come_up_without_numpy() -> None:
     "module",
     [
         "observe.metrics.scrape.engine", "observe.metrics.host.collect", "observe.metrics.spec",
-        "observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide", "respond.rules.unit_tests",
+        "observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide",
+        "respond.rules.files.unit_tests",
         "foundation.processes.supervise",
     ],
 )  # fmt: skip

@@ -22,23 +22,24 @@ from mainstay.foundation.processes import notices, setaside
 from mainstay.foundation.processes.models import Canary, Process, Suspect
 from mainstay.foundation.processes.run import Runner
 from mainstay.foundation.processes.work import Death
-from mainstay.observe.checks import arrivals, keep
 from mainstay.observe.checks.actions import put_check
-from mainstay.observe.checks.holding import Holding
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Lease, Maintenance, Ping, Result
+from mainstay.observe.checks.runtime import arrivals
+from mainstay.observe.checks.runtime.holding import Holding
+from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.spec import CheckSpec
 from mainstay.observe.checks.tests.parts import down, heartbeat, see, watch
-from mainstay.observe.checks.watch import Watch
+from mainstay.observe.checks.uptime import retention
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.routes import route_of, routes
-from mainstay.respond.delivery.groups import compose
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, GroupMember
-from mainstay.respond.delivery.record import Sent
-from mainstay.respond.delivery.send import Sender
+from mainstay.respond.delivery.sending.groups import compose
+from mainstay.respond.delivery.sending.record import Sent
+from mainstay.respond.delivery.sending.send import Sender
+from mainstay.respond.rules.engine.overdue import Lookout
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
-from mainstay.respond.rules.overdue import Lookout
 
 pytestmark = pytest.mark.django_db
 SHAPES = ["null", "5", '"text"', "[]", '[1, {"a": 2}, null, [3]]', '{"a": {"b": 1}}', '{"severity": 5, "a": null}']
@@ -145,7 +146,7 @@ def test_a_ping_of_any_time_keeps_no_other_from_being_understood(at: datetime) -
 
 def test_a_result_of_the_year_one_keeps_nothing_from_being_cleared_away(here: Desk) -> None:
     Result.objects.update(at=datetime(1, 1, 1, tzinfo=UTC))
-    keep.trim(keep.trusted(now()), 86_400)
+    retention.trim(retention.trusted(now()), 86_400)
     assert not Result.objects.exists()
 
 

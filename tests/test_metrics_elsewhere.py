@@ -17,8 +17,8 @@ from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import actions
-from mainstay.respond.rules.ask import ServerSource, Source, StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.sources import ServerSource, Source, StoreSource
 from mainstay.respond.rules.models import Rule, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
 from tests.peers import prometheus, served, victoria_metrics

@@ -20,12 +20,12 @@ from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Process, Revision
 from mainstay.monitor import Monitor
 from mainstay.observe.checks.actions import pause, put_check, remove_check
-from mainstay.observe.checks.holding import changes
-from mainstay.observe.checks.leases import shard_of
 from mainstay.observe.checks.models import Check, CheckState, Lease
 from mainstay.observe.checks.probe.engine import Result
 from mainstay.observe.checks.probe.outcome import Health as Outcomes
 from mainstay.observe.checks.probe.outcome import Outcome
+from mainstay.observe.checks.runtime.holding import changes
+from mainstay.observe.checks.runtime.shards import shard_of
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, heartbeat, spec, up
 from mainstay.respond.alerts.models import Alert
 
@@ -107,7 +107,7 @@ def test_what_is_held_becomes_what_is_wanted_and_nothing_else_is_touched(
 def test_checks_loaded_before_the_database_failed_are_probed_by_the_next_round(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstay.observe.checks.holding.LOADED_AT_ONCE", 1)
+    monkeypatch.setattr("mainstay.observe.checks.runtime.holding.LOADED_AT_ONCE", 1)
     rows = {check(name, **RARE).pk for name in ("a", "b", "c")}
     one = process()
     monitor.hold(NOON, one)

@@ -18,8 +18,8 @@ from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
-from mainstay.respond.rules.ask import StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.sources import StoreSource
 from mainstay.respond.rules.models import Instance
 
 pytestmark = pytest.mark.django_db

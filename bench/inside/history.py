@@ -23,8 +23,8 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.seal import seal_once
 from mainstay.foundation.journal.stored import facts_text, mark_of
 from mainstay.foundation.store import insert, moment
-from mainstay.observe.checks.commit import RESULT_COLUMNS
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Result
+from mainstay.observe.checks.runtime.commit import RESULT_COLUMNS
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery

@@ -22,8 +22,8 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.models import Check, CheckState
-from mainstay.observe.checks.watch import Watch
-from mainstay.observe.checks.watched import Observation, Watched
+from mainstay.observe.checks.runtime.results import Watch
+from mainstay.observe.checks.runtime.watched import Observation, Watched
 from mainstay.respond.alerts.actions import acknowledge, consider_due, unacknowledge
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.routes import put_route

@@ -254,7 +254,9 @@ def _unique_parts(item: Item[ApplicationSpec], key: str, problems: Problems) -> 
 
 
 def _rules_readable(item: Item[RuleGroupSpec], problems: Problems) -> None:
-    from mainstay.respond.rules.check import problems as problems_of  # brings NumPy: only for files that have rules
+    from mainstay.respond.rules.files.lint import (
+        problems as problems_of,  # brings NumPy: only for files that have rules
+    )
 
     for field_path, detail in problems_of(item.spec):
         place = item.place(*(int(part) if part.isdecimal() else part for part in field_path.split(".") if part))

@@ -17,25 +17,25 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, STATUS_VIEW
-from mainstay.foundation.catalog.drawing import Node, draw
 from mainstay.foundation.catalog.models import TIERS, Application, Component, Dependency
+from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
-from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import rows
 from mainstay.kit.lists import export, with_query
 from mainstay.kit.live import is_fragment, live
-from mainstay.observe.checks import bars, listing
-from mainstay.observe.checks.applications import Part, Whole, deciding, whole
-from mainstay.observe.checks.courses import courses, records
 from mainstay.observe.checks.decide import Shown, Status
-from mainstay.observe.checks.listing import Row
-from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
-from mainstay.observe.checks.uptime import Calendar, Course, Fared, calendar
+from mainstay.observe.checks.pages import bars, listing
+from mainstay.observe.checks.pages.listing import Row
+from mainstay.observe.checks.pages.maintenance_views import announced
+from mainstay.observe.checks.uptime.applications import Part, Whole, deciding, whole
+from mainstay.observe.checks.uptime.records import courses, records
+from mainstay.observe.checks.uptime.timeline import Calendar, Course, Fared, calendar
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
-from mainstay.respond.alerts.listing import open_first
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages.listing import open_first
 
 DAYS, LIST_DAYS = 90, 30
 PAGE = 50

@@ -16,8 +16,8 @@ from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, PEOPLE_VIEW, STATUS_VIEW
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.kit import nav
-from mainstay.observe.checks import listing
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.pages import listing
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.wing import DELIVERY_EDIT

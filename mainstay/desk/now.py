@@ -20,25 +20,26 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, STATUS_VIEW, Role
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal.lines import line
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import ProcessHealth, health
 from mainstay.foundation.processes.outage import outage
 from mainstay.kit import charts, rows
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.scales import NBSP
-from mainstay.observe.checks import bars, listing, readings
 from mainstay.observe.checks.decide import Shown, Status
-from mainstay.observe.checks.listing import Row
-from mainstay.observe.checks.maintenance_views import announced
 from mainstay.observe.checks.models import Check
-from mainstay.observe.checks.uptime import calendar
+from mainstay.observe.checks.pages import bars, listing
+from mainstay.observe.checks.pages.listing import Row
+from mainstay.observe.checks.pages.maintenance_views import announced
+from mainstay.observe.checks.uptime import latency
+from mainstay.observe.checks.uptime.timeline import calendar
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.decide import Code
-from mainstay.respond.alerts.listing import open_first, shown_state
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages.listing import open_first, shown_state
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
@@ -185,7 +186,7 @@ def _troubles(alerts: Sequence[Alert], now: datetime) -> list[Trouble]:
         for alert in alerts
         if alert.check_ref is not None and alert.check_ref_id is not None and not alert.check_ref.passive
     }
-    courses = readings.recent(intervals, now)
+    courses = latency.recent(intervals, now)
     active = silences(now)
     return [
         Trouble(

@@ -15,8 +15,8 @@ from mainstay.foundation.terminal import Paint, example, moment, plainly, say, s
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import CheckState
 from mainstay.observe.checks.standing import all_labels, shown, windows
-from mainstay.respond.alerts.listing import gravest_first
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages.listing import gravest_first
 from mainstay.respond.delivery.models import Delivery
 
 DELIVERY_IS_LATE_AFTER = timedelta(seconds=30)

@@ -5,7 +5,7 @@ from mainstay.foundation.wing import Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.foundation.accounts",
-    urls="mainstay.foundation.accounts.urls",
+    urls="mainstay.foundation.accounts.pages.urls",
     routers=("mainstay.foundation.accounts.api.router",),
     places=(
         Place("People", "people", "below", 10, icon="people", key="e", words="users roles"),

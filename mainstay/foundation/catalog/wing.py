@@ -7,7 +7,7 @@ CATALOG_EDIT = permission("catalog.edit", "Add, edit and remove applications", R
 
 WING = Wing(
     app="mainstay.foundation.catalog",
-    urls="mainstay.foundation.catalog.urls",
+    urls="mainstay.foundation.catalog.pages.urls",
     routers=("mainstay.foundation.catalog.api.router",),
     actions=(Action("Add an application", "application_new", "new service"),),
     subjects={"application": SubjectPage("application", by="name")},

@@ -4,7 +4,7 @@ from mainstay.foundation.wing import Place, Wing
 
 WING = Wing(
     app="mainstay.foundation.journal",
-    urls="mainstay.foundation.journal.urls",
+    urls="mainstay.foundation.journal.pages.urls",
     routers=("mainstay.foundation.journal.api.router",),
     places=(Place("Journal", "journal", "last", 10, icon="journal", key="j", words="history audit log"),),
 )

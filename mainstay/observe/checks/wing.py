@@ -14,7 +14,7 @@ MAINTENANCE_EDIT = permission(
 
 WING = Wing(
     app="mainstay.observe.checks",
-    urls="mainstay.observe.checks.urls",
+    urls="mainstay.observe.checks.pages.urls",
     routers=("mainstay.observe.checks.api.router",),
     places=(
         Place("Checks", "checks", "Observe", 10, "checks", "c", "probes heartbeats monitors", bottom=True),

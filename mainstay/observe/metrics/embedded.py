@@ -17,7 +17,7 @@ from mainstay.foundation.environment import Environment
 from mainstay.foundation.processes import notices
 from mainstay.foundation.secrets import secret_key
 from mainstay.net.policy import policy
-from mainstay.observe.checks.holding import changes
+from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name
 from mainstay.observe.metrics.client import scrape_token
 from mainstay.observe.metrics.host.collect import HostMetrics

@@ -4,7 +4,7 @@ from mainstay.foundation.wing import Action, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.observe.metrics",
-    urls="mainstay.observe.metrics.urls",
+    urls="mainstay.observe.metrics.pages.urls",
     routers=("mainstay.observe.metrics.api.router",),
     places=(
         Place("Metrics", "explore", "Observe", 20, "metrics", "m", "promql query prometheus explorer graph"),

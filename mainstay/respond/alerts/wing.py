@@ -5,7 +5,7 @@ from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.respond.alerts",
-    urls="mainstay.respond.alerts.urls",
+    urls="mainstay.respond.alerts.pages.urls",
     routers=("mainstay.respond.alerts.api.router",),
     places=(
         Place("Alerts", "alerts", "Respond", 10, "alerts", "a", "incidents firing", bottom=True),

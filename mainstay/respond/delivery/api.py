@@ -18,9 +18,9 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import ID_MOST, Id, Name, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.respond.delivery import actions
-from mainstay.respond.delivery.groups import write_message
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
+from mainstay.respond.delivery.sending.groups import write_message
 from mainstay.respond.delivery.spec import ChannelSpec
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 

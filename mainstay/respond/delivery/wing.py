@@ -7,7 +7,7 @@ DELIVERY_EDIT = permission("delivery.edit", "Edit channels and routes, send test
 
 WING = Wing(
     app="mainstay.respond.delivery",
-    urls="mainstay.respond.delivery.urls",
+    urls="mainstay.respond.delivery.pages.urls",
     routers=("mainstay.respond.delivery.api.router",),
     places=(
         Place("Channels and routes", "channels", "Respond", 30, "channels", "r", "slack mail webhook notify"),

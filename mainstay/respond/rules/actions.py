@@ -160,7 +160,7 @@ def _by_name(rules: Iterable[RuleSpec]) -> dict[str, list[RuleSpec]]:
 def refuse_unreadable(spec: RuleGroupSpec) -> None:
     """Raise `Refused`, with the place, where PromQL, a template, a label or a metric name cannot be read."""
     # The evaluator brings NumPy: loaded only where somebody edits rules.
-    from mainstay.respond.rules.check import problems
+    from mainstay.respond.rules.files.lint import problems
 
     for path, detail in problems(spec):
         raise Refused(detail, path)

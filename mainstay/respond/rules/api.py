@@ -16,8 +16,8 @@ from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions
-from mainstay.respond.rules.listing import known_health
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
+from mainstay.respond.rules.pages.listing import known_health
 from mainstay.respond.rules.spec import RuleGroupSpec
 
 router = Router()

@@ -10,8 +10,8 @@ class RulesConfig(AppConfig):
         from mainstay.observe.metrics.forward_views import OWN
         from mainstay.respond.alerts.origins import ORIGINS
         from mainstay.respond.rules import facts, prometheus  # noqa: F401  # declares facts
-        from mainstay.respond.rules.alert_pages import ORIGIN
-        from mainstay.respond.rules.listing import known
+        from mainstay.respond.rules.pages.alert_pages import ORIGIN
+        from mainstay.respond.rules.pages.listing import known
 
         ORIGINS["rule"] = ORIGIN
         LOOKUPS["rule"] = known

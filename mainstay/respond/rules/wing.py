@@ -4,7 +4,7 @@ from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.respond.rules",
-    urls="mainstay.respond.rules.urls",
+    urls="mainstay.respond.rules.pages.urls",
     routers=("mainstay.respond.rules.api.router",),
     places=(Place("Rules", "rules", "Respond", 20, "rules", "u", "alerting recording promql thresholds"),),
     states={

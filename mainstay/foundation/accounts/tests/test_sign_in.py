@@ -22,8 +22,8 @@ from django.urls import get_resolver
 from mainstay.desk.tests.browser import page, title
 from mainstay.foundation.accounts.actions import deactivate, edit_user, make_sign_in_link, reactivate
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.foundation.accounts.browsers import browser_of
 from mainstay.foundation.accounts.models import User
+from mainstay.foundation.accounts.pages.browsers import browser_of
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.accounts.signals import network_of
 from mainstay.foundation.clock import now

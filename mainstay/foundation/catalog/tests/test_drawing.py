@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.catalog.drawing import Node, draw, lay
+from mainstay.foundation.catalog.pages.drawing import Node, draw, lay
 
 names = st.integers(0, 12).map(str)
 # Ties lead from a lower to a higher number only, so that there is no cycle.

@@ -91,7 +91,7 @@ def test_saving_the_form_as_it_is_shown_changes_nothing(client: Client) -> None:
         links=[{"label": "Wiki", "url": "https://wiki.example/"}],
     )
     before = spec_of(made)
-    from mainstay.foundation.catalog.forms import ApplicationForm
+    from mainstay.foundation.catalog.pages.forms import ApplicationForm
 
     shown = ApplicationForm(application=made)
     posted = {"name": "shop", "tier": "standard", "owner": "", "repository": "", "description": ""}

@@ -70,7 +70,7 @@ def test_nothing_found_offers_everything(client: Client) -> None:
 
 
 def test_further_back_is_offered_with_how_far_it_looked(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mainstay.foundation.journal import search
+    from mainstay.foundation.journal.pages import search
 
     monkeypatch.setattr(search, "SLICE_ENTRIES", 2)
     monkeypatch.setattr(search, "BUDGET_ENTRIES", 4)

@@ -8,9 +8,9 @@ import pytest
 
 from mainstay.foundation.accounts import facts
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
-from mainstay.foundation.journal import search
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.search import Search, find, read
+from mainstay.foundation.journal.pages import search
+from mainstay.foundation.journal.pages.search import Search, find, read
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 UTC_ZONE = ZoneInfo("UTC")

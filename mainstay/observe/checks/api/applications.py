@@ -15,13 +15,14 @@ from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.types import Name, Paging, Seconds
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
-from mainstay.observe.checks import listing, uptime
-from mainstay.observe.checks.applications import Part, deciding, whole
-from mainstay.observe.checks.courses import courses
 from mainstay.observe.checks.decide import Status
-from mainstay.observe.checks.ledger import LONGEST
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.pages import listing
 from mainstay.observe.checks.spec import Severity
+from mainstay.observe.checks.uptime import timeline
+from mainstay.observe.checks.uptime.applications import Part, deciding, whole
+from mainstay.observe.checks.uptime.cache import LONGEST
+from mainstay.observe.checks.uptime.records import courses
 
 router = Router()
 DAYS_MOST = LONGEST.days
@@ -108,20 +109,20 @@ def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeR
     rows = listing.read(Check.objects.filter(application=application))
     each = courses(rows, since, at)
     severity = deciding(row.severity for row in rows)
-    total = uptime.united(
+    total = timeline.united(
         (each[row.id] for row in rows if row.severity == severity),
         (each[row.id] for row in rows if row.severity != severity),
     )
     start, end = since.timestamp(), at.timestamp()
-    return _share(uptime.share(total, start, end)) | {
+    return _share(timeline.share(total, start, end)) | {
         "application": application.name,
         "days": given.days,
         "since": since,
         "until": at,
         "decided_by": severity,
-        "by_day": [{"day": one.day, **_share(one.share)} for one in uptime.by_day(total, at, given.days, UTC)],
+        "by_day": [{"day": one.day, **_share(one.share)} for one in timeline.by_day(total, at, given.days, UTC)],
         "checks": [
-            {"check": row.name, "severity": row.severity, **_share(uptime.share(each[row.id], start, end))}
+            {"check": row.name, "severity": row.severity, **_share(timeline.share(each[row.id], start, end))}
             for row in rows
         ],
     }
@@ -152,7 +153,7 @@ def _status(application: Application, states: States) -> dict[str, Any]:
     }
 
 
-def _share(share: uptime.Share) -> dict[str, Any]:
+def _share(share: timeline.Share) -> dict[str, Any]:
     return {
         "uptime": share.uptime,
         "known_s": share.known_s,

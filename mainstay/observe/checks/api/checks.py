@@ -18,11 +18,12 @@ from mainstay.foundation.api.types import Id, Name, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks import actions, listing
+from mainstay.observe.checks import actions
 from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, PingRow, ResultRow, TryResult, check_row
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check, Ping, Result
+from mainstay.observe.checks.pages import listing
 from mainstay.observe.checks.spec import CheckSpec, Severity
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 

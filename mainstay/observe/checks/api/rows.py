@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.api.types import Seconds
 from mainstay.observe.checks.decide import Health, Shown, Status
-from mainstay.observe.checks.listing import Row
+from mainstay.observe.checks.pages.listing import Row
 from mainstay.observe.checks.spec import Severity
 
 

@@ -10,9 +10,9 @@ from mainstay.observe.checks.actions import put_check, settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.heartbeats import RhythmSettings, rhythm_of
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.runtime.results import Watch
+from mainstay.observe.checks.runtime.watched import Observation, Watched
 from mainstay.observe.checks.spec import CheckSpec
-from mainstay.observe.checks.watch import Watch
-from mainstay.observe.checks.watched import Observation, Watched
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

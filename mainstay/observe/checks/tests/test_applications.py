@@ -2,8 +2,8 @@
 
 import pytest
 
-from mainstay.observe.checks.applications import Part, deciding, whole
 from mainstay.observe.checks.decide import Status
+from mainstay.observe.checks.uptime.applications import Part, deciding, whole
 
 
 def parts(*given: tuple[str, Status]) -> list[Part]:

@@ -9,10 +9,11 @@ from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.models import Entry
-from mainstay.observe.checks import actions, arrivals
+from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
+from mainstay.observe.checks.runtime import arrivals
+from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import MINUTE, after, check, heartbeat, spec, watch, watched
-from mainstay.observe.checks.watch import Watch
 from tests.database import away
 
 pytestmark = pytest.mark.django_db
@@ -326,7 +327,7 @@ def test_when_many_do_not_come_at_once_they_are_told_in_pieces_the_most_severe_f
 
 
 def test_many_pings_are_understood_in_pieces_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mainstay.observe.checks.arrivals.TAKEN_AT_ONCE", 4)
+    monkeypatch.setattr("mainstay.observe.checks.runtime.arrivals.TAKEN_AT_ONCE", 4)
     rows = [heartbeat(f"j{number}") for number in range(3)]
     held = watch(*rows)
     for seconds in range(4):

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.observe.checks import listing, uptime
 from mainstay.observe.checks.actions import announce, cancel, pause
-from mainstay.observe.checks.courses import closed_windows, courses
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance
+from mainstay.observe.checks.pages import listing
 from mainstay.observe.checks.tests.parts import NOON, check, down, see, up, watch
-from mainstay.observe.checks.uptime import Share
+from mainstay.observe.checks.uptime import timeline
+from mainstay.observe.checks.uptime.records import closed_windows, courses
+from mainstay.observe.checks.uptime.timeline import Share
 from mainstay.observe.checks.windows import Window, open_until
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +35,7 @@ def share(one: Check, until: float = 10, since: float = 0) -> Share:
     """What the record says of `one`, in hours after noon."""
     now = at(until)
     of = courses(listing.read(Check.objects.filter(pk=one.pk)), NOON - DAY, now)[one.pk]
-    found = uptime.share(of, at(since).timestamp(), now.timestamp())
+    found = timeline.share(of, at(since).timestamp(), now.timestamp())
     return Share(*(round(seconds / 3600, 4) for seconds in (found.known_s, found.down_s, found.degraded_s)))
 
 
@@ -82,7 +83,7 @@ def test_a_check_paused_before_the_window_is_not_known_at_all() -> None:
     one = watched()
     pause(one, COMMAND_LINE, NOON, paused=True)
     found = courses(listing.read(Check.objects.filter(pk=one.pk)), at(5), at(10))[one.pk]
-    assert uptime.share(found, at(5).timestamp(), at(10).timestamp()).uptime is None
+    assert timeline.share(found, at(5).timestamp(), at(10).timestamp()).uptime is None
 
 
 def test_maintenance_is_not_known_time_for_what_it_covers() -> None:

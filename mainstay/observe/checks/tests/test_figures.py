@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mainstay.foundation.processes import notices
-from mainstay.observe.checks.figures import ProberNotices
 from mainstay.observe.checks.probe.engine import Figures
+from mainstay.observe.checks.runtime.figures import ProberNotices
 from mainstay.observe.checks.tests.parts import NOON
 
 CALM = Figures(

@@ -14,10 +14,10 @@ from mainstay.desk.tests.browser import page, signed_in
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.models import Application, Environment
 from mainstay.foundation.secrets import MASK, unseal_all
-from mainstay.observe.checks.forms import CheckForm
-from mainstay.observe.checks.kind_fields import fields_of
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.pages.forms import CheckForm
+from mainstay.observe.checks.pages.kind_fields import fields_of
 from mainstay.observe.checks.tests.parts import application, check
 
 pytestmark = pytest.mark.django_db

@@ -8,8 +8,8 @@ import pytest
 
 from mainstay.foundation.processes import beat
 from mainstay.foundation.processes.models import Process
-from mainstay.observe.checks import leases
 from mainstay.observe.checks.models import Lease
+from mainstay.observe.checks.runtime import shards as leases
 from mainstay.observe.checks.tests.parts import NOON, after
 from tests.database import at_once
 

@@ -10,24 +10,25 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.observe.checks import ledger, listing, uptime
 from mainstay.observe.checks.actions import announce, pause
-from mainstay.observe.checks.courses import courses, records
-from mainstay.observe.checks.ledger import LEDGER, Ledger
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour
+from mainstay.observe.checks.pages import listing
 from mainstay.observe.checks.tests.parts import NOON, check
-from mainstay.observe.checks.uptime import Course, Record
+from mainstay.observe.checks.uptime import cache, timeline
+from mainstay.observe.checks.uptime.cache import LEDGER, Ledger
+from mainstay.observe.checks.uptime.records import courses, records
+from mainstay.observe.checks.uptime.timeline import Course, Record
 from mainstay.observe.checks.windows import Window
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 SINCE = NOON - 89 * DAY
-Told = dict[int, tuple[list[uptime.Span], list[uptime.Span]]]
+Told = dict[int, tuple[list[timeline.Span], list[timeline.Span]]]
 
 
 @pytest.fixture(autouse=True)
 def kept_from_the_first_check_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "FEW", 0)
+    monkeypatch.setattr(cache, "FEW", 0)
 
 
 def at(hours: float) -> datetime:
@@ -51,7 +52,7 @@ def told(book: Ledger, *checks: Check, now: datetime = NOON) -> Told:
     return {number: (whole(down), whole(degraded)) for number, (down, degraded) in spans.items() if down or degraded}
 
 
-def whole(spans: list[uptime.Span]) -> list[uptime.Span]:
+def whole(spans: list[timeline.Span]) -> list[timeline.Span]:
     return sorted((round(start, 3), round(end, 3)) for start, end in spans)
 
 
@@ -84,7 +85,7 @@ def test_what_began_and_ended_since_is_told() -> None:
 def test_one_that_lasted_long_is_told_as_ended_when_it_ends() -> None:
     one, other, book = check("front"), check("back"), Ledger()
     lasting = gone(one, -100, None)
-    for number in range(ledger.RECENT + 10):
+    for number in range(cache.RECENT + 10):
         gone(other, -50 + number / 10, -50 + number / 10 + 0.05)
     assert told(book, one)[one.pk][0] == [(at(-100).timestamp(), NOON.timestamp())]
     Downtime.objects.filter(pk=lasting.pk).update(ended_at=at(-60))
@@ -160,7 +161,7 @@ def test_whatever_happens_in_whatever_order_the_ledger_tells_what_the_table_tell
 
 
 def test_a_look_costs_one_query_and_two_when_something_old_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "RECENT", 1)
+    monkeypatch.setattr(cache, "RECENT", 1)
     checks, book = [check(f"check-{number}") for number in range(20)], Ledger()
     lasting = gone(checks[0], -30, None)
     for one in checks[1:]:
@@ -179,7 +180,7 @@ def test_looking_further_back_than_what_is_kept_reads_further_back() -> None:
 
 
 def test_more_than_may_be_kept_is_read_from_the_table_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "KEPT_MOST", 3)
+    monkeypatch.setattr(cache, "KEPT_MOST", 3)
     one, book = check("front"), Ledger()
     for hour in range(5):
         gone(one, -50 + hour, -49.5 + hour)
@@ -210,7 +211,7 @@ def computed(now: datetime) -> Course:
     rows = listing.read(Check.objects.all())
     each = courses(rows, SINCE, now)
     deciding = [each[row.id] for row in rows if row.severity == "critical"]
-    return uptime.united(deciding, [each[row.id] for row in rows if row.severity != "critical"])
+    return timeline.united(deciding, [each[row.id] for row in rows if row.severity != "critical"])
 
 
 def agree(now: datetime) -> None:

@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from mainstay.observe.checks.models import CheckState, Result
-from mainstay.observe.checks.recorded import Recorded
+from mainstay.observe.checks.runtime.recorded import Recorded
+from mainstay.observe.checks.runtime.results import Watch
+from mainstay.observe.checks.runtime.watched import Observation
 from mainstay.observe.checks.tests.parts import check, down, see, up, watched
-from mainstay.observe.checks.watch import Watch
-from mainstay.observe.checks.watched import Observation
 
 
 @pytest.mark.django_db

@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Component, Dependency, Environment
 from mainstay.foundation.journal.models import Entry
-from mainstay.observe.checks import actions, blocking, listing
+from mainstay.observe.checks import actions
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, CheckState, Downtime
+from mainstay.observe.checks.pages import listing
+from mainstay.observe.checks.runtime import reachability
 from mainstay.observe.checks.standing import all_labels, around, graph, graph_of, shown, standing, windows
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, down, see, up, watch
 from mainstay.observe.checks.windows import Window
@@ -89,7 +91,7 @@ def test_hundreds_are_marked_as_blocked_in_few_statements() -> None:
     held = watch(parent, *rows)
     see(held, *(down(row) for row in (parent, *rows)))
     with CaptureQueriesContext(connection) as seen:
-        assert blocking.sweep(held, graph(), after(1)) == 30
+        assert reachability.sweep(held, graph(), after(1)) == 30
     assert len(seen) <= 10
     assert Entry.objects.filter(kind="check.blocked").count() == 30
 
@@ -150,14 +152,14 @@ def test_a_child_and_a_grandchild_of_a_down_check_are_marked_and_freed() -> None
     b, c = check("b", needs=["a"]), check("c", needs=["b"])
     held = watch(a, b, c)
     see(held, *(up(row) for row in (a, b, c)), *(down(row, 10) for row in (a, b, c)))
-    assert blocking.sweep(held, graph(), after(11)) == 2
+    assert reachability.sweep(held, graph(), after(11)) == 2
     assert blocked() == {"a": None, "b": "a", "c": "a"}
-    assert blocking.sweep(held, graph(), after(12)) == 0
+    assert reachability.sweep(held, graph(), after(12)) == 0
     see(held, up(a, 20))
-    assert blocking.sweep(held, graph(), after(21)) == 2
+    assert reachability.sweep(held, graph(), after(21)) == 2
     assert blocked() == {"a": None, "b": None, "c": "b"}
     see(held, up(b, 30), up(c, 30))
-    blocking.sweep(held, graph(), after(31))
+    reachability.sweep(held, graph(), after(31))
     assert blocked() == {"a": None, "b": None, "c": None}
     told = Entry.objects.filter(kind__in=["check.blocked", "check.unblocked"]).order_by("id")
     assert [(row.subject_name, row.kind.removeprefix("check.")) for row in told] == [
@@ -171,9 +173,9 @@ def test_going_down_again_before_the_sweep_leaves_memory_and_database_in_step() 
     a, b = check("a"), check("b", needs=["a"])
     held = watch(a, b)
     see(held, down(a), down(b))
-    blocking.sweep(held, graph(), after(1))
+    reachability.sweep(held, graph(), after(1))
     see(held, up(b, 2), down(b, 3))
-    blocking.sweep(held, graph(), after(4))
+    reachability.sweep(held, graph(), after(4))
     assert blocked() == {"a": None, "b": "a"}
 
 
@@ -181,9 +183,9 @@ def test_a_check_that_needs_nothing_any_more_is_freed() -> None:
     a, b = check("a"), check("b", needs=["a"])
     held = watch(a, b)
     see(held, down(a), down(b))
-    blocking.sweep(held, graph(), after(1))
+    reachability.sweep(held, graph(), after(1))
     actions.set_needs(b, [])
-    assert blocking.sweep(held, graph(), after(2)) == 1
+    assert reachability.sweep(held, graph(), after(2)) == 1
     assert blocked() == {"a": None, "b": None}
 
 
@@ -192,13 +194,13 @@ def test_a_state_that_another_writer_moved_on_is_left_as_it_is() -> None:
     held = watch(a, b, c)
     see(held, down(a), down(b), down(c))
     CheckState.objects.filter(pk=b.pk).update(health="up", changes=F("changes") + 1)
-    assert blocking.sweep(held, graph(), after(1)) == 1
+    assert reachability.sweep(held, graph(), after(1)) == 1
     assert blocked() == {"a": None, "b": None, "c": "a"}
     assert not Entry.objects.filter(kind="check.blocked", subject_name="shop/b").exists()
 
 
 def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocking, "TURN_S", 60.0)
+    monkeypatch.setattr(reachability, "TURN_S", 60.0)
     a = check("a")
     names = [f"b{number}" for number in range(120)]
     rows = [check(name, severity="critical" if name == "b119" else "minor") for name in names]
@@ -206,7 +208,7 @@ def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first(mo
     see(held, down(a), *(down(row) for row in rows))
     needs = {row.pk: frozenset({a.pk}) for row in rows}
     with CaptureQueriesContext(connection) as asked:
-        assert blocking.sweep(held, needs, after(1)) == 120
+        assert reachability.sweep(held, needs, after(1)) == 120
     statements = [query["sql"] for query in asked]
     assert sum("SAVEPOINT" in sql and not sql.startswith("RELEASE") for sql in statements) == 3
     assert sum("UPDATE checks_checkstate" in sql.replace('"', "") for sql in statements) == 3
@@ -215,14 +217,14 @@ def test_many_blocked_checks_are_few_short_transactions_the_most_severe_first(mo
 
 
 def test_a_round_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocking, "AT_ONCE", 2)
-    monkeypatch.setattr(blocking, "TURN_S", 0.0)
+    monkeypatch.setattr(reachability, "AT_ONCE", 2)
+    monkeypatch.setattr(reachability, "TURN_S", 0.0)
     a = check("a")
     rows = [check(f"b{number}") for number in range(7)]
     held = watch(a, *rows)
     see(held, down(a), *(down(row) for row in rows))
     needs = {row.pk: frozenset({a.pk}) for row in rows}
-    assert [blocking.sweep(held, needs, after(second)) for second in (1, 2, 3, 4, 5)] == [2, 2, 2, 1, 0]
+    assert [reachability.sweep(held, needs, after(second)) for second in (1, 2, 3, 4, 5)] == [2, 2, 2, 1, 0]
 
 
 def test_extra_probes_for_children_do_not_bring_a_parent_down() -> None:

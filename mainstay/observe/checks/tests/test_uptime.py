@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.observe.checks import uptime
-from mainstay.observe.checks.uptime import Course, Record, calendar, course, share
+from mainstay.observe.checks.uptime import timeline
+from mainstay.observe.checks.uptime.timeline import Course, Record, calendar, course, share
 
 HOUR = 3600.0
 moments = st.integers(0, 2_000_000).map(float)
 spans = st.lists(st.tuples(moments, moments).map(lambda pair: (min(pair), max(pair))), max_size=12)
 courses = st.builds(
-    lambda first, now, down, some, out: course(first, now, down=down, degraded=some, excluded=uptime.merged(out)),
+    lambda first, now, down, some, out: course(first, now, down=down, degraded=some, excluded=timeline.merged(out)),
     st.none() | moments, moments, spans, spans, spans,
 )  # fmt: skip
 zones = st.sampled_from(
@@ -24,7 +24,7 @@ zones = st.sampled_from(
 )
 
 
-def seconds(of: uptime.Spans) -> set[int]:
+def seconds(of: timeline.Spans) -> set[int]:
     """The model: every single second, as a set."""
     return {second for start, end in of for second in range(int(start), int(end))}
 
@@ -35,12 +35,12 @@ small = st.lists(
 
 
 @given(small, small)
-def test_spans_behave_like_sets_of_seconds(one: list[uptime.Span], other: list[uptime.Span]) -> None:
-    a, b = uptime.merged(one), uptime.merged(other)
+def test_spans_behave_like_sets_of_seconds(one: list[timeline.Span], other: list[timeline.Span]) -> None:
+    a, b = timeline.merged(one), timeline.merged(other)
     assert seconds(a) == seconds(tuple(one))
-    assert seconds(uptime.overlap(a, b)) == seconds(a) & seconds(b)
-    assert seconds(uptime.without(a, b)) == seconds(a) - seconds(b)
-    for merged in (a, uptime.overlap(a, b), uptime.without(a, b)):
+    assert seconds(timeline.overlap(a, b)) == seconds(a) & seconds(b)
+    assert seconds(timeline.without(a, b)) == seconds(a) - seconds(b)
+    for merged in (a, timeline.overlap(a, b), timeline.without(a, b)):
         assert all(x[1] <= y[0] for x, y in itertools.pairwise(merged))
         assert all(start < end for start, end in merged)
 
@@ -51,7 +51,7 @@ def test_uptime_lies_between_none_and_all(of: Course, start: float, end: float) 
     assert found.uptime is None or 0 <= found.uptime <= 1
     assert 0 <= found.down_s + found.degraded_s <= found.known_s + 1e-6
     assert (found.uptime is None) == (found.known_s == 0)
-    assert uptime.fraction(of, start, end) == pytest.approx(found.uptime)
+    assert timeline.fraction(of, start, end) == pytest.approx(found.uptime)
 
 
 @given(courses, st.lists(moments, min_size=2, max_size=8))
@@ -68,40 +68,40 @@ def test_days_lose_no_second_and_count_none_twice(of: Course, zone: str, days: i
     now = datetime.fromtimestamp(2_000_000, UTC)
     found = calendar(now, days, ZoneInfo(zone))
     whole = share(of, found.edges[0], found.edges[-1])
-    per_day = uptime.per_day(of, found)
+    per_day = timeline.per_day(of, found)
     assert sum(one.known_s for one in per_day) == pytest.approx(whole.known_s)
     assert sum(one.down_s for one in per_day) == pytest.approx(whole.down_s)
-    assert uptime.uptimes(of, found) == pytest.approx(tuple(one.uptime for one in per_day))
+    assert timeline.uptimes(of, found) == pytest.approx(tuple(one.uptime for one in per_day))
 
 
 @given(spans, spans, spans, moments, st.lists(moments, min_size=2, max_size=8))
 def test_a_record_tells_at_any_time_what_a_course_computed_then_tells(
-    down: list[uptime.Span], some: list[uptime.Span], out: list[uptime.Span], now: float, cuts: list[float]
+    down: list[timeline.Span], some: list[timeline.Span], out: list[timeline.Span], now: float, cuts: list[float]
 ) -> None:
-    first, excluded, edges = 1_000.0, uptime.merged(out), sorted(cuts)
+    first, excluded, edges = 1_000.0, timeline.merged(out), sorted(cuts)
     ended = {"down": [span for span in down if span[1] <= now], "degraded": [span for span in some if span[1] <= now]}
     then = course(first, now, excluded=excluded, **ended)
     lasting = course(first, math.inf, excluded=excluded, **ended)
-    assert uptime.until(lasting, now) == then
+    assert timeline.until(lasting, now) == then
     kept = Record.of(lasting, now)
     for seconds_then, seconds_kept in zip(then.seconds(edges), kept.seconds(edges), strict=True):
         assert seconds_kept == pytest.approx(seconds_then)
-    assert uptime.fraction(kept, edges[0], edges[-1]) == pytest.approx(uptime.fraction(then, edges[0], edges[-1]))
+    assert timeline.fraction(kept, edges[0], edges[-1]) == pytest.approx(timeline.fraction(then, edges[0], edges[-1]))
 
 
 def test_what_lasts_until_now_lasts_for_ever_and_nothing_else_does() -> None:
-    assert uptime.endless(((1, 2), (3, 5)), 5) == ((1, 2), (3, math.inf))
-    assert uptime.endless(((1, 2), (3, 4)), 5) == ((1, 2), (3, 4))
-    assert uptime.endless((), 5) == ()
+    assert timeline.endless(((1, 2), (3, 5)), 5) == ((1, 2), (3, math.inf))
+    assert timeline.endless(((1, 2), (3, 4)), 5) == ((1, 2), (3, 4))
+    assert timeline.endless((), 5) == ()
 
 
 @given(st.lists(courses, max_size=4), st.lists(courses, max_size=4))
 def test_an_application_is_down_exactly_while_a_deciding_check_is(deciding: list[Course], others: list[Course]) -> None:
-    whole = uptime.united(deciding, others)
-    assert whole.down == uptime.merged(span for one in deciding for span in one.down)
-    assert uptime.overlap(whole.down, whole.degraded) == ()
-    assert uptime.without(whole.down, whole.known) == ()
-    assert uptime.without(whole.degraded, whole.known) == ()
+    whole = timeline.united(deciding, others)
+    assert whole.down == timeline.merged(span for one in deciding for span in one.down)
+    assert timeline.overlap(whole.down, whole.degraded) == ()
+    assert timeline.without(whole.down, whole.known) == ()
+    assert timeline.without(whole.degraded, whole.known) == ()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_day_has_the_hours_that_the_clock_of_the_zone_gives_it(zone: str, at: 
 def test_time_before_the_first_result_is_not_known() -> None:
     of = course(10 * HOUR, 20 * HOUR, down=[(5 * HOUR, 11 * HOUR)])
     assert share(of, 0, 10 * HOUR).uptime is None
-    assert share(of, 0, 20 * HOUR) == uptime.Share(10 * HOUR, HOUR, 0)
+    assert share(of, 0, 20 * HOUR) == timeline.Share(10 * HOUR, HOUR, 0)
 
 
 def test_a_check_without_any_result_has_no_uptime() -> None:
@@ -145,7 +145,7 @@ def test_a_day_without_data_is_not_green() -> None:
     now = datetime(2026, 3, 10, 12, tzinfo=UTC)
     days = calendar(now, 5, UTC)
     of = course((now - timedelta(days=1)).timestamp(), now.timestamp())
-    assert uptime.uptimes(of, days) == (None, None, None, 1.0, 1.0)
+    assert timeline.uptimes(of, days) == (None, None, None, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -160,16 +160,16 @@ def test_a_day_without_data_is_not_green() -> None:
     ],
 )
 def test_pauses_follow_from_what_the_journal_says(
-    events: list[tuple[float, bool]], paused_now: bool, expected: uptime.Spans
+    events: list[tuple[float, bool]], paused_now: bool, expected: timeline.Spans
 ) -> None:
-    assert uptime.pauses(events, paused_now=paused_now, start=0, now=100) == expected
+    assert timeline.pauses(events, paused_now=paused_now, start=0, now=100) == expected
 
 
 def test_hours_without_any_result_are_silence() -> None:
     watched = [0.0, 3600.0, 5 * 3600.0]
-    assert uptime.silent_stretches(watched, 5.5 * 3600, 6 * 3600) == ((7200.0, 18000.0),)
+    assert timeline.silent_stretches(watched, 5.5 * 3600, 6 * 3600) == ((7200.0, 18000.0),)
 
 
 def test_time_since_the_last_result_is_silence_once_an_hour_has_passed() -> None:
-    assert uptime.silent_stretches([0.0], 3000.0, 3000.0 + 3600) == ()
-    assert uptime.silent_stretches([0.0], 3000.0, 3000.0 + 3601) == ((3000.0, 6601.0),)
+    assert timeline.silent_stretches([0.0], 3000.0, 3000.0 + 3600) == ()
+    assert timeline.silent_stretches([0.0], 3000.0, 3000.0 + 3601) == ((3000.0, 6601.0),)

@@ -17,8 +17,8 @@ from mainstay.foundation.journal.write import on
 from mainstay.foundation.text import storable
 from mainstay.observe.checks import actions, facts
 from mainstay.observe.checks.models import CheckState, Downtime, Result
+from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import after, check, down, see, slow, spec, up, watch, watched
-from mainstay.observe.checks.watch import Watch
 from tests.database import at_once, away
 
 pytestmark = pytest.mark.django_db
@@ -319,7 +319,7 @@ def test_a_paused_check_takes_no_results() -> None:
 def test_when_the_database_is_away_for_long_only_results_that_change_nothing_are_dropped(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mainstay.observe.checks.watch.KEPT_MOST", 10)
+    monkeypatch.setattr("mainstay.observe.checks.runtime.results.KEPT_MOST", 10)
     row = check()
     held = watch(row)
     with caplog.at_level(logging.CRITICAL):

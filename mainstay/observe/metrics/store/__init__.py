@@ -10,6 +10,7 @@
 docs/decisions/0008-the-metrics-store.md.
 """
 
+from mainstay.observe.metrics.store.disk.mending import Missing
 from mainstay.observe.metrics.store.layouts import Layout
 from mainstay.observe.metrics.store.limits import (
     BadLabels,
@@ -20,7 +21,6 @@ from mainstay.observe.metrics.store.limits import (
     Reason,
     StoreLimits,
 )
-from mainstay.observe.metrics.store.mending import Missing
 from mainstay.observe.metrics.store.store import Store, Stream
 
 __all__ = [

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mainstay.observe.metrics.promql.series import Codes, Index, Symbols, Values
+from mainstay.observe.metrics.store.disk.history import History
+from mainstay.observe.metrics.store.disk.wal import Log
 from mainstay.observe.metrics.store.guard import Guard
 from mainstay.observe.metrics.store.head import NEVER, Head, Rows
-from mainstay.observe.metrics.store.history import History
 from mainstay.observe.metrics.store.index import SeriesIndex
 from mainstay.observe.metrics.store.layouts import Layout
 from mainstay.observe.metrics.store.limits import HOUR_MS, Counts, Reason, StoreLimits
-from mainstay.observe.metrics.store.wal import Log
 
 log = logging.getLogger(__name__)
 

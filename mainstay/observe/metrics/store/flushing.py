@@ -9,8 +9,8 @@ import orjson
 
 from mainstay.observe.metrics.promql.series import NAME, Codes, Index
 from mainstay.observe.metrics.store.core import Core, StreamState
+from mainstay.observe.metrics.store.disk.history import Block, HistoryFailed, NewSeries
 from mainstay.observe.metrics.store.head import NEVER
-from mainstay.observe.metrics.store.history import Block, HistoryFailed, NewSeries
 from mainstay.observe.metrics.store.limits import Reason
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mainstay.observe.metrics.promql.series import Hints
-from mainstay.observe.metrics.store.rollup import FIVE, HOUR, Tier
+from mainstay.observe.metrics.store.disk.rollup import FIVE, HOUR, Tier
 
 COLUMN = {
     "": "last",

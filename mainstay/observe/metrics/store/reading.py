@@ -25,11 +25,11 @@ from mainstay.observe.metrics.promql.series import (
 )
 from mainstay.observe.metrics.store.assemble import Blocks, assembled, within
 from mainstay.observe.metrics.store.core import Core
+from mainstay.observe.metrics.store.disk.history import add_chunks
+from mainstay.observe.metrics.store.disk.rollup import FIVE, HOUR, Rollups
 from mainstay.observe.metrics.store.head import NEVER
-from mainstay.observe.metrics.store.history import add_chunks
 from mainstay.observe.metrics.store.matching import name_of
 from mainstay.observe.metrics.store.planning import Stretch, planned
-from mainstay.observe.metrics.store.rollup import FIVE, HOUR, Rollups
 
 _SELECTIONS_MOST = 4_096
 _SELECTED_ROWS_MOST = 2_000_000

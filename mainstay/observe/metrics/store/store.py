@@ -21,9 +21,14 @@ from mainstay.observe.metrics.promql.series import (
     Values,
 )
 from mainstay.observe.metrics.store.core import Core, StreamState
+from mainstay.observe.metrics.store.disk.history import HistoryFailed
+from mainstay.observe.metrics.store.disk.mending import Mender, Missing
+from mainstay.observe.metrics.store.disk.recovery import Reader as LogReader
+from mainstay.observe.metrics.store.disk.recovery import Writer
+from mainstay.observe.metrics.store.disk.retention import Retention
+from mainstay.observe.metrics.store.disk.rollup import FIVE, Rollups
 from mainstay.observe.metrics.store.flushing import Flusher
 from mainstay.observe.metrics.store.head import NEVER
-from mainstay.observe.metrics.store.history import HistoryFailed
 from mainstay.observe.metrics.store.layouts import Layout, layout_of
 from mainstay.observe.metrics.store.limits import (
     MINUTE_MS,
@@ -35,12 +40,7 @@ from mainstay.observe.metrics.store.limits import (
     Reason,
     StoreLimits,
 )
-from mainstay.observe.metrics.store.mending import Mender, Missing
 from mainstay.observe.metrics.store.reading import Reader
-from mainstay.observe.metrics.store.recovery import Reader as LogReader
-from mainstay.observe.metrics.store.recovery import Writer
-from mainstay.observe.metrics.store.retention import Retention
-from mainstay.observe.metrics.store.rollup import FIVE, Rollups
 
 log = logging.getLogger(__name__)
 

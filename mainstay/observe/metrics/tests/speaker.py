@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mainstay.observe.metrics import asking, explore_views, signals_views
 from mainstay.observe.metrics.client import Client, Server
+from mainstay.observe.metrics.pages import asking, explore_views, signals_views
 
 Value = float | Callable[[float], float | None]
 Vector = list[tuple[dict[str, str], Value]]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mainstay.observe.metrics import completion, language
-from mainstay.observe.metrics.completion import Place, Wanted, wanted
+from mainstay.observe.metrics.pages import completion, language
+from mainstay.observe.metrics.pages.completion import Place, Wanted, wanted
 
 
 def at_cursor(text: str) -> Wanted:

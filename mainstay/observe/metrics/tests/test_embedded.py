@@ -17,7 +17,7 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.processes import notices
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
-from mainstay.observe.checks.watched import Observation
+from mainstay.observe.checks.runtime.watched import Observation
 from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries

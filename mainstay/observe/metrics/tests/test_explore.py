@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mainstay.observe.metrics import browse, explore
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway, Sample
-from mainstay.observe.metrics.explore import Asked, answer, asked, automatic_step, problem_of
+from mainstay.observe.metrics.pages import browse, explore
+from mainstay.observe.metrics.pages.explore import Asked, answer, asked, automatic_step, problem_of
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 BERLIN = ZoneInfo("Europe/Berlin")

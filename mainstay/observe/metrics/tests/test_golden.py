@@ -12,8 +12,8 @@ from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.actions import put_application
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.clock import now
-from mainstay.observe.metrics import golden, units
-from mainstay.observe.metrics.golden import Seen, Signal, choose
+from mainstay.observe.metrics.pages import golden, units
+from mainstay.observe.metrics.pages.golden import Seen, Signal, choose
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
 
 S = 'application="shop"'

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mainstay.observe.metrics import outline, units
-from mainstay.observe.metrics.outline import Binary, Comparison
+from mainstay.observe.metrics.pages import outline, units
+from mainstay.observe.metrics.pages.outline import Binary, Comparison
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import NOON, down, see, up, watch
-from mainstay.observe.checks.watch import Watch
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec

@@ -26,9 +26,9 @@ from mainstay.respond.alerts.actions import (
 )
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert, Route, Silence
+from mainstay.respond.alerts.pages.story import decisions
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.alerts.story import decisions
 from mainstay.respond.alerts.tests.parts import KIM, LEE, channel, delivered, events, fall, route, the_alert
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Channel, Delivery

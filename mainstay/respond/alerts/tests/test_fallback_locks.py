@@ -8,10 +8,10 @@ from django.db import connection, transaction
 from mainstay.foundation.clock import now as clock_now
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.wording import message, subject
-from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Delivery, Group, GroupMember
 from mainstay.respond.delivery.outbox import owe
+from mainstay.respond.delivery.sending.groups import gather
 from mainstay.respond.delivery.tests.parts import channel, until
 from tests.database import at_once
 

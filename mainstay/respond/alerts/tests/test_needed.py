@@ -5,8 +5,8 @@ import pytest
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check
+from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import after, check, down, see, up, watch
-from mainstay.observe.checks.watch import Watch
 from mainstay.respond.alerts.actions import (
     consider_due,
 )

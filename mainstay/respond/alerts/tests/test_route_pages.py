@@ -13,8 +13,8 @@ from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
-from mainstay.respond.alerts.forms import short, shown_hours
 from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.pages.forms import short, shown_hours
 from mainstay.respond.alerts.routes import put_route, spec_of
 from mainstay.respond.alerts.spec import RouteSpec
 

@@ -21,7 +21,7 @@ from mainstay.respond.alerts.tests.parts import KIM, VIEWER, channel, events, fa
 from mainstay.respond.delivery import actions as delivery
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.respond.delivery.record import Sent, record
+from mainstay.respond.delivery.sending.record import Sent, record
 
 pytestmark = pytest.mark.django_db
 

@@ -17,8 +17,8 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks import facts as checks
 from mainstay.observe.checks.actions import announce, pause, remove_check
 from mainstay.observe.checks.models import Check, CheckState, Result
+from mainstay.observe.checks.runtime.results import CHANGES_AT_ONCE, Watch
 from mainstay.observe.checks.tests.parts import NOON, after, application, down, up, watch
-from mainstay.observe.checks.watch import CHANGES_AT_ONCE, Watch
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import acknowledge, consider_due, unacknowledge
 from mainstay.respond.alerts.decide import LOOK_LATER, LOOK_RARELY

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver
-from mainstay.respond.delivery.send import Sender
+from mainstay.respond.delivery.sending.send import Sender
 from mainstay.respond.delivery.tests.parts import PATIENCE_S, Anywhere, process
 
 

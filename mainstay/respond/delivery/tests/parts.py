@@ -14,7 +14,7 @@ from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.outbox import owe
-from mainstay.respond.delivery.send import Sender
+from mainstay.respond.delivery.sending.send import Sender
 from mainstay.respond.delivery.spec import ChannelSpec
 
 NOON = datetime.fromisoformat("2026-03-02T12:00:00+00:00")

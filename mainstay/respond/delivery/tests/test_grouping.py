@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.respond.delivery.grouping import (
+from mainstay.respond.delivery.sending.grouping import (
     HOLD,
     JOIN_FOR,
     SINGLY_MOST,

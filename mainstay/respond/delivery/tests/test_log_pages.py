@@ -16,11 +16,11 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.write import Subject
 from mainstay.respond.alerts.wording import message, subject
 from mainstay.respond.delivery.actions import remove_channel
-from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
-from mainstay.respond.delivery.send import claim
+from mainstay.respond.delivery.sending.groups import gather
+from mainstay.respond.delivery.sending.send import claim
 
 
 @pytest.fixture

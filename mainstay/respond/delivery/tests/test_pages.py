@@ -19,9 +19,9 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel, spec_of
-from mainstay.respond.delivery.forms import ChannelForm
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
+from mainstay.respond.delivery.pages.forms import ChannelForm
 from mainstay.respond.delivery.spec import ChannelSpec
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -16,16 +16,16 @@ from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.models import Process
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.foundation.secrets import MASK, seal
-from mainstay.respond.delivery import actions, record
-from mainstay.respond.delivery import send as sending
+from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply, reset
-from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Thread
 from mainstay.respond.delivery.outbox import owe, waiting
-from mainstay.respond.delivery.record import Sent
-from mainstay.respond.delivery.send import Sender, claim, free_abandoned
+from mainstay.respond.delivery.sending import record, send
+from mainstay.respond.delivery.sending.lanes import LANES_PER_CHANNEL
+from mainstay.respond.delivery.sending.record import Sent
+from mainstay.respond.delivery.sending.send import Sender, claim, free_abandoned
 from mainstay.respond.delivery.spec import ChannelSpec
 from mainstay.respond.delivery.tests.parts import (
     NOON,
@@ -376,8 +376,8 @@ def test_while_the_database_is_away_between_send_and_record_the_same_process_doe
             raise OperationalError("away")
         really(sent)
 
-    monkeypatch.setattr(sending, "record", failing)
-    monkeypatch.setattr(sending, "RECORD_AGAIN_S", 0.01)
+    monkeypatch.setattr(send, "record", failing)
+    monkeypatch.setattr(send, "RECORD_AGAIN_S", 0.01)
     sender = Sender(Anywhere())
     with caplog.at_level(logging.CRITICAL):
         cycle(sender, worker, wait=False)
@@ -421,7 +421,7 @@ def test_an_answer_that_cannot_be_stored_does_not_stop_the_recording(
             raise DataError("invalid byte sequence")
         really(sent)
 
-    monkeypatch.setattr(sending, "record", picky)
+    monkeypatch.setattr(send, "record", picky)
     sender = Sender(Anywhere())
     with caplog.at_level(logging.CRITICAL):
         cycle(sender, worker)
@@ -483,7 +483,7 @@ def test_what_a_channel_wants_back_is_kept_per_thread(worker: int) -> None:
     thread = Thread.objects.get()
     assert (thread.channel, thread.thread, thread.state) == (made, "t1", {"ts": "17.5"})
     second = owed(Event.RESOLVE)
-    assert sending._state_of(Delivery.objects.select_related("channel").get(pk=second.pk)) == {"ts": "17.5"}
+    assert send._state_of(Delivery.objects.select_related("channel").get(pk=second.pk)) == {"ts": "17.5"}
 
 
 def test_two_records_at_once_count_both_attempts(worker: int) -> None:

@@ -13,11 +13,11 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.write import write
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.facts import CHANNEL_REMOVED
-from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, reply
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
-from mainstay.respond.delivery.send import Sender, claim
+from mainstay.respond.delivery.sending.groups import gather
+from mainstay.respond.delivery.sending.send import Sender, claim
 from mainstay.respond.delivery.tests.parts import channel, cycle, say, until, waits
 from tests.database import at_once
 

@@ -11,13 +11,13 @@ from django.db import connection
 from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes.models import Process
-from mainstay.respond.delivery.groups import gather
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.receiver import Behaviour, Handler, Receiver, closed_port, reply
-from mainstay.respond.delivery.lanes import LANES_PER_CHANNEL, LANES_PER_SLOW_CHANNEL, Lanes
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, GroupMember
-from mainstay.respond.delivery.send import Sender, claim, due_to
+from mainstay.respond.delivery.sending.groups import gather
+from mainstay.respond.delivery.sending.lanes import LANES_PER_CHANNEL, LANES_PER_SLOW_CHANNEL, Lanes
+from mainstay.respond.delivery.sending.send import Sender, claim, due_to
 from mainstay.respond.delivery.tests.parts import Anywhere, Dying, channel, cycle, idle, process, say, until, waits
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -17,10 +17,10 @@ from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.outage import Outage
 from mainstay.foundation.secrets import seal
 from mainstay.net.policy import AddressPolicy, Connections
-from mainstay.respond.delivery import outgoing_heartbeat
-from mainstay.respond.delivery.last_message import LastMessage
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.respond.delivery.outgoing_heartbeat import OutgoingHeartbeat
+from mainstay.respond.delivery.sending import outgoing_heartbeat
+from mainstay.respond.delivery.sending.last_message import LastMessage
+from mainstay.respond.delivery.sending.outgoing_heartbeat import OutgoingHeartbeat
 
 pytestmark = pytest.mark.django_db
 POLICY = Connections(AddressPolicy())

@@ -7,11 +7,11 @@ from pathlib import Path
 import yaml
 
 from mainstay.foundation.terminal import Paint, clean, example, say, say_json
-from mainstay.respond.rules.files import BadRules, RuleFile, RuleProblem, read_rules
-from mainstay.respond.rules.starter_pack import packs
-from mainstay.respond.rules.tree import MOST_BYTES
-from mainstay.respond.rules.unit_tests import Failure, Report, run_file
-from mainstay.respond.rules.writing import write_rules
+from mainstay.respond.rules.files.read import BadRules, RuleFile, RuleProblem, read_rules
+from mainstay.respond.rules.files.starter_pack import packs
+from mainstay.respond.rules.files.tree import MOST_BYTES
+from mainstay.respond.rules.files.unit_tests import Failure, Report, run_file
+from mainstay.respond.rules.files.write import write_rules
 
 STDIN = "-"
 

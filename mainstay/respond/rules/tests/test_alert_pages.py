@@ -12,9 +12,9 @@ from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, spea
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.respond.rules import drawing
 from mainstay.respond.rules.actions import put_group
 from mainstay.respond.rules.models import Rule
+from mainstay.respond.rules.pages import drawing
 from mainstay.respond.rules.spec import RuleGroupSpec
 
 pytestmark = pytest.mark.django_db

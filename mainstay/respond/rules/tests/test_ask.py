@@ -22,10 +22,10 @@ from mainstay.observe.metrics.servers import server
 from mainstay.observe.metrics.store import Store, StoreLimits
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import actions
-from mainstay.respond.rules.ask import ServerSource, StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.outcome import RuleFails, SourceAway
+from mainstay.respond.rules.engine.sources import ServerSource, StoreSource
 from mainstay.respond.rules.models import RuleState
-from mainstay.respond.rules.outcome import RuleFails, SourceAway
 from mainstay.respond.rules.spec import RuleGroupSpec
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

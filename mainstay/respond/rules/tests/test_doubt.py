@@ -11,8 +11,8 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.observe.metrics.store import Coverage, Store
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import actions
-from mainstay.respond.rules.ask import StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.sources import StoreSource
 from mainstay.respond.rules.models import RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.durations import BadDuration, duration_ms, duration_s, written
-from mainstay.respond.rules.files import BadRules, Rule, RuleGroup, read_rules
+from mainstay.respond.rules.files.read import BadRules, Rule, RuleGroup, read_rules
+from mainstay.respond.rules.files.write import write_rules
 from mainstay.respond.rules.tests.promtool import accepts, needs_promtool
-from mainstay.respond.rules.writing import write_rules
 
 WHOLE = """\
 groups:

@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
+from mainstay.respond.rules.files.unit_tests import run_file
 from mainstay.respond.rules.tests.promtool import needs_promtool, promtool, write
 from mainstay.respond.rules.tests.scenarios import lived, promtool_file, scenario
-from mainstay.respond.rules.unit_tests import run_file
 
 SCENARIOS = int(os.environ.get("RULE_SCENARIOS", "50"))
 

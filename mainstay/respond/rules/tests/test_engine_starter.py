@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mainstay.respond.rules.files import read_rules
-from mainstay.respond.rules.starter_pack import ANNOTATIONS, SEVERITIES, Pack, packs
+from mainstay.respond.rules.files.read import read_rules
+from mainstay.respond.rules.files.starter_pack import ANNOTATIONS, SEVERITIES, Pack, packs
+from mainstay.respond.rules.files.unit_tests import run_file
 from mainstay.respond.rules.tests.promtool import needs_promtool, promtool
-from mainstay.respond.rules.unit_tests import run_file
 
 STARTER = Path(__file__).parent.parent / "starter"
 DOCUMENT = Path(__file__).parents[4] / "docs" / "rules.md"

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.promql import QueryError
-from mainstay.respond.rules.files import Rule
-from mainstay.respond.rules.outcome import Health, RuleFails, SourceAway, ended, evaluate, recorded
-from mainstay.respond.rules.state import (
+from mainstay.respond.rules.engine.outcome import Health, RuleFails, SourceAway, ended, evaluate, recorded
+from mainstay.respond.rules.engine.state import (
     Code,
     Instance,
     State,
@@ -21,6 +20,7 @@ from mainstay.respond.rules.state import (
     fingerprint,
     step,
 )
+from mainstay.respond.rules.files.read import Rule
 
 MINUTE = 60_000
 DB1 = {"__name__": "load", "instance": "db1"}

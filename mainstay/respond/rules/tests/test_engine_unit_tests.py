@@ -9,12 +9,12 @@ import pytest
 
 from mainstay.cli import main
 from mainstay.observe.metrics.promql.series import STALE_BITS
-from mainstay.respond.rules.problems import BadRules
-from mainstay.respond.rules.series_notation import BadSeries, labels_of, values_of
+from mainstay.respond.rules.files.problems import BadRules
+from mainstay.respond.rules.files.series_notation import BadSeries, labels_of, values_of
+from mainstay.respond.rules.files.unit_files import read_tests
+from mainstay.respond.rules.files.unit_tests import run_file
 from mainstay.respond.rules.template.values import float_bits
 from mainstay.respond.rules.tests.promtool import needs_promtool, promtool, write
-from mainstay.respond.rules.unit_files import read_tests
-from mainstay.respond.rules.unit_tests import run_file
 
 RULES: dict[str, Any] = {
     "groups": [

@@ -6,8 +6,8 @@ import pytest
 
 from mainstay.observe.metrics.promql import MemorySource, parse
 from mainstay.observe.metrics.promql.series import Matcher
-from mainstay.respond.rules.outcome import Health, SourceAway
-from mainstay.respond.rules.verdict import verdict
+from mainstay.respond.rules.engine.outcome import Health, SourceAway
+from mainstay.respond.rules.engine.verdict import verdict
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000

@@ -20,12 +20,13 @@ from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.alerts.tests.parts import VIEWER, events
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.respond.rules import actions, records
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules import actions
+from mainstay.respond.rules.engine import records
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.outcome import Rows, SourceAway
+from mainstay.respond.rules.engine.state import Vector
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
-from mainstay.respond.rules.outcome import Rows, SourceAway
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.respond.rules.state import Vector
 
 pytestmark = pytest.mark.django_db
 START = datetime.fromisoformat("2026-03-02T12:00:00+00:00")

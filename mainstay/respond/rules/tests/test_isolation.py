@@ -18,12 +18,13 @@ from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.delivery.models import Delivery
-from mainstay.respond.rules import actions, evaluation
-from mainstay.respond.rules.ask import StoreSource
-from mainstay.respond.rules.evaluation import Evaluation
+from mainstay.respond.rules import actions
+from mainstay.respond.rules.engine import evaluation
+from mainstay.respond.rules.engine.evaluation import Evaluation
+from mainstay.respond.rules.engine.sources import StoreSource
+from mainstay.respond.rules.engine.state import Vector
 from mainstay.respond.rules.models import Instance, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.respond.rules.state import Vector
 from mainstay.respond.rules.template import Scope, Template, TemplateProblem
 from mainstay.respond.rules.tests.test_evaluation import (
     START,

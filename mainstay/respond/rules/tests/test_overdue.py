@@ -13,9 +13,9 @@ from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.alerts.tests.parts import events
 from mainstay.respond.rules import actions
+from mainstay.respond.rules.engine.outcome import SourceAway
+from mainstay.respond.rules.engine.overdue import Lookout
 from mainstay.respond.rules.models import RuleGroup, RuleState
-from mainstay.respond.rules.outcome import SourceAway
-from mainstay.respond.rules.overdue import Lookout
 from mainstay.respond.rules.spec import RuleGroupSpec
 from mainstay.respond.rules.tests.test_evaluation import START, Said, evaluation, second
 

@@ -7,8 +7,8 @@ import pytest
 
 from mainstay.observe.metrics.client import BadQuery, Curve
 from mainstay.observe.metrics.tests.speaker import asked_by_pages, speaking
-from mainstay.respond.rules import preview
-from mainstay.respond.rules.preview import Draft, Gone, Span, go_through, united
+from mainstay.respond.rules.pages import preview
+from mainstay.respond.rules.pages.preview import Draft, Gone, Span, go_through, united
 from mainstay.respond.rules.spec import RuleSpec
 
 
@@ -65,11 +65,12 @@ def test_labels_of_the_rule_make_one_alert_of_series_that_they_hide() -> None:
 
 
 def test_it_is_what_the_state_machine_says_step_by_step() -> None:
-    from mainstay.respond.rules import files, state
+    from mainstay.respond.rules.engine import state
+    from mainstay.respond.rules.files import read
 
     curves = [course((300, 420), (900, 1800), (2000, 2160)), course((1500, 2700), job="web")]
     spec = rule(**{"for": "3m", "keep_firing_for": "2m"})
-    of_file = files.Rule(expr="x > 5", alert="ErrorRate", for_s=180, keep_firing_for_s=120)
+    of_file = read.Rule(expr="x > 5", alert="ErrorRate", for_s=180, keep_firing_for_s=120)
     active: dict[str, state.Instance] = {}
     fired = 0
     for at in range(0, 3601, 60):

@@ -11,11 +11,11 @@ from mainstay.foundation.accounts.actions import create_token
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.respond.rules import actions
+from mainstay.respond.rules.engine.state import Instance as Plain
+from mainstay.respond.rules.engine.state import State, fingerprint
 from mainstay.respond.rules.models import Instance, Rule, RuleState
 from mainstay.respond.rules.prometheus import scientific
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.respond.rules.state import Instance as Plain
-from mainstay.respond.rules.state import State, fingerprint
 
 pytestmark = pytest.mark.django_db
 NOON = datetime.fromisoformat("2026-03-02T12:00:00+00:00")

@@ -14,12 +14,12 @@ from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
-from mainstay.respond.rules import drawing, listing
 from mainstay.respond.rules.actions import put_group
+from mainstay.respond.rules.engine.state import Instance as Kept
+from mainstay.respond.rules.engine.state import State
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
+from mainstay.respond.rules.pages import drawing, listing
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.respond.rules.state import Instance as Kept
-from mainstay.respond.rules.state import State
 
 pytestmark = pytest.mark.django_db
 LEFT = "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))"

@@ -11,8 +11,8 @@ from mainstay.config.apply import apply_text
 from mainstay.foundation.accounts.actions import create_user
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.respond.rules.files.starter_pack import packs
 from mainstay.respond.rules.models import Rule
-from mainstay.respond.rules.starter_pack import packs
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

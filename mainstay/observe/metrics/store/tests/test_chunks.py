@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.promql.series import ABSENT, STALE, Values
-from mainstay.observe.metrics.store.chunks import encode
-from mainstay.observe.metrics.store.history import decoded
+from mainstay.observe.metrics.store.disk.chunks import encode
+from mainstay.observe.metrics.store.disk.history import decoded
 
 rows = st.one_of(
     *(

@@ -12,10 +12,10 @@ import pytest
 
 from mainstay.observe.metrics.promql.series import ABSENT, STALE, Hints, Samples, Values, is_special
 from mainstay.observe.metrics.store import Reason, Store, StoreLimits
-from mainstay.observe.metrics.store.history import PARTITION_MS, History, HistoryFailed
-from mainstay.observe.metrics.store.opening import FILE
+from mainstay.observe.metrics.store.disk.history import PARTITION_MS, History, HistoryFailed
+from mainstay.observe.metrics.store.disk.opening import FILE
+from mainstay.observe.metrics.store.disk.rollup import FIVE, HOUR, summarised
 from mainstay.observe.metrics.store.planning import planned
-from mainstay.observe.metrics.store.rollup import FIVE, HOUR, summarised
 from mainstay.observe.metrics.store.tests.stores import SMALL, START, bits, equal, everything, key, reopened, select
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mainstay.observe.metrics.store import Store, StoreLimits
+from mainstay.observe.metrics.store.disk.wal import _FRAME, MAGIC, Log, Segment, records
 from mainstay.observe.metrics.store.tests.stores import START, bits, everything, key, reopened
-from mainstay.observe.metrics.store.wal import _FRAME, MAGIC, Log, Segment, records
 
 SETS = [{"__name__": "a", "i": str(number)} for number in range(3)]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mainstay.observe.metrics.store import Store
-from mainstay.observe.metrics.store.mending import TOLD_MS
-from mainstay.observe.metrics.store.opening import FILE
+from mainstay.observe.metrics.store.disk.mending import TOLD_MS
+from mainstay.observe.metrics.store.disk.opening import FILE
 from mainstay.observe.metrics.store.tests.stores import START, Found, everything
 
 SETS = [{"__name__": "a", "i": str(number)} for number in range(3)]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mainstay.respond.delivery.group_message import CARRIED_BYTES, CARRIED_MOST, NAMED_MOST, Carried, group_message
 from mainstay.respond.delivery.kinds import pagerduty, slack, teams, webhook
 from mainstay.respond.delivery.kinds.apprise import body as apprise_body
 from mainstay.respond.delivery.kinds.email import letter
@@ -15,6 +14,13 @@ from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, reply
 from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, STARTED, everywhere
 from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.sending.group_message import (
+    CARRIED_BYTES,
+    CARRIED_MOST,
+    NAMED_MOST,
+    Carried,
+    group_message,
+)
 
 URL = "https://mainstay.example.org/deliveries/?group=7"
 ENDED = STARTED + timedelta(minutes=5)

@@ -1,0 +1,93 @@
+"""API tokens: made, shown once, revoked."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts import actions
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.models import Token
+from mainstay.foundation.accounts.pages.forms import TokenForm, refuse
+from mainstay.foundation.accounts.pages.views import tabs
+from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW, Role
+from mainstay.foundation.refusal import Refused
+from mainstay.kit.lists import export, page_of
+from mainstay.kit.replies import done
+
+COLUMNS = {
+    "id": lambda t: t.pk,
+    "name": lambda t: t.name,
+    "role": lambda t: t.role,
+    "hint": lambda t: t.hint,
+    "created_by": lambda t: t.created_by,
+    "created_at": lambda t: t.created_at,
+    "expires_at": lambda t: t.expires_at,
+    "last_used_at": lambda t: t.last_used_at,
+    "revoked_at": lambda t: t.revoked_at,
+}
+
+
+@needs(PEOPLE_VIEW)
+@require_safe
+def tokens(request: HttpRequest) -> HttpResponseBase:
+    """List tokens: what each is for, until when, last used."""
+    file = export(request, "tokens", COLUMNS, Token.objects.order_by("-pk"))
+    if file is not None:
+        return file
+    now = clock.now()
+    page = page_of(request, Token.objects.all())
+    labels = {role.value: role.label for role in Role}
+    context: dict[str, Any] = {
+        "now": now,
+        "tokens": [(token, labels.get(token.role, token.role), token.usable(now)) for token in page.rows],
+        "usable": sum(token.usable(now) for token in page.rows),
+        "page": page,
+        "can_edit": actor_of(request).may(PEOPLE_EDIT),
+        "tabs": tabs("tokens"),
+        "place": "people",
+    }
+    return render(request, "accounts/tokens.html", context)
+
+
+@needs(PEOPLE_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    """Make a token and show it once."""
+    form = TokenForm(request.POST if request.method == "POST" else None)
+    crumbs = [{"href": reverse("tokens"), "label": "API tokens"}]
+    if request.method == "POST" and form.is_valid():
+        given, now = form.cleaned_data, clock.now()
+        expires = now + timedelta(days=given["expires"]) if given["expires"] else None
+        try:
+            row, secret = actions.create_token(
+                given["name"], Role(given["role"]), actor_of(request), now, expires_at=expires
+            )
+        except Refused as error:
+            refuse(form, error)
+        else:
+            command = f'curl -H "Authorization: Bearer {secret}" {settings.BASE_URL}/api/v1/alerts'
+            context = {"token": row, "secret": secret, "command": command, "crumbs": crumbs, "place": "people"}
+            response = render(request, "accounts/token_shown.html", context)
+            response.headers["Cache-Control"] = "no-store"
+            return response
+    context = {"form": form, "crumbs": crumbs, "place": "people"}
+    return render(request, "accounts/token_form.html", context, status=422 if form.is_bound else 200)
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
+    """Make a token void."""
+    if token_id > 2**63 - 1:
+        raise Http404
+    token = get_object_or_404(Token, pk=token_id)
+    if token.revoked_at is not None:
+        return done(request, f"{token} was revoked already.", reverse("tokens"), tone="warn")
+    actions.revoke_token(token, actor_of(request), clock.now())
+    return done(request, f"{token} is void: programs that use it are refused from now on.", reverse("tokens"))

@@ -1,0 +1,276 @@
+"""The pages of people: who may do what, who is here, who gets in."""
+
+import zoneinfo
+from datetime import datetime, timedelta
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts import actions, own
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.models import SignInLink, User
+from mainstay.foundation.accounts.pages.browsers import browser_of
+from mainstay.foundation.accounts.pages.forms import InviteForm, PersonForm, refuse
+from mainstay.foundation.accounts.permissions import (
+    PEOPLE_EDIT,
+    PEOPLE_VIEW,
+    PERMISSIONS,
+    Role,
+)
+from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.refusal import Refused
+from mainstay.kit.lists import export
+from mainstay.kit.replies import done
+
+LARGEST_ID = 2**63 - 1
+LINK_LASTS = timedelta(days=3)
+ENTRIES_SHOWN = 20
+COLUMNS = {
+    "id": lambda u: u.pk,
+    "email": lambda u: u.email,
+    "name": lambda u: u.name,
+    "role": lambda u: u.role,
+    "active": lambda u: u.is_active,
+    "second_factor": lambda u: u.second_factor,
+    "sessions": lambda u: u.sessions,
+    "last_sign_in": lambda u: u.last_login,
+    "time_zone": lambda u: u.time_zone,
+    "created_at": lambda u: u.created_at,
+}
+
+
+def tabs(current: str) -> list[dict[str, Any]]:
+    """Return the bar above the pages of people."""
+    pages = (("people", "People"), ("teams", "Teams"), ("tokens", "API tokens"), ("permissions", "Permissions"))
+    return [{"href": reverse(name), "label": label, "current": name == current} for name, label in pages]
+
+
+def with_access(now: datetime) -> QuerySet[User]:
+    """Return people with `second_factor` and the number of their `sessions` that are not over."""
+    factor = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
+    live = Session.objects.filter(session_key=OuterRef("usersession__session_key"), expire_date__gt=now)
+    return User.objects.annotate(
+        second_factor=Exists(factor), sessions=Count("usersession", filter=Exists(live), distinct=True)
+    )
+
+
+@needs(PEOPLE_VIEW)
+@require_safe
+def people(request: HttpRequest) -> HttpResponseBase:
+    """List people: role, second factor, sessions, last sign-in."""
+    now = clock.now()
+    q = request.GET.get("q", "").replace("\0", "").strip()[:100]
+    role = request.GET.get("role", "")
+    rows = with_access(now).order_by("-is_active", "name", "email")
+    for word in q.split()[:6]:
+        rows = rows.filter(email__icontains=word) | rows.filter(name__icontains=word)
+    if role in {each.value for each in Role}:
+        rows = rows.filter(role=role)
+    file = export(request, "people", COLUMNS, rows)
+    if file is not None:
+        return file
+    found = list(rows[:1_000])
+    active = [user for user in found if user.is_active]
+    bare = sum(1 for user in active if not getattr(user, "second_factor", False))
+    context: dict[str, Any] = {
+        "now": now,
+        "people": found,
+        "active": len(active),
+        "bare": bare,
+        "filtered": bool(q or role),
+        "can_edit": actor_of(request).may(PEOPLE_EDIT),
+        "tabs": tabs("people"),
+        "filters": [
+            {"name": "q", "label": "Name or address", "value": q},
+            {
+                "name": "role",
+                "label": "Any role",
+                "value": role,
+                "choices": [(each.value, each.label) for each in Role],
+            },
+        ],
+        "roles": {each.value: each.label for each in Role},
+        "place": "people",
+    }
+    return render(request, "accounts/people.html", context)
+
+
+@needs(PEOPLE_VIEW)
+@require_safe
+def permissions(request: HttpRequest) -> HttpResponse:
+    """Show the table that decides who may do what."""
+    table = [{"permission": one, "cells": [(role, role in one.roles) for role in Role]} for one in PERMISSIONS]
+    context = {"table": table, "roles": list(Role), "tabs": tabs("permissions"), "place": "people"}
+    return render(request, "accounts/permissions.html", context)
+
+
+@needs(PEOPLE_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def invite(request: HttpRequest) -> HttpResponse:
+    """Add a person and show once the link by which they sign in."""
+    form = InviteForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        given, actor, now = form.cleaned_data, actor_of(request), clock.now()
+        try:
+            user = actions.create_user(
+                given["email"], Role(given["role"]), given["name"], actor, now, time_zone=given["time_zone"]
+            )
+        except Refused as error:
+            refuse(form, error)
+        else:
+            return _show_link(request, user)
+    context = {"form": form, "zones": zones(), "crumbs": _crumbs(), "place": "people"}
+    return render(request, "accounts/invite.html", context, status=422 if form.is_bound else 200)
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def link(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Make a new one-time link for a person who is locked out; earlier ones are void."""
+    user = _user(user_id)
+    if not user.is_active:
+        return done(request, f"{user} is deactivated: a link would not let them in.", _page(user), tone="warn")
+    return _show_link(request, user)
+
+
+def _show_link(request: HttpRequest, user: User) -> HttpResponse:
+    now = clock.now()
+    address = actions.make_sign_in_link(user, actor_of(request), now, LINK_LASTS)
+    context = {
+        "person": user,
+        "link": address,
+        "until": now + LINK_LASTS,
+        "crumbs": [*_crumbs(), {"href": _page(user), "label": str(user)}],
+        "place": "people",
+    }
+    response = render(request, "accounts/link.html", context)
+    response.headers["Cache-Control"] = "no-store"  # shown once: neither Back nor a proxy may bring it again
+    return response
+
+
+@needs(PEOPLE_VIEW)
+@require_http_methods(["GET", "HEAD", "POST"])
+def person(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Show one person: access, teams, journal; administrators change name, role and zone here."""
+    user = _user(user_id)
+    actor, now = actor_of(request), clock.now()
+    can_edit = actor.may(PEOPLE_EDIT)
+    initial = {"email": user.email, "name": user.name, "role": user.role, "time_zone": user.time_zone}
+    form = PersonForm(request.POST if request.method == "POST" else None, initial=initial)
+    if request.method == "POST":
+        actor.need(PEOPLE_EDIT)
+        if form.is_valid():
+            given = form.cleaned_data
+            try:
+                actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
+            except Refused as error:
+                refuse(form, error)
+            else:
+                return done(request, f"{user} was saved.", _page(user))
+    entries = Entry.objects.filter(subject=f"user:{user.pk}").order_by("-pk")[:ENTRIES_SHOWN]
+    context: dict[str, Any] = {
+        "now": now,
+        "person": with_access(now).get(pk=user.pk),
+        "role": Role(user.role).label,
+        "form": form,
+        "can_edit": can_edit,
+        "myself": user.pk == request.user.pk,
+        "sessions": sessions_of(user, now),
+        "teams": list(user.teams.order_by("name")),
+        "open_link": SignInLink.objects.filter(user=user, used_at=None, expires_at__gt=now).first(),
+        "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in entries],
+        "zones": zones() if can_edit else [],
+        "crumbs": _crumbs(),
+        "place": "people",
+    }
+    return render(request, "accounts/person.html", context, status=422 if form.is_bound else 200)
+
+
+def sessions_of(user: User, now: datetime) -> list[dict[str, Any]]:
+    """Return a person's sessions that are not over, newest first: id, key, browser, ip, created_at, user_agent."""
+    live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=now)
+    rows = UserSession.objects.filter(Exists(live), user=user).order_by("-created_at")[:100]
+    return [
+        {
+            "id": row.pk,
+            "key": row.session_key,
+            "browser": browser_of(row.user_agent),
+            "user_agent": row.user_agent,
+            "ip": row.ip,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
+    """End all sessions of a person."""
+    user = _user(user_id)
+    ended = own.revoke_sessions(user, actor_of(request), clock.now())
+    return done(request, f"{user} was signed out of {ended} session{'' if ended == 1 else 's'}.", _page(user))
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Remove a person's second factor, whose device is lost."""
+    user = _user(user_id)
+    if own.remove_second_factor(user, actor_of(request), clock.now()):
+        return done(request, f"{user} signs in by password alone now, until they set up another.", _page(user))
+    return done(request, f"{user} has no second factor.", _page(user), tone="warn")
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Take a person's access away. Their name stays in the journal."""
+    user = _user(user_id)
+    try:
+        actions.deactivate(user, actor_of(request), clock.now())
+    except Refused as error:
+        text = str(error)
+        return done(request, f"{text[:1].upper()}{text[1:]}.", _page(user), tone="bad")
+    return done(request, f"{user} was deactivated and signed out everywhere.", reverse("people"))
+
+
+@needs(PEOPLE_EDIT)
+@require_POST
+def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
+    """Give a deactivated person their access back."""
+    user = _user(user_id)
+    if user.is_active:
+        return done(request, f"{user} has access already.", _page(user), tone="warn")
+    actions.reactivate(user, actor_of(request), clock.now())
+    text = f"{user} may sign in again. The old password is gone: make a new sign-in link and send it to them."
+    return done(request, text, _page(user))
+
+
+def zones() -> list[str]:
+    """Return the names of all time zones."""
+    return sorted(zoneinfo.available_timezones())
+
+
+def _user(user_id: int) -> User:
+    if user_id > LARGEST_ID:
+        raise Http404
+    return get_object_or_404(User, pk=user_id)
+
+
+def _page(user: User) -> str:
+    return reverse("person", args=[user.pk])
+
+
+def _crumbs() -> list[dict[str, str]]:
+    return [{"href": reverse("people"), "label": "People"}]

@@ -1,0 +1,163 @@
+"""Maintenance: what is announced, announcing, calling off."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.refusal import Refused
+from mainstay.kit.lists import export
+from mainstay.kit.live import is_fragment, live
+from mainstay.kit.replies import done
+from mainstay.observe.checks import actions
+from mainstay.observe.checks.models import Maintenance
+from mainstay.observe.checks.pages.forms import MaintenanceForm
+from mainstay.observe.checks.standing import window_of
+from mainstay.observe.checks.windows import BadWindow, next_start, open_until
+from mainstay.observe.checks.wing import MAINTENANCE_EDIT
+
+OVER_SHOWN = 20
+SHOWN_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A window as people see it; `starts` is the present or the next time."""
+
+    row: Maintenance
+    state: str  # active, scheduled, ended
+    starts: datetime | None
+    until: datetime | None
+
+    @property
+    def covers(self) -> str:
+        """Whom it covers, in words."""
+        where = self.row.application.name if self.row.application else "all applications"
+        labels = ", ".join(f"{name}={value}" for name, value in self.row.match.items())
+        return f"{where}, checks with {labels}" if labels else where
+
+
+def announced(now: datetime) -> list[Announced]:
+    """Return what is open, then what comes, soonest first."""
+    rows = Maintenance.objects.filter(Q(ends_at__gt=now) | Q(ends_at=None), cancelled_at=None).select_related(
+        "application"
+    )
+    found = []
+    for row in rows.order_by("id")[:SHOWN_MOST]:
+        window = window_of(row)
+        until = open_until(window, now)
+        following = next_start(window, now)
+        if until is not None:
+            begun = row.starts_at if not row.cron else until - timedelta(seconds=row.duration_s or 0)
+            found.append(Announced(row, "active", begun, until))
+        elif following is not None:
+            end = row.ends_at if not row.cron else following + timedelta(seconds=row.duration_s or 0)
+            found.append(Announced(row, "scheduled", following, end))
+    return sorted(found, key=lambda one: (one.state != "active", one.starts or now))
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def maintenance(request: HttpRequest) -> HttpResponseBase:
+    """List what is open, what comes and what was; or export it."""
+    now = clock.now()
+    found = announced(now)
+    past = Maintenance.objects.filter(Q(ends_at__lte=now) | Q(cancelled_at__isnull=False)).select_related("application")
+    over = [
+        Announced(row, "ended", row.starts_at, row.cancelled_at or row.ends_at)
+        for row in past.order_by("-id")[:OVER_SHOWN]
+    ]
+    file = export(request, "maintenance", COLUMNS, [*found, *over])
+    if file is not None:
+        return file
+    open_now = [one for one in found if one.state == "active"]
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "title": _title(open_now),
+        "open": open_now,
+        "coming": [one for one in found if one.state == "scheduled" and not one.row.cron],
+        "recurring": [one for one in found if one.state == "scheduled" and one.row.cron],
+        "over": over,
+        "may_edit": actor_of(request).may(MAINTENANCE_EDIT),
+        "place": "checks",
+        "crumbs": [{"href": reverse("checks"), "label": "Checks"}],
+    }
+    return live(request, "checks/maintenance.html", context)
+
+
+def _title(open_now: list[Announced]) -> str:
+    if not open_now:
+        return "Nothing is in maintenance."
+    if len(open_now) == 1:
+        return f"In maintenance: {open_now[0].row.name}."
+    return f"{len(open_now)} maintenance windows are open."
+
+
+COLUMNS: dict[str, Any] = {
+    "id": lambda one: one.row.pk,
+    "name": lambda one: one.row.name,
+    "state": lambda one: "cancelled" if one.row.cancelled_at else one.state,
+    "application": lambda one: one.row.application.name if one.row.application else "",
+    "match": lambda one: one.row.match,
+    "starts_at": lambda one: one.starts,
+    "ends_at": lambda one: one.until,
+    "cron": lambda one: one.row.cron,
+    "duration_s": lambda one: one.row.duration_s,
+    "time_zone": lambda one: one.row.time_zone,
+    "created_by": lambda one: one.row.created_by,
+    "managed_by": lambda one: one.row.managed_by,
+}
+
+
+@needs(MAINTENANCE_EDIT)
+def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpResponseBase:
+    """Announce maintenance, or change what was announced."""
+    now = clock.now()
+    row = None
+    if maintenance_id is not None:
+        found = Maintenance.objects.select_related("application").filter(cancelled_at=None)
+        row = get_object_or_404(found, pk=min(maintenance_id, 2**63 - 1))
+    given = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
+    form = MaintenanceForm(request.POST if request.method == "POST" else None, row=row, initial=given, now=now)
+    if request.method == "POST" and form.is_valid() and form.window is not None:
+        try:
+            saved = actions.announce(form.window, actor_of(request), now, existing=row)
+        except BadWindow as bad:
+            name, _, text = str(bad).partition(": ")
+            form.add_error(name if name in form.fields else None, f"{text[:1].upper()}{text[1:]}.")
+        except Refused as refused:
+            form.add_error(None, f"{refused.detail}.")
+        else:
+            return done(request, f"{saved.name} is announced.", reverse("maintenance"))
+    context = {
+        "now": now,
+        "form": form,
+        "row": row,
+        "place": "checks",
+        "crumbs": [
+            {"href": reverse("checks"), "label": "Checks"},
+            {"href": reverse("maintenance"), "label": "Maintenance"},
+        ],
+    }
+    return render(request, "checks/announce.html", context, status=422 if form.errors else 200)
+
+
+@needs(MAINTENANCE_EDIT)
+@require_POST
+def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
+    """End or call off maintenance."""
+    row = get_object_or_404(Maintenance, pk=min(maintenance_id, 2**63 - 1))
+    try:
+        actions.cancel(row, actor_of(request), clock.now())
+    except Refused as refused:
+        return done(request, f"{refused.detail}.", reverse("maintenance"), tone="bad")
+    return done(request, f"{row.name} is over.", reverse("maintenance"))

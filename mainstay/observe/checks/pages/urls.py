@@ -1,0 +1,20 @@
+"""The pages of checks and of maintenance."""
+
+from django.urls import path
+
+from mainstay.observe.checks.pages import edit_views, maintenance_views, views
+
+urlpatterns = [
+    path("checks/", views.checks, name="checks"),
+    path("checks/new/", edit_views.new, name="check_new"),
+    path("checks/try/", edit_views.attempt, name="check_try"),
+    path("checks/<int:check_id>/", views.check, name="check"),
+    path("checks/<int:check_id>/edit/", edit_views.edit, name="check_edit"),
+    path("checks/<int:check_id>/probe/", edit_views.probe, name="check_probe"),
+    path("checks/<int:check_id>/pause/", edit_views.pause, name="check_pause"),
+    path("checks/<int:check_id>/delete/", edit_views.remove, name="check_delete"),
+    path("maintenance/", maintenance_views.maintenance, name="maintenance"),
+    path("maintenance/new/", maintenance_views.announce, name="maintenance_new"),
+    path("maintenance/<int:maintenance_id>/edit/", maintenance_views.announce, name="maintenance_edit"),
+    path("maintenance/<int:maintenance_id>/cancel/", maintenance_views.cancel, name="maintenance_cancel"),
+]

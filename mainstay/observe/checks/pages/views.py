@@ -1,0 +1,415 @@
+"""The list of checks, and one check: how it stands, how it fared, what it saw."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.pages.lines import line
+from mainstay.kit import rows
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
+from mainstay.observe.checks.decide import Shown, Status
+from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.models import Check, Ping, Result
+from mainstay.observe.checks.pages import bars, drawing, listing
+from mainstay.observe.checks.pages.listing import Filters, Listed, Row
+from mainstay.observe.checks.uptime import latency
+from mainstay.observe.checks.uptime.records import courses
+from mainstay.observe.checks.uptime.timeline import Calendar, Course, calendar
+from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
+
+LIST_DAYS, DAYS = 30, 90
+RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
+EXPORTED_MOST = 50_000
+LIVE_ROWS_MOST = 200  # a longer list is not asked for again and again
+_LARGEST_ID = 2**63 - 1
+_ORDER = (
+    Status.DOWN,
+    Status.UNREACHABLE,
+    Status.DEGRADED,
+    Status.UNKNOWN,
+    Status.MAINTENANCE,
+    Status.PAUSED,
+    Status.UP,
+)
+
+
+def filters_of(query: Mapping[str, str]) -> Filters:
+    """Return what a query string narrows the list to; what means nothing counts as absent."""
+    status = query.get("status", "")
+    return Filters(
+        application=query.get("application", "")[:100],
+        status=status if status in listing.STATUSES else "",
+        kind=query.get("kind", "")[:30],
+        severity=query.get("severity", "")[:20],
+        label=query.get("label", "")[:301].replace("\0", ""),
+        text=query.get("q", "")[:200].replace("\0", ""),
+    )
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def checks(request: HttpRequest) -> HttpResponseBase:
+    """List checks, filtered and sorted by URL; or export them."""
+    now = clock.now()
+    filters = filters_of(request.GET)
+    sort = request.GET.get("sort", "name")
+    file = export(request, "checks", _columns(now), _exported(request, filters, sort, now))
+    if file is not None:
+        return file
+    days = calendar(now, LIST_DAYS, timezone.get_current_timezone())
+    listed, found = _page(request, filters, sort, days, now)
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "title": _title(listed, filters),
+        "sub": _sub(listed),
+        "rows": rows.join(_row(row, shown, found[row.id], days, now) for row, shown in listed.rows),
+        "listed": listed,
+        "filtered": filters != Filters(),
+        "chips": _chips(request, filters),
+        "filters": _filter_fields(filters),
+        "pages": _pages(request, listed),
+        "every": 3 if len(listed.rows) <= 50 else 10,
+        "sort": "name",
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
+        "any_application": bool(listed.rows) or Application.objects.exists(),
+    }
+    if len(listed.rows) > LIVE_ROWS_MOST:
+        return render(request, "checks/list.html" + ("#live" if is_fragment(request) else ""), context | {"long": True})
+    return live(request, "checks/list.html", context)
+
+
+def _page(
+    request: HttpRequest, filters: Filters, sort: str, days: Calendar, now: datetime
+) -> tuple[Listed, dict[int, Course]]:
+    given = request.GET.get("page", "1")
+    number = int(given) if given.isascii() and given.isdecimal() and 0 < len(given) < 6 else 1
+    since = datetime.fromtimestamp(days.edges[0], UTC)
+    if sort.removeprefix("-") not in listing.SORTED_HERE:
+        listed = listing.page(filters, now, sort=sort, number=max(number, 1))
+        return listed, courses([row for row, _ in listed.rows], since, now)
+    every = listing.matching(filters, now)
+    found = courses(every, since, now)
+
+    def worst_first(row: Row) -> tuple[bool, float]:
+        uptime = bars.percent(found[row.id], days.edges[0], days.edges[-1])
+        return uptime is None, uptime or 0.0
+
+    every.sort(key=worst_first, reverse=sort.startswith("-"))
+    begin = (max(number, 1) - 1) * listing.PAGE
+    wanted = [row.id for row in every[begin : begin + listing.PAGE]]
+    whole = {row.id: row for row in listing.read(Check.objects.filter(pk__in=wanted))}
+    open_now = listing.open_windows(now)
+    some = [(whole[pk], whole[pk].shown(open_now, now)) for pk in wanted if pk in whole]
+    return Listed(some, len(every), max(number, 1), len(every) > begin + listing.PAGE), found
+
+
+def _row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime) -> str:
+    return rows.check_row(
+        href=f"/checks/{row.id}/",
+        name=row.name,
+        state=shown.status.value,
+        now=now,
+        application=row.application,
+        environment=row.environment or "",
+        kind=row.kind,
+        target=row.target,
+        severity=row.severity,
+        duration_s=row.last_duration_s if row.kind != "heartbeat" or row.last_duration_s else None,
+        uptime_percent=bars.percent(of, days.edges[0], days.edges[-1]),
+        uptime_html=bars.small_bar(of, days),
+        last_at=row.last_at,
+        since=row.since,
+        source=row.managed_by,
+    )
+
+
+def _title(listed: Listed, filters: Filters) -> str:
+    total = listed.total
+    noun = "check" if total == 1 else "checks"
+    if filters != Filters():
+        return f"{total:,} {noun} {'matches' if total == 1 else 'match'}." if total else "No check matches."
+    if not total:
+        return "Nothing is watched yet."
+    if listed.more or listed.number > 1:
+        down, degraded = _counted()
+    else:
+        states = [shown.status for _, shown in listed.rows]
+        down = sum(1 for state in states if state in (Status.DOWN, Status.UNREACHABLE))
+        degraded = states.count(Status.DEGRADED)
+        if not down and not degraded and states.count(Status.UNKNOWN):
+            unknown = states.count(Status.UNKNOWN)
+            return f"{unknown:,} of {total:,} {noun} {'has' if unknown == 1 else 'have'} no recent result."
+    if not down and not degraded:
+        return "The one check is not failing." if total == 1 else f"None of {total:,} checks is failing."
+    parts = [f"{number:,} {word}" for number, word in ((down, "down"), (degraded, "degraded")) if number]
+    return f"{' and '.join(parts)} of {total:,} {noun}."
+
+
+def _counted() -> tuple[int, int]:
+    """Return how many checks are down and degraded by their results, without reading them all."""
+    found = dict(
+        Check.objects.filter(paused=False, state__health__in=("down", "degraded"))
+        .values_list("state__health")
+        .annotate(number=Count("id"))
+    )
+    return found.get("down", 0), found.get("degraded", 0)
+
+
+def _sub(listed: Listed) -> str:
+    if listed.more or listed.number > 1:
+        begin = (listed.number - 1) * listing.PAGE
+        return (
+            f"{begin + 1:,}–{begin + len(listed.rows):,} of {listed.total:,} shown" if listed.rows else "No such page"
+        )
+    states = [shown.status for _, shown in listed.rows]
+    return " · ".join(f"{states.count(state):,} {state.value}" for state in reversed(_ORDER) if state in states)
+
+
+def _filter_fields(filters: Filters) -> list[dict[str, Any]]:
+    applications = Application.objects.order_by("name").values_list("name", flat=True)
+    return [
+        {"name": "q", "label": "Name, address or label", "value": filters.text},
+        {
+            "name": "application",
+            "label": "Any application",
+            "value": filters.application,
+            "choices": [(name, name) for name in applications],
+        },
+        {
+            "name": "status",
+            "label": "Any status",
+            "value": filters.status,
+            "choices": [(status.value, status.value) for status in _ORDER],
+        },
+        {
+            "name": "kind",
+            "label": "Any kind",
+            "value": filters.kind,
+            "choices": [(name, kind.label) for name, kind in KINDS.items()],
+        },
+        {
+            "name": "severity",
+            "label": "Any severity",
+            "value": filters.severity,
+            "choices": [(name, name) for name in ("critical", "major", "minor")],
+        },
+    ]
+
+
+def _chips(request: HttpRequest, filters: Filters) -> list[dict[str, str]]:
+    shown = {
+        "application": filters.application,
+        "status": filters.status,
+        "kind": filters.kind,
+        "severity": filters.severity,
+        "label": filters.label and f"label {filters.label}",
+        "q": filters.text and f"“{filters.text}”",
+    }
+    return [
+        {"label": label, "href": with_query(request, **{name: None, "page": None})}
+        for name, label in shown.items()
+        if label
+    ]
+
+
+def _pages(request: HttpRequest, listed: Listed) -> dict[str, str]:
+    return {
+        "before": with_query(request, page=listed.number - 1) if listed.number > 1 else "",
+        "after": with_query(request, page=listed.number + 1) if listed.more else "",
+    }
+
+
+Exported = tuple[Row, Shown, Course]
+
+
+def _exported(request: HttpRequest, filters: Filters, sort: str, now: datetime) -> list[Exported]:
+    if "format" not in request.GET:
+        return []
+    every = listing.everything(filters, now, sort=sort)
+    found = courses([row for row, _ in every], now - timedelta(days=LIST_DAYS), now)
+    return [(row, shown, found[row.id]) for row, shown in every]
+
+
+def _columns(now: datetime) -> dict[str, Any]:
+    end = now.timestamp()
+    start = end - LIST_DAYS * 86_400
+    return {
+        "id": lambda one: one[0].id,
+        "application": lambda one: one[0].application,
+        "name": lambda one: one[0].name,
+        "environment": lambda one: one[0].environment or "",
+        "component": lambda one: one[0].component or "",
+        "kind": lambda one: one[0].kind,
+        "target": lambda one: one[0].target,
+        "status": lambda one: one[1].status.value,
+        "reason": lambda one: one[1].reason,
+        "since": lambda one: one[0].since,
+        "severity": lambda one: one[0].severity,
+        "labels": lambda one: one[0].labels,
+        "every_s": lambda one: one[0].every_s,
+        "last_at": lambda one: one[0].last_at,
+        "last_duration_s": lambda one: one[0].last_duration_s,
+        "uptime_30d_percent": lambda one: bars.percent(one[2], start, end),
+        "managed_by": lambda one: one[0].managed_by,
+    }
+
+
+# --- one check ------------------------------------------------------------------------------------------------------
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
+    """Show one check; or export its results."""
+    now = clock.now()
+    one = get_object_or_404(
+        Check.objects.select_related(
+            "application", "environment", "component", "state", "state__blocked_by__application"
+        ),
+        pk=min(check_id, _LARGEST_ID),
+    )
+    file = export(request, f"{one.application.name}-{one.name}", RESULT_COLUMNS, _results(one)[:EXPORTED_MOST])
+    if file is not None:
+        return file
+    if is_fragment(request, "course"):
+        return live(request, "checks/check.html", {"now": now, **_course(request, one, now)}, part="course")
+    if is_fragment(request, "latest"):
+        return live(request, "checks/check.html", {"now": now, **_latest(one)}, part="latest")
+    context = {"now": now, "fragment": is_fragment(request), **_standing(request, one, now)}
+    if not is_fragment(request):
+        context |= _course(request, one, now) | _latest(one) | {"place": "checks"}
+        context["crumbs"] = [
+            {"href": reverse("checks"), "label": "Checks"},
+            {"href": reverse("application", args=[one.application.name]), "label": one.application.name},
+        ]
+    return live(request, "checks/check.html", context)
+
+
+RESULT_COLUMNS: dict[str, Any] = {
+    "at": lambda one: one.at,
+    "health": lambda one: one.health,
+    "duration_s": lambda one: one.duration_s,
+    **{name: (lambda one, name=name: getattr(one, name)) for name in latency.PHASES},
+    "code": lambda one: one.code,
+    "message": lambda one: one.message,
+}
+
+
+def _results(one: Check) -> Any:
+    return Result.objects.filter(check_ref=one).order_by("-at")
+
+
+def row_of(one: Check) -> Row:
+    """Return a loaded check as a row of the list."""
+    return listing.read(Check.objects.filter(pk=one.pk))[0]
+
+
+def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:
+    """How it stands, and what there is to do."""
+    state, row = one.state, row_of(one)
+    shown = row.shown(listing.open_windows(now), now)
+    actor = actor_of(request)
+    return {
+        "check": one,
+        "state": state,
+        "shown": shown,
+        "headline": _headline(one, shown),
+        "open_alerts_of_it": list(one.alerts.filter(ended_at=None)),
+        "may": {
+            "edit": actor.may(CHECKS_EDIT),
+            "pause": actor.may(MAINTENANCE_EDIT),
+            "respond": actor.may(ALERTS_RESPOND),
+        },
+    }
+
+
+def _latest(one: Check) -> dict[str, Any]:
+    """What each result adds to, and what stands beside it."""
+    url = f"{settings.BASE_URL}/ping/{one.ping_key}"
+    entries = Entry.objects.filter(subject=f"check:{one.pk}").order_by("-id")[:ENTRIES_SHOWN]
+    return {
+        "check": one,
+        "state": one.state,
+        "facts": sorted(one.state.last_facts.items())[:16],
+        "results": list(_results(one)[:RESULTS_SHOWN]),
+        "pings": list(Ping.objects.filter(check_ref=one).order_by("-id")[:PINGS_SHOWN]) if one.passive else [],
+        "alerts": list(one.alerts.order_by("-id")[:ALERTS_SHOWN]),
+        "entries": [line(entry, about=True) for entry in entries],
+        "kind": KINDS[one.kind].label if one.kind in KINDS else f"{one.kind} (unknown kind)",
+        "needed": list(one.needs.select_related("application").order_by("application__name", "name")),
+        "needed_by": list(one.needed_by.select_related("application").order_by("application__name", "name")[:50]),
+        "ping_url": url,
+        "ping_lines": _ping_lines(one, url) if one.passive else [],
+    }
+
+
+_SENTENCES = {
+    Status.UP: "is up",
+    Status.DEGRADED: "is degraded",
+    Status.DOWN: "is down",
+    Status.UNREACHABLE: "is unreachable",
+    Status.PAUSED: "is paused",
+    Status.MAINTENANCE: "is in maintenance",
+}
+
+
+def _headline(one: Check, shown: Shown) -> str:
+    if shown.status is Status.UNKNOWN:
+        if one.state.unusable:
+            return f"{one.application.name} / {one.name} cannot be probed."
+        if one.state.last_at is None:
+            return f"{one.application.name} / {one.name} waits for its first {'ping' if one.passive else 'result'}."
+        return f"Nobody knows how {one.application.name} / {one.name} is."
+    return f"{one.application.name} / {one.name} {_SENTENCES[shown.status]}."
+
+
+def _course(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:
+    """What changes slowly: the chart of a range, and uptime."""
+    zone = timezone.get_current_timezone()
+    name = request.GET.get("range", latency.DEFAULT_RANGE)
+    name = name if name in latency.RANGES else latency.DEFAULT_RANGE
+    if one.passive and "range" not in request.GET:
+        name = "30d"
+    length = latency.RANGES[name]
+    days = calendar(now, DAYS, zone)
+    of = courses([row_of(one)], datetime.fromtimestamp(days.edges[0], UTC), now)[one.pk]
+    reading = latency.read(one, length, now)
+    return {
+        "check": one,
+        "chart": drawing.latency(reading, latency.gone(one, length, now), now, length, zone, runs=one.passive),
+        "range": name,
+        "unit": reading.unit,
+        "ranges": [
+            {"href": with_query(request, range=key), "label": key, "current": key == name} for key in latency.RANGES
+        ],
+        "days": bars.days(of, days),
+        "windows": bars.windows(of, now),
+    }
+
+
+def _ping_lines(one: Check, url: str) -> list[tuple[str, str]]:
+    curl, cron = "curl -fsS -m 10 --retry 5 -o /dev/null", one.config.get("cron") or "0 3 * * *"
+    return [
+        ("When the job has ended well", f"{curl} {url}"),
+        ("In a crontab, with its exit status", f"{cron} /usr/local/bin/job; {curl} {url}/$?"),
+        (
+            "In a script, with its run time and its last lines",
+            f"{curl} {url}/start\nout=$(/usr/local/bin/job 2>&1); status=$?\n"
+            f"printf '%s' \"$out\" | tail -c 9000 | {curl} --data-binary @- {url}/$status",
+        ),
+    ]

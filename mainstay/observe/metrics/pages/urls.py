@@ -1,0 +1,20 @@
+"""Addresses of metrics: the Prometheus API; the explorer; targets."""
+
+from django.urls import path
+
+from mainstay.observe.metrics.forward_views import prometheus
+from mainstay.observe.metrics.pages import explore_views, scrape_views, signals_views, target_views
+
+urlpatterns = [
+    path("metrics/explore", explore_views.explore, name="explore"),
+    path("applications/<slug:name>/signals", signals_views.signals, name="application_signals"),
+    path("metrics/complete", explore_views.complete, name="explore_complete"),
+    path("targets/", target_views.targets, name="targets"),
+    path("targets/<slug:identity>/", target_views.target, name="target"),
+    path("add/scrape/", scrape_views.new, name="scrape_new"),
+    path("scrapes/<slug:name>/", scrape_views.scrape, name="scrape"),
+    path("scrapes/<slug:name>/edit/", scrape_views.edit, name="scrape_edit"),
+    path("scrapes/<slug:name>/pause/", scrape_views.pause, name="scrape_pause"),
+    path("scrapes/<slug:name>/delete/", scrape_views.remove, name="scrape_delete"),
+    path("prometheus/api/v1/<path:path>", prometheus, name="prometheus"),
+]

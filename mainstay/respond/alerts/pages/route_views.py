@@ -1,0 +1,142 @@
+"""Routes: adding, editing, ordering them, and asking who would be paged."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.refusal import Managed, Refused
+from mainstay.kit.replies import done
+from mainstay.respond.alerts.decide import AlertFacts, decide
+from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.order import move_route
+from mainstay.respond.alerts.pages import story
+from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, refuse, route_initial, zones
+from mainstay.respond.alerts.routes import put_route, remove_route, routes
+from mainstay.respond.alerts.surroundings import silences
+from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
+
+LARGEST_ID = 2**63 - 1
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    """Add a route, at the end."""
+    form = RouteForm(request.POST if request.method == "POST" else None, channels=_channels())
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = put_route(form.cleaned_data["spec"], actor_of(request), clock.now())
+        except Refused as error:
+            refuse(form, error)
+        else:
+            return done(request, f"Route {row} was added, as the last one.", f"{reverse('channels')}#routes")
+    return _form(request, form, None)
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, route_id: int) -> HttpResponse:
+    """Edit a route; one that a file manages is shown only."""
+    row = _route(route_id)
+    data = request.POST if request.method == "POST" else None
+    form = RouteForm(data, channels=_channels(), initial=route_initial(row))
+    if data is not None and form.is_valid():
+        try:
+            put_route(form.cleaned_data["spec"], actor_of(request), clock.now(), existing=row)
+        except Refused as error:
+            row.refresh_from_db()
+            refuse(form, error)
+        else:
+            return done(request, f"Route {row} was saved.", f"{reverse('channels')}#routes")
+    return _form(request, form, row)
+
+
+def _form(request: HttpRequest, form: RouteForm, row: Route | None) -> HttpResponse:
+    if row is not None and row.managed_by:
+        for field in form.fields.values():
+            field.disabled = True
+    context = {
+        "form": form,
+        "route": row,
+        "zones": zones(),
+        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
+        "place": "channels",
+    }
+    return render(request, "alerts/route_form.html", context, status=422 if form.is_bound else 200)
+
+
+@needs(DELIVERY_EDIT)
+@require_POST
+def move(request: HttpRequest, route_id: int) -> HttpResponse:
+    """Move a route before the one above it (`to=up`) or after the one below it (`to=down`)."""
+    row, up, back = _route(route_id), request.POST.get("to") == "up", f"{reverse('channels')}#routes"
+    try:
+        moved = move_route(row, actor_of(request), clock.now(), up=up)
+    except Managed as error:
+        return done(request, f"{error}.", back, tone="bad")
+    if not moved:
+        return done(request, f"{row} is the {'first' if up else 'last'} already.", back, tone="warn")
+    return done(request, f"{row} is tried {'earlier' if up else 'later'} now.", back)
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, route_id: int) -> HttpResponse:
+    """Ask, then remove a route."""
+    row = _route(route_id)
+    problem = ""
+    if request.method == "POST":
+        try:
+            remove_route(row, actor_of(request), clock.now())
+        except Managed as error:
+            problem = str(error)
+        else:
+            return done(request, f"Route {row.name} was removed.", f"{reverse('channels')}#routes")
+    rest = [each for each in routes() if each.name != row.name]
+    context = {
+        "route": row,
+        "problem": problem,
+        "others": len(rest),
+        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
+        "place": "channels",
+    }
+    return render(request, "alerts/route_delete.html", context, status=409 if problem else 200)
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def who(request: HttpRequest) -> HttpResponseBase:
+    """Answer who would be paged for an alert with given labels, at a given time. Nothing is written."""
+    return render(request, "alerts/who.html", tester(request))
+
+
+def tester(request: HttpRequest) -> dict[str, Any]:
+    """Return the form of the question, and the decision when it was asked."""
+    names = Application.objects.order_by("name").values_list("name", flat=True)
+    asked = "asked" in request.GET
+    form = TesterForm(request.GET if asked else None, applications=names)
+    context: dict[str, Any] = {"tester": form, "would": None}
+    if asked and form.is_valid():
+        now = form.cleaned_data["at"] or clock.now()
+        labels = form.cleaned_data["all"]
+        facts = AlertFacts(labels=labels, severity=labels["severity"], started_at=now)
+        context["would"] = story.told(decide(facts, routes(), silences(now), now))
+    return context
+
+
+def _route(route_id: int) -> Route:
+    if route_id > LARGEST_ID:
+        raise Http404
+    return get_object_or_404(Route, pk=route_id)
+
+
+def _channels() -> list[tuple[str, str]]:
+    return list(Channel.objects.order_by("name").values_list("name", "target"))

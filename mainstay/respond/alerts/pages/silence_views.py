@@ -1,0 +1,121 @@
+"""Silences: what does not page for a while, and why."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.refusal import Refused
+from mainstay.kit import rows
+from mainstay.kit.lists import by_key, cursor, export, page_of
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
+from mainstay.respond.alerts import actions, matchers
+from mainstay.respond.alerts.models import Alert, Silence
+from mainstay.respond.alerts.pages.forms import DURATIONS, SilenceForm, refuse
+
+OPEN_READ = 2_000
+COLUMNS = {
+    "id": lambda s: s.pk,
+    "match": lambda s: s.match,
+    "starts_at": lambda s: s.starts_at,
+    "ends_at": lambda s: s.ends_at,
+    "comment": lambda s: s.comment,
+    "created_by": lambda s: s.created_by,
+    "created_at": lambda s: s.created_at,
+}
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def silences(request: HttpRequest) -> HttpResponseBase:
+    """List what is silenced now, what will be, and what was."""
+    now = clock.now()
+    file = export(request, "silences", COLUMNS, by_key(Silence.objects.all()))
+    if file is not None:
+        return file
+    paged = cursor(request) != (None, None)
+    running = [] if paged else list(Silence.objects.filter(ends_at__gt=now).order_by("ends_at", "pk"))
+    active = [row for row in running if row.starts_at <= now]
+    page = page_of(request, Silence.objects.filter(ends_at__lte=now))
+    holds = _holds(active)
+    context: dict[str, Any] = {
+        "now": now,
+        "active": [(row, matchers.write(row.match), holds[row.pk]) for row in active],
+        "upcoming": [(row, matchers.write(row.match)) for row in running if row.starts_at > now],
+        "ended": [(row, matchers.write(row.match)) for row in page.rows],
+        "page": page,
+        "paged": paged,
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
+        "held": sum(holds.values()),
+        "durations": DURATIONS,
+        "crumbs": [{"href": reverse("alerts"), "label": "Alerts"}],
+        "place": "alerts",
+    }
+    return live(request, "alerts/silences.html", context)
+
+
+def _holds(active: list[Silence]) -> dict[int, int]:
+    """Return how many open alerts each silence keeps from paging."""
+    if not active:
+        return {}
+    labels = list(Alert.objects.filter(ended_at=None).values_list("labels", flat=True)[:OPEN_READ])
+    return {
+        row.pk: sum(all(found.get(name) == value for name, value in row.match.items()) for found in labels)
+        for row in active
+    }
+
+
+@needs(ALERTS_RESPOND)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: HttpRequest) -> HttpResponse:
+    """Silence alerts with given labels for a while. `label` ticks come as name=value, `matchers` as text."""
+    now = clock.now()
+    if request.method != "POST":
+        form = SilenceForm(initial={"matchers": request.GET.get("matchers", "")[:2000]})
+        return render(request, "alerts/silence_form.html", _form_context(form))
+    form = SilenceForm(request.POST, ticked=request.POST.getlist("label"))
+    if form.is_valid():
+        starts = form.cleaned_data["starts"] or now
+        ends = clock.later(starts, timedelta(seconds=form.cleaned_data["duration"]))
+        try:
+            row = actions.silence(
+                form.cleaned_data["match"], starts, ends, form.cleaned_data["comment"], actor_of(request), now
+            )
+        except Refused as error:
+            refuse(form, error, {"match": "matchers", "ends_at": "duration"})
+        else:
+            when = timezone.localtime(row.ends_at)
+            return done(request, f"Silenced until {when:%a %d %b, %H:%M}: {row}.", reverse("silences"))
+    return render(request, "alerts/silence_form.html", _form_context(form), status=422)
+
+
+def _form_context(form: SilenceForm) -> dict[str, Any]:
+    # What came as ticks is shown as text, so that nothing is lost when the form comes back with an error.
+    if form.is_bound and form.ticked:
+        text = ", ".join(part for part in (form.data.get("matchers", ""), *form.ticked) if part)
+        form.data = {**{name: form.data.get(name, "") for name in form.fields}, "matchers": text}
+    crumbs = [{"href": reverse("alerts"), "label": "Alerts"}, {"href": reverse("silences"), "label": "Silences"}]
+    return {"form": form, "crumbs": crumbs, "place": "alerts"}
+
+
+@needs(ALERTS_RESPOND)
+@require_POST
+def end(request: HttpRequest, silence_id: int) -> HttpResponse:
+    """End a silence early; what it held is decided on again."""
+    if silence_id > 2**63 - 1:
+        raise Http404
+    row = get_object_or_404(Silence, pk=silence_id)
+    now = clock.now()
+    if row.ends_at <= now:
+        return done(request, "It had ended already.", reverse("silences"), tone="warn")
+    actions.end_silence(row, actor_of(request), now)
+    early = rows.write_duration((row.ends_at - now).total_seconds())
+    return done(request, f"Ended {early} early. What it held is decided on again now.", reverse("silences"))

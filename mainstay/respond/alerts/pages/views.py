@@ -1,0 +1,221 @@
+"""The pages of alerts: what is wrong, who has it, and why it paged or did not."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.kit import rows
+from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
+from mainstay.respond.alerts import matchers, origins
+from mainstay.respond.alerts.actions import acknowledge as take
+from mainstay.respond.alerts.actions import unacknowledge as give_back
+from mainstay.respond.alerts.decide import SEVERITIES, Code
+from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages import listing, story
+from mainstay.respond.alerts.pages.forms import DURATIONS
+from mainstay.respond.alerts.surroundings import silences
+
+LARGEST_ID = 2**63 - 1
+NOTE_MOST = 2_000
+# What "silence like this" ticks at first: enough to mean this and nothing else. Of what no check raised, all labels but
+# how grave it is.
+_TELLING = ("application", "environment", "check")
+_NOT_TELLING = ("severity",)
+_SAID = (("first_step", "First step"), ("cause", "Likely cause"))
+_SHOWN_ELSEWHERE = {"summary", "description", "first_step", "cause", "runbook_url", "runbook"}
+COLUMNS = {
+    "id": lambda a: a.pk,
+    "name": lambda a: a.name,
+    "state": lambda a: a.state,
+    "severity": lambda a: a.severity,
+    "summary": lambda a: a.summary,
+    "application": lambda a: a.labels.get("application", ""),
+    "environment": lambda a: a.environment,
+    "started_at": lambda a: a.started_at,
+    "ended_at": lambda a: a.ended_at,
+    "acknowledged_at": lambda a: a.acknowledged_at,
+    "acknowledged_by": lambda a: a.acknowledged_by,
+    "note": lambda a: a.note,
+    "paged_channels": lambda a: a.paged_channels,
+    "decision": lambda a: a.decision,
+    "reason": lambda a: a.reason,
+    "labels": lambda a: a.labels,
+}
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def alerts(request: HttpRequest) -> HttpResponseBase:
+    """List alerts: the open ones first, then those that are over, newest first."""
+    now = clock.now()
+    wanted = listing.Filter.of(request.GET)
+    active = silences(now)
+    found = listing.matching(wanted, active, now)
+    file = export(request, "alerts", COLUMNS, by_key(found))
+    if file is not None:
+        return file
+    paged = cursor(request) != (None, None)
+    together = wanted.state in {"", "resolved"}
+    current = listing.open_first(found) if not paged and wanted.state != "resolved" else []
+    page = page_of(request, found.filter(ended_at__isnull=False) if together else found) if together or paged else None
+    more = len(current) > listing.OPEN_SHOWN
+    if more and not together:  # too many to show by gravity: page by age
+        page, current = page_of(request, found), []
+    title, sub = listing.headline(now, active)
+    past = page.rows if page else []
+    context: dict[str, Any] = {
+        "now": now,
+        "title": title,
+        "sub": sub,
+        "open_rows": listing.table(current[: listing.OPEN_SHOWN], active, now),
+        "past_rows": listing.table(past, active, now),
+        "past_title": "Over" if together else "",
+        "more_open": more and together,
+        "open_shown": listing.OPEN_SHOWN,
+        "page": page,
+        "paged": paged,
+        "wanted": wanted,
+        "filtered": wanted != listing.Filter(),
+        "nothing": not current and not past,
+        "silences": len(active),
+        "csv": with_query(request, format="csv", before=None, after=None),
+        "json": with_query(request, format="json", before=None, after=None),
+        "filters": [
+            {"name": "q", "label": "Name or summary", "value": wanted.q},
+            {
+                "name": "state",
+                "label": "Any state",
+                "value": wanted.state,
+                "choices": [("open", "open"), *((s, s) for s in listing.STATES)],
+            },
+            {
+                "name": "severity",
+                "label": "Any severity",
+                "value": wanted.severity,
+                "choices": [(s, s) for s in reversed(SEVERITIES)],
+            },
+            {
+                "name": "application",
+                "label": "Any application",
+                "value": wanted.application,
+                "choices": [(n, n) for n in Application.objects.order_by("name").values_list("name", flat=True)],
+            },
+        ],
+    }
+    return live(request, "alerts/alerts.html", context)
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
+    """Tell one alert: what, since when, who has it, why it paged, whom it reached, what happened."""
+    now = clock.now()
+    row = _alert(alert_id)
+    active = silences(now)
+    state = listing.shown_state(row, active, now)
+    decided = story.decisions(row)
+    over = row.ended_at is not None
+    zone = ZoneInfo(timezone.get_current_timezone_name())
+    context: dict[str, Any] = {
+        "now": now,
+        "alert": row,
+        "state": state,
+        "over": over,
+        "title": _title(row),
+        "lasted": rows.write_duration((row.ended_at - row.started_at).total_seconds()) if row.ended_at else "",
+        "decisions": decided,
+        "paged": any(entry.channels for entry in decided) or bool(row.paged_channels),
+        "would": None if over else story.deciding_now(row, now),
+        "deliveries": story.deliveries(row),
+        "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in story.entries(row)],
+        "chart": mark_safe(story.course(row, now, zone)),  # noqa: S308 - charts escape
+        "check": row.check_ref,
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
+        "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
+        "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
+        "labels": [(matchers.write({name: value}), _tells(row, name)) for name, value in row.labels.items()],
+        "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
+        "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
+        **_origin(row),
+        "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
+        "crumbs": _crumbs(row),
+        "durations": DURATIONS,
+        "place": "alerts",
+    }
+    return live(request, "alerts/alert.html", context, also=("course", "rest"))
+
+
+def _tells(row: Alert, name: str) -> bool:
+    return name in _TELLING if row.check_ref_id is not None else name not in _NOT_TELLING
+
+
+def _origin(row: Alert) -> dict[str, Any]:
+    """Return what is shown of whatever raised it, when that is no check."""
+    origin = origins.of(row)
+    if origin is None:
+        return {}
+    return {"origin": origin.word, "origin_facts": origin.facts(row), "chart_url": origin.chart(row)}
+
+
+def _title(row: Alert) -> str:
+    if row.ended_at is not None:
+        lasted = rows.write_duration((row.ended_at - row.started_at).total_seconds())
+        return f"Over after {lasted}: {row.name}."
+    return f"{row.name}."
+
+
+def _crumbs(row: Alert) -> list[dict[str, str]]:
+    crumbs = [{"href": reverse("alerts"), "label": "Alerts"}]
+    if row.application is not None:
+        name = row.application.name
+        crumbs.append({"href": f"{reverse('alerts')}?application={name}", "label": name})
+    return crumbs
+
+
+@needs(ALERTS_RESPOND)
+@require_POST
+def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """Take an alert, with a note."""
+    row = _alert(alert_id)
+    note = request.POST.get("note", "").replace("\0", "").strip()[:NOTE_MOST]
+    if take(row, actor_of(request), clock.now(), note):
+        return done(request, "You have it. Reminders stop, and everyone paged hears so.", _page(row))
+    if row.ended_at is not None:
+        return done(request, "It is over already: nothing is left to take.", _page(row), tone="warn")
+    return done(request, f"{row.acknowledged_by} was faster and has it.", _page(row), tone="warn")
+
+
+@needs(ALERTS_RESPOND)
+@require_POST
+def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """Give an alert back: those who heard that it was taken hear so, and reminders start again."""
+    row = _alert(alert_id)
+    if give_back(row, actor_of(request), clock.now()):
+        told = row.decision in {Code.GIVEN_BACK, Code.FIRST_PAGE}
+        text = "those who heard that it was taken are told" if told else f"it does not page now: {row.reason}"
+        return done(request, f"Given back. Nobody has it now, and {text}.", _page(row))
+    return done(request, "Nobody had it, or it is over: nothing was changed.", _page(row), tone="warn")
+
+
+def _alert(alert_id: int) -> Alert:
+    if alert_id > LARGEST_ID:
+        raise Http404
+    related = ("application", "check_ref__application", "check_ref__environment", "check_ref__component")
+    return get_object_or_404(Alert.objects.select_related(*related), pk=alert_id)
+
+
+def _page(row: Alert) -> str:
+    return reverse("alert", args=[row.pk])

@@ -1,0 +1,163 @@
+"""The log of deliveries: what was sent where, each attempt, and the receiver's answer."""
+
+from typing import Any
+
+from django.db.models import Count, Prefetch
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.journal.pages.lines import subject_url
+from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
+from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
+from mainstay.respond.delivery.sending.groups import write_message
+
+STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn")
+ATTEMPTS_SHOWN = 5
+ATTEMPTS_MOST = 200
+COLUMNS = {
+    "id": lambda d: d.pk,
+    "channel": lambda d: d.channel_name,
+    "event": lambda d: d.event,
+    "status": lambda d: d.status,
+    "subject": lambda d: d.subject,
+    "subject_name": lambda d: d.subject_name,
+    "attempts": lambda d: d.attempts,
+    "created_at": lambda d: d.created_at,
+    "due_at": lambda d: d.due_at,
+    "delivered_at": lambda d: d.delivered_at,
+    "answer": lambda d: d.answer,
+    "group": lambda d: d.group_id,
+}
+_MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "resolved", "single": "firing"}
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def deliveries(request: HttpRequest) -> HttpResponseBase:
+    """List deliveries, newest first; `?group=` lists the messages of a group and the alerts that they tell of."""
+    given = {name: request.GET.get(name, "") for name in ("channel", "status", "event")}
+    given["status"] = given["status"] if given["status"] in {*STATUSES, "waiting"} else ""
+    given["event"] = given["event"] if given["event"] in {event.value for event in Event} else ""
+    rows = Delivery.objects.select_related("channel")
+    group = _group(request.GET.get("group", ""))
+    if group is not None:
+        rows = rows.filter(group=group)
+    if given["channel"]:
+        channel = Channel.objects.filter(name=given["channel"]).first()
+        # The index is on the channel; one that was removed is found by name.
+        rows = rows.filter(channel=channel) if channel else rows.filter(channel=None, channel_name=given["channel"])
+    if given["status"]:
+        rows = rows.filter(status__in=("queued", "sending") if given["status"] == "waiting" else (given["status"],))
+    if given["event"]:
+        rows = rows.filter(event=given["event"])
+    file = export(request, "deliveries", COLUMNS, by_key(rows))
+    if file is not None:
+        return file
+    page = page_of(request, rows.prefetch_related(Prefetch("tries", _newest(), to_attr="latest")))
+    if group is not None:
+        members = dict(group.members.filter(delivery__in=page.rows).values_list("delivery", "state"))
+        for row in page.rows:
+            row.member = _MEMBER_STATES.get(members.get(row.pk, ""), "")  # type: ignore[attr-defined]
+    waiting = Delivery.objects.filter(status__in=("queued", "sending"))[:1001].count()
+    context: dict[str, Any] = {
+        "now": clock.now(),
+        "deliveries": page.rows,
+        "page": page,
+        "paged": cursor(request) != (None, None),
+        "filtered": any(given.values()) or group is not None,
+        "group": group,
+        "group_title": _group_title(group) if group is not None else "",
+        "waiting": waiting,
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
+        "csv": with_query(request, format="csv", before=None, after=None),
+        "json": with_query(request, format="json", before=None, after=None),
+        "filters": [
+            _choice("channel", "Any channel", given, Channel.objects.order_by("name").values_list("name", flat=True)),
+            _choice("status", "Any status", given, ("waiting", *STATUSES)),
+            _choice("event", "Any event", given, [event.value for event in Event]),
+            *([_group_choice(group)] if group is not None else []),
+        ],
+        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
+        "place": "channels",
+    }
+    return live(request, "delivery/deliveries.html", context)
+
+
+def _group(given: str) -> Group | None:
+    found = given.isascii() and given.isdecimal() and len(given) < 20 and int(given) < 2**63
+    return Group.objects.filter(pk=int(given)).first() if found else None
+
+
+def _group_title(group: Group) -> str:
+    """What the page of a group says first: how many alerts, and how they stand."""
+    states = dict(group.members.values_list("state").annotate(Count("pk")))
+    total, over = sum(states.values()), states.get("over", 0)
+    parts = [
+        f"{states[name]:,} {word}"
+        for name, word in (("open", "firing"), ("acknowledged", "acknowledged"), ("single", "sent singly since"))
+        if states.get(name)
+    ]
+    parts += [f"{over:,} over"] if over and parts else ["all over"] if over else []
+    return f"{total:,} alert{'' if total == 1 else 's'} told together to {group.channel_name}: {', '.join(parts)}."
+
+
+def _choice(name: str, label: str, given: dict[str, str], values: Any) -> dict[str, Any]:
+    return {"name": name, "label": label, "value": given[name], "choices": [(value, value) for value in values]}
+
+
+def _group_choice(group: Group) -> dict[str, Any]:
+    return {"name": "group", "label": "Any group", "value": str(group.pk), "choices": [(str(group.pk), str(group))]}
+
+
+def _newest() -> Any:
+    return Attempt.objects.order_by("-pk")[:ATTEMPTS_SHOWN]
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
+    """Show one message: what it says, each attempt, and the receiver's answer."""
+    row = _delivery(delivery_id)
+    context: dict[str, Any] = {
+        "now": clock.now(),
+        "delivery": row,
+        "message": write_message(row) if row.of_group and row.tried_at is None else Message.from_json(row.message),
+        "tries": list(row.tries.order_by("-pk")[:ATTEMPTS_MOST]),
+        "subject_href": subject_url(row.subject, row.subject_name),
+        "fallbacks": list(row.fallbacks.order_by("pk")),
+        "can_respond": actor_of(request).may(ALERTS_RESPOND),
+        "crumbs": [
+            {"href": reverse("channels"), "label": "Channels and routes"},
+            {"href": reverse("deliveries"), "label": "Deliveries"},
+        ],
+        "place": "channels",
+    }
+    return live(request, "delivery/delivery.html", context)
+
+
+@needs(ALERTS_RESPOND)
+@require_POST
+def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """Try a waiting delivery at once."""
+    row = _delivery(delivery_id)
+    back = reverse("delivery", args=[row.pk])
+    if row.channel is not None and row.channel.paused:
+        return done(request, f"{row.channel} is paused: resume it first.", back, tone="warn")
+    if actions.retry_now(row, actor_of(request), clock.now()):
+        return done(request, f"Tried again now: {row.event} to {row.channel_name}.", back)
+    return done(request, "Nothing waits: it is delivered, withdrawn, or being sent.", back, tone="warn")
+
+
+def _delivery(delivery_id: int) -> Delivery:
+    if delivery_id > 2**63 - 1:
+        raise Http404
+    return get_object_or_404(Delivery.objects.select_related("channel", "fallback_of", "group"), pk=delivery_id)

@@ -1,0 +1,18 @@
+"""The pages of channels and deliveries."""
+
+from django.urls import path
+
+from mainstay.respond.delivery.pages import log_views, views
+
+urlpatterns = [
+    path("channels/", views.channels, name="channels"),
+    path("new-channel/<slug:kind>", views.create, name="channel_new"),
+    path("channels/<slug:name>/", views.edit, name="channel_edit"),
+    path("channels/<slug:name>/test", views.test, name="channel_test"),
+    path("channels/<slug:name>/pause", views.pause, name="channel_pause"),
+    path("channels/<slug:name>/delete", views.delete, name="channel_delete"),
+    path("deliveries/", log_views.deliveries, name="deliveries"),
+    path("deliveries/<int:delivery_id>/", log_views.delivery, name="delivery"),
+    path("deliveries/<int:delivery_id>/test", views.test_result, name="delivery_test"),
+    path("deliveries/<int:delivery_id>/retry", log_views.retry, name="delivery_retry"),
+]

@@ -1,0 +1,212 @@
+"""The pages of channels: whom pages reach, and whether they do."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.refusal import Managed, Refused
+from mainstay.kit.lists import export
+from mainstay.kit.live import live
+from mainstay.kit.replies import done
+from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.pages.forms import refuse, shown_hours, shown_reminder
+from mainstay.respond.alerts.pages.route_views import tester
+from mainstay.respond.alerts.routes import shown_match
+from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.kinds import CHANNELS
+from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.pages.forms import ChannelForm
+from mainstay.respond.delivery.pages.overview import WAITING, headline, standings
+from mainstay.respond.delivery.wing import DELIVERY_EDIT
+
+LABELS = {name: kind.label for name, kind in CHANNELS.items()}
+COLUMNS = {
+    "name": lambda s: s.channel.name,
+    "kind": lambda s: s.channel.kind,
+    "target": lambda s: s.channel.target,
+    "state": lambda s: s.word,
+    "waiting": lambda s: s.waiting,
+    "failing_since": lambda s: s.since,
+    "delivered_at": lambda s: s.delivered_at,
+    "answer": lambda s: s.answer,
+    "managed_by": lambda s: s.channel.managed_by,
+}
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def channels(request: HttpRequest) -> HttpResponseBase:
+    """Show channels with their state, routes in order, and the question who would be paged."""
+    found = standings(LABELS)
+    file = export(request, "channels", COLUMNS, found)
+    if file is not None:
+        return file
+    routes = list(Route.objects.all())
+    known = {row.channel.name for row in found}
+    context: dict[str, Any] = {
+        "now": clock.now(),
+        "title": headline(found, len(routes)),
+        "channels": found,
+        "waiting": sum(row.waiting for row in found),
+        "routes": [
+            {
+                "row": row,
+                "match": shown_match(row.match),
+                "hours": shown_hours(row.times),
+                "reminder": shown_reminder(row.remind_every_s),
+                "unknown": sorted({*row.notify, *row.fallback} - known),
+            }
+            for row in routes
+        ],
+        "can_edit": actor_of(request).may(DELIVERY_EDIT),
+        "kinds": LABELS,
+        **tester(request),
+    }
+    return live(request, "delivery/channels.html", context)
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: HttpRequest, kind: str) -> HttpResponse:
+    """Add a channel of a kind."""
+    if kind not in CHANNELS:
+        raise Http404
+    form = ChannelForm(request.POST if request.method == "POST" else None, kind=kind, key=settings.SECRET_KEY)
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = actions.put_channel(form.spec, actor_of(request), clock.now())
+        except Refused as error:
+            refuse(form, error)
+        else:
+            return done(request, f"Channel {row} was added. Send a test to see whether it arrives.", _page(row))
+    return _form(request, form, None)
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, name: str) -> HttpResponse:
+    """Show a channel's settings, secrets masked; save them unless a file manages it."""
+    row = get_object_or_404(Channel, name=name)
+    if row.kind not in CHANNELS:
+        raise Http404
+    data = request.POST if request.method == "POST" else None
+    form = ChannelForm(data, kind=row.kind, key=settings.SECRET_KEY, channel=row)
+    if data is not None and form.is_valid():
+        try:
+            actions.put_channel(form.spec, actor_of(request), clock.now(), existing=row)
+        except Refused as error:
+            row.refresh_from_db()
+            refuse(form, error)
+        else:
+            return done(request, f"Channel {row} was saved. What waits for it is sent at once.", _page(row))
+    return _form(request, form, row)
+
+
+def _form(request: HttpRequest, form: ChannelForm, row: Channel | None) -> HttpResponse:
+    if row is not None and row.managed_by:
+        for field in form.fields.values():
+            field.disabled = True
+    context: dict[str, Any] = {
+        "now": clock.now(),
+        "form": form,
+        "rows": form.rows(),
+        "channel": row,
+        "kind": LABELS[form.kind],
+        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
+        "place": "channels",
+    }
+    if row is not None:
+        context["standing"] = next((found for found in standings(LABELS) if found.channel.pk == row.pk), None)
+        context["deliveries"] = recent(row)
+        context["routes"] = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
+        context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
+    return render(request, "delivery/channel_form.html", context, status=422 if form.is_bound else 200)
+
+
+def recent(row: Channel, most: int = 8) -> list[Delivery]:
+    """Return the newest deliveries of a channel."""
+    return list(Delivery.objects.filter(channel=row).order_by("-pk")[:most])
+
+
+@needs(DELIVERY_EDIT)
+@require_POST
+def test(request: HttpRequest, name: str) -> HttpResponse:
+    """Owe a test message to a channel, and follow it: htmx gets the part that keeps itself current."""
+    row = get_object_or_404(Channel, name=name)
+    delivery = actions.send_test(row, actor_of(request), clock.now())
+    if request.headers.get("HX-Request") == "true":
+        return render(
+            request, "delivery/test.html", {"delivery": delivery, "tries": [], "now": clock.now(), "channel": row}
+        )
+    return redirect("delivery", delivery.pk)
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """Show what became of a test so far."""
+    if delivery_id > 2**63 - 1:
+        raise Http404
+    row = get_object_or_404(Delivery.objects.select_related("channel"), pk=delivery_id, event="test")
+    tries = list(row.tries.order_by("-pk")[:3])
+    return render(
+        request, "delivery/test.html", {"delivery": row, "tries": tries, "now": clock.now(), "channel": row.channel}
+    )
+
+
+@needs(DELIVERY_EDIT)
+@require_POST
+def pause(request: HttpRequest, name: str) -> HttpResponse:
+    """Pause a channel (`to=pause`) so that its messages wait, or resume it."""
+    row = get_object_or_404(Channel, name=name)
+    paused = request.POST.get("to") == "pause"
+    spec = actions.spec_of(row).model_copy(update={"paused": paused})
+    try:
+        actions.put_channel(spec, actor_of(request), clock.now(), existing=row)
+    except Managed as error:
+        return done(request, f"{error}.", _page(row), tone="bad")
+    text = f"{row} is paused: its messages wait." if paused else f"{row} sends again, what waited first."
+    return done(request, text, _page(row))
+
+
+@needs(DELIVERY_EDIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, name: str) -> HttpResponse:
+    """Say what would be lost, then remove a channel."""
+    row = get_object_or_404(Channel, name=name)
+    problem = ""
+    if request.method == "POST":
+        try:
+            actions.remove_channel(row, actor_of(request), clock.now())
+        except Managed as error:
+            problem = f"{error}."
+        else:
+            return done(request, f"Channel {row.name} was removed.", reverse("channels"))
+    waiting = Delivery.objects.filter(channel=row, status__in=WAITING)
+    naming = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
+    context = {
+        "now": clock.now(),
+        "channel": row,
+        "problem": problem,
+        "waiting": waiting.count(),
+        "oldest": waiting.order_by("pk").first(),
+        "routes": naming,
+        "left_alone": [route for route in naming if [*route.notify] == [row.name]],
+        "crumbs": [
+            {"href": reverse("channels"), "label": "Channels and routes"},
+            {"href": _page(row), "label": row.name},
+        ],
+        "place": "channels",
+    }
+    return render(request, "delivery/channel_delete.html", context, status=409 if problem else 200)
+
+
+def _page(row: Channel) -> str:
+    return reverse("channel_edit", args=[row.name])

@@ -1,0 +1,19 @@
+"""The pages of rules."""
+
+from django.urls import path
+
+from mainstay.respond.rules.pages import edit_views, starter_views, views
+
+urlpatterns = [
+    path("rules/", views.rules, name="rules"),
+    path("rules/sparks", views.sparks, name="rule_sparks"),
+    path("rules/new", edit_views.new, name="rule_new"),
+    path("rules/starter", starter_views.starter, name="rule_starter"),
+    path("rules/starter/<slug:pack>/add", starter_views.add, name="rule_starter_add"),
+    path("rules/preview", edit_views.show_preview, name="rule_preview"),
+    path("rules/<int:rule_id>/edit", edit_views.edit, name="rule_edit"),
+    path("rules/<int:rule_id>/delete", edit_views.remove, name="rule_delete"),
+    path("rules/alerts/<int:raised_id>/course", views.alert_course, name="alert_course"),
+    path("rules/<int:rule_id>/", views.rule, name="rule"),
+    path("rules/<int:rule_id>/course", views.course, name="rule_course"),
+]

@@ -1,0 +1,368 @@
+"""The list of rules, and one rule: does it fire, why or why not, and what to do."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_safe
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.pages.lines import line
+from mainstay.kit import charts
+from mainstay.kit.lists import export, with_query
+from mainstay.kit.live import is_fragment, live
+from mainstay.kit.scales import quantity
+from mainstay.observe.checks.wing import CHECKS_EDIT
+from mainstay.observe.metrics.durations import written
+from mainstay.observe.metrics.pages.explore import automatic_step
+from mainstay.respond.alerts.models import Alert
+from mainstay.respond.rules.alerting import rule_of
+from mainstay.respond.rules.models import Instance, Rule
+from mainstay.respond.rules.pages import drawing, listing
+from mainstay.respond.rules.pages.drawing import Course, Watched
+from mainstay.respond.rules.pages.listing import Filter, Row
+
+LARGEST_ID = 2**63 - 1
+RANGES = {"1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
+DEFAULT_RANGE = "6h"
+INSTANCES_SHOWN, ENTRIES_SHOWN, ALERTS_SHOWN = 100, 20, 8
+SAID_FIRST = ("summary", "description", "cause", "first_step", "runbook_url")
+COLUMNS: dict[str, Any] = {
+    "id": lambda row: row.id,
+    "group": lambda row: row.group,
+    "name": lambda row: row.name,
+    "kind": lambda row: row.kind,
+    "state": lambda row: row.state,
+    "firing": lambda row: row.firing,
+    "pending": lambda row: row.pending,
+    "health": lambda row: row.known_health,
+    "reason": lambda row: row.why,
+    "expr": lambda row: row.expr,
+    "for_s": lambda row: row.for_s,
+    "severity": lambda row: row.severity,
+    "every_s": lambda row: row.every_s,
+    "evaluated_at": lambda row: row.evaluated_at,
+    "duration_s": lambda row: row.duration_s,
+    "results": lambda row: row.results,
+    "managed_by": lambda row: row.managed_by,
+}
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def rules(request: HttpRequest) -> HttpResponseBase:
+    """List rules by group, those in front in which something fires; or export them."""
+    now = clock.now()
+    wanted = Filter.of(request.GET)
+    found = listing.rows(listing.matching(wanted), now)
+    whole = listing.headline(found, filtered=wanted != Filter())
+    if wanted.state:
+        found = [row for row in found if row.state == wanted.state]
+        whole = listing.headline(found, filtered=True)
+    file = export(request, "rules", COLUMNS, found)
+    if file is not None:
+        return file
+    ordered = listing.gravest_group_first(found)
+    number = _page_number(request)
+    shown = ordered[(number - 1) * listing.PAGE : number * listing.PAGE]
+    may_edit = actor_of(request).may(CHECKS_EDIT)
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "title": whole,
+        "sub": listing.counted(found),
+        "groups": _grouped(shown),
+        "shown": len(shown),
+        "total": len(found),
+        "before": with_query(request, page=number - 1) if number > 1 else "",
+        "after": with_query(request, page=number + 1) if len(found) > number * listing.PAGE else "",
+        "filtered": wanted != Filter(),
+        "may_edit": may_edit,
+        "spark_query": "&".join(f"rule={row.id}" for row in shown),
+        "filters": [
+            {"name": "q", "label": "Name, group or expression", "value": wanted.q},
+            {
+                "name": "state",
+                "label": "Any state",
+                "value": wanted.state,
+                "choices": list(listing.STATE_WORDS.items()),
+            },
+            {
+                "name": "group",
+                "label": "Any group",
+                "value": wanted.group,
+                "choices": [(name, name) for name in listing.group_names()],
+            },
+        ],
+    }
+    return live(request, "rules/list.html", context)
+
+
+def _page_number(request: HttpRequest) -> int:
+    given = request.GET.get("page", "1")
+    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
+
+
+def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = []
+    for row in shown:
+        if not groups or groups[-1]["id"] != row.group_id:
+            groups.append(
+                {
+                    "id": row.group_id,
+                    "name": row.group,
+                    "every_s": row.every_s,
+                    "managed_by": row.managed_by,
+                    "rows": [],
+                }
+            )
+        groups[-1]["rows"].append({"row": row, "spark": drawing.known_spark(row.expr)})
+    return groups
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def sparks(request: HttpRequest) -> HttpResponse:
+    """Return the small courses of the rules in `?rule=`, as many as can be asked in a few seconds, and ask for more."""
+    given = {int(text) for text in request.GET.getlist("rule")[: listing.PAGE] if text.isascii() and text.isdecimal()}
+    pairs = list(Rule.objects.filter(pk__in=[one for one in given if one <= LARGEST_ID]).values_list("pk", "expr"))
+    found, away = drawing.sparks([expr for _, expr in pairs], clock.now().timestamp())
+    context = {
+        "sparks": [{"id": pk, "spark": found[expr]} for pk, expr in pairs if expr in found],
+        "rest": "" if away else "&".join(f"rule={pk}" for pk, expr in pairs if expr not in found),
+        "all": "&".join(f"rule={pk}" for pk, _ in pairs),
+        "away": away,
+    }
+    answer = render(request, "rules/sparks.html", context)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+# --- one rule -------------------------------------------------------------------------------------------------------
+
+
+def find_rule(rule_id: int) -> Rule:
+    """Return a rule with its group and state, or raise Http404."""
+    if rule_id > LARGEST_ID:
+        raise Http404
+    return get_object_or_404(Rule.objects.select_related("group", "state"), pk=rule_id)
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
+    """Tell one rule: does it fire and why, what its alerts are, what it means and what happened."""
+    now = clock.now()
+    one = find_rule(rule_id)
+    (row,) = listing.rows(Rule.objects.filter(pk=one.pk), now)
+    watched = Watched.of(one.expr)
+    instances = list(one.instances.order_by("id")[: INSTANCES_SHOWN + 1])
+    alerts = list(Alert.objects.filter(source__startswith=f"rule:{one.pk}:").order_by("-pk")[:ALERTS_SHOWN])
+    open_alerts = {alert.source.rpartition(":")[2]: alert for alert in alerts if alert.ended_at is None}
+    subjects = [f"rule:{one.pk}", f"rules:{one.group_id}", *(f"alert:{alert.pk}" for alert in alerts)]
+    entries = Entry.objects.filter(subject__in=subjects).order_by("-pk")[:ENTRIES_SHOWN]
+    context: dict[str, Any] = {
+        "now": now,
+        "fragment": is_fragment(request),
+        "rule": one,
+        "row": row,
+        "headline": headline(row),
+        "sub": _sub(one, row, watched),
+        "instances": [_instance(each, watched, open_alerts) for each in instances[:INSTANCES_SHOWN]],
+        "more_instances": len(instances) > INSTANCES_SHOWN,
+        "said": [(name, one.annotations[name]) for name in SAID_FIRST if one.annotations.get(name)],
+        "said_else": [(n, text) for n, text in sorted(one.annotations.items()) if n not in SAID_FIRST],
+        "labels": sorted({**one.group.labels, **one.labels}.items()),
+        "for": written(one.for_s) if one.for_s else "",
+        "keep": written(one.keep_firing_for_s) if one.keep_firing_for_s else "",
+        "alerts": alerts,
+        "entries": [line(entry, about=entry.subject == subjects[0]) for entry in entries],
+        "course_url": _course_url(request, one),
+        "may_edit": actor_of(request).may(CHECKS_EDIT),
+        "crumbs": [
+            {"href": reverse("rules"), "label": "Rules"},
+            {"href": f"{reverse('rules')}?group={one.group.name}", "label": one.group.name},
+        ],
+        "place": "rules",
+    }
+    return live(request, "rules/rule.html", context, also=("rest",))
+
+
+def headline(row: Row) -> str:
+    """Return the sentence that answers whether a rule fires."""
+    if not row.alerts:
+        if row.known_health == "ok":
+            return f"{row.name} is recorded: {row.results:,} series."
+        return {
+            "err": f"{row.name} is not recorded: its expression fails.",
+            "no_series": f"{row.name} is not recorded: nothing matches its expression.",
+        }.get(row.known_health, f"Nobody knows whether {row.name} is recorded.")
+    if row.firing:
+        still = "" if row.known_health == "ok" else ", as far as is known"
+        return f"{row.name} fires for {row.firing:,} series{still}."
+    if row.pending:
+        return f"{row.name} does not fire yet: its condition holds for {row.pending:,} series."
+    return {
+        "ok": f"{row.name} does not fire.",
+        "err": f"{row.name} cannot fire: its expression fails.",
+        "no_series": f"{row.name} cannot fire: nothing matches its expression.",
+    }.get(row.known_health, f"Nobody can tell whether {row.name} would fire.")
+
+
+def _sub(one: Rule, row: Row, watched: Watched) -> str:
+    if not one.alerts:
+        return f"Recorded every {written(row.every_s)}"
+    held = f" for {written(one.for_s)}" if one.for_s else ""
+    return (
+        f"Fires {watched.limit_words}{held}" if watched.comparison else f"Fires when its expression gives series{held}"
+    )
+
+
+def _instance(one: Instance, watched: Watched, alerts: Mapping[str, Alert]) -> dict[str, Any]:
+    value = one.value
+    return {
+        "state": one.state,
+        "labels": [(name, text) for name, text in sorted(one.labels.items()) if name not in {"alertname"}],
+        "value": quantity(value * watched.unit.factor, watched.unit.shown) if value is not None else "no number",
+        "since": one.since,
+        "summary": one.annotations.get("summary", ""),
+        "alert": alerts.get(one.fingerprint),
+    }
+
+
+def _course_url(request: HttpRequest, one: Rule) -> str:
+    name = request.GET.get("range", "")
+    return reverse("rule_course", args=[one.pk]) + (f"?range={name}" if name in RANGES else "")
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def course(request: HttpRequest, rule_id: int) -> HttpResponseBase:
+    """Draw a rule's value over a range against its threshold, with the times in which it fired."""
+    now = clock.now()
+    one = find_rule(rule_id)
+    name = request.GET.get("range", "")
+    name = name if name in RANGES else DEFAULT_RANGE
+    step = automatic_step(RANGES[name])
+    end = float(int(now.timestamp()))
+    start = end - RANGES[name]
+    found = drawing.course(
+        one.expr, start, end, step, zone(), for_s=one.for_s if one.alerts else 0,
+        shaded=_shaded(one, now, timedelta(seconds=RANGES[name])),
+    )  # fmt: skip
+    counts = {state: one.instances.filter(state=state).count() for state in ("firing", "pending")}
+    context = {
+        "now": now,
+        "course": found,
+        "rule": one,
+        "because": drawing.because(one.expr, found, for_s=one.for_s, **counts) if one.alerts else "",
+        "text": Watched.of(one.expr).text,
+        "ranges": [
+            {"href": f"{reverse('rule', args=[one.pk])}?range={key}", "label": key, "current": key == name}
+            for key in RANGES
+        ],
+        "name": name,
+    }
+    return live(request, "rules/course.html", context, part="course")
+
+
+def zone() -> ZoneInfo:
+    """Return the zone of the person who looks."""
+    return ZoneInfo(timezone.get_current_timezone_name())
+
+
+def _shaded(one: Rule, now: datetime, length: timedelta) -> list[charts.Interval]:
+    """Return when alerts of this rule were open, and since when it is pending."""
+    begin = now - length
+    over = Q(ended_at=None) | Q(ended_at__gte=begin)
+    alerts = Alert.objects.filter(over, source__startswith=f"rule:{one.pk}:").order_by("-pk")[:100]
+    shaded = [
+        charts.Interval(alert.started_at.timestamp(), (alert.ended_at or now).timestamp(), "firing") for alert in alerts
+    ]
+    for instance in one.instances.filter(state="pending")[:20]:
+        shaded.insert(0, charts.Interval(instance.since.timestamp(), now.timestamp(), "pending", "warn"))
+    return shaded
+
+
+# --- the alerts that rules raise ------------------------------------------------------------------------------------
+
+_LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2), timedelta(hours=24)
+
+
+@needs(OPERATIONS_VIEW)
+@require_safe
+def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
+    """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""
+    now = clock.now()
+    if raised_id > LARGEST_ID:
+        raise Http404
+    alert = get_object_or_404(Alert, pk=raised_id, source__startswith="rule:")
+    one = Rule.objects.filter(pk=rule_of(alert.source) or 0).first()
+    context: dict[str, Any] = {"now": now, "rule": one}
+    if one is None:
+        context |= {"because": "The rule is not there any more.", "course": drawing.Course(mark_safe(""))}
+        return live(request, "rules/course.html", context, part="course")
+    held = timedelta(seconds=one.for_s)
+    lead = max(_LEAD_LEAST, min(_LEAD_MOST, 3 * held))
+    begin = alert.started_at - held - lead
+    end = min(now, (alert.ended_at or now) + lead / 2, begin + _AROUND_MOST)
+    step = automatic_step((end - begin).total_seconds())
+    start, until = float(int(begin.timestamp())), float(int(end.timestamp()))
+    found = drawing.course(
+        one.expr, start, until, step, zone(), for_s=one.for_s,
+        shaded=[
+            charts.Interval((alert.started_at - held).timestamp(), alert.started_at.timestamp(), "pending", "warn"),
+            charts.Interval(alert.started_at.timestamp(), (alert.ended_at or now).timestamp(), "firing"),
+        ],
+        marks=_marks(alert),
+        narrow_to=lambda curve: _is_of(curve.labels, alert.labels),
+        height=180,
+    )  # fmt: skip
+    context |= {
+        "course": found,
+        "because": _told_of(alert, found, Watched.of(one.expr), one),
+        "text": Watched.of(one.expr).text,
+        "from": datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "to": end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return live(request, "rules/course.html", context, part="course")
+
+
+def _marks(alert: Alert) -> list[charts.Mark]:
+    marks = [charts.Mark(alert.started_at.timestamp(), "fired", "bad")]
+    if alert.acknowledged_at is not None:
+        marks.append(charts.Mark(alert.acknowledged_at.timestamp(), "acknowledged", "accent"))
+    if alert.ended_at is not None:
+        marks.append(charts.Mark(alert.ended_at.timestamp(), "resolved", "ok"))
+    return marks
+
+
+def _is_of(series: Mapping[str, str], alert: Mapping[str, str]) -> bool:
+    """Tell whether an alert may come from a series: the alert has all of its labels but the name."""
+    return all(alert.get(name) == text for name, text in series.items() if name != "__name__")
+
+
+def _told_of(alert: Alert, found: Course, watched: Watched, one: Rule) -> str:
+    """Say the value when it fired and now, or at the end."""
+    if found.away or found.problem or not found.lines:
+        return ""
+    points = found.lines[0].points
+    fired = next((value for at, value in points if at >= alert.started_at.timestamp()), None)
+    last = points[-1][1]
+    held = f" for {written(one.for_s)}" if one.for_s else ""
+    parts = []
+    if fired is not None:
+        parts.append(f"{quantity(fired, watched.unit.shown)} when it fired")
+    parts.append(f"{quantity(last, watched.unit.shown)} {'at last' if alert.ended_at is not None else 'now'}")
+    limit = f"; it fires {watched.limit_words}{held}" if watched.comparison is not None else ""
+    return f"{', '.join(parts)}{limit}."
