@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from mainstay.config.specs import MaintenanceSpec, TeamSpec
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.secrets import MASK
 from mainstay.observe.checks.actions import DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.spec import Common as CheckFields
+from mainstay.observe.checks.spec import MaintenanceSpec
 from mainstay.observe.metrics.spec import ScrapeSpec, default_timeout_s, short
 from mainstay.respond.alerts.routes import default_name
 from mainstay.respond.alerts.spec import RouteSpec

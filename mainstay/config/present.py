@@ -10,13 +10,14 @@ from django.db.models import Prefetch, QuerySet
 
 from mainstay.config import canonical
 from mainstay.config.canonical import Written
-from mainstay.config.specs import MaintenanceSpec, TeamSpec
 from mainstay.foundation.accounts.models import Team, User
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog.actions import spec_of as application_spec
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.secrets import LostKey, keep_masked
 from mainstay.observe.checks.actions import spec_of as check_spec
 from mainstay.observe.checks.models import Check, Maintenance
+from mainstay.observe.checks.spec import MaintenanceSpec
 from mainstay.observe.metrics.actions import spec_of as scrape_spec
 from mainstay.observe.metrics.models import Scrape
 from mainstay.respond.alerts.models import Route

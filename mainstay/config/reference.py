@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from mainstay.config.read import MOST_BYTES
-from mainstay.config.specs import MaintenanceSpec, TeamSpec
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.durations import format_duration
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.status import format_statuses
-from mainstay.observe.checks.spec import CheckSpec
+from mainstay.observe.checks.spec import CheckSpec, MaintenanceSpec
 from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.kinds import CHANNELS

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ValidationError
 from mainstay.config.explain import Place, explain, key_place, locate, unknown_key
 from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping, Node, Scalar, Sequence, data, step
-from mainstay.config.specs import MaintenanceSpec, TeamSpec
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.spec import CheckSpec
+from mainstay.observe.checks.spec import CheckSpec, MaintenanceSpec
 from mainstay.observe.checks.spec import Common as CheckFields
 from mainstay.observe.metrics.spec import SECRETS as SCRAPE_SECRETS
 from mainstay.observe.metrics.spec import ScrapeSpec

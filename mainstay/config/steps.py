@@ -15,16 +15,17 @@ from mainstay.config.problems import BadFile, Problem
 from mainstay.config.read import Mapping as Node
 from mainstay.config.read import Sequence
 from mainstay.config.schema import CheckFields, Document, Item
-from mainstay.config.specs import MaintenanceSpec, TeamSpec
 from mainstay.foundation.accounts import actions as people
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import Team, User
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog import actions as catalog
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check, Maintenance
+from mainstay.observe.checks.spec import MaintenanceSpec
 from mainstay.observe.checks.windows import BadWindow
 from mainstay.observe.metrics import actions as metrics
 from mainstay.observe.metrics.models import Scrape

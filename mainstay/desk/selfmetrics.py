@@ -27,11 +27,11 @@ from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.http.pool import vouch
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes.beat import health
+from mainstay.foundation.words import SEVERITIES
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, Ping
 from mainstay.observe.checks.pages import listing
 from mainstay.observe.metrics.client import bears, scrape_token
-from mainstay.respond.alerts.decide import SEVERITIES
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Attempt, Delivery
 

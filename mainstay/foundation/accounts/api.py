@@ -23,9 +23,10 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Id, Paging, Search, Time, Zone
+from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.clock import now
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import Zone
 
 router = Router()
 LINK_LASTS = timedelta(days=1)

@@ -1,6 +1,5 @@
 """Types of parameters and members that many operations share; each refuses what could not be stored."""
 
-import zoneinfo
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,7 +11,6 @@ ID_MOST = 2**63 - 1
 YEAR_FIRST, YEAR_LAST = 1990, 2200
 
 Id = Annotated[int, Field(ge=1, le=ID_MOST, examples=[1])]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 Search = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -33,13 +31,6 @@ Time = Annotated[
 ]
 
 
-def _zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
-        raise ValueError(f"{name!r} is no time zone; write for example Europe/Berlin or UTC")
-    return name
-
-
-Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone), Field(examples=["UTC", "Europe/Berlin"])]
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
 
 

@@ -12,12 +12,13 @@ from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
-from mainstay.foundation.api.types import Name, Paging, Search
+from mainstay.foundation.api.types import Paging, Search
 from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.clock import now
+from mainstay.foundation.words import Name
 
 router = Router()
 ApplicationName = Annotated[Name, Path(description="The application's name.", examples=["shop"])]

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
+from mainstay.foundation.words import Link, Name
+
 Text = Annotated[str, StringConstraints(max_length=5_000, pattern=r"^[^\x00]*$")]
-Url = Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")]
 
 
 class _Spec(BaseModel):
@@ -24,7 +24,7 @@ class EnvironmentSpec(_Spec):
     """A place where the application runs."""
 
     name: Name
-    url: Url = ""
+    url: Link = ""
 
 
 class ComponentSpec(_Spec):
@@ -46,7 +46,7 @@ class ApplicationSpec(_Spec):
     owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(
         default=None, description="Name of the team that owns it."
     )
-    repository: Url = ""
+    repository: Link = ""
     links: Annotated[list[LinkSpec], Field(max_length=50)] = Field(default_factory=list)
     environments: Annotated[list[EnvironmentSpec], Field(max_length=50)] = Field(default_factory=list)
     components: Annotated[list[ComponentSpec], Field(max_length=500)] = Field(default_factory=list)

@@ -7,8 +7,8 @@ from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.columns import LONGEST_S, MatchField, ObjectField, PairsField, SecondsField, WordField
+from mainstay.foundation.words import SEVERITIES
 
-SEVERITIES = frozenset({"critical", "major", "minor"})
 HEALTHS = frozenset({"unknown", "up", "degraded", "down"})
 
 
@@ -26,7 +26,7 @@ class Check(models.Model):
     timeout_s = SecondsField(default=10, otherwise=LONGEST_S)
     fail_after = models.PositiveSmallIntegerField(default=3)  # consecutive failures until down
     recover_after = models.PositiveSmallIntegerField(default=2)  # consecutive successes until up
-    severity = WordField(max_length=20, default="major", words=SEVERITIES, otherwise="major")
+    severity = WordField(max_length=20, default="major", words=frozenset(SEVERITIES), otherwise="major")
     labels = PairsField(default=dict, blank=True)
     runbook = models.CharField(max_length=500, blank=True)
     paused = models.BooleanField(default=False)

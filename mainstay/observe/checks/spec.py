@@ -1,19 +1,19 @@
-"""A check as people write it: the same in a file, in the API and in the form.
+"""Checks and maintenance as people write them: the same in a file, in the API and in the form.
 
 {name: storefront, environment: production, http: {url: …, expect: {…}}, every: 5s, fail_after: 2, severity: critical}
 """
 
-from typing import Annotated, Any, Literal, Self
+from datetime import UTC, timedelta
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from mainstay.foundation.durations import Duration
+from mainstay.foundation.words import Labels, Link, Name, Severity, Time, Title, Zone
 from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.windows import BadWindow, Window, validate
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
-LabelText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Labels = Annotated[dict[Name, LabelText], Field(max_length=50)]
-Severity = Literal["critical", "major", "minor"]
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0
 TIMEOUT_MOST_S = 120.0
 
@@ -36,9 +36,7 @@ class Common(BaseModel):
     )
     severity: Severity = Field(default="major", description="Of the alert when it is down.")
     labels: Labels = Field(default_factory=dict, description="For routes, silences, maintenance.")
-    runbook: Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")] = Field(
-        default="", description="Link to what to do when it is down; shown in the page."
-    )
+    runbook: Link = Field(default="", description="Link to what to do when it is down; shown in the page.")
     paused: bool = Field(default=False, description="Neither probed nor paged.")
     needs: Annotated[list[Annotated[str, StringConstraints(max_length=201)]], Field(max_length=50)] = Field(
         default_factory=list, description="Checks without which this one cannot be up: name, or application/name."
@@ -69,3 +67,54 @@ _fields: dict[str, Any] = {
     for name, kind in KINDS.items()
 }
 CheckSpec: type[Common] = create_model("CheckSpec", __base__=Common, __doc__="One check as people write it.", **_fields)
+
+
+class MaintenanceSpec(BaseModel):
+    """A window in which what it covers does not page: once (starts_at, ends_at) or again and again (cron, duration)."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    name: Title = Field(description="Unique within the file.")
+    application: Name | None = Field(default=None, description="Only checks of this application; without it, of all.")
+    match: Labels = Field(default_factory=dict, description="Labels a check must have; empty: all checks.")
+    starts_at: Time | None = Field(
+        default=None, description="Begin of a single window, ISO 8601; without an offset, in `timezone`."
+    )
+    ends_at: Time | None = Field(default=None, description="Its end.")
+    cron: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(
+        default=None, description="When a recurring window begins, as cron writes it."
+    )
+    duration: Duration | None = Field(default=None, description="How long a recurring window lasts.")
+    timezone: Zone = Field(default="UTC", description="Zone of `cron`, and of times without an offset.")
+
+    @model_validator(mode="after")
+    def _is_a_window(self) -> Self:
+        zone = ZoneInfo(self.timezone)
+        for name in ("starts_at", "ends_at"):
+            at = getattr(self, name)
+            if at is not None:
+                local = at.replace(tzinfo=zone) if at.tzinfo is None else at
+                try:
+                    setattr(self, name, local.astimezone(UTC))
+                except OverflowError:
+                    raise ValueError(f"{name} lies beyond the calendar") from None
+        if self.duration is not None and self.cron is None:
+            raise ValueError("duration belongs to cron; a single window has starts_at and ends_at")
+        try:
+            validate(self.window(None))
+        except BadWindow as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def window(self, application: int | None) -> Window:
+        """Return the value that the actions take, for the application with this id."""
+        return Window(
+            name=self.name,
+            application=application,
+            match=self.match,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            cron=self.cron or "",
+            duration=timedelta(seconds=self.duration or 0),
+            zone=self.timezone,
+        )

@@ -13,9 +13,10 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
-from mainstay.foundation.api.types import Name, Paging, Search, Seconds
+from mainstay.foundation.api.types import Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.secrets import keep_masked
+from mainstay.foundation.words import Name
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.health import Health, live

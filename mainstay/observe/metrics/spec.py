@@ -5,11 +5,12 @@
 An entry of Prometheus' `scrape_configs` is one, too: see `scrape/settings.py`. No NumPy here: web and worker read this.
 """
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from mainstay.foundation.durations import Duration, format_duration
+from mainstay.foundation.words import Name
 from mainstay.observe.checks.kinds.base import KindSettings
 from mainstay.observe.metrics.scrape.settings import Labels, ScrapeSettings
 
@@ -18,7 +19,6 @@ TIMEOUT_LEAST_S = 0.1
 DEFAULT_EVERY_S, DEFAULT_TIMEOUT_S = 15.0, 10.0
 SECRETS = ("password", "bearer", "client_key", "secret_headers")
 """Fields that hold secrets; a test holds them against the model."""
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 
 
 class _Named(KindSettings):

@@ -17,20 +17,19 @@ from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import SEVERITIES, weight
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.standing import all_labels
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,
     LOOK_RARELY,
-    SEVERITIES,
     AlertFacts,
     Code,
     Decision,
     Step,
     decide,
     look_later,
-    weight,
 )
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings

@@ -19,7 +19,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.refusal import Refused
-from mainstay.observe.checks.spec import Labels
+from mainstay.foundation.words import Labels, Severity
 from mainstay.respond.alerts import actions, facts, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
@@ -28,7 +28,6 @@ from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 router = Router()
-Severity = Literal["critical", "major", "minor"]
 State = Literal["firing", "acknowledged", "resolved"]
 Words = Annotated[str, StringConstraints(max_length=2_000)]
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.words import weight
 
-SEVERITIES = ("minor", "major", "critical")  # in order of weight
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs
 LOOK_AGAIN = timedelta(seconds=1)
@@ -264,11 +264,6 @@ def look_later(alert: AlertFacts, now: datetime) -> Callable[[Code], datetime]:
 def _while_waiting(since: datetime, now: datetime) -> datetime:
     """Return when to look again at what waits since `since`: ever more rarely, and when its minute is over."""
     return min(now + max(LOOK_AGAIN, (now - since) / 5), since + SETTLE)
-
-
-def weight(severity: str) -> int:
-    """Return the weight of a severity; an unknown one weighs least."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
 
 
 def first_mismatch(match: Mapping[str, tuple[str, ...]], labels: Mapping[str, str]) -> str:

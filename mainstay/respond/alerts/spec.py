@@ -1,26 +1,16 @@
 """A route as people write it: the same in a file, in the API and in the form."""
 
-import zoneinfo
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mainstay.foundation.durations import Duration
+from mainstay.foundation.words import Name, Zone
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 Value = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Names = Annotated[list[Name], Field(max_length=50)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-def _zone(name: str) -> str:
-    if name not in zoneinfo.available_timezones():
-        raise ValueError(f"{name!r} is no time zone; write for example Europe/Berlin or UTC")
-    return name
-
-
-Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 
 
 class HoursSpec(BaseModel):

@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from mainstay.foundation.text import storable
-
-SEVERITIES = ("critical", "major", "minor")
+from mainstay.foundation.words import SEVERITIES
 
 
 class Event(StrEnum):

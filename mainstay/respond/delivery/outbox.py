@@ -10,7 +10,8 @@ from django.db.models import Exists, OuterRef, Q
 
 from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.setaside import Known
-from mainstay.respond.delivery.message import SEVERITIES, Event, Message
+from mainstay.foundation.words import SEVERITIES
+from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 
 BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …

@@ -1,13 +1,12 @@
 """A channel as people write it: the same in a file, in the API and in the form."""
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from django.conf import settings
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from mainstay.foundation.words import Name
 from mainstay.respond.delivery.kinds import CHANNELS
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 
 
 class Common(BaseModel):

@@ -6,13 +6,6 @@ from datetime import datetime
 from mainstay.respond.alerts.actions import resolve
 from mainstay.respond.alerts.models import Alert
 
-SEVERITIES = {
-    "critical": "critical", "page": "critical", "emergency": "critical", "fatal": "critical", "disaster": "critical",
-    "major": "major", "error": "major", "high": "major", "warning": "major", "warn": "major", "average": "major",
-    "minor": "minor", "info": "minor", "low": "minor", "none": "minor", "notice": "minor", "debug": "minor",
-}  # fmt: skip
-"""What rule files write in the label `severity`, and what it means here; anything else is major."""
-
 
 def source_of(rule: int, fingerprint: str) -> str:
     """Return the source of an instance's alert."""

@@ -12,13 +12,13 @@ from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
-from mainstay.foundation.api.types import Name, Paging, Seconds
+from mainstay.foundation.api.types import Paging, Seconds
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
+from mainstay.foundation.words import Name, Severity
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import listing
-from mainstay.observe.checks.spec import Severity
 from mainstay.observe.checks.uptime import timeline
 from mainstay.observe.checks.uptime.applications import Part, deciding, whole
 from mainstay.observe.checks.uptime.cache import LONGEST

@@ -14,17 +14,18 @@ from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode, page, page_by_time
 from mainstay.foundation.api.problems import not_found
-from mainstay.foundation.api.types import Id, Name, Paging, Search, Time
+from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import Name, Severity
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, PingRow, ResultRow, TryResult, check_row
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.pages import listing
-from mainstay.observe.checks.spec import CheckSpec, Severity
+from mainstay.observe.checks.spec import CheckSpec
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 router = Router()

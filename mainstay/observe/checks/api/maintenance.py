@@ -12,14 +12,14 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
-from mainstay.foundation.api.types import Id, Name, Paging, Search, Seconds, Time, Zone
+from mainstay.foundation.api.types import Id, Paging, Search, Seconds, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import Labels, Name, Zone
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
-from mainstay.observe.checks.spec import Labels
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import Window, next_start, open_until
 from mainstay.observe.checks.wing import MAINTENANCE_EDIT

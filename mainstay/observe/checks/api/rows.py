@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.api.types import Seconds
+from mainstay.foundation.words import Severity
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.pages.listing import Row
-from mainstay.observe.checks.spec import Severity
 
 
 class CheckRow(BaseModel):

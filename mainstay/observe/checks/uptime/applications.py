@@ -7,9 +7,9 @@ not up makes it degraded.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mainstay.foundation.words import SEVERITIES
 from mainstay.observe.checks.decide import Status
 
-SEVERITIES = ("critical", "major", "minor")
 _NOT_UP = {Status.DOWN, Status.UNREACHABLE}
 _UNWATCHED = (Status.MAINTENANCE, Status.PAUSED)
 

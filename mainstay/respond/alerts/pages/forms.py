@@ -10,8 +10,9 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.alerts import matchers
-from mainstay.respond.alerts.decide import DAYS, SEVERITIES
+from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.alerts.wording import span
@@ -87,7 +88,7 @@ class RouteForm(forms.Form):
     severity = forms.MultipleChoiceField(
         required=False,
         label="Severity is",
-        choices=[(name, name) for name in reversed(SEVERITIES)],
+        choices=[(name, name) for name in SEVERITIES],
         widget=forms.CheckboxSelectMultiple,
         help_text="None ticked: any.",
     )
@@ -265,7 +266,7 @@ def shown_reminder(seconds: float | None) -> str:
 class TesterForm(forms.Form):
     """Labels of an alert that might be, and when."""
 
-    severity = forms.ChoiceField(choices=[(name, name) for name in reversed(SEVERITIES)], required=False)
+    severity = forms.ChoiceField(choices=[(name, name) for name in SEVERITIES], required=False)
     application = forms.ChoiceField(required=False)
     environment = forms.CharField(
         required=False, max_length=100, widget=forms.TextInput(attrs={"placeholder": "production"})
@@ -299,7 +300,7 @@ class TesterForm(forms.Form):
         except Refused as error:
             refuse(self, error)
             return values
-        given = {"severity": values.get("severity") or SEVERITIES[-1], "application": values.get("application")}
+        given = {"severity": values.get("severity") or SEVERITIES[0], "application": values.get("application")}
         given |= {"environment": values.get("environment"), "check": values.get("check_name")}
         values["all"] = {**found, **{name: value for name, value in given.items() if value}}
         return values

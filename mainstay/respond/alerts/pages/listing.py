@@ -8,20 +8,21 @@ from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import QueryDict
 from django.urls import reverse
 
+from mainstay.foundation.words import SEVERITIES, weight
 from mainstay.kit import rows
 from mainstay.kit.scales import NBSP
-from mainstay.respond.alerts.decide import SEVERITIES, Code, SilenceFacts, silenced_by
+from mainstay.respond.alerts.decide import Code, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
 
 STATES = ("firing", "acknowledged", "silenced", "resolved")
 OPEN_SHOWN = 100
 _WEIGHT = Case(
-    *(When(severity=name, then=Value(weight)) for weight, name in enumerate(SEVERITIES, 1)),
-    default=Value(0),
+    *(When(severity=name, then=Value(weight(name))) for name in SEVERITIES),
+    default=Value(-1),
     output_field=IntegerField(),
 )
 # Something that its check needs is down and has an alert of its own: whoever is woken at night needs the cause.
-_FOLLOWS = Case(When(decision=Code.UNREACHABLE, then=Value(1)), default=Value(0), output_field=IntegerField())
+_FOLLOWS = Case(When(decision=Code.UNREACHABLE, then=Value(1)), default=Value(-1), output_field=IntegerField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def headline(now: datetime, active: Iterable[SilenceFacts]) -> tuple[str, str]:
         return "Nothing is firing.", ""
     quiet = len(silenced_ids(active, now))
     free = sum(unowned for _, unowned in counts.values()) - quiet
-    parts = [f"{counts[name][0]} {name}" for name in reversed(SEVERITIES) if name in counts]
+    parts = [f"{counts[name][0]} {name}" for name in SEVERITIES if name in counts]
     if quiet:
         parts.append(f"{quiet} silenced")
     if free <= 0:

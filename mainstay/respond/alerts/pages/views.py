@@ -15,6 +15,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
 from mainstay.kit.live import live
@@ -22,7 +23,7 @@ from mainstay.kit.replies import done
 from mainstay.respond.alerts import matchers, origins
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import unacknowledge as give_back
-from mainstay.respond.alerts.decide import SEVERITIES, Code
+from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages import listing, story
 from mainstay.respond.alerts.pages.forms import DURATIONS
@@ -105,7 +106,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
                 "name": "severity",
                 "label": "Any severity",
                 "value": wanted.severity,
-                "choices": [(s, s) for s in reversed(SEVERITIES)],
+                "choices": [(s, s) for s in SEVERITIES],
             },
             {
                 "name": "application",

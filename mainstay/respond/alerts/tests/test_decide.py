@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainstay.foundation.words import weight
 from mainstay.respond.alerts.decide import (
     LOOK_AGAIN,
     LOOK_LATER,
@@ -21,7 +22,6 @@ from mainstay.respond.alerts.decide import (
     decide,
     first_mismatch,
     silenced_by,
-    weight,
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mainstay.respond.delivery.message import SEVERITIES, Event, Message
+from mainstay.foundation.words import SEVERITIES
+from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.sending.grouping import SINGLY_MOST
 
 CARRIED_MOST = 100

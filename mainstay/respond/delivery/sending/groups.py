@@ -15,8 +15,9 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from mainstay.foundation import store
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.delivery import facts
-from mainstay.respond.delivery.message import SEVERITIES, Event, Message
+from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember
 from mainstay.respond.delivery.outbox import severity_of, urgency
 from mainstay.respond.delivery.sending.group_message import CARRIED_MOST, Carried, group_message

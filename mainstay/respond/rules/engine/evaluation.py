@@ -22,10 +22,10 @@ from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.foundation.text import storable
+from mainstay.foundation.words import severity_of, weight
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.promql import QueryError
 from mainstay.observe.metrics.store.limits import Coverage
-from mainstay.respond.alerts.decide import weight
 from mainstay.respond.rules.engine import records
 from mainstay.respond.rules.engine.blind import held_open
 from mainstay.respond.rules.engine.outcome import Health, Outcome, RuleFails, SourceAway, evaluate
@@ -329,5 +329,5 @@ class Evaluation:
 def _urgency(change: Change) -> int:
     """What pages comes first, by severity; then what is over; then what nobody is told of."""
     if change.code is Code.FIRED:
-        return -weight(records.severity_of(change.labels))
+        return -weight(severity_of(change.labels.get("severity", "")))
     return 10 if change.before is State.FIRING else 20

@@ -18,10 +18,10 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.pieces import is_of_the_content
 from mainstay.foundation.processes.beat import alive
 from mainstay.foundation.processes.unreadable import readable
+from mainstay.foundation.words import weight
 from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
-from mainstay.respond.alerts.decide import weight
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.rules.alerting import SEVERITIES, source_of
+from mainstay.respond.rules.alerting import source_of
 from mainstay.respond.rules.models import Rule, RuleGroup
 
 log = logging.getLogger("mainstay.rules")
@@ -148,7 +148,7 @@ def _together(source: str, name: str, summary: str, alertname: str, rules: Seque
 
 def _severity(rule: Rule) -> str:
     written = rule.labels.get("severity") or rule.group.labels.get("severity") or ""
-    return SEVERITIES.get(written.lower(), "major")
+    return severity_of(written)
 
 
 def _names(rules: Sequence[Rule]) -> str:

@@ -12,10 +12,11 @@ from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.words import severity_of
 from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import facts
-from mainstay.respond.rules.alerting import SEVERITIES, source_of
+from mainstay.respond.rules.alerting import source_of
 from mainstay.respond.rules.engine.state import Change, Code, Instance
 from mainstay.respond.rules.files import read
 from mainstay.respond.rules.models import Instance as Row
@@ -160,15 +161,10 @@ def is_of_the_content(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, InterfaceError)
 
 
-def severity_of(labels: Mapping[str, str]) -> str:
-    """Return what the label `severity` of an alert means here."""
-    return SEVERITIES.get(labels.get("severity", "").lower(), "major")
-
-
 def firing(held: Held, source: str, instance: Instance) -> Firing:
     """Return the alert that an instance raises."""
     labels = dict(instance.labels)
-    severity = severity_of(labels)
+    severity = severity_of(labels.get("severity", ""))
     labels["severity"] = severity
     said = instance.annotations
     name = said.get("summary", "").strip()

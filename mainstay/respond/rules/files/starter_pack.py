@@ -10,7 +10,6 @@ from importlib.resources import files
 from mainstay.respond.rules.files.read import RuleGroup, read_rules
 
 ANNOTATIONS = ("summary", "description", "cause", "first_step")  # every alert of the pack has them
-SEVERITIES = ("critical", "major", "minor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.rules.files.read import read_rules
-from mainstay.respond.rules.files.starter_pack import ANNOTATIONS, SEVERITIES, Pack, packs
+from mainstay.respond.rules.files.starter_pack import ANNOTATIONS, Pack, packs
 from mainstay.respond.rules.files.unit_tests import run_file
 from mainstay.respond.rules.tests.promtool import needs_promtool, promtool
 

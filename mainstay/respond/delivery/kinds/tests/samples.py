@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mainstay.respond.delivery.message import SEVERITIES, Event, Message
+from mainstay.foundation.words import SEVERITIES
+from mainstay.respond.delivery.message import Event, Message
 
 STARTED = datetime(2026, 3, 1, 14, 5, 9, tzinfo=UTC)
 

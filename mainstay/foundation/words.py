@@ -1,0 +1,61 @@
+"""The words that specs share: names, severities, labels, zones, links, times. Each stands here once."""
+
+import zoneinfo
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+_LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_LINE)]
+"""One line of text, not blank."""
+ShortTitle = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_LINE)]
+Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$")]
+"""An e-mail address."""
+Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")]
+"""A web address, or nothing."""
+
+Severity = Literal["critical", "major", "minor"]
+SEVERITIES: Sequence[Severity] = ("critical", "major", "minor")
+"""The most severe first."""
+
+_FOREIGN: dict[str, Severity] = {
+    "critical": "critical", "page": "critical", "emergency": "critical", "fatal": "critical", "disaster": "critical",
+    "major": "major", "error": "major", "high": "major", "warning": "major", "warn": "major", "average": "major",
+    "minor": "minor", "info": "minor", "low": "minor", "none": "minor", "notice": "minor", "debug": "minor",
+}  # fmt: skip
+
+LabelText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+Labels = Annotated[dict[Name, LabelText], Field(max_length=50)]
+
+
+def weight(severity: str) -> int:
+    """Return how much a severity weighs: the more severe, the more; -1 for what is none."""
+    return len(SEVERITIES) - 1 - SEVERITIES.index(severity) if severity in SEVERITIES else -1
+
+
+def severity_of(written: str) -> Severity:
+    """Return what a severity that another system wrote means here; anything unknown is major."""
+    return _FOREIGN.get(written.lower(), "major")
+
+
+def _zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError(f"{name!r} is no time zone; write for example Europe/Berlin or UTC")
+    return name
+
+
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone), Field(examples=["UTC", "Europe/Berlin"])]
+
+
+def _written_time(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise ValueError("must be a time such as 2026-08-01T22:00:00+02:00")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(_written_time)]
+"""An instant, ISO 8601, with or without an offset."""
