@@ -311,7 +311,7 @@ def shown_spec(check: Check) -> dict[str, Any]:
 
 
 def _document(check: Check, config: Any) -> dict[str, Any]:
-    defaults = _thresholds(check.kind)
+    defaults = default_thresholds(check.kind)
     return {
         "name": check.name,
         "environment": check.environment.name if check.environment else None,
@@ -347,12 +347,13 @@ def differences(was: BaseModel, now: BaseModel) -> list[str]:
     return [name for name in type(now).model_fields if getattr(was, name) != getattr(now, name)]
 
 
-def _thresholds(kind: str) -> tuple[int, int]:
+def default_thresholds(kind: str) -> tuple[int, int]:
+    """Return after how many failures, and successes, a check of this kind changes, unless it says so itself."""
     return (1, 1) if kind in KINDS and KINDS[kind].passive else (DEFAULT_FAIL_AFTER, DEFAULT_RECOVER_AFTER)
 
 
 def _fill(check: Check, application: Application, spec: Common) -> None:
-    defaults = _thresholds(spec.kind)
+    defaults = default_thresholds(spec.kind)
     check.name, check.kind = spec.name, spec.kind
     check.config = sealed_config(spec.settings, django_settings.SECRET_KEY)
     key = getattr(spec.settings, "key", None)

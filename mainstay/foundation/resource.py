@@ -1,0 +1,275 @@
+"""What people configure, described once; from it follow the file (plan, apply, export, reference) and the API.
+
+A resource is one small class in the `resource.py` of its wing, named by its wing's `wing.py`. Adding one is described in
+docs/adding-a-wing.md.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, SecretStr
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.secrets import MASK
+
+S = TypeVar("S", bound=BaseModel)
+Written = dict[str, Any]
+"""A spec as a document in which equal meaning is equal text: no defaults, no order where none counts, secrets hidden."""
+Loc = tuple[str | int, ...]
+"""A place within a spec: ("components", 0, "needs")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A secret in a document: compared by what it is, shown as a mask."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A name in a spec that must lead somewhere.
+
+    Attributes:
+        kind: of what it names: a resource, or what one `provides`.
+        name: in full: "shop/web".
+        of: the item whose part it is, when it must be a part of that one and no other.
+        mend: how to make what is missing, when it is not a section of the file.
+    """
+
+    kind: str
+    name: str
+    loc: Loc
+    of: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What one thing cannot be without: these may not form a circle."""
+
+    node: str
+    needs: Sequence[str]
+    loc: Loc
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who puts or removes, when, and for which file ("" for none)."""
+
+    actor: Actor
+    at: datetime
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Named(Generic[S]):
+    """A spec and its full name: "shop", of a check "shop/storefront"."""
+
+    name: str
+    spec: S
+
+
+class Settled(Protocol):
+    """A kind of check, channel …: settings with a label."""
+
+    label: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]]
+
+
+class Resource(ABC, Generic[S]):
+    """One kind of thing that people configure.
+
+    What a subclass must say is abstract; everything else has a default that fits a plain one.
+    """
+
+    kind: ClassVar[str]
+    """Its name in messages, plans and the journal: "route"."""
+    section: ClassVar[str]
+    """The key under which a file lists it: "routes"."""
+    order: ClassVar[int]
+    """Its place in the file; what others refer to comes before them. Things are removed in the opposite order."""
+    spec: ClassVar[type[BaseModel]]
+    within: ClassVar[str] = ""
+    """The kind of the resource whose items hold the list: "application" for checks."""
+    names: ClassVar[tuple[str, ...]] = ("name",)
+    """The fields that may hold the name, before the spec is read."""
+    ordered: ClassVar[bool] = False
+    """Whether the order of its items counts. Then its actions take a position and `arrange` exists."""
+    kinds: ClassVar[Mapping[str, type[Settled]]] = {}
+    """Fields of the spec of which exactly one is given, each with settings of its own."""
+    secrets: ClassVar[tuple[str, ...]] = ()
+    """Fields that may hold secrets; a mask in them keeps what is stored."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """Fields with lists of mappings that are known by their `name`, which is unique; their order does not count."""
+    steps: ClassVar[tuple[str, ...]] = ()
+    """Fields with lists of mappings whose order counts."""
+    about: ClassVar[str] = ""
+    """What the reference says of it beyond its fields."""
+    title: ClassVar[str]
+    """The heading in the reference; the link to it is made from this."""
+    listed: ClassVar[str]
+    """What the section is, with the link: "list of [routes](#routes), in the order in which they are tried"."""
+
+    # What is configured
+
+    @abstractmethod
+    def rows(self) -> Iterable[Any]:
+        """Read all rows in a stable order (that in which they are tried, when it counts), with what `read` needs."""
+
+    @abstractmethod
+    def find(self, name: str) -> Any | None:
+        """Read the row of this full name."""
+
+    @abstractmethod
+    def read(self, row: Any) -> S:
+        """Return a row as people write it, secrets opened.
+
+        Raises:
+            LostKey, ValueError, TypeError, LookupError, AttributeError: what is stored cannot be read.
+        """
+
+    def name_of(self, row: Any) -> str:
+        """Return the full name of a row."""
+        return str(row.name)
+
+    def ends_at(self, row: Any) -> datetime | None:
+        """Return when a row no longer matters; None for never."""
+        return None
+
+    def sealed(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield the full name, a field and the stored settings, secrets sealed, of each row that may hold any."""
+        yield from ()
+
+    # What is written
+
+    def called(self, spec: S) -> str:
+        """Return the name of a spec within its list; one may be made from what it says."""
+        return str(getattr(spec, "name", ""))
+
+    def document(self, spec: S, of: str = "") -> Written:
+        """Return a spec as a document; `of` is the item that holds it."""
+        return shortened(spec)
+
+    def problems(self, spec: S) -> Iterable[tuple[Loc, str]]:
+        """Find what is wrong with a spec beyond its fields, with the place."""
+        return ()
+
+    def uses(self, name: str, spec: S) -> Iterator[Use]:
+        """Yield the names that must lead somewhere."""
+        yield from ()
+
+    def provides(self, name: str, spec: S) -> Iterator[tuple[str, str]]:
+        """Yield the kind and full name of each part that others may refer to."""
+        yield from ()
+
+    def known(self) -> Mapping[str, Iterable[str]]:
+        """Return names, by kind, that specs may use and no file describes."""
+        return {}
+
+    def edges(self, name: str, spec: S) -> Iterator[Edge]:
+        """Yield what may not form a circle."""
+        yield from ()
+
+    def in_use(self, users: Sequence[str]) -> str:
+        """Return why a thing cannot be removed while `users` (at least one, by full name) refer to it; "" when it can."""
+        return ""
+
+    def arranged(self, items: Sequence[Named[S]]) -> Sequence[Named[S]]:
+        """Return items in the order in which they are to be put."""
+        return items
+
+    # What is done
+
+    @abstractmethod
+    def put(self, name: str, spec: S, by: By, position: int | None = None) -> None:
+        """Make the thing of this full name what `spec` says; `position` for what is ordered.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+
+    def tie(self, name: str, spec: S) -> None:
+        """Tie it to others of its kind, once all of them are there; `ties` says whether there is anything to do."""
+
+    def ties(self, spec: S) -> bool:
+        """Tell whether `tie` is to be called."""
+        return False
+
+    def settle(self) -> None:
+        """Check what holds only once several were put, at the end of a transaction that put some.
+
+        Raises:
+            Refused.
+        """
+
+    @abstractmethod
+    def remove(self, name: str, by: By) -> None:
+        """Remove it, if it is there.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+
+    def arrange(self, names: Sequence[str], by: By) -> None:
+        """Put all rows in this order."""
+        raise NotImplementedError
+
+
+def written(model: BaseModel) -> Written:
+    """Return what of a model differs from its defaults, as JSON-ready data with each secret hidden."""
+    found: Written = _hide(model, model.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    return found
+
+
+def shortened(spec: BaseModel, order: Iterable[str] = (), *, keep: str = "", **instead: Any) -> Written:
+    """Return a spec as a document: fields in `order` (that of the spec, if none), `instead` in place of some, none empty.
+
+    Args:
+        keep: a field that stays even when it holds nothing but defaults, since its presence says something.
+    """
+    document = written(spec) | instead
+    return without_empty({name: document.get(name) for name in order or type(spec).model_fields}, keep=keep)
+
+
+def without_empty(document: Mapping[str, Any], keep: str = "") -> Written:
+    """Return a document without what is empty, except `keep`."""
+    return {name: value for name, value in document.items() if name == keep or value not in (None, [], {}, "")}
+
+
+def in_full(name: str, of: str) -> str:
+    """Return the full name of what a part of `of` calls `name`."""
+    return name if "/" in name else f"{of}/{name}"
+
+
+def own_names(names: Iterable[str], of: str) -> list[str]:
+    """Return names in one form and order: those of the parts of `of` without it."""
+    return sorted({name.removeprefix(f"{of}/") for name in names})
+
+
+def in_present_order(names: Sequence[str], present: Sequence[str]) -> list[str]:
+    """Return names in the order in which they are stored, new ones last: so that the journal tells real changes only."""
+    kept = [name for name in present if name in names]
+    return [*kept, *(name for name in names if name not in kept)]
+
+
+def _hide(value: Any, dumped: Any) -> Any:
+    """Walk a model and its dump side by side, since only the model knows which of its texts are secrets."""
+    if isinstance(value, SecretStr):
+        return Hidden(value.get_secret_value())
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        names = {
+            (info.serialization_alias or info.alias or name): name for name, info in type(value).model_fields.items()
+        }
+        return {shown: _hide(getattr(value, names[shown]), item) for shown, item in dumped.items()}
+    if isinstance(value, Mapping) and isinstance(dumped, dict):
+        return {name: _hide(value.get(name), item) for name, item in dumped.items()}
+    if isinstance(value, list | tuple) and isinstance(dumped, list) and len(value) == len(dumped):
+        return [_hide(one, item) for one, item in zip(value, dumped, strict=True)]
+    return dumped

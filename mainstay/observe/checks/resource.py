@@ -1,0 +1,188 @@
+"""Checks and maintenance, as files and the API have them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import (
+    By,
+    Edge,
+    Named,
+    Resource,
+    Use,
+    Written,
+    in_full,
+    in_present_order,
+    own_names,
+    shortened,
+)
+from mainstay.observe.checks import actions
+from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.models import Check, Maintenance
+from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
+from mainstay.observe.checks.windows import BadWindow
+
+READ_AT_ONCE = 2_000
+_AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "labels", "runbook", "paused", "needs")
+
+
+class Checks(Resource[Common]):
+    """Checks, each within its application."""
+
+    kind, section, order, spec = "check", "checks", 50, CheckSpec
+    title, listed = "Checks", "list of [checks](#checks)"
+    within = "application"
+    kinds = KINDS
+    secrets = tuple(KINDS)
+
+    def rows(self) -> Iterable[Check]:
+        return _whole(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE)
+
+    def find(self, name: str) -> Check | None:
+        application, _, own = name.partition("/")
+        return _whole(Check.objects.filter(application__name=application, name=own)).first()
+
+    def read(self, row: Any) -> Common:
+        return actions.spec_of(row)
+
+    def name_of(self, row: Any) -> str:
+        return str(row)
+
+    def sealed(self) -> Iterator[tuple[str, str, Any]]:
+        for application, name, kind, config in Check.objects.values_list("application__name", "name", "kind", "config"):
+            yield f"{application}/{name}", kind, config
+
+    def document(self, spec: Common, of: str = "") -> Written:
+        plain = _normal(spec)
+        order = ("name", "environment", "component", plain.kind, *_AFTER_KIND)
+        # The kind stays even when it holds nothing but defaults: it says what the check is.
+        return shortened(plain, order, keep=plain.kind, needs=own_names(plain.needs, of))
+
+    def uses(self, name: str, spec: Common) -> Iterator[Use]:
+        of = name.partition("/")[0]
+        for kind, part in (("environment", spec.environment), ("component", spec.component)):
+            if part is not None:
+                yield Use(kind, f"{of}/{part}", (kind,), of=of)
+        for number, needed in enumerate(spec.needs):
+            yield Use("check", in_full(needed, of), ("needs", number))
+
+    def edges(self, name: str, spec: Common) -> Iterator[Edge]:
+        yield Edge(name, _needs(Named(name, spec)), ("needs",))
+
+    def arranged(self, items: Sequence[Named[Common]]) -> Sequence[Named[Common]]:
+        """Put each after those that it needs; the plan has refused circles."""
+        waiting = {item.name: item for item in items}
+        ordered: list[Named[Common]] = []
+        for item in items:
+            stack = [item.name] if item.name in waiting else []
+            while stack:
+                first = [name for name in _needs(waiting[stack[-1]]) if name in waiting and name not in stack]
+                if first:
+                    stack.append(first[0])
+                else:
+                    ordered.append(waiting.pop(stack.pop()))
+        return ordered
+
+    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> None:
+        of = name.partition("/")[0]
+        existing, needs = self.find(name), own_names(spec.needs, of)
+        present = actions.needed_names(existing) if existing is not None else []
+        whole = _normal(spec).model_copy(update={"needs": in_present_order(needs, present)})
+        application = existing.application if existing is not None else Application.objects.get(name=of)
+        check = actions.put_check(
+            application, whole, by.actor, by.at, existing=existing, by_file=by.file, needs=False
+        )
+        if sorted(present) != needs:
+            actions.set_needs(check, needs, look_for_cycle=False)
+
+    def settle(self) -> None:
+        """Refuse a circle: people may have added the other half of one since the plan was made."""
+        actions.refuse_cycle()
+
+    def remove(self, name: str, by: By) -> None:
+        if (row := self.find(name)) is not None:
+            actions.remove_check(row, by.actor, by.at, by_file=row.managed_by and by.file)
+
+
+class Windows(Resource[MaintenanceSpec]):
+    """Maintenance that is announced and not called off."""
+
+    kind, section, order, spec = "maintenance", "maintenance", 60, MaintenanceSpec
+    title, listed = "Maintenance", "list of [maintenance windows](#maintenance)"
+    about = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
+
+    def rows(self) -> Iterable[Maintenance]:
+        return Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id")
+
+    def find(self, name: str) -> Maintenance | None:
+        return Maintenance.objects.filter(name=name, cancelled_at=None).order_by("id").first()
+
+    def read(self, row: Any) -> MaintenanceSpec:
+        return MaintenanceSpec.model_construct(
+            name=row.name,
+            application=row.application.name if row.application else None,
+            match=row.match,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            cron=row.cron or None,
+            duration=row.duration_s,
+            timezone=row.time_zone,
+        )
+
+    def ends_at(self, row: Any) -> datetime | None:
+        return row.ends_at if isinstance(row.ends_at, datetime) else None
+
+    def document(self, spec: MaintenanceSpec, of: str = "") -> Written:
+        times = {
+            name: at.isoformat().replace("+00:00", "Z")
+            for name in ("starts_at", "ends_at")
+            if (at := getattr(spec, name)) is not None
+        }
+        return shortened(spec, **times)
+
+    def uses(self, name: str, spec: MaintenanceSpec) -> Iterator[Use]:
+        if spec.application is not None:
+            yield Use("application", spec.application, ("application",))
+
+    def put(self, name: str, spec: MaintenanceSpec, by: By, position: int | None = None) -> None:
+        of = spec.application
+        application = Application.objects.get(name=of).pk if of is not None else None
+        try:
+            actions.announce(
+                spec.window(application), by.actor, by.at, existing=self.find(name), by_file=by.file
+            )
+        except BadWindow as error:
+            raise Refused(str(error).partition(": ")[2], str(error).partition(":")[0]) from None
+
+    def remove(self, name: str, by: By) -> None:
+        for row in Maintenance.objects.filter(name=name, managed_by=by.file, cancelled_at=None):
+            actions.cancel(row, by.actor, by.at, by_file=by.file)
+
+
+CHECKS, WINDOWS = Checks(), Windows()
+
+
+def _whole(checks: QuerySet[Check]) -> QuerySet[Check]:
+    """Return checks with all that makes up their documents, read at once."""
+    needed = Prefetch("needs", Check.objects.select_related("application").order_by("id"))
+    return checks.select_related("application", "environment", "component").prefetch_related(needed)
+
+
+def _needs(item: Named[Common]) -> list[str]:
+    of = item.name.partition("/")[0]
+    return [in_full(needed, of) for needed in own_names(item.spec.needs, of)]
+
+
+def _normal(spec: Common) -> Common:
+    """Return the spec with thresholds that are the kind's defaults left open, as the actions keep them."""
+    fail, recover = actions.default_thresholds(spec.kind)
+    return spec.model_copy(
+        update={
+            "fail_after": None if spec.fail_after == fail else spec.fail_after,
+            "recover_after": None if spec.recover_after == recover else spec.recover_after,
+        }
+    )

@@ -1,0 +1,57 @@
+"""Routes, as files and the API have them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mainstay.foundation.resource import By, Resource, Use, Written, shortened
+from mainstay.respond.alerts import routes
+from mainstay.respond.alerts.models import Route
+from mainstay.respond.alerts.spec import RouteSpec
+
+
+class Routes(Resource[RouteSpec]):
+    """Which alerts notify which channels."""
+
+    kind, section, order, spec = "route", "routes", 40, RouteSpec
+    title, listed = "Routes", "list of [routes](#routes), in the order in which they are tried"
+    ordered = True
+    about = (
+        "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
+        " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"
+        " tells of the others."
+    )
+
+    def rows(self) -> Iterable[Route]:
+        return Route.objects.order_by("position", "id")
+
+    def find(self, name: str) -> Route | None:
+        return Route.objects.filter(name=name).first()
+
+    def read(self, row: Any) -> RouteSpec:
+        return routes.spec_of(row)
+
+    def called(self, spec: RouteSpec) -> str:
+        return spec.name or routes.default_name(spec)
+
+    def document(self, spec: RouteSpec, of: str = "") -> Written:
+        """A name that would be made anyway is left out."""
+        return shortened(spec, name=spec.name if spec.name != routes.default_name(spec) else None)
+
+    def uses(self, name: str, spec: RouteSpec) -> Iterator[Use]:
+        for field, channels in (("notify", spec.notify), ("fallback", spec.fallback)):
+            yield from (Use("channel", channel, (field, number)) for number, channel in enumerate(channels))
+
+    def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> None:
+        routes.put_route(
+            spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file
+        )
+
+    def arrange(self, names: Sequence[str], by: By) -> None:
+        routes.arrange(names, by.actor, by.at, by_file=by.file)
+
+    def remove(self, name: str, by: By) -> None:
+        if (row := self.find(name)) is not None:
+            routes.remove_route(row, by.actor, by.at, by_file=by.file)
+
+
+ROUTES = Routes()

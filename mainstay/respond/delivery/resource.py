@@ -1,0 +1,47 @@
+"""Channels, as files and the API have them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mainstay.foundation.resource import By, Resource, Written, shortened
+from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.kinds import CHANNELS as KINDS
+from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.spec import ChannelSpec, Common
+
+
+class Channels(Resource[Common]):
+    """Ways in which messages leave."""
+
+    kind, section, order, spec = "channel", "channels", 30, ChannelSpec
+    title, listed = "Channels", "list of [channels](#channels)"
+    kinds = KINDS
+    secrets = tuple(KINDS)
+
+    def rows(self) -> Iterable[Channel]:
+        return Channel.objects.order_by("name")
+
+    def find(self, name: str) -> Channel | None:
+        return Channel.objects.filter(name=name).first()
+
+    def read(self, row: Any) -> Common:
+        return actions.spec_of(row)
+
+    def sealed(self) -> Iterator[tuple[str, str, Any]]:
+        yield from Channel.objects.values_list("name", "kind", "config")
+
+    def document(self, spec: Common, of: str = "") -> Written:
+        return shortened(spec, ("name", spec.kind, "paused"), keep=spec.kind)
+
+    def in_use(self, users: Sequence[str]) -> str:
+        return f"the route {users[0]} notifies it; change that route first"
+
+    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> None:
+        actions.put_channel(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
+
+    def remove(self, name: str, by: By) -> None:
+        if (row := self.find(name)) is not None:
+            actions.remove_channel(row, by.actor, by.at, by_file=by.file)
+
+
+CHANNELS = Channels()

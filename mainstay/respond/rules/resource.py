@@ -1,0 +1,50 @@
+"""Rules in groups, as files and the API have them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mainstay.foundation.resource import By, Loc, Resource, Written, shortened, without_empty, written
+from mainstay.respond.rules import actions
+from mainstay.respond.rules.models import RuleGroup
+from mainstay.respond.rules.spec import RuleGroupSpec
+
+_RULE_FIELDS = ("alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations")
+
+
+class RuleGroups(Resource[RuleGroupSpec]):
+    """Rules that are evaluated together."""
+
+    kind, section, order, spec = "rules", "groups", 80, RuleGroupSpec
+    title = "Rules"
+    listed = "list of [groups of rules](#rules); a rule file of Prometheus can be applied as it is"
+    about = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
+    steps = ("rules",)
+
+    def rows(self) -> Iterable[RuleGroup]:
+        return RuleGroup.objects.order_by("name").prefetch_related("rules")
+
+    def find(self, name: str) -> RuleGroup | None:
+        return RuleGroup.objects.filter(name=name).first()
+
+    def read(self, row: Any) -> RuleGroupSpec:
+        return actions.spec_of(row)
+
+    def document(self, spec: RuleGroupSpec, of: str = "") -> Written:
+        rules = [without_empty({name: rule.get(name) for name in _RULE_FIELDS}) for rule in written(spec)["rules"]]
+        return shortened(spec, rules=rules)
+
+    def problems(self, spec: RuleGroupSpec) -> Iterable[tuple[Loc, str]]:
+        from mainstay.respond.rules.files.lint import problems  # brings NumPy: only for files that have rules
+
+        for path, detail in problems(spec):
+            yield tuple(int(part) if part.isdecimal() else part for part in path.split(".") if part), detail
+
+    def put(self, name: str, spec: RuleGroupSpec, by: By, position: int | None = None) -> None:
+        actions.put_group(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
+
+    def remove(self, name: str, by: By) -> None:
+        if (row := self.find(name)) is not None:
+            actions.remove_group(row, by.actor, by.at, by_file=by.file)
+
+
+RULE_GROUPS = RuleGroups()
