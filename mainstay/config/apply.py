@@ -16,11 +16,11 @@ from typing import Any
 from django.db import DatabaseError
 
 from mainstay.config import facts, pieces
+from mainstay.config.document import Document, document
 from mainstay.config.plan import Change, Plan, Verb, plan
 from mainstay.config.present import StoredSecrets, state, stored_secrets
 from mainstay.config.problems import BadFile, Problem, Problems
 from mainstay.config.read import read
-from mainstay.config.schema import Document, document
 from mainstay.config.steps import Steps
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.permissions import CONFIG_APPLY

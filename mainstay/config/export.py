@@ -8,22 +8,14 @@ from typing import Any
 
 import yaml
 
-from mainstay.config import canonical
-from mainstay.config.present import State, Thing, state
+from mainstay.config.plan import masked
+from mainstay.config.present import State, Thing, managers, state
 from mainstay.config.read import INTEGER, REAL
+from mainstay.config.resources import at_the_top, inside
 from mainstay.foundation.secrets import MASK
 
 WIDTH = 110
 FLOW_CHARACTERS = 90  # a mapping that fits is written on one line
-_SECTIONS = {
-    "team": "teams",
-    "application": "applications",
-    "channel": "channels",
-    "route": "routes",
-    "maintenance": "maintenance",
-    "scrape": "scrapes",
-    "rules": "groups",
-}
 
 
 class Block(dict[str, Any]):
@@ -60,21 +52,15 @@ def export(now: datetime, *, managed_by: str | None = None) -> Export:
         for thing in asked
         if (thing.kind, thing.name) in present.unreadable
     )
-    managers = sorted({thing.managed_by for thing in things} - {""})
-    document: dict[str, Any] = {"managed_as": managers[0]} if len(managers) == 1 else {}
-    document |= {section: [] for section in _SECTIONS.values()}
-    for thing in _in_order(things):
-        shown = canonical.masked(thing.document)
-        if thing.kind == "check":
-            continue
-        if thing.kind == "application":
-            checks = [one for one in things if one.kind == "check" and one.name.startswith(f"{thing.name}/")]
-            if checks:
-                shown = shown | {"checks": [Block(canonical.masked(check.document)) for check in _in_order(checks)]}
-        document[_SECTIONS[thing.kind]].append(Block(shown))
+    files = managers(things)
+    document: dict[str, Any] = {"managed_as": files[0]} if len(files) == 1 else {}
+    for resource in at_the_top():
+        document[resource.section] = [
+            _block(thing, things) for thing in _in_order(thing for thing in things if thing.kind == resource.kind)
+        ]
     # With nothing at all, one empty section keeps the file readable as one.
     kept = {name: value for name, value in document.items() if value != []} or {"applications": []}
-    return Export(kept, tuple(_comments(managers, present, missing, kept)), missing)
+    return Export(kept, tuple(_comments(files, present, missing, kept)), missing)
 
 
 def _exported(thing: Thing, now: datetime, managed_by: str | None) -> bool:
@@ -83,26 +69,34 @@ def _exported(thing: Thing, now: datetime, managed_by: str | None) -> bool:
     return bool(thing.managed_by) or thing.ends_at is None or thing.ends_at > now
 
 
+def _block(thing: Thing, things: Iterable[Thing]) -> "Block":
+    """Return a thing as it is written, with those that it holds."""
+    shown = masked(thing.document)
+    for resource in inside(thing.kind):
+        held = [one for one in things if one.kind == resource.kind and one.name.startswith(f"{thing.name}/")]
+        shown |= {resource.section: [_block(one, things) for one in _in_order(held)]} if held else {}
+    return Block(shown)
+
+
 def _in_order(things: Iterable[Thing]) -> list[Thing]:
-    """Sort by name, in the program, since databases differ in how they sort; routes keep their order, which counts."""
+    """Sort by name, in the program, since databases differ in how they sort; what is ordered keeps its order."""
     ordered = list(things)
-    routes = [thing for thing in ordered if thing.kind == "route"]
-    return [*sorted((thing for thing in ordered if thing.kind != "route"), key=lambda thing: thing.name), *routes]
+    return ordered if ordered and ordered[0].resource.ordered else sorted(ordered, key=lambda thing: thing.name)
 
 
-def _comments(managers: list[str], present: State, missing: Iterable[str], document: dict[str, Any]) -> Iterable[str]:
+def _comments(files: list[str], present: State, missing: Iterable[str], document: dict[str, Any]) -> Iterable[str]:
     yield "The configuration of this Mainstay. Its reference is docs/config-file.md."
     yield "See what a change would do: mainstay plan FILE; do it: mainstay apply FILE"
     if MASK in str(document):
         yield f'"{MASK}" stands for a stored secret: applied to this Mainstay, it keeps that secret.'
         yield "To use the file elsewhere, put the secret in its place, or ${NAME} of an environment variable."
-    if len(managers) > 1:
-        yield f"Parts are managed by {', '.join(managers)}; this file cannot be applied while they are."
+    if len(files) > 1:
+        yield f"Parts are managed by {', '.join(files)}; this file cannot be applied while they are."
         yield "Export each on its own: mainstay export --managed-by NAME"
     for one in missing:
         yield f"NOT HERE: {one}"
-    if present.doubles:
-        yield f"Not here, since an older window has the same name: {', '.join(present.doubles)}"
+    for kind, name in present.doubles:
+        yield f"Not here, since an older one has the same name: the {kind} {name}"
 
 
 def _escaped(value: Any) -> Any:

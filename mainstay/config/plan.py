@@ -1,18 +1,19 @@
 """The difference between what is configured and what a file asks for: pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mainstay.config import canonical
-from mainstay.config.canonical import Written
-from mainstay.config.present import Key, State, Thing
+from mainstay.config.document import Document, Item, Key
+from mainstay.config.present import State, Thing
 from mainstay.config.problems import Problems
-from mainstay.config.references import Wanted, check_cycles, check_references
-from mainstay.config.schema import Document
+from mainstay.config.references import check_cycles, check_references, check_removals
+from mainstay.config.resources import inside, resources
+from mainstay.foundation.resource import Hidden, Resource, Written
+from mainstay.foundation.secrets import MASK
 
 
 class Verb(StrEnum):
@@ -71,7 +72,7 @@ class Plan:
 
     managed_as: str
     changes: tuple[Change, ...]
-    route_order: tuple[str, ...] | None  # of all routes, when theirs changes
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by kind, of all rows, where it changes
 
     def counts(self) -> dict[str, int]:
         """Return how many of each verb, and how many are adopted."""
@@ -87,109 +88,116 @@ class Plan:
 
 def plan(state: State, wanted: Document, managed_as: str, problems: Problems) -> Plan:
     """Return what would change. What cannot be (another file's thing, an unknown name, a cycle) goes to `problems`."""
-    asked = {(one.kind, one.item.name): one for one in _asked(wanted)}
+    asked = {item.key: item for item in wanted.items}
     there = asked.keys() | wanted.failed
     leaving = [thing for key, thing in state.things.items() if thing.managed_by == managed_as and key not in there]
-    gone = {(thing.kind, thing.name) for thing in leaving}
-    removals = list(_removals(leaving, state, there, gone, problems))
-    gone |= {(change.kind, change.name) for change in removals}
-    check_references(state, asked, gone, wanted.failed, problems)
-    check_cycles(state, asked, gone, problems)
-    moved, order = _order(state, wanted, gone)
-    changes = [_change(one, state, managed_as, moved, problems) for one in asked.values()]
-    return Plan(managed_as, (*changes, *removals), order)
+    gone = dict(_gone(leaving, state))
+    check_removals(state, there, gone, managed_as, problems)
+    check_references(state, asked, gone.keys(), wanted.failed, problems)
+    check_cycles(state, asked, gone.keys(), problems)
+    moved: set[Key] = set()
+    orders: dict[str, tuple[str, ...]] = {}
+    for kind in (kind for kind, resource in resources().items() if resource.ordered):
+        of_kind, order = _order(kind, state, wanted, gone.keys())
+        moved |= {(kind, name) for name in of_kind}
+        orders |= {kind: order} if order is not None else {}
+    changes = [_change(item, state, managed_as, moved, problems) for item in asked.values()]
+    removals = [
+        Change(Verb.REMOVE, kind, name, note=f"with its {state.things[kind, name].resource.within}" if holder else "")
+        for (kind, name), holder in gone.items()
+    ]
+    return Plan(managed_as, (*changes, *removals), orders)
 
 
-def _asked(wanted: Document) -> Iterable[Wanted]:
-    for team in wanted.teams:
-        yield Wanted("team", team, canonical.team(team.spec))
-    for application in wanted.applications:
-        yield Wanted("application", application, canonical.application(application.spec))
-        for check in wanted.checks.get(application.name, ()):
-            yield Wanted("check", check, canonical.check(check.spec, application.name))
-    for channel in wanted.channels:
-        yield Wanted("channel", channel, canonical.channel(channel.spec))
-    for route in wanted.routes:
-        yield Wanted("route", route, canonical.route(route.spec))
-    for window in wanted.maintenance:
-        yield Wanted("maintenance", window, canonical.maintenance(window.spec))
-    for scrape in wanted.scrapes:
-        yield Wanted("scrape", scrape, canonical.scrape(scrape.spec))
-    for group in wanted.groups:
-        yield Wanted("rules", group, canonical.rules(group.spec))
+def _gone(leaving: Iterable[Thing], state: State) -> Iterator[tuple[Key, str]]:
+    """Yield what goes, and with which item: what the file no longer names, and what these hold."""
+    named = {(thing.kind, thing.name) for thing in leaving}
+    for thing in leaving:
+        yield (thing.kind, thing.name), ""
+        for resource in inside(thing.kind):
+            for held in state.of(resource.kind):
+                if held.name.startswith(f"{thing.name}/") and (held.kind, held.name) not in named:
+                    yield (held.kind, held.name), thing.name
 
 
-def _change(one: Wanted, state: State, managed_as: str, moved: frozenset[str], problems: Problems) -> Change:
-    name = one.item.name
-    thing = state.things.get((one.kind, name))
+def _change(item: Item, state: State, managed_as: str, moved: AbstractSet[Key], problems: Problems) -> Change:
+    kind, name = item.key
+    document = item.resource.document(item.spec, name.rpartition("/")[0])
+    thing = state.things.get(item.key)
     if thing is None:
-        return Change(Verb.ADD, one.kind, name, differences({}, one.document))
+        return Change(Verb.ADD, kind, name, differences(item.resource, {}, document))
     if thing.managed_by not in {"", managed_as}:
-        place = one.item.place("name")
+        place = item.place("name")
         detail = (
-            f"the {one.kind} {name} is managed by the file {thing.managed_by}; remove it from one of the two,"
+            f"the {kind} {name} is managed by the file {thing.managed_by}; remove it from one of the two,"
             f" or apply this file as that one: managed_as: {thing.managed_by}"
         )
-        problems.add(place.line, place.column, one.item.path, detail)
-    fields = differences(thing.document, one.document)
-    if one.kind == "route" and name in moved:
+        problems.add(place.line, place.column, item.path, detail)
+    fields = differences(item.resource, thing.document, document)
+    if item.key in moved:
         fields = (*fields, FieldChange("order", None, "moved"))
-    note = "written anew, since what is stored cannot be read" if (one.kind, name) in state.unreadable else ""
-    return Change(Verb.CHANGE if fields else Verb.KEEP, one.kind, name, fields, not thing.managed_by, note)
+    note = "written anew, since what is stored cannot be read" if item.key in state.unreadable else ""
+    return Change(Verb.CHANGE if fields else Verb.KEEP, kind, name, fields, not thing.managed_by, note)
 
 
-def differences(before: Written, after: Written) -> tuple[FieldChange, ...]:
+def differences(resource: Resource[Any], before: Written, after: Written) -> tuple[FieldChange, ...]:
     """Return the fields in which two documents differ; a changed secret shows as a mask on both sides."""
-    was, now = canonical.flat(before), canonical.flat(after)
+    was, now = _flat(resource, before), _flat(resource, after)
     return tuple(
-        FieldChange(path, canonical.masked(was.get(path)), canonical.masked(now.get(path)))
+        FieldChange(path, masked(was.get(path)), masked(now.get(path)))
         for path in dict.fromkeys([*was, *now])
         if was.get(path) != now.get(path) or (path in was) != (path in now)
     )
 
 
-def _removals(
-    leaving: Iterable[Thing], state: State, asked: AbstractSet[Key], gone: AbstractSet[Key], problems: Problems
-) -> Iterable[Change]:
-    for thing in leaving:
-        yield Change(Verb.REMOVE, thing.kind, thing.name)
-        if thing.kind == "application":
-            for check in state.of("check"):
-                if check.name.startswith(f"{thing.name}/") and ("check", check.name) not in gone:
-                    if check.managed_by:
-                        detail = f"cannot be removed: its check {check.name} is managed by the file {check.managed_by}"
-                        problems.add(0, 0, f"applications[{thing.name}]", detail)
-                    yield Change(Verb.REMOVE, "check", check.name, note="with its application")
-        if thing.kind == "team":
-            kept = [
-                name
-                for name, owner in state.owners.items()
-                if owner == thing.name and ("application", name) not in gone
-            ]
-            owned = [name for name in kept if ("application", name) not in asked]
-            if owned:
-                detail = f"cannot be removed: it still owns {', '.join(owned)}; give these another owner first"
-                problems.add(0, 0, f"teams[{thing.name}]", detail)
-        if thing.kind == "channel":
-            users = [
-                route.name
-                for route in state.of("route")
-                if ("route", route.name) not in gone | asked
-                and thing.name in [*route.document.get("notify", ()), *route.document.get("fallback", ())]
-            ]
-            if users:
-                detail = f"cannot be removed: the route {users[0]} notifies it; change that route first"
-                problems.add(0, 0, f"channels[{thing.name}]", detail)
+def masked(value: Any) -> Any:
+    """Return a document with the mask in place of each secret."""
+    if isinstance(value, Hidden):
+        return MASK
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return value
 
 
-def _order(state: State, wanted: Document, gone: set[Key]) -> tuple[frozenset[str], tuple[str, ...] | None]:
-    """Return the file's routes that move, and the order of all routes when it is to change.
+def _flat(resource: Resource[Any], document: Written) -> dict[str, Any]:
+    """Return a document as path → leaf. Parts go by their names: their order does not count; steps by number, too."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if key in resource.steps:
+            for number, one in enumerate(value):
+                title = next(iter(one.values()), "")
+                found |= {f"{key}[{number}:{title}].{name}": item for name, item in one.items()}
+        elif key in resource.parts:
+            for part in value:
+                here = f"{key}[{part['name']}]"
+                inner = {name: item for name, item in part.items() if name != "name"}
+                found |= {f"{here}.{name}": item for name, item in inner.items()} if inner else {here: {}}
+        elif key != "name":
+            found |= _leaves(value, key)
+    return found
 
-    The file's routes take the places that they have among all routes now, in the file's order; new ones follow the
-    last of these (or come at the end). Routes that are not the file's keep their order.
+
+def _leaves(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= _leaves(item, f"{path}.{key}")
+    return found
+
+
+def _order(
+    kind: str, state: State, wanted: Document, gone: AbstractSet[Key]
+) -> tuple[frozenset[str], tuple[str, ...] | None]:
+    """Return the file's items that move, and the order of all rows when it is to change.
+
+    The file's take the places that they have among all now, in the file's order; new ones follow the last of these (or
+    come at the end). What is not the file's keeps its order.
     """
-    mine = list(dict.fromkeys(item.name for item in wanted.routes))
-    now = [thing.name for thing in state.of("route") if ("route", thing.name) not in gone]
+    mine = list(dict.fromkeys(item.name for item in wanted.of(kind)))
+    now = [thing.name for thing in state.of(kind) if (kind, thing.name) not in gone]
     places = [number for number, name in enumerate(now) if name in mine]
     order = list(now)
     for number, name in zip(places, mine, strict=False):

@@ -1,60 +1,44 @@
 """What is configured now, read from the records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Prefetch, QuerySet
 
-from mainstay.config import canonical
-from mainstay.config.canonical import Written
-from mainstay.foundation.accounts.models import Team, User
-from mainstay.foundation.accounts.spec import TeamSpec
-from mainstay.foundation.catalog.actions import spec_of as application_spec
-from mainstay.foundation.catalog.models import Application
+from mainstay.config.document import Key
+from mainstay.config.resources import resources
+from mainstay.foundation.resource import Resource, Written
 from mainstay.foundation.secrets import LostKey, keep_masked
-from mainstay.observe.checks.actions import spec_of as check_spec
-from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.spec import MaintenanceSpec
-from mainstay.observe.metrics.actions import spec_of as scrape_spec
-from mainstay.observe.metrics.models import Scrape
-from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.routes import spec_of as route_spec
-from mainstay.respond.delivery.actions import spec_of as channel_spec
-from mainstay.respond.delivery.models import Channel
-from mainstay.respond.rules.actions import spec_of as group_spec
-from mainstay.respond.rules.models import RuleGroup
-
-READ_AT_ONCE = 2_000
-T = TypeVar("T", bound=Any)
-Key = tuple[str, str]
-"""Kind and name: ("check", "shop/storefront")."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One configured thing."""
+    """One configured thing; its document is empty, and its spec None, when what is stored cannot be read."""
 
-    kind: str
+    resource: Resource[Any]
     name: str
+    spec: Any
     document: Written
     managed_by: str
-    pk: int
-    ends_at: datetime | None = None  # of a single maintenance window
+    ends_at: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of its resource."""
+        return self.resource.kind
 
 
 @dataclass(slots=True)
 class State:
-    """All that is configured. Each dict is in a stable order; routes in theirs."""
+    """All that is configured, in a stable order; what is ordered in that order."""
 
     things: dict[Key, Thing] = field(default_factory=dict)
-    people: frozenset[str] = frozenset()
-    owners: dict[str, str] = field(default_factory=dict)  # application → team
-    doubles: tuple[str, ...] = ()  # maintenance windows whose name an older one has
+    known: dict[str, set[str]] = field(default_factory=dict)  # names that no file describes, by kind
+    doubles: list[Key] = field(default_factory=list)  # names that an older row of the kind has
     unreadable: dict[Key, str] = field(default_factory=dict)
-    """What does not fit its own rules (another key, a version that knew more), and why; its document is empty."""
+    """What does not fit its own rules (another key, a version that knew more), and why."""
 
     def of(self, kind: str) -> Iterator[Thing]:
         """Return the things of one kind."""
@@ -63,85 +47,41 @@ class State:
 
 def state() -> State:
     """Read everything. One row that cannot be read is named, and can be written anew or removed like any other."""
-    found = State(people=frozenset(User.objects.values_list("email", flat=True)))
-    for team in Team.objects.order_by("name").prefetch_related("members"):
-        _add(found, "team", team.name, team, lambda team: canonical.team(_team_spec(team)))
-    for application in Application.objects.order_by("name").select_related("owner"):
-        _add(found, "application", application.name, application, lambda a: canonical.application(application_spec(a)))
-        if application.owner is not None:
-            found.owners[application.name] = application.owner.name
-    for check in with_needs(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE):
-        _add(found, "check", str(check), check, lambda c: canonical.check(check_spec(c), c.application.name))
-    for channel in Channel.objects.order_by("name"):
-        _add(found, "channel", channel.name, channel, lambda channel: canonical.channel(channel_spec(channel)))
-    for route in Route.objects.order_by("position", "id"):
-        _add(found, "route", route.name, route, lambda route: canonical.route(route_spec(route)))
-    _maintenance(found)
-    for scrape in Scrape.objects.order_by("name").select_related("application", "environment"):
-        _add(found, "scrape", scrape.name, scrape, lambda scrape: canonical.scrape(scrape_spec(scrape)))
-    for group in RuleGroup.objects.order_by("name").prefetch_related("rules"):
-        _add(found, "rules", group.name, group, lambda group: canonical.rules(group_spec(group)))
+    found = State()
+    for resource in resources().values():
+        for kind, names in resource.known().items():
+            found.known.setdefault(kind, set()).update(names)
+        for row in resource.rows():
+            _add(found, resource, row)
     return found
 
 
-def with_needs(checks: QuerySet[Check]) -> QuerySet[Check]:
-    """Return checks with all that makes up their documents, read at once."""
-    needed = Prefetch("needs", Check.objects.select_related("application").order_by("id"))
-    return checks.select_related("application", "environment", "component").prefetch_related(needed)
-
-
-def _maintenance(found: State) -> None:
-    doubles = []
-    for row in Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id"):
-        if ("maintenance", row.name) in found.things:
-            doubles.append(row.name)
-            continue
-        _add(found, "maintenance", row.name, row, lambda row: canonical.maintenance(_window_spec(row)), row.ends_at)
-    found.doubles = tuple(doubles)
-
-
-def _team_spec(team: Team) -> TeamSpec:
-    members = [user.email for user in team.members.all()]
-    return TeamSpec.model_construct(name=team.name, email=team.email or None, members=members)
-
-
-def _window_spec(row: Maintenance) -> MaintenanceSpec:
-    return MaintenanceSpec.model_construct(
-        name=row.name,
-        application=row.application.name if row.application else None,
-        match=row.match,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        cron=row.cron or None,
-        duration=row.duration_s,
-        timezone=row.time_zone,
-    )
-
-
-def _add(
-    found: State, kind: str, name: str, row: T, written: Callable[[T], Written], ends_at: datetime | None = None
-) -> None:
-    document: Written = {}
+def _add(found: State, resource: Resource[Any], row: Any) -> None:
+    name, spec, document = resource.name_of(row), None, {}
+    key = (resource.kind, name)
+    if key in found.things:
+        found.doubles.append(key)
+        return
     try:
-        document = written(row)
+        spec = resource.read(row)
+        document = resource.document(spec, name.rpartition("/")[0])
     except LostKey as error:
-        found.unreadable[kind, name] = str(error)
+        spec, found.unreadable[key] = None, str(error)
     except (ValueError, TypeError, LookupError, AttributeError):
         # A database holds what its columns allow, whoever wrote it: any shape may stand there.
-        found.unreadable[kind, name] = "what is stored cannot be read by this version"
-    found.things[kind, name] = Thing(kind, name, document, row.managed_by, row.pk, ends_at)
+        spec, found.unreadable[key] = None, "what is stored cannot be read by this version"
+    found.things[key] = Thing(resource, name, spec, document, row.managed_by, resource.ends_at(row))
 
 
 def stored_secrets() -> "StoredSecrets":
     """Return what puts stored secrets in place of masks."""
-    configs: dict[tuple[str, str, str], Any] = {}
-    for application, name, kind, config in Check.objects.values_list("application__name", "name", "kind", "config"):
-        configs["check", f"{application}/{name}", kind] = config
-    for name, kind, config in Channel.objects.values_list("name", "kind", "config"):
-        configs["channel", name, kind] = config
-    for name, config in Scrape.objects.values_list("name", "config"):
-        configs |= {("scrape", name, field): value for field, value in config.items()}
-    return StoredSecrets(configs)
+    return StoredSecrets(
+        {
+            (resource.kind, name, field): config
+            for resource in resources().values()
+            for name, field, config in resource.sealed()
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +90,15 @@ class StoredSecrets:
 
     configs: dict[tuple[str, str, str], Any]
 
-    def keep(self, what: str, name: str, kind: str, given: Any) -> Any:
+    def keep(self, kind: str, name: str, field: str, given: Any) -> Any:
         """Return `given` with its masks replaced by the secrets stored at the same place.
 
         Raises:
             LostKey: they were stored with another key.
         """
-        return keep_masked(given, self.configs.get((what, name, kind)), settings.SECRET_KEY)
+        return keep_masked(given, self.configs.get((kind, name, field)), settings.SECRET_KEY)
+
+
+def managers(things: Iterable[Thing]) -> list[str]:
+    """Return the files that manage any of these."""
+    return sorted({thing.managed_by for thing in things} - {""})

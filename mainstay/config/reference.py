@@ -11,17 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mainstay.config.read import MOST_BYTES
-from mainstay.foundation.accounts.spec import TeamSpec
-from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.config.resources import at_the_top, inside
 from mainstay.foundation.durations import format_duration
-from mainstay.observe.checks.kinds import KINDS
+from mainstay.foundation.resource import Resource
 from mainstay.observe.checks.kinds.http.status import format_statuses
-from mainstay.observe.checks.spec import CheckSpec, MaintenanceSpec
-from mainstay.observe.metrics.spec import ScrapeSpec
-from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.delivery.kinds import CHANNELS
-from mainstay.respond.delivery.spec import ChannelSpec
-from mainstay.respond.rules.spec import RuleGroupSpec
 
 SPAN = "span of time"
 CONTRACT = """\
@@ -118,60 +111,30 @@ Things are managed by the file that names them. It is known by its base name (`c
 | key | value |
 |---|---|
 | `managed_as` | name by which the file is known; default: its base name |
-| `teams` | list of [teams](#teams) |
-| `applications` | list of [applications](#applications), each with its [checks](#checks) |
-| `channels` | list of [channels](#channels) |
-| `routes` | list of [routes](#routes), in the order in which they are tried |
-| `maintenance` | list of [maintenance windows](#maintenance) |
-| `scrapes` | list of [scrapes](#scrapes) |
-| `groups` | list of [groups of rules](#rules); a rule file of Prometheus can be applied as it is |
-| `x-…` | anything |
 """
 
 
 def markdown() -> str:
     """Return the reference."""
-    parts = [_INTRODUCTION]
-    parts += _section("Teams", "People must be users already: `mainstay user create`.", TeamSpec)
-    parts += _section("Applications", "", ApplicationSpec, {"checks": "list of [checks](#checks)"})
-    parts += _section("Checks", _one_of("check", KINDS), CheckSpec, skip=KINDS)
-    for name, kind in KINDS.items():
-        parts += [f"### `{name}`\n\n{kind.label}.\n\n{_table(kind.Settings)}"]
-    parts += _section("Channels", _one_of("channel", CHANNELS), ChannelSpec, skip=CHANNELS)
-    for name, channel in CHANNELS.items():
-        parts += [f"### `{name}` channel\n\n{channel.label}. More: [channels/{name}.md](channels/{name}.md).\n\n"]
-        parts[-1] += _table(channel.Settings)
-    order = (
-        "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
-        " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"
-        " tells of the others."
-    )
-    parts += _section("Routes", order, RouteSpec)
-    window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
-    parts += _section("Maintenance", window, MaintenanceSpec)
-    scrapes = (
-        "A scrape has `targets`, `file` or `dns`. An entry of Prometheus' `scrape_configs` can be pasted as it is: the"
-        " names that differ, and all that a scrape does, are in [scraping](scraping.md)."
-    )
-    parts += _section("Scrapes", scrapes, ScrapeSpec)
-    groups = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
-    parts += _section("Rules", groups, RuleGroupSpec)
+    listed = [f"| `{resource.section}` | {resource.listed} |\n" for resource in at_the_top()]
+    parts = ["".join([_INTRODUCTION, *listed, "| `x-…` | anything |\n"])]
+    for resource in at_the_top():
+        parts += _section(resource)
     return "\n".join(parts)
 
 
-def _one_of(what: str, kinds: Mapping[str, object]) -> str:
-    return f"Besides these, a {what} has exactly one of {', '.join(f'`{name}`' for name in kinds)}, described below."
-
-
-def _section(
-    title: str,
-    text: str,
-    model: type[BaseModel],
-    more: Mapping[str, str] | None = None,
-    skip: Mapping[str, object] | None = None,
-) -> list[str]:
-    heading = f"## {title}\n" + (f"\n{text}\n" if text else "")
-    return [heading, _table(model, more or {}, skip or {})]
+def _section(resource: Resource[Any]) -> list[str]:
+    kinds, what = resource.kinds, resource.kind
+    one_of = f"Besides these, a {what} has exactly one of {', '.join(f'`{name}`' for name in kinds)}, described below."
+    text = resource.about or (one_of if kinds else "")
+    held = {one.section: one.listed for one in inside(resource.kind)}
+    parts = [f"## {resource.title}\n" + (f"\n{text}\n" if text else ""), _table(resource.spec, held, kinds)]
+    for name, kind in kinds.items():
+        heading, about = resource.heading(name, kind)
+        parts += [f"### {heading}\n\n{about}\n\n{_table(kind.Settings)}"]
+    for one in inside(resource.kind):
+        parts += _section(one)
+    return parts
 
 
 def _table(

@@ -1,37 +1,19 @@
 """Whether the names that a file uses lead anywhere, and never in a circle: pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from mainstay.config.canonical import Written
-from mainstay.config.explain import Place
-from mainstay.config.present import Key, State
+from mainstay.config.document import Item, Key
+from mainstay.config.present import State
 from mainstay.config.problems import Problems
-from mainstay.config.schema import Item
 from mainstay.foundation.catalog.graph import find_cycle
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One thing that a file asks for."""
-
-    kind: str
-    item: Item[Any]
-    document: Written
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    place: Place
-    kind: str
-    name: str
+from mainstay.foundation.resource import Resource, Use
 
 
 def check_references(
-    state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key], failed: AbstractSet[Key], problems: Problems
+    state: State, asked: Mapping[Key, Item], gone: AbstractSet[Key], failed: AbstractSet[Key], problems: Problems
 ) -> None:
     """Every name that a thing of the file uses must exist, in the file or already.
 
@@ -39,109 +21,83 @@ def check_references(
         gone: what the file removes.
         failed: what is in the file but wrong; it exists, though what is in it is not known.
     """
-    known: dict[str, set[str]] = {
-        "person": set(state.people),
-        "component": set(_components(state, asked, gone)),
-        "environment": set(_environments(state, asked, gone)),
-    }
+    known = {kind: set(names) for kind, names in state.known.items()}
     for kind, name in {*state.things, *asked, *failed} - gone:
         known.setdefault(kind, set()).add(name)
-    unread = {name for kind, name in failed if kind == "application"}
-    for one in asked.values():
-        for use in _uses(one):
+    for resource, name, spec in _future(state, asked, gone):
+        for kind, part in resource.provides(name, spec):
+            known.setdefault(kind, set()).add(part)
+    unread = {name for _, name in failed}
+    for item in asked.values():
+        for use in item.resource.uses(item.name, item.spec):
             names = known.get(use.kind, set())
-            if use.name in names or use.name.partition("/")[0] in unread:
-                continue
-            near = get_close_matches(use.name, names, n=1, cutoff=0.7)
-            mend = f"Did you mean {near[0]}?" if near else _mend(use)
-            detail = f"no {use.kind} named {use.name} exists; {mend}"
-            problems.add(use.place.line, use.place.column, use.place.path, detail)
+            if use.name not in names and use.name.partition("/")[0] not in unread:
+                place = item.place(*use.loc)
+                problems.add(place.line, place.column, place.path, _missing(use, names))
 
 
-def _mend(use: _Use) -> str:
-    if use.kind == "person":
-        return f"add them first: mainstay user create {use.name} --role support"
-    return f"add it under {use.kind}s, or correct the name"
+def _missing(use: Use, names: AbstractSet[str]) -> str:
+    if use.of:
+        others = sorted(name.removeprefix(f"{use.of}/") for name in names if name.startswith(f"{use.of}/"))
+        there = f"it has {', '.join(others)}" if others else f"add it under {use.kind}s"
+        return f"{use.of} has no {use.kind} named {use.name.removeprefix(f'{use.of}/')}; {there}"
+    near = get_close_matches(use.name, names, n=1, cutoff=0.7)
+    mend = use.mend or f"add it under {use.kind}s, or correct the name"
+    return f"no {use.kind} named {use.name} exists; {f'Did you mean {near[0]}?' if near else mend}"
 
 
-def _uses(one: Wanted) -> Iterator[_Use]:
-    item, spec = one.item, one.item.spec
-    match one.kind:
-        case "team":
-            for number, member in enumerate(spec.members):
-                yield _Use(item.place("members", number), "person", member)
-        case "application":
-            if spec.owner is not None:
-                yield _Use(item.place("owner"), "team", spec.owner)
-            for number, component in enumerate(spec.components):
-                for place, needed in enumerate(component.needs):
-                    where = item.place("components", number, "needs", place)
-                    yield _Use(where, "component", _full(needed, item.name))
-        case "check":
-            for number, needed in enumerate(spec.needs):
-                yield _Use(item.place("needs", number), "check", _full(needed, item.name.rpartition("/")[0]))
-        case "route":
-            for key in ("notify", "fallback"):
-                for number, channel in enumerate(getattr(spec, key)):
-                    yield _Use(item.place(key, number), "channel", channel)
-        case "maintenance":
-            if spec.application is not None:
-                yield _Use(item.place("application"), "application", spec.application)
-        case "scrape":
-            if spec.application is not None:
-                yield _Use(item.place("application"), "application", spec.application)
-            if spec.environment is not None:
-                yield _Use(item.place("environment"), "environment", f"{spec.application}/{spec.environment}")
+def check_removals(
+    state: State, asked: AbstractSet[Key], gone: Mapping[Key, str], managed_as: str, problems: Problems
+) -> None:
+    """What stays must not refer to what goes, nor be another file's part of it.
+
+    Args:
+        gone: what goes, with the name of the item that takes it with it, or "".
+    """
+    users: dict[Key, list[str]] = {}
+    for thing in state.things.values():
+        if (thing.kind, thing.name) not in gone.keys() | asked and thing.spec is not None:
+            for use in thing.resource.uses(thing.name, thing.spec):
+                users.setdefault((use.kind, use.name), []).append(thing.name)
+    for (kind, name), holder in gone.items():
+        thing = state.things[kind, name]
+        if holder and thing.managed_by not in {"", managed_as}:
+            section = state.things[thing.resource.within, holder].resource.section
+            detail = f"cannot be removed: its {kind} {name} is managed by the file {thing.managed_by}"
+            problems.add(0, 0, f"{section}[{holder}]", detail)
+        if (kind, name) in users and (why := thing.resource.in_use(sorted(set(users[kind, name])))):
+            problems.add(0, 0, f"{thing.resource.section}[{name}]", f"cannot be removed: {why}")
 
 
-def check_cycles(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key], problems: Problems) -> None:
+def check_cycles(state: State, asked: Mapping[Key, Item], gone: AbstractSet[Key], problems: Problems) -> None:
     """What needs itself, by way of others, could never be said to be down."""
-    checks: dict[str, list[str]] = {}
-    for (kind, name), document in _future(state, asked, gone).items():
-        if kind == "check":
-            checks[name] = [_full(needed, name.rpartition("/")[0]) for needed in document.get("needs", ())]
-    for kind, edges in (("component", _components(state, asked, gone)), ("check", checks)):
+    graphs: dict[str, dict[str, list[str]]] = {}
+    for resource, name, spec in _future(state, asked, gone):
+        for edge in resource.edges(name, spec):
+            graphs.setdefault(resource.kind, {})[edge.node] = list(edge.needs)
+    for kind, edges in graphs.items():
         cycle = find_cycle(edges)
         if cycle:
-            place = next((found for node in cycle if (found := _place_of(kind, node, asked)) is not None), None)
+            mine = [item for item in asked.values() if item.resource.kind == kind]
             detail = f"the dependencies form a cycle: {' → '.join(cycle)}; remove one of them"
-            line, column, path = (place.line, place.column, place.path) if place else (0, 0, "")
-            problems.add(line, column, path, detail)
+            problems.add(*_place(cycle, mine), detail)
 
 
-def _future(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key]) -> dict[Key, Written]:
-    """Return the documents of all that will be there."""
-    present = {key: thing.document for key, thing in state.things.items() if key not in gone}
-    return present | {key: one.document for key, one in asked.items()}
+def _place(cycle: Iterable[str], items: Iterable[Item]) -> tuple[int, int, str]:
+    """Return where the first of the circle's nodes stands that the file describes."""
+    found = {edge.node: item.place(*edge.loc) for item in items for edge in item.resource.edges(item.name, item.spec)}
+    place = next((found[node] for node in cycle if node in found), None)
+    return (place.line, place.column, place.path) if place else (0, 0, "")
 
 
-def _components(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key]) -> dict[str, list[str]]:
-    """Return every component that will be there → the components it needs, all as application/name."""
-    found: dict[str, list[str]] = {}
-    for (kind, application), document in _future(state, asked, gone).items():
-        if kind == "application":
-            for part in document.get("components", ()):
-                found[f"{application}/{part['name']}"] = [_full(name, application) for name in part.get("needs", ())]
-    return found
-
-
-def _environments(state: State, asked: Mapping[Key, Wanted], gone: AbstractSet[Key]) -> Iterator[str]:
-    """Yield every environment that will be there, as application/name."""
-    for (kind, application), document in _future(state, asked, gone).items():
-        if kind == "application":
-            yield from (f"{application}/{part['name']}" for part in document.get("environments", ()))
-
-
-def _full(name: str, application: str) -> str:
-    return name if "/" in name else f"{application}/{name}"
-
-
-def _place_of(kind: str, node: str, asked: Mapping[Key, Wanted]) -> Place | None:
-    application, _, name = node.partition("/")
-    one = asked.get(("check", node) if kind == "check" else ("application", application))
-    if one is None:
-        return None
-    if kind == "check":
-        return one.item.place("needs")
-    names = [part.name for part in one.item.spec.components]
-    return one.item.place("components", names.index(name), "needs") if name in names else None
+def _future(
+    state: State, asked: Mapping[Key, Item], gone: AbstractSet[Key]
+) -> Iterator[tuple[Resource[Any], str, Any]]:
+    """Yield all that will be there, as far as it can be read."""
+    for key, thing in state.things.items():
+        spec = asked[key].spec if key in asked else thing.spec
+        if key not in gone and spec is not None:
+            yield thing.resource, thing.name, spec
+    for item in asked.values():
+        if item.key not in state.things:
+            yield item.resource, item.name, item.spec

@@ -1,6 +1,6 @@
 """What people configure, described once; from it follow the file (plan, apply, export, reference) and the API.
 
-A resource is one small class in the `resource.py` of its wing, named by its wing's `wing.py`. Adding one is described in
+A resource is one small class in the `resource.py` of its wing, named by its wing's `wing.py`. How to add one:
 docs/adding-a-wing.md.
 """
 
@@ -17,7 +17,7 @@ from mainstay.foundation.secrets import MASK
 
 S = TypeVar("S", bound=BaseModel)
 Written = dict[str, Any]
-"""A spec as a document in which equal meaning is equal text: no defaults, no order where none counts, secrets hidden."""
+"""A spec as a document, alike for equal meaning: no defaults, no order where none counts, secrets hidden."""
 Loc = tuple[str | int, ...]
 """A place within a spec: ("components", 0, "needs")."""
 
@@ -79,8 +79,13 @@ class Named(Generic[S]):
 class Settled(Protocol):
     """A kind of check, channel …: settings with a label."""
 
-    label: ClassVar[str]
-    Settings: ClassVar[type[BaseModel]]
+    @property
+    def label(self) -> str:
+        """What it is called."""
+
+    @property
+    def Settings(self) -> type[BaseModel]:  # noqa: N802  # a class
+        """The model of its settings."""
 
 
 class Resource(ABC, Generic[S]):
@@ -102,7 +107,7 @@ class Resource(ABC, Generic[S]):
     """The fields that may hold the name, before the spec is read."""
     ordered: ClassVar[bool] = False
     """Whether the order of its items counts. Then its actions take a position and `arrange` exists."""
-    kinds: ClassVar[Mapping[str, type[Settled]]] = {}
+    kinds: ClassVar[Mapping[str, Settled]] = {}
     """Fields of the spec of which exactly one is given, each with settings of its own."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Fields that may hold secrets; a mask in them keeps what is stored."""
@@ -178,18 +183,24 @@ class Resource(ABC, Generic[S]):
         yield from ()
 
     def in_use(self, users: Sequence[str]) -> str:
-        """Return why a thing cannot be removed while `users` (at least one, by full name) refer to it; "" when it can."""
+        """Return why a thing cannot be removed while `users` (full names, one at least) refer to it; "" when it can."""
         return ""
 
     def arranged(self, items: Sequence[Named[S]]) -> Sequence[Named[S]]:
         """Return items in the order in which they are to be put."""
         return items
 
+    def heading(self, name: str, kind: Settled) -> tuple[str, str]:
+        """Return the heading of one of `kinds` in the reference, and what is said of it."""
+        return f"`{name}`", f"{kind.label}."
+
     # What is done
 
     @abstractmethod
-    def put(self, name: str, spec: S, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: S, by: By, position: int | None = None) -> bool:
         """Make the thing of this full name what `spec` says; `position` for what is ordered.
+
+        Return whether `settle` is to be called.
 
         Raises:
             NotAllowed, Refused.
@@ -229,7 +240,7 @@ def written(model: BaseModel) -> Written:
 
 
 def shortened(spec: BaseModel, order: Iterable[str] = (), *, keep: str = "", **instead: Any) -> Written:
-    """Return a spec as a document: fields in `order` (that of the spec, if none), `instead` in place of some, none empty.
+    """Return a spec as a document: fields in `order` (or in that of the spec), `instead` in place of some, none empty.
 
     Args:
         keep: a field that stays even when it holds nothing but defaults, since its presence says something.
@@ -254,7 +265,7 @@ def own_names(names: Iterable[str], of: str) -> list[str]:
 
 
 def in_present_order(names: Sequence[str], present: Sequence[str]) -> list[str]:
-    """Return names in the order in which they are stored, new ones last: so that the journal tells real changes only."""
+    """Return names in the order in which they are stored, new ones last: the journal then tells real changes only."""
     kept = [name for name in present if name in names]
     return [*kept, *(name for name in names if name not in kept)]
 

@@ -86,6 +86,7 @@ class Wing:
         states: how its states show, by name.
         subjects: what its journal entries are about, by type, with their pages.
         permissions: what it lets people do, for those who hold them.
+        resources: what people configure of it, each a dotted path of a `Resource`.
     """
 
     app: str
@@ -96,3 +97,4 @@ class Wing:
     states: Mapping[str, Look] = field(default_factory=dict)
     subjects: Mapping[str, SubjectPage] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
+    resources: tuple[str, ...] = ()

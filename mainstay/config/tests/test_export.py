@@ -138,7 +138,7 @@ def test_of_windows_with_the_same_name_the_oldest_is_exported(me: Actor, noon: d
         announce(Window("night", cron="0 3 * * *", duration=timedelta(minutes=minutes)), me, noon)
     found = export(noon)
     assert [window["duration"] for window in found.document["maintenance"]] == ["1m"]
-    assert "# Not here, since an older window has the same name: night" in found.text()
+    assert "# Not here, since an older one has the same name: the maintenance night" in found.text()
     assert Maintenance.objects.count() == 2
 
 

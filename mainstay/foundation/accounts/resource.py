@@ -40,9 +40,10 @@ class Teams(Resource[TeamSpec]):
     def in_use(self, users: Sequence[str]) -> str:
         return f"it still owns {', '.join(users)}; give these another owner first"
 
-    def put(self, name: str, spec: TeamSpec, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: TeamSpec, by: By, position: int | None = None) -> bool:
         members = list(User.objects.filter(email__in=spec.members))
         actions.put_team(name, spec.email or "", members, by.actor, by.at, existing=self.find(name), by_file=by.file)
+        return False
 
     def remove(self, name: str, by: By) -> None:
         if (row := self.find(name)) is not None:

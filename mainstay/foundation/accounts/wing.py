@@ -27,4 +27,5 @@ WING = Wing(
         PEOPLE_EDIT,
         SELF_EDIT,
     ),
+    resources=("mainstay.foundation.accounts.resource.TEAMS",),
 )

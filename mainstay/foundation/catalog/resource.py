@@ -60,7 +60,7 @@ class Applications(Resource[ApplicationSpec]):
             needs = [in_full(needed, name) for needed in part.needs]
             yield Edge(f"{name}/{part.name}", needs, ("components", number, "needs"))
 
-    def put(self, name: str, spec: ApplicationSpec, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: ApplicationSpec, by: By, position: int | None = None) -> bool:
         row = self.find(name)
         ordered = _in_present_order(spec, actions.spec_of(row) if row else None)
         try:
@@ -69,6 +69,7 @@ class Applications(Resource[ApplicationSpec]):
             )
         except Refused as error:
             raise Refused(error.detail, _as_given(error.field, ordered, spec), conflict=error.conflict) from None
+        return False
 
     def ties(self, spec: ApplicationSpec) -> bool:
         return any("/" in name for component in spec.components for name in component.needs)

@@ -12,4 +12,5 @@ WING = Wing(
     actions=(Action("Add an application", "application_new", "new service"),),
     subjects={"application": SubjectPage("application", by="name")},
     permissions=(CATALOG_EDIT,),
+    resources=("mainstay.foundation.catalog.resource.APPLICATIONS",),
 )

@@ -33,7 +33,7 @@ _AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "l
 class Checks(Resource[Common]):
     """Checks, each within its application."""
 
-    kind, section, order, spec = "check", "checks", 50, CheckSpec
+    kind, section, order, spec = "check", "checks", 25, CheckSpec
     title, listed = "Checks", "list of [checks](#checks)"
     within = "application"
     kinds = KINDS
@@ -87,17 +87,17 @@ class Checks(Resource[Common]):
                     ordered.append(waiting.pop(stack.pop()))
         return ordered
 
-    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> bool:
         of = name.partition("/")[0]
         existing, needs = self.find(name), own_names(spec.needs, of)
         present = actions.needed_names(existing) if existing is not None else []
         whole = _normal(spec).model_copy(update={"needs": in_present_order(needs, present)})
         application = existing.application if existing is not None else Application.objects.get(name=of)
-        check = actions.put_check(
-            application, whole, by.actor, by.at, existing=existing, by_file=by.file, needs=False
-        )
-        if sorted(present) != needs:
-            actions.set_needs(check, needs, look_for_cycle=False)
+        check = actions.put_check(application, whole, by.actor, by.at, existing=existing, by_file=by.file, needs=False)
+        if sorted(present) == needs:
+            return False
+        actions.set_needs(check, needs, look_for_cycle=False)
+        return True
 
     def settle(self) -> None:
         """Refuse a circle: people may have added the other half of one since the plan was made."""
@@ -148,15 +148,14 @@ class Windows(Resource[MaintenanceSpec]):
         if spec.application is not None:
             yield Use("application", spec.application, ("application",))
 
-    def put(self, name: str, spec: MaintenanceSpec, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: MaintenanceSpec, by: By, position: int | None = None) -> bool:
         of = spec.application
         application = Application.objects.get(name=of).pk if of is not None else None
         try:
-            actions.announce(
-                spec.window(application), by.actor, by.at, existing=self.find(name), by_file=by.file
-            )
+            actions.announce(spec.window(application), by.actor, by.at, existing=self.find(name), by_file=by.file)
         except BadWindow as error:
             raise Refused(str(error).partition(": ")[2], str(error).partition(":")[0]) from None
+        return False
 
     def remove(self, name: str, by: By) -> None:
         for row in Maintenance.objects.filter(name=name, managed_by=by.file, cancelled_at=None):

@@ -39,4 +39,8 @@ WING = Wing(
         CHECKS_EDIT,
         MAINTENANCE_EDIT,
     ),
+    resources=(
+        "mainstay.observe.checks.resource.CHECKS",
+        "mainstay.observe.checks.resource.WINDOWS",
+    ),
 )

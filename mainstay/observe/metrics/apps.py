@@ -7,6 +7,6 @@ class MetricsConfig(AppConfig):
 
     def ready(self) -> None:
         from mainstay.foundation.processes.setaside import LOOKUPS
-        from mainstay.observe.metrics import planned
+        from mainstay.observe.metrics import facts, listen, planned  # noqa: F401  # declares facts, subscribes to the catalog
 
         LOOKUPS["scrape"] = planned.known

@@ -46,8 +46,9 @@ class Scrapes(Resource[ScrapeSpec]):
         if spec.environment is not None:
             yield Use("environment", f"{spec.application}/{spec.environment}", ("environment",))
 
-    def put(self, name: str, spec: ScrapeSpec, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: ScrapeSpec, by: By, position: int | None = None) -> bool:
         actions.put_scrape(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
+        return False
 
     def remove(self, name: str, by: By) -> None:
         if (row := self.find(name)) is not None:

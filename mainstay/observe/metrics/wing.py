@@ -12,4 +12,5 @@ WING = Wing(
     ),
     actions=(Action("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),),
     subjects={"scrape": SubjectPage("scrape", by="name")},
+    resources=("mainstay.observe.metrics.resource.SCRAPES",),
 )

@@ -41,10 +41,9 @@ class Routes(Resource[RouteSpec]):
         for field, channels in (("notify", spec.notify), ("fallback", spec.fallback)):
             yield from (Use("channel", channel, (field, number)) for number, channel in enumerate(channels))
 
-    def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> None:
-        routes.put_route(
-            spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file
-        )
+    def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> bool:
+        routes.put_route(spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file)
+        return False
 
     def arrange(self, names: Sequence[str], by: By) -> None:
         routes.arrange(names, by.actor, by.at, by_file=by.file)

@@ -19,4 +19,5 @@ WING = Wing(
     },
     subjects={"alert": SubjectPage("alert", by="id"), "route": SubjectPage("channels", by="#")},
     permissions=(ALERTS_RESPOND,),
+    resources=("mainstay.respond.alerts.resource.ROUTES",),
 )

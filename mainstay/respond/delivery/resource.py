@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mainstay.foundation.resource import By, Resource, Written, shortened
+from mainstay.foundation.resource import By, Resource, Settled, Written, shortened
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds import CHANNELS as KINDS
 from mainstay.respond.delivery.models import Channel
@@ -33,11 +33,15 @@ class Channels(Resource[Common]):
     def document(self, spec: Common, of: str = "") -> Written:
         return shortened(spec, ("name", spec.kind, "paused"), keep=spec.kind)
 
+    def heading(self, name: str, kind: Settled) -> tuple[str, str]:
+        return f"`{name}` channel", f"{kind.label}. More: [channels/{name}.md](channels/{name}.md)."
+
     def in_use(self, users: Sequence[str]) -> str:
         return f"the route {users[0]} notifies it; change that route first"
 
-    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> bool:
         actions.put_channel(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
+        return False
 
     def remove(self, name: str, by: By) -> None:
         if (row := self.find(name)) is not None:

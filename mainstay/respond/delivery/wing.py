@@ -24,4 +24,5 @@ WING = Wing(
     },
     subjects={"channel": SubjectPage("channels", by="#"), "group": SubjectPage("deliveries", by="?")},
     permissions=(DELIVERY_EDIT,),
+    resources=("mainstay.respond.delivery.resource.CHANNELS",),
 )

@@ -39,8 +39,9 @@ class RuleGroups(Resource[RuleGroupSpec]):
         for path, detail in problems(spec):
             yield tuple(int(part) if part.isdecimal() else part for part in path.split(".") if part), detail
 
-    def put(self, name: str, spec: RuleGroupSpec, by: By, position: int | None = None) -> None:
+    def put(self, name: str, spec: RuleGroupSpec, by: By, position: int | None = None) -> bool:
         actions.put_group(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
+        return False
 
     def remove(self, name: str, by: By) -> None:
         if (row := self.find(name)) is not None:

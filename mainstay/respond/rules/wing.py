@@ -12,4 +12,5 @@ WING = Wing(
         "pending": Look("pending", "warn", "△", "the condition holds, not yet for long enough"),
     },
     subjects={"rule": SubjectPage("rule", by="id"), "rules": SubjectPage("rules")},
+    resources=("mainstay.respond.rules.resource.RULE_GROUPS",),
 )
