@@ -84,9 +84,8 @@ PURE = (
 # The edges: where a request, a signal, a packet or a command comes in, and where the clock is read.
 EDGES = (
     r"^(backup|cli|monitor|worker|prepare)\.py$",
-    r"/(api|views|forms|command|server|status)\.py$",
-    r"/\w+_views\.py$",
-    r"/(api|commands)/",
+    r"/(api|command)\.py$",
+    r"/(api|commands|pages)/",
     r"^(kit|desk)/",
     r"^foundation/(clock|gaps)\.py$",
     r"^foundation/processes/(run|supervise|doctor)\.py$",

@@ -12,9 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
-from mainstay.desk.applications import SENTENCES, Overview, application_row, fared, standings, worst_first
-from mainstay.desk.owed import owed
-from mainstay.desk.waiting import waiting
+from mainstay.desk.duties import duties
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import User
@@ -31,6 +29,15 @@ from mainstay.kit.scales import NBSP
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import bars, listing
+from mainstay.observe.checks.pages.applications import (
+    SENTENCES,
+    Overview,
+    application_row,
+    attended,
+    fared,
+    standings,
+    worst_first,
+)
 from mainstay.observe.checks.pages.listing import Row
 from mainstay.observe.checks.pages.maintenance_views import announced
 from mainstay.observe.checks.uptime import latency
@@ -42,10 +49,11 @@ from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages.listing import open_first, shown_state
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Delivery
+from mainstay.respond.delivery.waiting import waiting
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 DAYS = 90
-ALERTS_SHOWN, TROUBLES_SHOWN, DELIVERIES_SHOWN, ENTRIES_SHOWN, APPLICATIONS_SHOWN = 8, 8, 5, 9, 30
+ALERTS_SHOWN, TROUBLES_SHOWN, DELIVERIES_SHOWN, ENTRIES_SHOWN = 8, 8, 5, 9
 _TONES = {"critical": "bad", "major": "warn", "minor": "quiet"}
 _ROLES_OF_FIGURES = {Role.PRODUCT.value, Role.STAKEHOLDER.value}
 
@@ -295,7 +303,7 @@ def _fleet(now: datetime) -> dict[str, Any]:
     """Return the applications that want attention most, with their uptime."""
     days = calendar(now, DAYS, timezone.get_current_timezone())
     total = Application.objects.count()
-    found = worst_first(fared(standings(_attended(), now), days, now))
+    found = worst_first(fared(standings(attended(), now), days, now))
     return {
         "application_rows": rows.join(
             application_row(one, bars.small_bar(one.course, days), one.percent(days), tier=False) for one in found
@@ -305,33 +313,16 @@ def _fleet(now: datetime) -> dict[str, Any]:
     }
 
 
-def _attended() -> list[Application]:
-    """Return the applications to show: those with something not up, then by tier and name; bounded."""
-    rank = {"critical": 0, "important": 1}
-    troubled = set(
-        Check.objects.filter(paused=False, state__health__in=("down", "degraded")).values_list(
-            "application_id", flat=True
-        )
-    )
-    every = list(Application.objects.all())
-    every.sort(key=lambda one: (one.pk not in troubled, rank.get(one.tier, 2), one.name))
-    return every[:APPLICATIONS_SHOWN]
-
-
 # --- beside it ------------------------------------------------------------------------------------------------------
 
 
 def _side(request: HttpRequest, now: datetime, *, inside: bool) -> dict[str, Any]:
     user = request.user
     assert isinstance(user, User)  # `needs` let nobody else in
-    uptimes: list[tuple[str, float | None]] = []
-    if user.role in _ROLES_OF_FIGURES:
-        month = calendar(now, 30, timezone.get_current_timezone())
-        uptimes = [(one.application.name, one.percent(month)) for one in fared(standings(_attended(), now), month, now)]
     coming = [one for one in announced(now) if one.state == "active" or (one.starts or now) < now + timedelta(days=7)]
     entries = Entry.objects.order_by("-id")[:ENTRIES_SHOWN] if inside else []
     return {
-        "owed": owed(user, now, uptimes=uptimes),
+        "duties": duties(user, now),
         "role": Role(user.role).label,
         "coming": coming[:4],
         "entries": [line(entry) for entry in entries],

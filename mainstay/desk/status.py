@@ -2,42 +2,17 @@
 
 import argparse
 import sys
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from django.db.models import Q
-
+from mainstay.desk.compose import ask
 from mainstay.foundation.clock import now
+from mainstay.foundation.parts import Finding
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import health
 from mainstay.foundation.terminal import Paint, example, moment, plainly, say, say_json, shortened
-from mainstay.observe.checks.decide import Status
-from mainstay.observe.checks.models import CheckState
-from mainstay.observe.checks.standing import all_labels, shown, windows
-from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.pages.listing import gravest_first
-from mainstay.respond.delivery.models import Delivery
+from mainstay.wings import WINGS
 
-DELIVERY_IS_LATE_AFTER = timedelta(seconds=30)
 LINES = 50
-_WRONG = {Status.DOWN, Status.DEGRADED, Status.UNREACHABLE}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the status."""
-
-    wrong: bool
-    name: str
-    state: str
-    detail: str
-    since: datetime | None = None
-
-    def document(self) -> dict[str, Any]:
-        """Return it for programs."""
-        since = moment(self.since) if self.since else None
-        return {"name": self.name, "state": self.state, "detail": self.detail, "since": since, "wrong": self.wrong}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     example(parser, ["mainstay status", "mainstay status --json"])
 
 
+def _unknown(name: str) -> Finding:
+    return Finding(True, name, "unknown", "this part of Mainstay could not be asked; its log says why")
+
+
 @plainly
 def run(args: argparse.Namespace) -> int:
     """Tell what is wrong."""
     at = now()
-    found = {
-        "processes": processes(at),
-        "notices": told(at),
-        "alerts": alerts(),
-        "checks": checks(at),
-        "deliveries": deliveries(at),
-    }
+    found = {"processes": processes(at), "notices": told(at)}
+    for report in sorted((report for wing in WINGS for report in wing.reports), key=lambda report: report.at):
+        found[report.name] = list(ask(report.find, at, otherwise=(_unknown(report.name),)))
     wrong = any(finding.wrong for findings in found.values() for finding in findings)
     if args.json:
         parts = {name: [finding.document() for finding in findings] for name, findings in found.items()}
@@ -84,64 +59,6 @@ def told(at: datetime) -> list[Finding]:
     return [
         Finding(one.grave, one.title.rstrip("."), "grave" if one.grave else "warning", one.detail, one.begun)
         for one in notices.current(at)
-    ]
-
-
-def alerts() -> list[Finding]:
-    """Return the open alerts, causes and the gravest first; one that somebody has is still open."""
-    rows = gravest_first(Alert.objects.filter(ended_at=None))
-    return [
-        Finding(
-            True,
-            row.name,
-            row.severity,
-            _stands(row),
-            row.started_at,
-        )
-        for row in rows
-    ]
-
-
-def _stands(alert: Alert) -> str:
-    if alert.acknowledged_at:
-        return f"{alert.acknowledged_by} has it"
-    if alert.paged_at or not alert.reason:
-        return alert.summary
-    return f"not paged: {alert.reason}. {alert.summary}"
-
-
-def checks(at: datetime) -> list[Finding]:
-    """Return the checks that are not up. Pauses and maintenance are somebody's wish, so they are not wrong."""
-    rows = CheckState.objects.filter(~Q(check_ref=None)).select_related(
-        "check_ref__application", "check_ref__environment", "check_ref__component", "blocked_by__application"
-    )
-    covers = windows()
-    found = []
-    for state in rows.order_by("check_ref__application__name", "check_ref__name"):
-        check = state.check_ref
-        seen = shown(check, state, covers, at, all_labels(check))
-        if seen.status is not Status.UP:
-            overdue = seen.status is Status.UNKNOWN and bool(seen.reason)
-            reason = seen.reason or "no result yet"
-            found.append(Finding(seen.status in _WRONG or overdue, str(check), seen.status.value, reason, state.since))
-    return found
-
-
-def deliveries(at: datetime) -> list[Finding]:
-    """Return the messages that wait for longer than a send takes, per channel."""
-    waiting: dict[str, list[Delivery]] = {}
-    for row in Delivery.objects.filter(status__in=("queued", "sending")).order_by("id"):
-        if row.attempts or at - row.created_at > DELIVERY_IS_LATE_AFTER:
-            waiting.setdefault(row.channel_name, []).append(row)
-    return [
-        Finding(
-            True,
-            channel,
-            f"{len(rows)} waiting",
-            next((row.answer for row in rows if row.answer), "not sent yet"),
-            rows[0].created_at,
-        )
-        for channel, rows in waiting.items()
     ]
 
 

@@ -2,7 +2,8 @@
 
 from django.urls import include, path
 
-from mainstay.desk import applications, health, settings_page
+from mainstay.desk import health, settings_page
+from mainstay.desk.application import application
 from mainstay.desk.find import find
 from mainstay.desk.now import now_page
 from mainstay.kit.patterns import patterns
@@ -11,8 +12,7 @@ from mainstay.wings import WINGS
 urlpatterns = [
     path("", now_page, name="now"),
     path("find", find, name="find"),
-    path("applications/", applications.applications, name="applications"),
-    path("applications/<slug:name>/", applications.application, name="application"),
+    path("applications/<slug:name>/", application, name="application"),
     path("healthz", health.healthz, name="healthz"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("patterns", patterns, name="patterns"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.accounts.permissions import Permission, Role
 
 Group = Literal["first", "Observe", "Respond", "last", "below"]
 GROUPS: tuple[Group, ...] = ("first", "Observe", "Respond", "last", "below")
@@ -74,6 +74,48 @@ class SubjectPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Duties:
+    """What a wing finds for people to do.
+
+    Attributes:
+        find: dotted path of `(user, now) -> Iterable[Duty]`: one query, the newest few.
+        at: for which roles, and at which position among their duties, the smallest first.
+    """
+
+    find: str
+    at: Mapping[Role, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What Ctrl K finds of a wing.
+
+    Attributes:
+        label: the heading of the group.
+        find: dotted path of `(words, actor) -> Iterable[Found]`: one query, the newest few.
+    """
+
+    label: str
+    find: str
+    needs: Permission
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A part of `mainstay status`.
+
+    Attributes:
+        name: its heading, and its key with `--json`.
+        find: dotted path of `(now) -> Iterable[Finding]`.
+    """
+
+    name: str
+    find: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wing:
     """One wing.
 
@@ -87,6 +129,10 @@ class Wing:
         subjects: what its journal entries are about, by type, with their pages.
         permissions: what it lets people do, for those who hold them.
         resources: what people configure of it, each a dotted path of a `Resource`.
+        duties: what it finds for people to do.
+        searches: what Ctrl K finds of it.
+        reports: its parts of `mainstay status`.
+        figures: its parts of `/metrics`, each a dotted path of `(now) -> Iterable[Metric]`.
     """
 
     app: str
@@ -98,3 +144,7 @@ class Wing:
     subjects: Mapping[str, SubjectPage] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     resources: tuple[str, ...] = ()
+    duties: tuple[Duties, ...] = ()
+    searches: tuple[Search, ...] = ()
+    reports: tuple[Report, ...] = ()
+    figures: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ fragment and a list of a thousand rows. Escaping happens here: arguments are pla
 import math
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from html import escape
 
@@ -79,6 +79,12 @@ def when(at: datetime | float | None, now: datetime, *, clock: bool = False, mis
     else:
         text, live = relative((now - moment).total_seconds()), " data-live"
     return mark_safe(f'<time datetime="{iso}" title="{absolute(moment)}"{live}>{text}</time>')  # noqa: S308 - no input
+
+
+def in_minutes(span: timedelta) -> str:
+    """Write a length of time in whole minutes, so that a page is not another one with every second."""
+    minutes = int(span.total_seconds() // 60)
+    return write_duration(minutes * 60) if minutes else "less than a minute"
 
 
 def write_duration(seconds: float | None) -> str:

@@ -9,8 +9,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.desk.duties import duties
 from mainstay.desk.now import Opened, headline, spaced
-from mainstay.desk.owed import QUESTIONS, owed
 from mainstay.desk.tests.browser import fragment, page, seen_in, signed_in, title
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Team, User
@@ -23,7 +23,7 @@ from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.notices import Notice
 from mainstay.foundation.processes.outage import Outage
 from mainstay.observe.checks.actions import announce
-from mainstay.observe.checks.models import Check, CheckState, Result
+from mainstay.observe.checks.models import Check, CheckState, Downtime, Result
 from mainstay.observe.checks.tests.parts import check
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import acknowledge, fire
@@ -33,6 +33,7 @@ from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
+from mainstay.wings import WINGS
 
 pytestmark = pytest.mark.django_db
 
@@ -257,13 +258,22 @@ def test_the_page_asks_the_database_equally_often_whatever_there_is(processes: N
 # --- what each role owes --------------------------------------------------------------------------------------------
 
 
-def owes(role: Role, **given: Any) -> list[str]:
+def owes(role: Role) -> list[str]:
     user, _ = User.objects.get_or_create(email=f"{role.value}@owes.example", defaults={"role": role.value})
-    return [one.title for one in owed(user, now(), **given)]
+    return [one.title for one in duties(user, now())]
 
 
-def test_every_role_has_its_questions() -> None:
-    assert set(QUESTIONS) == set(Role)
+def test_every_role_has_duties() -> None:
+    assert {role for wing in WINGS for one in wing.duties for role in one.at} == set(Role)
+
+
+def test_a_part_that_fails_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_given: object) -> None:
+        raise ValueError("a defect")
+
+    alarm()
+    monkeypatch.setattr("mainstay.respond.delivery.pages.parts.failing", broken)
+    assert owes(Role.DEVOPS) == ["Nobody can be paged", "1 alert reaches nobody"]
 
 
 def test_support_owes_an_answer_to_every_alert() -> None:
@@ -296,12 +306,20 @@ def test_a_developer_owes_a_look_at_the_alerts_of_their_teams_applications() -> 
     team = Team.objects.create(name="Web")
     team.members.add(developer)
     Application.objects.update(owner=team)
-    assert [one.title for one in owed(developer, now())] == ["shop", "1 alert nobody has"]
+    assert [one.title for one in duties(developer, now())] == ["shop", "1 alert nobody has"]
 
 
 def test_a_product_owner_hears_of_applications_below_the_goal() -> None:
-    figures = [("shop", 99.95), ("blog", 99.2), ("new", None)]
-    assert owes(Role.PRODUCT, uptimes=figures) == ["blog"]
+    seen("front")
+    poor = seen("index", of="blog")
+    Application.objects.update(owner=Team.objects.create(name="Web"))
+    CheckState.objects.update(first_at=now() - timedelta(days=40))
+    Downtime.objects.create(
+        check_ref=poor, application=poor.application, health="down",
+        started_at=now() - timedelta(days=9), ended_at=now() - timedelta(days=8),
+    )  # fmt: skip
+    assert owes(Role.PRODUCT) == ["blog"]
+    assert owes(Role.STAKEHOLDER) == ["blog"]
 
 
 def test_a_security_specialist_hears_of_missing_second_factors() -> None:

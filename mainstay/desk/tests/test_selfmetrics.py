@@ -21,6 +21,7 @@ from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks.models import Ping
 from mainstay.observe.metrics.client import inner_token, scrape_token
 from mainstay.respond.alerts.actions import acknowledge
+from mainstay.respond.delivery import status as delivery
 from mainstay.respond.delivery.models import Attempt, Delivery
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another test's database held is not counted here."""
-    monkeypatch.setattr(selfmetrics, "_attempts", selfmetrics._Attempts())
+    monkeypatch.setattr(delivery, "_attempts", delivery._Attempts())
 
 
 def figures(at: datetime | None = None) -> dict[tuple[str, ...], float]:

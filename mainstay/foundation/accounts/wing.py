@@ -1,7 +1,16 @@
 """People: who may do what, and how they sign in."""
 
-from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, PEOPLE_EDIT, PEOPLE_VIEW, SELF_EDIT, STATUS_VIEW
-from mainstay.foundation.wing import Place, SubjectPage, Wing
+from mainstay.foundation.accounts.permissions import (
+    OPERATIONS_VIEW,
+    PEOPLE_EDIT,
+    PEOPLE_VIEW,
+    SELF_EDIT,
+    STATUS_VIEW,
+    Role,
+)
+from mainstay.foundation.wing import Duties, Place, Search, SubjectPage, Wing
+
+_PARTS = "mainstay.foundation.accounts.pages.parts"
 
 WING = Wing(
     app="mainstay.foundation.accounts",
@@ -28,4 +37,6 @@ WING = Wing(
         SELF_EDIT,
     ),
     resources=("mainstay.foundation.accounts.resource.TEAMS",),
+    duties=(Duties(f"{_PARTS}.second_factors", {Role.SECURITY: 10, Role.ADMIN: 50}),),
+    searches=(Search("People", f"{_PARTS}.find", PEOPLE_VIEW, 50),),
 )

@@ -1,9 +1,11 @@
 """The catalog: applications, what they consist of and what they need."""
 
-from mainstay.foundation.accounts.permissions import Role, permission
-from mainstay.foundation.wing import Action, SubjectPage, Wing
+from mainstay.foundation.accounts.permissions import STATUS_VIEW, Role, permission
+from mainstay.foundation.wing import Action, Duties, Search, SubjectPage, Wing
 
 CATALOG_EDIT = permission("catalog.edit", "Add, edit and remove applications", Role.DEVOPS)
+
+_PARTS = "mainstay.foundation.catalog.pages.parts"
 
 WING = Wing(
     app="mainstay.foundation.catalog",
@@ -13,4 +15,6 @@ WING = Wing(
     subjects={"application": SubjectPage("application", by="name")},
     permissions=(CATALOG_EDIT,),
     resources=("mainstay.foundation.catalog.resource.APPLICATIONS",),
+    duties=(Duties(f"{_PARTS}.without_owner", {Role.ADMIN: 60, Role.PRODUCT: 10}),),
+    searches=(Search("Applications", f"{_PARTS}.find", STATUS_VIEW, 10),),
 )

@@ -7,4 +7,5 @@ WING = Wing(
     urls="mainstay.foundation.journal.pages.urls",
     routers=("mainstay.foundation.journal.api.router",),
     places=(Place("Journal", "journal", "last", 10, icon="journal", key="j", words="history audit log"),),
+    figures=("mainstay.foundation.journal.status.figures",),
 )

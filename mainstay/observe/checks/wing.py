@@ -1,7 +1,7 @@
 """Checks: probes and heartbeats, their states and uptime, maintenance."""
 
-from mainstay.foundation.accounts.permissions import Role, permission
-from mainstay.foundation.wing import Action, Look, Place, SubjectPage, Wing
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Role, permission
+from mainstay.foundation.wing import Action, Duties, Look, Place, Report, Search, SubjectPage, Wing
 
 CHECKS_EDIT = permission("checks.edit", "Add, edit and remove checks", Role.DEVELOPER, Role.DEVOPS)
 MAINTENANCE_EDIT = permission(
@@ -11,6 +11,8 @@ MAINTENANCE_EDIT = permission(
     Role.DEVELOPER,
     Role.DEVOPS,
 )
+
+_PARTS = "mainstay.observe.checks.pages.parts"
 
 WING = Wing(
     app="mainstay.observe.checks",
@@ -43,4 +45,13 @@ WING = Wing(
         "mainstay.observe.checks.resource.CHECKS",
         "mainstay.observe.checks.resource.WINDOWS",
     ),
+    duties=(
+        Duties(f"{_PARTS}.broken", {Role.DEVELOPER: 30, Role.DEVOPS: 40, Role.ADMIN: 40}),
+        Duties(f"{_PARTS}.paused_long", {Role.DEVOPS: 50}),
+        Duties(f"{_PARTS}.unmanaged", {Role.DEVOPS: 60}),
+        Duties(f"{_PARTS}.below_target", {Role.PRODUCT: 90, Role.STAKEHOLDER: 90}),
+    ),
+    searches=(Search("Checks", f"{_PARTS}.find", OPERATIONS_VIEW, 20),),
+    reports=(Report("checks", "mainstay.observe.checks.status.report", 20),),
+    figures=("mainstay.observe.checks.status.figures",),
 )

@@ -1,7 +1,9 @@
 """Alerts: what pages people, and silences."""
 
-from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
-from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
+from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, Role
+from mainstay.foundation.wing import Duties, Look, Place, Report, Search, SubjectPage, Wing
+
+_PARTS = "mainstay.respond.alerts.pages.parts"
 
 WING = Wing(
     app="mainstay.respond.alerts",
@@ -20,4 +22,16 @@ WING = Wing(
     subjects={"alert": SubjectPage("alert", by="id"), "route": SubjectPage("channels", by="#")},
     permissions=(ALERTS_RESPOND,),
     resources=("mainstay.respond.alerts.resource.ROUTES",),
+    duties=(
+        Duties(
+            f"{_PARTS}.unacknowledged",
+            {Role.SUPPORT: 10, Role.DEVELOPER: 20, Role.SECURITY: 20},
+        ),
+        Duties(f"{_PARTS}.of_own_applications", {Role.SUPPORT: 30, Role.DEVELOPER: 10}),
+        Duties(f"{_PARTS}.no_way_out", {Role.DEVOPS: 20, Role.ADMIN: 20}),
+        Duties(f"{_PARTS}.unpaged", {Role.DEVOPS: 30, Role.ADMIN: 30}),
+    ),
+    searches=(Search("Open alerts", f"{_PARTS}.find", OPERATIONS_VIEW, 30),),
+    reports=(Report("alerts", "mainstay.respond.alerts.status.report", 10),),
+    figures=("mainstay.respond.alerts.status.figures",),
 )

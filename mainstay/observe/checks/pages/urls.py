@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from mainstay.observe.checks.pages import edit_views, maintenance_views, views
+from mainstay.observe.checks.pages import applications, edit_views, maintenance_views, views
 
 urlpatterns = [
+    path("applications/", applications.applications, name="applications"),
     path("checks/", views.checks, name="checks"),
     path("checks/new/", edit_views.new, name="check_new"),
     path("checks/try/", edit_views.attempt, name="check_try"),

@@ -1,4 +1,4 @@
-"""Applications: how all of them are, and the whole life of one at a glance. Reads every wing, so it lies here."""
+"""Applications: how all of them are, by their checks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,20 +8,16 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, STATUS_VIEW
+from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.catalog.models import TIERS, Application, Component, Dependency
 from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
-from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import rows
 from mainstay.kit.lists import export, with_query
 from mainstay.kit.live import is_fragment, live
@@ -29,17 +25,13 @@ from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import bars, listing
 from mainstay.observe.checks.pages.listing import Row
-from mainstay.observe.checks.pages.maintenance_views import announced
-from mainstay.observe.checks.uptime.applications import Part, Whole, deciding, whole
-from mainstay.observe.checks.uptime.records import courses, records
+from mainstay.observe.checks.uptime.applications import Part, Whole, whole
+from mainstay.observe.checks.uptime.records import records
 from mainstay.observe.checks.uptime.timeline import Calendar, Course, Fared, calendar
-from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
-from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.pages.listing import open_first
 
-DAYS, LIST_DAYS = 90, 30
+DAYS = 90
 PAGE = 50
-ENTRIES_SHOWN, ALERTS_SHOWN, CHECKS_SHOWN = 12, 10, 200
+ATTENDED_MOST = 30
 WORST_FIRST = (
     Status.DOWN, Status.UNREACHABLE, Status.DEGRADED, Status.UNKNOWN, Status.MAINTENANCE, Status.PAUSED, Status.UP,
 )  # fmt: skip
@@ -110,6 +102,19 @@ def worst_first(found: Iterable[Overview]) -> list[Overview]:
             one.application.name,
         ),
     )
+
+
+def attended() -> list[Application]:
+    """Return the applications to show: those with something not up, then by tier and name; bounded."""
+    rank = {"critical": 0, "important": 1}
+    troubled = set(
+        Check.objects.filter(paused=False, state__health__in=("down", "degraded")).values_list(
+            "application_id", flat=True
+        )
+    )
+    every = list(Application.objects.all())
+    every.sort(key=lambda one: (one.pk not in troubled, rank.get(one.tier, 2), one.name))
+    return every[:ATTENDED_MOST]
 
 
 def sentence(name: str, status: Status, *, checks: int) -> str:
@@ -269,97 +274,7 @@ def _columns(days: Calendar) -> dict[str, Any]:
     }
 
 
-# --- one application ------------------------------------------------------------------------------------------------
-
-
-@needs(STATUS_VIEW)
-@require_safe
-def application(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Show one application: how it is, what it is made of, how it fared, what happened."""
-    now = clock.now()
-    one = get_object_or_404(Application.objects.select_related("owner"), name=name)
-    actor = actor_of(request)
-    inside = actor.may(OPERATIONS_VIEW)
-    days = calendar(now, DAYS, timezone.get_current_timezone())
-    (found,) = fared(standings([one], now, lean=False), days, now)
-    file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, days))
-    if file is not None:
-        return file
-    context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
-        "one": found,
-        "application": one,
-        "tier": TIERS.get(one.tier, one.tier),
-        "title": sentence(one.name, found.whole.status, checks=len(found.checks)),
-        "days": bars.days(found.course, days),
-        "windows": bars.windows(found.course, now),
-        "decides": deciding(row.severity for row, _ in found.checks),
-        "inside": inside,
-        "may": {
-            "edit": actor.may(CATALOG_EDIT),
-            "check": actor.may(CHECKS_EDIT),
-            "respond": actor.may(ALERTS_RESPOND),
-            "announce": actor.may(MAINTENANCE_EDIT),
-        },
-        "windows_open": [window for window in announced(now) if window.row.application_id in (None, one.pk)][:5],
-        "crumbs": [{"href": reverse("applications"), "label": "Applications"}],
-        "place": "applications",
-    }
-    if inside and is_fragment(request, "recent"):
-        return live(request, "applications/one.html", context | _recent(one), part="recent")
-    if inside:
-        context |= _inside(found, now)
-    if not is_fragment(request):
-        context |= _recent(one) if inside else {}
-        context["environments"] = list(one.environments.order_by("id"))
-        context["graph"] = graph(one, found.checks, links=inside)
-    return live(request, "applications/one.html", context)
-
-
-_DAY_COLUMNS: dict[str, Any] = {
-    "day": lambda one: one.label,
-    "uptime_percent": lambda one: None if one.uptime is None else one.uptime * 100,
-    "detail": lambda one: one.detail,
-}
-
-
-def _inside(found: Overview, now: datetime) -> dict[str, Any]:
-    """What those who look after it see, besides its status."""
-    one = found.application
-    order = {status: place for place, status in enumerate(WORST_FIRST)}
-    listed = sorted(found.checks, key=lambda pair: (order[pair[1].status], pair[0].name))
-    days = calendar(now, LIST_DAYS, timezone.get_current_timezone())
-    fared = courses([row for row, _ in listed[:CHECKS_SHOWN]], datetime.fromtimestamp(days.edges[0], UTC), now)
-    return {
-        "check_rows": rows.join(
-            rows.check_row(
-                href=f"/checks/{row.id}/",
-                name=row.name,
-                state=shown.status.value,
-                now=now,
-                environment=row.environment or "",
-                application=row.component or "",
-                kind=row.kind,
-                target=row.target,
-                severity=row.severity,
-                duration_s=row.last_duration_s,
-                uptime_percent=bars.percent(fared[row.id], days.edges[0], days.edges[-1]),
-                uptime_html=bars.small_bar(fared[row.id], days),
-                last_at=row.last_at,
-                since=row.since,
-                source=row.managed_by,
-            )
-            for row, shown in listed[:CHECKS_SHOWN]
-        ),
-        "checks_left_out": max(0, len(listed) - CHECKS_SHOWN),
-        "alerts": open_first(Alert.objects.filter(application=one))[:ALERTS_SHOWN],
-    }
-
-
-def _recent(one: Application) -> dict[str, Any]:
-    entries = Entry.objects.filter(application=one.pk).order_by("-id")[:ENTRIES_SHOWN]
-    return {"entries": [line(entry) for entry in entries]}
+# --- what one is made of ----------------------------------------------------------------------------------------------
 
 
 def graph(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:

@@ -1,0 +1,31 @@
+"""What accounts give to Now and to Ctrl K."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from django.db.models import Count, Q
+from django.urls import reverse
+
+from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.accounts.models import User
+from mainstay.foundation.parts import FOUND_MOST, Duty, Found
+
+
+def second_factors(_user: User, _now: datetime) -> Iterator[Duty]:
+    """People who sign in by a password alone."""
+    found = User.objects.filter(is_active=True).aggregate(
+        n=Count("id", distinct=True), bare=Count("id", filter=Q(authenticator=None), distinct=True)
+    )
+    if found["bare"]:
+        noun = "person has" if found["n"] == 1 else "people have"
+        title = f"{found['bare']} of {found['n']} {noun} no second factor"
+        yield Duty(title, reverse("people"), "a password alone opens the desk", "major", "ask them")
+
+
+def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
+    """Find people by name and address."""
+    found = User.objects.filter(is_active=True)
+    for word in words:
+        found = found.filter(Q(name__icontains=word) | Q(email__icontains=word))
+    for row in found.order_by("email")[:FOUND_MOST]:
+        yield Found(reverse("person", args=[row.pk]), str(row), row.email)
