@@ -43,8 +43,7 @@ PURE = (
     "observe/metrics/pages/explore.py",
     "observe/metrics/exposition",
     "observe/metrics/pages/golden.py",
-    "observe/metrics/pages/language.py",
-    "observe/metrics/pages/outline.py",
+    "observe/metrics/pages/scan.py",
     "observe/metrics/host",
     "observe/metrics/promql",
     "observe/metrics/pages/units.py",
@@ -83,6 +82,7 @@ PURE = (
     "respond/rules/files/tree.py",
     "respond/rules/files/unit_files.py",
     "respond/rules/files/unit_tests.py",
+    "respond/rules/pages/comparison.py",
     "respond/rules/engine/verdict.py",
     "respond/rules/files/write.py",
 )

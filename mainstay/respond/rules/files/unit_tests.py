@@ -15,8 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from mainstay.observe.metrics.durations import written
-from mainstay.observe.metrics.promql import Limits, QueryError, Result, evaluate
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.evaluate import Limits
 from mainstay.observe.metrics.promql.plan import Kind
+from mainstay.observe.metrics.promql.query import evaluate
+from mainstay.observe.metrics.promql.result import Result
 from mainstay.respond.rules.engine import outcome as outcomes
 from mainstay.respond.rules.engine.growing import GrowingSource
 from mainstay.respond.rules.engine.outcome import Health, Outcome
