@@ -22,7 +22,7 @@ from mainstay.foundation.outside_files import (
     read_file,
 )
 from mainstay.foundation.yaml.read import Manner, read_data
-from mainstay.observe.checks.kinds.base import host_port
+from mainstay.net.addresses import host_port
 from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
 
 ADDRESS = "__address__"
