@@ -25,9 +25,9 @@ from typing import cast
 import pycurl
 
 from mainstay.net.policy import AddressPolicy
+from mainstay.net.schedule import offset_for
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.probe.engine import Planned, Prober, Result
-from mainstay.observe.checks.probe.schedule import offset_for
 
 PORTS = 8
 _BODY = b"<html><title>Shop</title><p>Welcome to the shop.</p></html>"

@@ -37,8 +37,7 @@ PURE = (
     "observe/metrics/pages/explore.py",
     "observe/metrics/exposition",
     "observe/metrics/pages/golden.py",
-    "observe/metrics/pages/language.py",
-    "observe/metrics/pages/outline.py",
+    "observe/metrics/pages/scan.py",
     "observe/metrics/host",
     "observe/metrics/promql",
     "observe/metrics/pages/units.py",
@@ -48,6 +47,7 @@ PURE = (
     "foundation/foreign.py",
     "foundation/durations.py",
     "foundation/environment.py",
+    "foundation/yaml",
     "foundation/secrets.py",
     "foundation/processes/supervise.py",
     "foundation/catalog/graph.py",
@@ -69,14 +69,13 @@ PURE = (
     "respond/rules/files/read.py",
     "respond/rules/engine/growing.py",
     "respond/rules/engine/outcome.py",
-    "respond/rules/files/problems.py",
     "respond/rules/files/series_notation.py",
     "respond/rules/files/starter_pack.py",
     "respond/rules/engine/state.py",
     "respond/rules/template",
-    "respond/rules/files/tree.py",
     "respond/rules/files/unit_files.py",
     "respond/rules/files/unit_tests.py",
+    "respond/rules/pages/comparison.py",
     "respond/rules/engine/verdict.py",
     "respond/rules/files/write.py",
 )
@@ -92,6 +91,7 @@ EDGES = (
     r"^foundation/processes/unreadable\.py$",  # a notice says since when; who reads rows has no time at hand
     r"^foundation/accounts/(signin|signals)\.py$",  # called by the sign-in library, which gives no time
     r"^observe/checks/pings\.py$",  # intake, ASGI
+    r"^net/transfer\.py$",  # a transfer measures when it began
     r"^observe/checks/(probe|kinds)/",  # a probe measures when it began and how long it took
     r"^respond/delivery/sending/send\.py$",  # so does a send
     r"^respond/delivery/kinds/",  # a signature and a letter are dated when they leave

@@ -10,7 +10,7 @@ from bench.figures import NOT_INSTALLED, Aim, Figure, Line, Peer, elsewhere
 from bench.load import Wanted, load
 from bench.machine import cpu_s, quantile
 from bench.program import EXPECT, Cpu, blackbox, count, directory, mainstay, rows, stored, target, unix
-from mainstay.observe.checks.probe.schedule import offset_for
+from mainstay.net.schedule import offset_for
 from tests.program import Program, until
 
 APPLICATIONS = 10

@@ -15,7 +15,8 @@ from pathlib import Path
 from bench.figures import Aim, Figure, Line, elsewhere
 from bench.program import directory
 from mainstay.observe.metrics.exposition import Parser
-from mainstay.observe.metrics.promql.series import Hints, Matcher, MatchKind, Selection
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.series import Hints, Selection
 from mainstay.observe.metrics.store import Store
 from mainstay.observe.metrics.store.layouts import Layout
 from tests.program import ROOT

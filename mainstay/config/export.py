@@ -1,25 +1,15 @@
 """The present state as a file: what `mainstay export` prints."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import yaml
-
 from mainstay.config.plan import masked
 from mainstay.config.present import State, Thing, managers, state
-from mainstay.config.read import INTEGER, REAL
 from mainstay.config.resources import at_the_top, inside
 from mainstay.foundation.secrets import MASK
-
-WIDTH = 110
-FLOW_CHARACTERS = 90  # a mapping that fits is written on one line
-
-
-class Block(dict[str, Any]):
-    """A mapping that is written on several lines, however short."""
+from mainstay.foundation.yaml.write import Block, dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,65 +98,3 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list):
         return [_escaped(item) for item in value]
     return value
-
-
-def dump(document: Any) -> str:
-    """Return YAML that `read.read` reads back as the same data."""
-    return yaml.dump(
-        document,
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=WIDTH,
-        default_flow_style=False,
-    )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Short mappings of single values on one line, and nothing left plain that our reader takes for a number."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # PyYAML's
-        super().increase_indent(flow, False)
-
-
-def _mapping(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
-    return dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=_fits(data) or None)
-
-
-def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=_fits(data) or None)
-
-
-def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-    style = "|" if "\n" in data else None
-    if any(end in data for end in "\x85\u2028\u2029"):  # line ends to YAML 1.1: only escapes keep them
-        style = '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-
-def _fits(data: Any) -> bool:
-    """Tell whether this is a short mapping or list of single values (or of one level of such)."""
-    inner = list(data.values()) if isinstance(data, dict) else data
-    if isinstance(data, Block) or (isinstance(data, list) and any(isinstance(item, dict) for item in data)):
-        return False
-    if len(str(data)) > FLOW_CHARACTERS or "\\n" in repr(data):
-        return False
-    return not any(isinstance(value, dict | list) and (len(value) > 3 or not _flat(value)) for value in inner)
-
-
-def _flat(data: Any) -> bool:
-    inner = data.values() if isinstance(data, dict) else data
-    return not any(isinstance(value, dict | list) for value in inner)
-
-
-_Dumper.add_representer(dict, _mapping)
-_Dumper.add_representer(Block, _mapping)
-_Dumper.add_representer(list, _list)
-_Dumper.add_representer(str, _text)
-for _tag, _pattern in (("int", INTEGER), ("float", REAL)):
-    _Dumper.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern.pattern})$"), list("-+.0123456789")
-    )

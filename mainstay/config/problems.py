@@ -4,27 +4,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from mainstay.foundation.yaml.problems import Problem
+
+__all__ = ["BadFile", "Problem", "Problems"]
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]*@")
 SHORTEST_SECRET = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake. `line` and `column` count from 1; 0 when the mistake has no place in the file."""
-
-    line: int
-    column: int
-    path: str  # applications[shop].checks[storefront].http.url
-    detail: str
-
-    def shown(self, file: str) -> str:
-        """Return `FILE:LINE:COL: path: detail`, as editors and compilers have it."""
-        place = f"{file}:{self.line}:{self.column}" if self.line else file
-        return ": ".join(part for part in (place, self.path, self.detail) if part)
-
-    def document(self) -> dict[str, object]:
-        """Return the problem for programs."""
-        return {"line": self.line, "column": self.column, "path": self.path, "detail": self.detail}
 
 
 class BadFile(ValueError):

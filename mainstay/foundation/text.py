@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 LINK_MOST = 2_000
+LONGEST_MESSAGE = 500
 _LINK = re.compile(r"https?://[^\s<>\"\x00-\x20\x7f]+", re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -33,3 +34,11 @@ def named(text: str, most: int = 200) -> str:
     """Return text from outside as part of a message: on one line, cut."""
     flat = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+
+
+def one_sentence(message: str) -> str:
+    """The message on one line and of bounded length; peers' own words may be in it."""
+    if not message:
+        return ""
+    flat = " ".join("".join(character if character.isprintable() else " " for character in message).split())
+    return flat if len(flat) <= LONGEST_MESSAGE else f"{flat[: LONGEST_MESSAGE - 1]}…"

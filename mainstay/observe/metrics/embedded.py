@@ -23,7 +23,6 @@ from mainstay.observe.metrics.client import scrape_token
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen
-from mainstay.observe.metrics.promql import FUNCTIONS
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
@@ -113,7 +112,7 @@ class Embedded:
             store,
             now_ms=lambda: round(self._clock().timestamp() * 1000),
             seconds=time.monotonic,
-            extra={"targets": self._targets, "functions": _functions},
+            extra={"targets": self._targets},
         )
         self.scraper = Scraper(policy(self._environment), store)
         self.scraper.start()
@@ -282,10 +281,3 @@ def _tell(missing: Missing | None, now: datetime) -> None:
             "It was written anew, and nothing is missing. Leave the directory metrics/ to Mainstay alone.",
             now,
         )
-
-
-def _functions() -> list[dict[str, str]]:
-    return [
-        {"name": name, "signature": function.signature, "doc": function.doc}
-        for name, function in sorted(FUNCTIONS.items())
-    ]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from prometheus_client.core import Metric
 
-from mainstay.observe.metrics.promql.series import NAME
+from mainstay.observe.metrics.promql.plan import NAME
 from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Store, Stream
 
 log = logging.getLogger("mainstay.metrics")

@@ -10,8 +10,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from mainstay.foundation.durations import Duration, format_duration
+from mainstay.foundation.strict import StrictModel
 from mainstay.foundation.words import Name
-from mainstay.observe.checks.kinds.base import KindSettings
 from mainstay.observe.metrics.scrape.settings import Labels, ScrapeSettings
 
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0
@@ -21,7 +21,7 @@ SECRETS = ("password", "bearer", "client_key", "secret_headers")
 """Fields that hold secrets; a test holds them against the model."""
 
 
-class _Named(KindSettings):
+class _Named(StrictModel):
     """What a scrape has besides its settings. Apart, so that these fields come first."""
 
     name: Name = Field(description="Unique; letters, digits, - and _. The label `job` of its series.")

@@ -14,6 +14,7 @@ from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import facts
 from mainstay.respond.rules.alerting import resolve_all
+from mainstay.respond.rules.files.lint import problems
 from mainstay.respond.rules.models import Rule, RuleGroup, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 
@@ -159,9 +160,6 @@ def _by_name(rules: Iterable[RuleSpec]) -> dict[str, list[RuleSpec]]:
 
 def refuse_unreadable(spec: RuleGroupSpec) -> None:
     """Raise `Refused`, with the place, where PromQL, a template, a label or a metric name cannot be read."""
-    # The evaluator brings NumPy: loaded only where somebody edits rules.
-    from mainstay.respond.rules.files.lint import problems
-
     for path, detail in problems(spec):
         raise Refused(detail, path)
 

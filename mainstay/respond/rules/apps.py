@@ -7,7 +7,7 @@ class RulesConfig(AppConfig):
 
     def ready(self) -> None:
         from mainstay.foundation.processes.setaside import LOOKUPS
-        from mainstay.observe.metrics.forward_views import OWN
+        from mainstay.observe.metrics.pages.forward_views import OWN
         from mainstay.respond.alerts.origins import ORIGINS
         from mainstay.respond.rules import facts, prometheus  # noqa: F401  # declares facts
         from mainstay.respond.rules.pages.alert_pages import ORIGIN

@@ -5,14 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from mainstay.net.policy import literal_address
+from mainstay.foundation.strict import StrictModel
+from mainstay.foundation.text import one_sentence
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder, parse
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import NO_FACTS, Facts, Health, Outcome, Phases
-
-LONGEST_MESSAGE = 500
 
 
 def _valid_condition(text: str) -> str:
@@ -20,47 +19,11 @@ def _valid_condition(text: str) -> str:
     return text
 
 
-def _valid_host(host: str) -> str:
-    stripped = host.strip().removeprefix("[").removesuffix("]")
-    if (
-        not stripped
-        or len(stripped) > 253
-        or any(character.isspace() or character in "/@?#\\" for character in stripped)
-    ):
-        raise ValueError(
-            f"{host!r} is no host: give a name such as db.example.com or an address, without scheme, port or path"
-        )
-    try:
-        stripped.encode("idna")
-    except UnicodeError:
-        if literal_address(stripped) is None:
-            raise ValueError(f"{host!r} is no internet name") from None
-    if ":" in stripped and literal_address(stripped) is None:
-        raise ValueError(f"{host!r} is no host: give the port in `port`")
-    return stripped
-
-
-Host = Annotated[str, AfterValidator(_valid_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-IPVersion = Annotated[int, Field(ge=4, le=6, multiple_of=2)]
 ConditionText = Annotated[str, AfterValidator(_valid_condition)]
 Text = Annotated[str, Field(max_length=65536)]
 
 
-class KindSettings(BaseModel):
-    """Base of all settings: unknown fields are refused, and a value can't change under a running probe."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        serialize_by_alias=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-
-class ProbedSettings(KindSettings):
+class ProbedSettings(StrictModel):
     """Settings of a kind that takes conditions."""
 
     PLACEHOLDERS: ClassVar[frozenset[Placeholder]] = frozenset(
@@ -156,16 +119,3 @@ def expects_no_connection(conditions: Iterable[Condition], seen: Observation) ->
     """Whether a failure to connect is what the conditions ask for: one names [CONNECTED], and all of them hold."""
     compiled = tuple(conditions)
     return any(Placeholder.CONNECTED in condition.asks for condition in compiled) and not failing(compiled, seen)
-
-
-def one_sentence(message: str) -> str:
-    """The message on one line and of bounded length; peers' own words may be in it."""
-    if not message:
-        return ""
-    flat = " ".join("".join(character if character.isprintable() else " " for character in message).split())
-    return flat if len(flat) <= LONGEST_MESSAGE else f"{flat[: LONGEST_MESSAGE - 1]}…"
-
-
-def host_port(host: str, port: int) -> str:
-    """`db.example.com:5432`, `[::1]:5432`."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

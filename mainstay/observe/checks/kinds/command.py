@@ -12,12 +12,12 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from mainstay.foundation.durations import spoken_duration
+from mainstay.foundation.strict import Secret
 from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, Text, failing
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn
 from mainstay.observe.checks.probe.conditions import Observation, Placeholder
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome
-from mainstay.observe.checks.probe.secret import Secret
 
 LARGEST_OUTPUT_BYTES = 64 * 1024
 _HEALTH = {0: Health.UP, 1: Health.DEGRADED}

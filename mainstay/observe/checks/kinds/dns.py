@@ -14,7 +14,8 @@ import dns.rdatatype
 import dns.resolver
 from pydantic import Field, field_validator
 
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text
+from mainstay.net.addresses import Host, IPVersion, Port
+from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import judged_addresses

@@ -9,7 +9,8 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field, model_validator
 
 from mainstay.foundation.durations import Duration, format_duration
-from mainstay.observe.checks.kinds.base import Kind, KindSettings
+from mainstay.foundation.strict import StrictModel
+from mainstay.observe.checks.kinds.base import Kind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
 
@@ -17,7 +18,7 @@ LONGEST_CRON = 200
 _A_MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-class HeartbeatSettings(KindSettings):
+class HeartbeatSettings(StrictModel):
     """Either `every`, or `cron` with `timezone`; both with `grace`."""
 
     every: Duration | None = Field(default=None, ge=1, description="A ping must come at least this often, e.g. 1d.")

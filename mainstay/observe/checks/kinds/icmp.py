@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.foundation.durations import Duration
-from mainstay.observe.checks.kinds.base import Host, IPVersion
+from mainstay.net.addresses import Host, IPVersion
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context

@@ -11,14 +11,14 @@ import pymysql.cursors
 from pydantic import Field
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
+from mainstay.foundation.strict import Secret
+from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
-from mainstay.observe.checks.probe.secret import Secret
 
 
 class MysqlSettings(SteppedSettings):

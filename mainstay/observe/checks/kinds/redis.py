@@ -12,14 +12,15 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
+from mainstay.foundation.strict import Secret
+from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.database import DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import open_stream, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
-from mainstay.observe.checks.probe.secret import Secret
 
 _LONGEST_REPLY_BYTES = 1 << 20
 _MOST_ELEMENTS = 10_000

@@ -14,27 +14,21 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from mainstay.foundation.durations import Duration, spoken_duration
-from mainstay.observe.checks.kinds.base import (
-    Kind,
-    KindSettings,
-    ProbedSettings,
-    Stopwatch,
-    expects_no_connection,
-    failing,
-)
+from mainstay.foundation.strict import StrictModel
+from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, expects_no_connection, failing
 from mainstay.observe.checks.probe.conditions import Observation
 from mainstay.observe.checks.probe.connect import Stream, reason
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases, ProbeError
 
 
-class LatencyExpect(KindSettings):
+class LatencyExpect(StrictModel):
     """What must hold for the check to be up."""
 
     max_latency: Duration | None = Field(default=None, description="The whole probe may take this long.")
 
 
-class LatencyWarn(KindSettings):
+class LatencyWarn(StrictModel):
     """Softer limits: missing them makes the check degraded instead of down."""
 
     max_latency: Duration | None = Field(default=None, description="Slower than this is degraded.")

@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, Text, host_port
+from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import STREAM_LIMIT_BYTES, open_stream, tls_context

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mainstay.foundation.clock import utc_text
 from mainstay.foundation.outside_files import PemText
-from mainstay.observe.checks.kinds.base import Host, IPVersion, Port, host_port
+from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import Stream, open_stream, tls_context

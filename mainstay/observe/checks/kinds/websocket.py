@@ -10,16 +10,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Origin, Subprotocol
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.observe.checks.kinds.base import IPVersion, Text
-from mainstay.observe.checks.kinds.http.judge import shown_url
-from mainstay.observe.checks.kinds.http.settings import split_url, valid_header_name, valid_header_value
+from mainstay.foundation.strict import Secret
+from mainstay.net.addresses import IPVersion, shown_url, split_url, valid_header_name, valid_header_value
+from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
-from mainstay.observe.checks.probe.secret import Secret
 
 _LONGEST_MESSAGE_BYTES = 64 * 1024
 

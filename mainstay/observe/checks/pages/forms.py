@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
-import yaml
 from django import forms
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError as FieldError
@@ -17,7 +16,9 @@ from mainstay.foundation.clock import later
 from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
-from mainstay.foundation.small_yaml import BadYaml, read_yaml
+from mainstay.foundation.yaml.problems import NotYaml
+from mainstay.foundation.yaml.read import read_data
+from mainstay.foundation.yaml.write import dump
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.pages.kind_fields import KindField, assemble, field_at, fields_of
@@ -141,7 +142,7 @@ class CheckForm(forms.Form):
         masked = mask_all(self.stored)
         shown: dict[str, Any] = {one.name: one.shown(masked) for one in self.kind_fields}
         if masked:
-            shown["yaml"] = yaml.safe_dump(masked, sort_keys=False, allow_unicode=True)
+            shown["yaml"] = dump(masked)
         check = self.check
         if check is None:
             return {**shown, "every": "60s", "timeout": "10s"}
@@ -206,9 +207,9 @@ class CheckForm(forms.Form):
 
     def _yaml_settings(self) -> dict[str, Any] | None:
         try:
-            settings = read_yaml(self.cleaned_data.get("yaml") or "")
-        except BadYaml as error:
-            self.add_error("yaml", f"This is not YAML: {error.detail}.")
+            settings = read_data(self.cleaned_data.get("yaml") or "")
+        except NotYaml as error:
+            self.add_error("yaml", f"This is not YAML: {error.placed}.")
             return None
         if settings is None:
             return {}

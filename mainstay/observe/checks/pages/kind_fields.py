@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-import yaml
 from annotated_types import MaxLen
 from django import forms
 from pydantic import BaseModel, SecretStr
@@ -18,7 +17,9 @@ from pydantic.fields import FieldInfo
 
 from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.secrets import MASK
-from mainstay.foundation.small_yaml import BadYaml, read_yaml
+from mainstay.foundation.yaml.problems import NotYaml
+from mainstay.foundation.yaml.read import read_data
+from mainstay.foundation.yaml.write import dump_line
 
 PREFIX = "kind"
 LONG_TEXT = 1_000
@@ -91,14 +92,14 @@ class KindField:
         if self.sort == "switch":
             return bool(value)
         if self.sort == "yaml":
-            return write_yaml(value)
+            return dump_line(value)
         return str(value)
 
     def given(self, value: Any, *, stored: bool) -> Any:
         """Return what the settings get from the input, None for nothing.
 
         Raises:
-            BadYaml: the text is not YAML.
+            NotYaml: the text is not YAML.
         """
         if self.sort == "switch":
             return None if bool(value) == bool(self.default) and not stored else bool(value)
@@ -106,7 +107,7 @@ class KindField:
             return MASK if self.sort == "secret" and stored else None
         if self.sort == "choice" and value == self.default and not stored:
             return None
-        return read_yaml(value) if self.sort == "yaml" else value
+        return read_data(value) if self.sort == "yaml" else value
 
 
 def fields_of(settings: type[BaseModel], within: tuple[str, ...] = ()) -> tuple[KindField, ...]:
@@ -203,8 +204,8 @@ def assemble(
     for field in fields:
         try:
             value = field.given(given.get(field.name), stored=_at(stored, field.path) is not None)
-        except BadYaml as error:
-            errors[field.name] = f"This is not YAML: {error.detail}."
+        except NotYaml as error:
+            errors[field.name] = f"This is not YAML: {error.placed}."
             continue
         if value is None:
             continue
@@ -220,12 +221,3 @@ def field_at(fields: tuple[KindField, ...], path: tuple[Any, ...]) -> KindField 
     places = [str(part) for part in path]
     fitting = [field for field in fields if list(field.path) == places[: len(field.path)]]
     return max(fitting, key=lambda field: len(field.path), default=None)
-
-
-def write_yaml(value: Any) -> str:
-    """Return `value` as YAML: a simple one on one line."""
-    if isinstance(value, dict | list):
-        text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
-        return text.strip()
-    text = yaml.safe_dump(value, allow_unicode=True, width=10_000)
-    return text.removesuffix("...\n").strip()

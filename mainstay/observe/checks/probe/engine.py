@@ -25,15 +25,15 @@ from pydantic import BaseModel
 
 from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import is_set_aside, working_on
+from mainstay.net.loop import TransferLoop
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolution, Resolver, Ticket
+from mainstay.net.schedule import check_rhythm
 from mainstay.observe.checks.kinds import KINDS
+from mainstay.observe.checks.kinds.http.probe import Probe, ProbePlan
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
-from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
-from mainstay.observe.checks.probe.loop import TransferLoop
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 from mainstay.observe.checks.probe.runner import AsyncRunner, Job
-from mainstay.observe.checks.probe.schedule import check_rhythm
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class _Run:
     check: "_Check"
     due_at: float
     extra: bool = False
-    transfer: Transfer | None = None
+    transfer: Probe | None = None
     started_at: float = 0.0
     name: Ticket | None = None
     """It waits for the addresses of a name."""
@@ -122,7 +122,7 @@ class _Run:
 @dataclass(slots=True, eq=False)
 class _Check:
     planned: Planned
-    plan: Plan | None
+    plan: ProbePlan | None
     run: _Run | None = None
     missed: list[float] = field(default_factory=list)
     overlapped: int = 0
@@ -138,7 +138,7 @@ class _Check:
         self.skipped += 1
 
 
-class Prober(TransferLoop["_Check", "_Run"]):
+class Prober(TransferLoop["_Check", "_Run", Probe]):
     """Probes what is planned. All methods are thread-safe; `on_results` is called in the engine's thread."""
 
     def __init__(
@@ -308,14 +308,14 @@ class Prober(TransferLoop["_Check", "_Run"]):
             return
         now = time.perf_counter()
         # One reading of the wall clock per turn, carried forward by the monotonic one.
-        transfer = Transfer(check.plan, self._policy, self._wall + (now - self._mono), now, planned.timeout_s)
+        transfer = Probe(check.plan, self._policy, self._wall + (now - self._mono), now, planned.timeout_s)
         transfer.run_id = run.run_id
         run.transfer = transfer
         self._next_hop(run, transfer)
 
     # --- http --------------------------------------------------------------------------------------------------
 
-    def _next_hop(self, run: _Run, transfer: Transfer) -> None:
+    def _next_hop(self, run: _Run, transfer: Probe) -> None:
         """Resolve if need be, then begin; ends the run when the transfer says so."""
         try:
             wanted = transfer.resolve_next()
@@ -338,7 +338,7 @@ class Prober(TransferLoop["_Check", "_Run"]):
         run.name = None
         self._begin(run, run.transfer, resolution)
 
-    def _begin(self, run: _Run, transfer: Transfer, resolution: Resolution | None = None) -> None:
+    def _begin(self, run: _Run, transfer: Probe, resolution: Resolution | None = None) -> None:
         try:
             if resolution is not None:
                 transfer.resolved(resolution)
@@ -352,7 +352,7 @@ class Prober(TransferLoop["_Check", "_Run"]):
     def _item_of(self, run: _Run) -> _Check:
         return run.check
 
-    def _hop_done(self, run: _Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+    def _hop_done(self, run: _Run, transfer: Probe, again: bool, defect: Exception | None) -> None:
         if defect is not None:
             self._end(run, self._broken(run, transfer, defect))
         elif again:
@@ -368,13 +368,13 @@ class Prober(TransferLoop["_Check", "_Run"]):
                 outcome = self._broken(run, transfer, error)
             self._end(run, outcome)
 
-    def _judged(self, run: _Run, transfer: Transfer, judging: Future[Outcome]) -> None:
+    def _judged(self, run: _Run, transfer: Probe, judging: Future[Outcome]) -> None:
         if judging.cancelled():
             return
         defect = judging.exception()
         self._end(run, judging.result() if defect is None else self._broken(run, transfer, defect))
 
-    def _broken(self, run: _Run, transfer: Transfer, defect: BaseException) -> Outcome:
+    def _broken(self, run: _Run, transfer: Probe, defect: BaseException) -> Outcome:
         log.error("probing check %d failed by a defect of ours", run.check.planned.key, exc_info=defect)
         transfer.broke(f"a defect in the check type http ({type(defect).__name__})")
         return transfer.judge()
@@ -511,7 +511,7 @@ def _compiled(planned: Planned) -> _Check:
             f"not {planned.timeout_s!r}"
         )
     check_rhythm(planned.key, planned.every_s, planned.offset_s)
-    return _Check(planned, Plan(planned.settings) if isinstance(planned.settings, HttpSettings) else None)
+    return _Check(planned, ProbePlan(planned.settings) if isinstance(planned.settings, HttpSettings) else None)
 
 
 def _descriptors() -> int:
@@ -520,7 +520,7 @@ def _descriptors() -> int:
     return max(64, soft) if soft != resource.RLIM_INFINITY else 1 << 20
 
 
-def _judge(key: int, transfer: Transfer) -> Outcome:
+def _judge(key: int, transfer: Probe) -> Outcome:
     """Judge an answer; should that take the process with it, it is known whose."""
     with working_on("check", key):
         return transfer.judge()

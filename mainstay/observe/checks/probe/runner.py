@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import steps
+from mainstay.foundation.text import one_sentence
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Asking, Resolver
-from mainstay.observe.checks.kinds.base import AnyKind, one_sentence
+from mainstay.observe.checks.kinds.base import AnyKind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Health, Outcome
 

@@ -20,12 +20,12 @@ from pydantic import BaseModel, ValidationError
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.text import storable
+from mainstay.net.schedule import offset_for
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.heartbeats import RhythmSettings, bounded, rhythm_of
 from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.probe.engine import Planned
-from mainstay.observe.checks.probe.schedule import offset_for
 from mainstay.observe.checks.runtime import arrivals
 from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.runtime.shards import shard_of

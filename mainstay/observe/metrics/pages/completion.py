@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mainstay.observe.metrics.pages import outline
-from mainstay.observe.metrics.pages.language import AGGREGATIONS, FUNCTIONS, KEYWORDS, SPANS, Word
-from mainstay.observe.metrics.pages.outline import Token
+from mainstay.observe.metrics.pages import scan
+from mainstay.observe.metrics.pages.scan import GROUPING, Token
+from mainstay.observe.metrics.promql.functions import FUNCTIONS
 
 MOST = 30
-_GROUPING = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 _MATCHES = ("=", "!=", "=~", "!~")
 _LABEL = re.compile(r"[a-zA-Z_]\w*")
 
@@ -65,13 +64,13 @@ class Option:
 
 def wanted(before: str, after: str = "") -> Wanted:
     """Return what belongs between `before` and `after`."""
-    parts = outline.tokens(before, spaces=True)
+    parts = scan.tokens(before, spaces=True)
     if "#" in before.rpartition("\n")[2] and not any(part.end == len(before) for part in parts):
         return Wanted(Place.NOTHING)  # within a comment
     last = parts[-1] if parts else None
     solid = [part for part in parts if part.kind != "space"]
-    bracket = outline.unclosed(solid)
-    names = tuple(outline.metrics(before + after))
+    bracket = scan.unclosed(solid)
+    names = tuple(scan.metrics(before + after))
     if last is not None and last.kind == "text" and not _closed(last.text):
         return _in_text(solid, bracket, last, after, names)
     typed, ahead = _typed(last), solid
@@ -85,7 +84,7 @@ def wanted(before: str, after: str = "") -> Wanted:
         return Wanted(Place.SPAN, typed, _rest(after))
     if opener.text == "{":
         return _in_braces(solid, bracket, typed, ahead, after, names)
-    if bracket > 0 and solid[bracket - 1].text.lower() in _GROUPING:
+    if bracket > 0 and solid[bracket - 1].text.lower() in GROUPING:
         return Wanted(Place.GROUPING, typed, _rest(after), metrics=names)
     return _in_expression(typed, ahead, after, names)
 
@@ -109,7 +108,7 @@ def _in_expression(typed: str, ahead: Sequence[Token], after: str, names: tuple[
     if ahead and not typed:
         before = ahead[-1]
         operand = before.kind in {"number", "text"} or before.text in {")", "}", "]"}
-        if before.kind == "word" and before.text.lower() not in {w.name for w in KEYWORDS} | {"atan2"}:
+        if before.kind == "word" and before.text.lower() not in _OPERATORS:
             operand = True
         if operand:
             return Wanted(Place.NOTHING)
@@ -158,17 +157,59 @@ def _in_text(solid: Sequence[Token], bracket: int | None, last: Token, after: st
 
 # --- options --------------------------------------------------------------------------------------------------------
 
+# Name, how it is used, what it means.
+AGGREGATIONS: tuple[tuple[str, str, str], ...] = (
+    ("sum", "sum by (label) (v)", "The sum of the series of each group."),
+    ("avg", "avg by (label) (v)", "Their average."),
+    ("min", "min by (label) (v)", "The smallest value of each group."),
+    ("max", "max by (label) (v)", "The largest value of each group."),
+    ("count", "count by (label) (v)", "How many series each group has."),
+    ("group", "group by (label) (v)", "1 for each group."),
+    ("stdvar", "stdvar by (label) (v)", "The variance within each group."),
+    ("stddev", "stddev by (label) (v)", "The standard deviation within each group."),
+    ("quantile", "quantile by (label) (φ, v)", "A quantile (0 to 1) over the series of each group."),
+    ("topk", "topk(k, v)", "The k series with the largest values."),
+    ("bottomk", "bottomk(k, v)", "The k series with the smallest values."),
+    ("count_values", 'count_values("label", v)', "How many series have each value."),
+    ("limitk", "limitk(k, v)", "k series, whichever."),
+    ("limit_ratio", "limit_ratio(r, v)", "A share of the series, always the same ones."),
+)
+KEYWORDS: tuple[tuple[str, str, str], ...] = (
+    ("by", "sum by (label) (v)", "Keep these labels."),
+    ("without", "sum without (label) (v)", "Drop these labels."),
+    ("and", "a and b", "What of a has its like in b."),
+    ("or", "a or b", "All of a, and what of b has no like in a."),
+    ("unless", "a unless b", "What of a has no like in b."),
+    ("on", "a / on (label) b", "Match by these labels alone."),
+    ("ignoring", "a / ignoring (label) b", "Match by all labels but these."),
+    ("group_left", "a / on (label) group_left (more) b", "Many of a belong to one of b."),
+    ("group_right", "a / on (label) group_right (more) b", "Many of b belong to one of a."),
+    ("offset", "v offset 5m", "As it was that long before."),
+    ("bool", "a > bool b", "0 or 1 in place of a filter."),
+)
+SPANS: tuple[tuple[str, str], ...] = (
+    ("1m", "1 minute"),
+    ("5m", "5 minutes: at least four samples when every 15 s to 1 min is scraped"),
+    ("15m", "15 minutes"),
+    ("30m", "30 minutes"),
+    ("1h", "1 hour"),
+    ("6h", "6 hours"),
+    ("1d", "1 day"),
+    ("7d", "7 days"),
+)
+_OPERATORS = frozenset({name for name, _, _ in KEYWORDS} | {"atan2"})  # after these an operand follows
 
-def words(functions: Iterable[Word] = FUNCTIONS) -> list[Option]:
+
+def words() -> list[Option]:
     """Return functions, aggregations and keywords."""
-    calls = [Option(one.name, f"{one.name}(", "function", one.signature, one.doc) for one in functions]
-    calls += [Option(one.name, f"{one.name}(", "aggregation", one.signature, one.doc) for one in AGGREGATIONS]
-    return calls + [Option(one.name, f"{one.name} ", "keyword", one.signature, one.doc) for one in KEYWORDS]
+    calls = [Option(one.name, f"{one.name}(", "function", one.signature, one.doc) for one in FUNCTIONS.values()]
+    calls += [Option(name, f"{name}(", "aggregation", how, doc) for name, how, doc in AGGREGATIONS]
+    return calls + [Option(name, f"{name} ", "keyword", how, doc) for name, how, doc in KEYWORDS]
 
 
 def spans() -> list[Option]:
     """Return lengths of time."""
-    return [Option(one.name, one.name, "span", one.signature, one.doc) for one in SPANS]
+    return [Option(span, span, "span", "", doc) for span, doc in SPANS]
 
 
 def values(found: Iterable[str], *, quoted: bool, sign: str = "=") -> list[Option]:

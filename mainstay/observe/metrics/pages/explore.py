@@ -1,15 +1,20 @@
 """What somebody asks the metrics, and what is shown of the answer. No Django, no NumPy."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from itertools import accumulate
 from statistics import fmean
 from typing import Protocol
 
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway, Sample
-from mainstay.observe.metrics.pages import outline, units
+from mainstay.observe.metrics.pages import scan, units
 from mainstay.observe.metrics.pages.units import Unit
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import constant
 
 RANGES_S = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 RANGE_WORDS = {
@@ -69,7 +74,7 @@ class Asked:
 def asked(given: Mapping[str, Sequence[str]], now: float, zone: tzinfo) -> Asked:
     """Read a query string: `q` (often), `range` or `from` and `to`, `step`. What means nothing counts as absent."""
     now = float(int(now))  # whole seconds: a point at the end of the range lies within it
-    texts = tuple(text.replace("\0", "").strip()[: outline.LONGEST] for text in given.get("q", ()))
+    texts = tuple(text.replace("\0", "").strip()[: scan.LONGEST] for text in given.get("q", ()))
     texts = tuple(text for text in texts if text)[:EXPRESSIONS_MOST]
     name = _one(given, "range")
     problem = ""
@@ -111,7 +116,10 @@ def moment(text: str, zone: tzinfo) -> float | None:
 
 
 def _step(text: str) -> float | None:
-    found = outline.number(text) if text else None
+    try:
+        found = constant(parse(text).node)
+    except QueryError:
+        return None
     return found if found is not None and 1 <= found <= 31 * 86_400 else None
 
 
@@ -277,15 +285,31 @@ def problem_of(message: str, text: str) -> Problem:
         said += "."
     offset: int | None = None
     if line is not None:
-        offset = outline.position(text, int(line), int(column))
+        offset = position(text, int(line), int(column))
     else:
         named = [word for word in _QUOTED.findall(message) if word in text]
         offset = text.find(named[0]) if named else None
-        parts = outline.tokens(text)
-        if offset is None and "unclosed" in said.lower() and (open_at := outline.unclosed(parts)) is not None:
+        parts = scan.tokens(text)
+        if offset is None and "unclosed" in said.lower() and (open_at := scan.unclosed(parts)) is not None:
             offset = parts[open_at].start
     if offset is None:
         return Problem(said)
-    row, place = outline.line_of(text, offset)
+    row, place = line_of(text, offset)
     begin = max(0, place - 60)  # a long line is shown around the place
     return Problem(said, line=row[begin : place + 60], column=place - begin)
+
+
+def position(text: str, line: int, column: int) -> int:
+    """Return the offset in characters of a line and column, both counted from 1."""
+    starts = [0, *accumulate(len(part) for part in text.splitlines(keepends=True))]
+    begin = starts[min(max(line, 1), len(starts)) - 1]
+    return min(begin + max(column, 1) - 1, len(text))
+
+
+def line_of(text: str, offset: int) -> tuple[str, int]:
+    """Return the line in which `offset` lies, and where in it."""
+    starts = [0, *accumulate(len(part) for part in text.splitlines(keepends=True))]
+    index = max(0, bisect_right(starts, offset) - 1)
+    rows = text.splitlines() or [""]
+    index = min(index, len(rows) - 1)
+    return rows[index], min(offset - starts[index], len(rows[index]))

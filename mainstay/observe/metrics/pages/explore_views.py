@@ -35,15 +35,13 @@ from mainstay.observe.metrics.pages.explore import (
     telling,
     written,
 )
-from mainstay.observe.metrics.pages.language import FUNCTIONS, Word
 from mainstay.observe.metrics.pages.units import Unit
 
 LETTERS = "ABCDEF"
 HEIGHT = 280
 _FLAT = 0.2  # values that differ by less of their size are drawn without the stretch down to 0
-_KEPT_S, _FUNCTIONS_KEPT_S = 45.0, 600.0
+_KEPT_S = 45.0
 _memory = Memory(_KEPT_S)
-_function_memory = Memory(_FUNCTIONS_KEPT_S)
 _PARAMETER_MOST = 20_000
 
 
@@ -333,7 +331,6 @@ def _metadata() -> dict[str, list[dict[str, str]]]:
 def forget() -> None:
     """Forget what was asked, for tests."""
     _memory.forget()
-    _function_memory.forget()
 
 
 # --- while somebody types -------------------------------------------------------------------------------------------
@@ -379,7 +376,7 @@ def _options(want: Wanted) -> list[Option]:
     if want.place is Place.SPAN:
         return completion.spans()
     if want.place is Place.EXPRESSION:
-        return [*_metric_options(), *completion.words(_functions())]
+        return [*_metric_options(), *completion.words()]
     if want.place is Place.LABEL:
         return completion.labels(_labels_of((want.selector,) if want.selector else ()), between_braces=True)
     if want.place is Place.GROUPING:
@@ -415,14 +412,3 @@ def _metric_options() -> list[Option]:
         return found
 
     return _memory.get("options", ask)
-
-
-def _functions() -> Sequence[Word]:
-    def ask() -> Sequence[Word]:
-        try:
-            told = asking.client().ask("/api/v1/functions", {})
-            return [Word(str(one["name"]), str(one["signature"]), str(one["doc"])) for one in told] or FUNCTIONS
-        except (MetricsAway, BadQuery, KeyError, TypeError):
-            return FUNCTIONS  # another server than ours: it does not tell
-
-    return _function_memory.get("functions", ask)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import yaml
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError as FieldError
@@ -12,7 +11,9 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.durations import format_duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, MASK, keep_masked, left_mask
-from mainstay.foundation.small_yaml import read_yaml
+from mainstay.foundation.yaml.problems import NotYaml
+from mainstay.foundation.yaml.read import read_data
+from mainstay.foundation.yaml.write import dump
 from mainstay.observe.checks.pages.forms import in_words, labels_text, parse_labels
 from mainstay.observe.metrics.actions import shown_spec
 from mainstay.observe.metrics.models import Scrape
@@ -101,7 +102,7 @@ class ScrapeForm(forms.Form):
             "timeout": format_duration(scrape.timeout_s) if "timeout" in document else "",
             "labels": labels_text(scrape.labels),
             "paused": scrape.paused,
-            "more": yaml.safe_dump(more, sort_keys=False, allow_unicode=True) if more else "",
+            "more": dump(more) if more else "",
             **{name: document.get(name, "") for name in _PLAIN},
         }
 
@@ -119,9 +120,9 @@ class ScrapeForm(forms.Form):
     def clean_more(self) -> dict[str, Any]:
         """Return the further settings as a mapping, in our words."""
         try:
-            found = read_yaml(self.cleaned_data["more"] or "")
-        except ValueError as error:
-            raise FieldError(f"Nothing was taken over: {error}.") from None
+            found = read_data(self.cleaned_data["more"] or "")
+        except NotYaml as error:
+            raise FieldError(f"Nothing was taken over: {error}: {error.placed}.") from None
         if found is None:
             return {}
         if not isinstance(found, dict):

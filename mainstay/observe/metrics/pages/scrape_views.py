@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import yaml
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -14,6 +13,7 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.yaml.write import dump
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.replies import done
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
@@ -60,7 +60,7 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
             for each in seen.dropped
             if each.get("scrapePool") == row.name
         ][:DROPPED_SHOWN],
-        "document": yaml.safe_dump({"scrapes": [document]}, sort_keys=False, allow_unicode=True),
+        "document": dump({"scrapes": [document]}),
         "entries": [
             line(entry, about=True)
             for entry in Entry.objects.filter(subject=f"scrape:{row.pk}").order_by("-id")[:ENTRIES_SHOWN]

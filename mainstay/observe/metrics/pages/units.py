@@ -4,9 +4,23 @@ Prometheus' naming: `_seconds`, `_bytes`, `_ratio`; `_total` counts, and a rate 
 has no unit rather than a wrong one. No Django, no NumPy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mainstay.observe.metrics.pages import outline
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import (
+    Aggregation,
+    Binary,
+    Call,
+    Negation,
+    Node,
+    Range,
+    Selector,
+    Subquery,
+    constant,
+    walk,
+)
 
 _BY_LAST_WORD = {
     "seconds": "s",
@@ -32,15 +46,13 @@ _SAME = frozenset(
         "increase", "delta", "idelta", "avg_over_time", "min_over_time", "max_over_time", "sum_over_time",
         "last_over_time", "first_over_time", "stddev_over_time", "mad_over_time", "predict_linear", "abs", "ceil",
         "floor", "round", "clamp", "clamp_min", "clamp_max", "sort", "sort_desc", "scalar", "vector", "label_replace",
-        "label_join", "sum", "avg", "min", "max", "stddev",
+        "label_join", "sum", "avg", "min", "max", "stddev", "topk", "bottomk", "quantile", "quantile_over_time",
+        "limitk", "limit_ratio", "holt_winters", "double_exponential_smoothing",
     }
 )  # fmt: skip
-_SECOND = frozenset({"topk", "bottomk", "quantile", "quantile_over_time", "limitk", "limit_ratio", "holt_winters"})
 _COUNTS = frozenset(
     {"count", "group", "count_values", "count_over_time", "present_over_time", "absent", "changes", "resets"}
 )
-_GROUPING = frozenset({"by", "without"})
-LONGEST = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,82 +111,65 @@ def of_metric(name: str) -> Unit:
     return NONE
 
 
-def of(text: str, depth: int = 0) -> Unit:
-    """Return the unit of an expression."""
-    if depth > outline.DEEPEST or len(text) > LONGEST:
+def of(text: str) -> Unit:
+    """Return the unit of an expression; none of one that cannot be read."""
+    try:
+        return _of(parse(text).node)
+    except QueryError:
         return NONE
-    text = outline.bare(text)
-    both = outline.split(text)
-    if both is not None:
-        return _of_binary(both, depth)
-    parts = outline.tokens(text)
-    while parts and parts[0].text in {"+", "-"}:
-        parts = parts[1:]
-    if not parts or parts[0].kind != "word":
-        return NONE
-    word = parts[0].text
-    call = next((i for i, part in enumerate(parts) if part.text == "(" and part.depth == 0), None)
-    if call is None or (call > 1 and parts[1].text.lower() not in _GROUPING):
-        return of_metric(word)
-    if parts[1].text.lower() in _GROUPING:  # sum by (job) (…): the arguments are in the second pair of brackets
-        later = [i for i, part in enumerate(parts) if part.text == "(" and part.depth == 0 and i > call]
-        if not later:
+
+
+def _of(node: Node) -> Unit:
+    match node:
+        case Selector():
+            return of_metric(node.metric)
+        case Range():
+            return _of(node.selector)
+        case Subquery() | Negation():
+            return _of(node.inner)
+        case Binary():
+            return _of_binary(node)
+        case Aggregation():
+            return _of_call(node.operator, [node.inner])
+        case Call():
+            return _of_call(node.function, node.arguments)
+        case _:
             return NONE
-        call = later[0]
-    return _of_call(word.lower(), _arguments(text, parts, call), depth)
 
 
-def _arguments(text: str, parts: list[outline.Token], call: int) -> list[str]:
-    level = parts[call].depth + 1
-    cuts = [parts[call].end]
-    end = len(text)
-    for part in parts[call + 1 :]:
-        if part.depth == level and part.text == ",":
-            cuts.append(part.start)
-        elif part.depth == level - 1 and part.text == ")":
-            end = part.start
-            break
-    return [text[a:b].lstrip(", \n\t") for a, b in zip(cuts, [*cuts[1:], end], strict=True)]
-
-
-def _of_call(name: str, arguments: list[str], depth: int) -> Unit:
-    def argument(index: int) -> Unit:
-        return of(arguments[index], depth + 1) if len(arguments) > index else NONE
-
+def _of_call(name: str, arguments: Sequence[Node]) -> Unit:
+    if name in _COUNTS:
+        return COUNT
+    if name in {"time", "timestamp"}:
+        return Unit("time")
+    if name == "histogram_quantile":
+        return _of_histogram(arguments[1])
     if name in _RATES:
-        inner = argument(0)
+        inner = _of(arguments[0])
         return Unit("1" if inner == NONE else inner.base, per_second=True)
     if name in _SAME:
-        inner = argument(0)
+        inner = _of(arguments[-1] if name == "quantile_over_time" else arguments[0])
         if inner == FLAG and name in {"avg", "avg_over_time", "sum", "sum_over_time"}:
             return Unit("ratio") if name.startswith("avg") else COUNT
         return inner
-    if name in _SECOND:
-        return argument(0) if name == "holt_winters" else argument(1)
-    if name in _COUNTS:
-        return COUNT
-    if name == "histogram_quantile":
-        return _of_histogram(arguments[1]) if len(arguments) > 1 else NONE
-    if name in {"time", "timestamp"}:
-        return Unit("time")
     return NONE
 
 
-def _of_histogram(text: str) -> Unit:
-    for name in outline.metrics(text):
-        if name.endswith("_bucket"):
-            return of_metric(name.removesuffix("_bucket"))
+def _of_histogram(node: Node) -> Unit:
+    for part in walk(node):
+        if isinstance(part, Selector) and part.metric.endswith("_bucket"):
+            return of_metric(part.metric.removesuffix("_bucket"))
     return NONE
 
 
-def _of_binary(both: outline.Binary, depth: int) -> Unit:
+def _of_binary(both: Binary) -> Unit:
     if both.operator in {"and", "unless"}:
-        return of(both.left, depth + 1)
-    if both.returns_bool:
+        return _of(both.left)
+    if both.return_bool:
         return COUNT
-    left_number, right_number = outline.number(both.left), outline.number(both.right)
-    left = of(both.left, depth + 1) if left_number is None else None
-    right = of(both.right, depth + 1) if right_number is None else None
+    left_number, right_number = constant(both.left), constant(both.right)
+    left = _of(both.left) if left_number is None else None
+    right = _of(both.right) if right_number is None else None
     match both.operator:
         case "or":
             return left or right or NONE

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from mainstay.observe.metrics.forward_views import prometheus
 from mainstay.observe.metrics.pages import explore_views, scrape_views, signals_views, target_views
+from mainstay.observe.metrics.pages.forward_views import prometheus
 
 urlpatterns = [
     path("metrics/explore", explore_views.explore, name="explore"),

@@ -8,7 +8,8 @@ import numpy as np
 
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.functions.over_time import quantile_of_sorted
-from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Series, Values
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import Index, Mask, Series, Values
 from mainstay.observe.metrics.promql.sums import group_sums
 from mainstay.observe.metrics.promql.vector import Groups, Vector, grouped, remember, with_column, with_only, without
 

@@ -7,21 +7,13 @@ import numpy as np
 
 from mainstay.observe.metrics.promql import aggregate, matching, plan
 from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
-from mainstay.observe.metrics.promql.functions import FUNCTIONS, histograms, widened
+from mainstay.observe.metrics.promql.functions import histograms
+from mainstay.observe.metrics.promql.functions.implementations import IMPLEMENTATIONS, widened
 from mainstay.observe.metrics.promql.grid import Grid
 from mainstay.observe.metrics.promql.memo import Memo
 from mainstay.observe.metrics.promql.operators import ARITHMETIC, COMPARISONS, SETS, calculated
 from mainstay.observe.metrics.promql.plan import Node
-from mainstay.observe.metrics.promql.series import (
-    Hints,
-    Samples,
-    Selection,
-    Series,
-    Source,
-    Symbols,
-    Times,
-    Values,
-)
+from mainstay.observe.metrics.promql.series import Hints, Samples, Selection, Series, Source, Symbols, Times, Values
 from mainstay.observe.metrics.promql.vector import Scalar, Text, Vector, drop_name
 from mainstay.observe.metrics.promql.windows import Windows, instants
 
@@ -246,7 +238,7 @@ class Evaluation:
             case plan.Selector():
                 return widened(self.instants(node, grid)[0], len(grid))
             case plan.Call():
-                return FUNCTIONS[node.function].implementation(self, node, grid)
+                return IMPLEMENTATIONS[node.function](self, node, grid)
             case plan.Binary():
                 return self._binary(node, grid)
             case plan.Aggregation():

@@ -7,8 +7,8 @@ import numpy as np
 
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.operators import ARITHMETIC, COMPARISONS, calculated
-from mainstay.observe.metrics.promql.plan import Binary, Cardinality, Matching
-from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Series, stack
+from mainstay.observe.metrics.promql.plan import NAME, Binary, Cardinality, Matching
+from mainstay.observe.metrics.promql.series import Index, Mask, Series, stack
 from mainstay.observe.metrics.promql.vector import (
     Groups,
     Vector,

@@ -6,18 +6,8 @@ import numpy as np
 
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import parse
-from mainstay.observe.metrics.promql.patterns import matching_rows
-from mainstay.observe.metrics.promql.plan import Selector
-from mainstay.observe.metrics.promql.series import (
-    Hints,
-    Index,
-    Matcher,
-    MatchKind,
-    Samples,
-    Selection,
-    Series,
-    Symbols,
-)
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind, Selector
+from mainstay.observe.metrics.promql.series import Hints, Index, Samples, Selection, Series, Symbols, matching_rows
 from mainstay.observe.metrics.promql.windows import clean_times, positions
 
 Points = Iterable[tuple[int, float]]  # unix milliseconds, value

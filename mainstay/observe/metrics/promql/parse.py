@@ -15,8 +15,7 @@ from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.functions import FUNCTIONS, NATIVE_HISTOGRAM_FUNCTIONS
 from mainstay.observe.metrics.promql.parser_gaps import Prepared, prepare
 from mainstay.observe.metrics.promql.patterns import accepts, pattern
-from mainstay.observe.metrics.promql.plan import Cardinality, Edge, Kind, Node
-from mainstay.observe.metrics.promql.series import NAME, Matcher, MatchKind
+from mainstay.observe.metrics.promql.plan import NAME, Cardinality, Edge, Kind, Matcher, MatchKind, Node
 
 DEEPEST_TREE = 100  # levels; each takes up to six of Python's thousand frames while it is evaluated
 _SHORT = 2_000  # characters; of longer ones fewer are kept

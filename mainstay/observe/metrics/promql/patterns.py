@@ -1,14 +1,12 @@
 """Label matching: each distinct text is judged once; regular expressions are RE2's, so none takes exponential time."""
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
 import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 
 from mainstay.observe.metrics.promql.errors import QueryError
-from mainstay.observe.metrics.promql.series import Mask, Matcher, MatchKind, Series
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
 
 _MEMORY_BYTES = 4 << 20
 _LONGEST = 32_768
@@ -83,20 +81,3 @@ def accepts(matcher: Matcher, text: str) -> bool:
             return pattern(matcher.value).matches(text)
         case MatchKind.NOT_REGEX:
             return not pattern(matcher.value).matches(text)
-
-
-def matching_rows(series: Series, matchers: Sequence[Matcher]) -> Mask:
-    """Tell which series [series] satisfy all matchers."""
-    kept = np.ones(len(series), np.bool_)
-    for matcher in matchers:
-        column = series.column(matcher.name)
-        if matcher.kind in (MatchKind.EQUAL, MatchKind.NOT_EQUAL):
-            code = series.symbols.find(matcher.value)
-            equal = column == (-1 if code is None else code)
-            kept &= equal if matcher.kind is MatchKind.EQUAL else ~equal
-            continue
-        distinct, inverse = np.unique(column, return_inverse=True)
-        texts = series.symbols.texts
-        verdicts = np.array([accepts(matcher, texts[code]) for code in distinct.tolist()], np.bool_)
-        kept &= verdicts[inverse] if len(distinct) else kept
-    return kept

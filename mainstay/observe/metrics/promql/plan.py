@@ -3,11 +3,13 @@
 Parentheses, comments and the order of matchers are gone; durations are milliseconds.
 """
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from mainstay.observe.metrics.promql.series import Matcher, MatchKind
+NAME = "__name__"
 
 
 class Kind(StrEnum):
@@ -33,6 +35,24 @@ class Cardinality(StrEnum):
     MANY_TO_ONE = "many-to-one"
     ONE_TO_MANY = "one-to-many"
     MANY_TO_MANY = "many-to-many"
+
+
+class MatchKind(StrEnum):
+    """How a matcher compares."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"
+    NOT_REGEX = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A condition on one label. A regular expression (RE2) is anchored at both ends. An absent label is empty."""
+
+    name: str
+    kind: MatchKind
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +100,7 @@ class Selector:
     def metric(self) -> str:
         """Return the metric's name if the selector names exactly one, else the empty text."""
         for matcher in self.matchers:
-            if matcher.name == "__name__" and matcher.kind is MatchKind.EQUAL:
+            if matcher.name == NAME and matcher.kind is MatchKind.EQUAL:
                 return matcher.value
         return ""
 
@@ -211,3 +231,29 @@ def walk(node: Node) -> Iterator[Node]:
         node = waiting.pop()
         yield node
         waiting.extend(reversed(children(node)))
+
+
+def constant(node: Node) -> float | None:
+    """Return what an expression of numbers alone gives (`5 * 60`, `-1`, `1h`), or None where it is not one."""
+    match node:
+        case Number():
+            return node.value
+        case Negation():
+            inner = constant(node.inner)
+            return None if inner is None else -inner
+        case Binary() if node.operator in _CALCULATIONS:
+            left, right = constant(node.left), constant(node.right)
+            if left is None or right is None:
+                return None
+            try:
+                found = _CALCULATIONS[node.operator](left, right)
+            except ArithmeticError:
+                return None
+            return found if isinstance(found, float) else None  # (-8) ^ 0.5 is complex
+        case _:
+            return None
+
+
+_CALCULATIONS: dict[str, Callable[[float, float], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "^": operator.pow,
+}  # fmt: skip

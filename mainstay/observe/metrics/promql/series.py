@@ -11,12 +11,14 @@ Prometheus marks it) and `ABSENT` (no sample at all); both are told from an ordi
 import struct
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mainstay.observe.metrics.promql.patterns import accepts
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
 
 Codes = NDArray[np.int32]
 Times = NDArray[np.int64]
@@ -24,7 +26,6 @@ Values = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-NAME = "__name__"
 STALE_BITS = 0x7FF0000000000002
 ABSENT_BITS = 0x7FF0000000000A0A
 STALE: float = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
@@ -141,6 +142,23 @@ def stack(symbols: Symbols, tables: Iterable[Series]) -> Series:
     return Series(symbols, names, codes)
 
 
+def matching_rows(series: Series, matchers: Sequence[Matcher]) -> Mask:
+    """Tell which series [series] satisfy all matchers."""
+    kept = np.ones(len(series), np.bool_)
+    for matcher in matchers:
+        column = series.column(matcher.name)
+        if matcher.kind in (MatchKind.EQUAL, MatchKind.NOT_EQUAL):
+            code = series.symbols.find(matcher.value)
+            equal = column == (-1 if code is None else code)
+            kept &= equal if matcher.kind is MatchKind.EQUAL else ~equal
+            continue
+        distinct, inverse = np.unique(column, return_inverse=True)
+        texts = series.symbols.texts
+        verdicts = np.array([accepts(matcher, texts[code]) for code in distinct.tolist()], np.bool_)
+        kept &= verdicts[inverse] if len(distinct) else kept
+    return kept
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Samples of series, a row each. Series that were sampled together share a row of times.
@@ -172,24 +190,6 @@ def packed(samples: Samples, drop: Mask) -> Samples:
     return Samples(
         np.concatenate([samples.times, times]), np.concatenate([samples.counts, keep.sum(axis=1)]), group, values
     )
-
-
-class MatchKind(StrEnum):
-    """How a matcher compares."""
-
-    EQUAL = "="
-    NOT_EQUAL = "!="
-    REGEX = "=~"
-    NOT_REGEX = "!~"
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """A condition on one label. A regular expression (RE2) is anchored at both ends. An absent label is empty."""
-
-    name: str
-    kind: MatchKind
-    value: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import cast
 import numpy as np
 
 from mainstay.observe.metrics.promql.errors import QueryError
-from mainstay.observe.metrics.promql.series import NAME, Codes, Index, Mask, Series, Values, stack
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import Codes, Index, Mask, Series, Values, stack
 
 _REMEMBERED = 64  # groupings and matches of one table of series
 SAME_LABELS = "vector cannot contain metrics with the same labelset"

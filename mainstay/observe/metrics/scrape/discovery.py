@@ -21,14 +21,15 @@ from mainstay.foundation.outside_files import (
     allowed_path,
     read_file,
 )
-from mainstay.foundation.small_yaml import read_yaml
-from mainstay.observe.checks.kinds.base import host_port
+from mainstay.foundation.yaml.read import Manner, read_data
+from mainstay.net.addresses import host_port
 from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
 
 ADDRESS = "__address__"
 FILES_MOST = 1000
 FILE_LOOK_EVERY_S = 5.0
 _DNS_LIFETIME_S = 5.0
+_LISTS = Manner(most_bytes=LIST_MOST_BYTES, aliases=False)
 
 Discovered = dict[str, str]
 """Labels of a target before relabelling: `__address__`, `__meta_…`, and those that were given."""
@@ -214,7 +215,7 @@ def read_groups(content: bytes, *, is_json: bool) -> tuple[Group, ...]:
     Raises:
         ValueError: it is not such a file. The message names the place, not the content.
     """
-    given = _json(content) if is_json else read_yaml(content)
+    given = _json(content) if is_json else read_data(content, _LISTS, as_text=True)
     if given is None:
         return ()
     if not isinstance(given, list):

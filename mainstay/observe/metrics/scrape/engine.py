@@ -17,13 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mainstay.foundation.processes.work import working_on
+from mainstay.foundation.text import one_sentence
+from mainstay.net.addresses import shown_url
+from mainstay.net.loop import TransferLoop
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolution, Resolver, Ticket
-from mainstay.observe.checks.kinds.base import one_sentence
-from mainstay.observe.checks.kinds.http.judge import shown_url
-from mainstay.observe.checks.kinds.http.transfer import Transfer
-from mainstay.observe.checks.probe.loop import TransferLoop
-from mainstay.observe.checks.probe.schedule import offset_for
+from mainstay.net.schedule import offset_for
 from mainstay.observe.metrics.exposition import Family, ParseError
 from mainstay.observe.metrics.scrape.fetch import Budget, Fetch
 from mainstay.observe.metrics.scrape.intake import Counts, Intake, LimitReached, StoreLike, TooMuch, newest_of
@@ -94,7 +93,7 @@ class _Digest:
     took_s: float
 
 
-class Scraper(TransferLoop["_Entry", "_Run"]):
+class Scraper(TransferLoop["_Entry", "_Run", Fetch]):
     """Scrapes what is planned. All methods are thread-safe."""
 
     def __init__(
@@ -297,7 +296,7 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
         try:
             if resolution is not None:
                 run.fetch.resolved(resolution)
-            if run.fetch.outcome is None and self._curl.begin(run.fetch, time.perf_counter()):
+            if not run.fetch.ended and self._curl.begin(run.fetch, time.perf_counter()):
                 return
         except Exception as defect:  # noqa: BLE001  # as above
             self._broken(run, defect)
@@ -307,7 +306,7 @@ class Scraper(TransferLoop["_Entry", "_Run"]):
     def _item_of(self, run: _Run) -> _Entry:
         return run.entry
 
-    def _hop_done(self, run: _Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+    def _hop_done(self, run: _Run, transfer: Fetch, again: bool, defect: Exception | None) -> None:
         if defect is not None:
             self._broken(run, defect)
         elif again:

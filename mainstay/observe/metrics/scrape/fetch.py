@@ -1,26 +1,25 @@
-"""One scrape as libcurl transfers: what the HTTP check does, with the body kept and the connection used again.
+"""One scrape as libcurl transfers, with the body kept and the connection used again.
 
-The address policy, the pinning of judged addresses, redirects and the wording of failures are those of the check
-(`checks/kinds/http/transfer.py`); a connection is used again only towards the very address that was just judged.
+The address policy, the pinning of judged addresses, redirects and the wording of failures are those of
+`net/transfer.py`; a connection is used again only towards the very address that was just judged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import pycurl
 
+from mainstay.net.addresses import valid_url
 from mainstay.net.policy import AddressPolicy
+from mainstay.net.request import Request, authorization
 from mainstay.net.resolver import Resolution
-from mainstay.observe.checks.kinds.http.settings import HttpSettings
-from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
-from mainstay.observe.checks.probe.outcome import Health
+from mainstay.net.transfer import Plan, Transfer
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 
 ACCEPT = (
     "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.7,"
     "text/plain;version=0.0.4;q=0.6,*/*;q=0.2"
 )
-USER_AGENT = "Mainstay"
 _BUFFER_BYTES = 128 << 10
 _HINTS = {
     401: "it wants credentials: give `username` and `password`, or `bearer`",
@@ -48,32 +47,31 @@ class FetchPlan(Plan):
     __slots__ = ("limit",)
 
     def __init__(self, url: str, settings: ScrapeSettings, timeout_s: float) -> None:
-        """Raises ValueError (of pydantic) when the URL can't be one."""
-        super().__init__(_request(url, settings, timeout_s))
+        """Raises ValueError when the URL can't be one."""
+        super().__init__(_request(valid_url(url), settings, timeout_s))
         self.limit = settings.body_size_limit
-        if settings.compressed:
-            self.first = (*self.first, (pycurl.ACCEPT_ENCODING, b"gzip"))
 
 
-def _request(url: str, settings: ScrapeSettings, timeout_s: float) -> HttpSettings:
-    headers: dict[str, str] = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_s:g}"}
-    given: Mapping[str, object] = {
-        "url": url,
-        "headers": {**headers, **settings.headers},
-        "secret_headers": settings.secret_headers,
-        "username": settings.username,
-        "password": settings.password,
-        "bearer": settings.bearer,
-        "ca": settings.ca,
-        "client_certificate": settings.client_certificate,
-        "client_key": settings.client_key,
-        "verify": settings.verify,
-        "follow_redirects": settings.follow_redirects,
+def _request(url: str, settings: ScrapeSettings, timeout_s: float) -> Request:
+    own = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_s:g}"}
+    secrets = {name: secret.get_secret_value() for name, secret in settings.secret_headers.items()}
+    password, bearer, key = (
+        secret.get_secret_value() if secret is not None else None
+        for secret in (settings.password, settings.bearer, settings.client_key)
+    )
+    return Request(
+        url=url,
+        headers={**own, **settings.headers},
+        secret_headers=secrets | authorization(settings.username, password or "", bearer),
+        client_certificate=settings.client_certificate,
+        client_key=key,
+        ca=settings.ca,
+        verify=settings.verify,
+        follow_redirects=settings.follow_redirects,
         # One request a connection at a time: targets that share a host must not share the fate of a stream.
-        "http2": False,
-        "user_agent": USER_AGENT,
-    }
-    return HttpSettings.model_validate(given)
+        http2=False,
+        encodings="gzip" if settings.compressed else None,
+    )
 
 
 class Fetch(Transfer):
@@ -101,11 +99,6 @@ class Fetch(Transfer):
         self._held = 0
         self._preferred = preferred
         self._crowded = False
-
-    @property
-    def failure(self) -> str:
-        """Why there is no body, for people."""
-        return self.outcome.message if self.outcome is not None else ""
 
     def resolved(self, resolution: Resolution) -> None:
         super().resolved(resolution)
@@ -138,10 +131,10 @@ class Fetch(Transfer):
     def finish(self, curl: pycurl.Curl, error: int, detail: str, now: float) -> bool:
         self.ended_mono = now
         if self._truncated:
-            self._end(Health.DOWN, self._too_much())
+            self._end(self._too_much())
             return False
         again = super().finish(curl, error, detail, now)
-        answer, self._answer = self._answer, None
+        answer, self.answer = self.answer, None
         if again or answer is None:
             self._drop()
             return again
@@ -152,7 +145,7 @@ class Fetch(Transfer):
             self.content_type = str(curl.getinfo(pycurl.CONTENT_TYPE) or "")
         else:
             self._drop()
-            self._end(Health.DOWN, self._refused(answer.status, answer.location), answer.status)
+            self._end(self._refused(answer.status, answer.location), answer.status)
         return False
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 from pydantic import Field, StringConstraints, model_validator
 
-from mainstay.observe.checks.kinds.base import KindSettings
+from mainstay.foundation.strict import StrictModel
 
 LONGEST_REGEX = 10_000
 LARGEST_PROGRAM = 20_000
@@ -67,7 +67,7 @@ _MAY_HOLD = {
 """Actions that refuse fields they would ignore, as Prometheus does. A field at its default is no offence."""
 
 
-class Rule(KindSettings):
+class Rule(StrictModel):
     """One relabelling rule, written as in Prometheus."""
 
     action: Action = Field(default=Action.REPLACE, description="What to do; `replace` if not given.")

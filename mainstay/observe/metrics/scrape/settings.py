@@ -13,9 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_list, checked_secret
-from mainstay.observe.checks.kinds.base import Host, KindSettings, Port
-from mainstay.observe.checks.kinds.http.settings import valid_header_name, valid_header_value
-from mainstay.observe.checks.probe.secret import Secret
+from mainstay.foundation.strict import Secret, StrictModel
+from mainstay.net.addresses import Host, Port, valid_header_name, valid_header_value
 from mainstay.observe.metrics.scrape.relabel import LabelName, Rule
 
 DEFAULT_BODY_BYTES = 64 << 20
@@ -57,14 +56,14 @@ Address = Annotated[str, AfterValidator(_valid_address)]
 Limit = Annotated[int | None, Field(ge=1, le=1 << 40)]
 
 
-class Group(KindSettings):
+class Group(StrictModel):
     """Targets that share labels."""
 
     targets: tuple[Address, ...] = Field(max_length=TARGETS_MOST, description="Addresses, e.g. 10.0.0.5:9100.")
     labels: Labels = Field(default_factory=dict, description="Labels of these targets' series.")
 
 
-class Dns(KindSettings):
+class Dns(StrictModel):
     """Targets found by asking the DNS."""
 
     names: tuple[Host, ...] = Field(min_length=1, max_length=100, description="Names to ask for.")
@@ -97,7 +96,7 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str | Mapping) else value
 
 
-class ScrapeSettings(KindSettings):
+class ScrapeSettings(StrictModel):
     """How a scrape finds its targets, asks them, and what it keeps of their answers."""
 
     targets: Annotated[tuple[Group, ...], BeforeValidator(_groups)] = Field(

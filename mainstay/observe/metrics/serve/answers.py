@@ -15,15 +15,13 @@ import orjson
 
 from mainstay import __version__
 from mainstay.foundation.text import storable_json
-from mainstay.observe.metrics.promql import (
-    Limits,
-    QueryError,
-    Result,
-    evaluate,
-    evaluate_range,
-)
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.evaluate import Limits
 from mainstay.observe.metrics.promql.parse import prettified
-from mainstay.observe.metrics.promql.series import Matcher, Series, Source
+from mainstay.observe.metrics.promql.plan import Matcher
+from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
+from mainstay.observe.metrics.promql.result import Result
+from mainstay.observe.metrics.promql.series import Series, Source
 from mainstay.observe.metrics.serve.asked import (
     EARLIEST_MS,
     LATEST_MS,

@@ -11,8 +11,7 @@ from mainstay.observe.metrics.durations import MOST_MS, BadDuration
 from mainstay.observe.metrics.durations import duration_ms as written_ms
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
-from mainstay.observe.metrics.promql.plan import Selector
-from mainstay.observe.metrics.promql.series import Matcher
+from mainstay.observe.metrics.promql.plan import Matcher, Selector
 
 Parameters = Mapping[str, Sequence[str]]
 LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9999 and 1, as datetime has them

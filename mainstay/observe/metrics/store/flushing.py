@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from mainstay.observe.metrics.promql.series import NAME, Codes, Index
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import Codes, Index
 from mainstay.observe.metrics.store.core import Core, StreamState
 from mainstay.observe.metrics.store.disk.history import Block, HistoryFailed, NewSeries
 from mainstay.observe.metrics.store.head import NEVER

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mainstay.observe.metrics.promql.series import NAME
+from mainstay.observe.metrics.promql.plan import NAME
 from mainstay.observe.metrics.store.index import SeriesIndex
 from mainstay.observe.metrics.store.limits import Offenders, StoreLimits
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mainstay.observe.metrics.promql.series import NAME, Codes, Index, Mask, Matcher, Series, Symbols, stack
+from mainstay.observe.metrics.promql.plan import NAME, Matcher
+from mainstay.observe.metrics.promql.series import Codes, Index, Mask, Series, Symbols, stack
 from mainstay.observe.metrics.store.matching import Matching, name_of
 
 Key = bytes

@@ -7,7 +7,8 @@ import numpy as np
 import re2  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from mainstay.observe.metrics.promql.series import Codes, Mask, Matcher, MatchKind, Symbols
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.series import Codes, Mask, Symbols
 
 _PATTERNS_MOST = 256
 _OPTIONS = re2.Options()

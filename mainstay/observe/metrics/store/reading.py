@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mainstay.observe.metrics.promql.plan import NAME, Matcher
 from mainstay.observe.metrics.promql.series import (
     ABSENT_BITS,
-    NAME,
     Codes,
     Hints,
     Index,
-    Matcher,
     Samples,
     Selection,
     Series,

@@ -8,18 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mainstay.observe.metrics.promql.series import (
-    NAME,
-    Codes,
-    Hints,
-    Index,
-    Matcher,
-    Selection,
-    Series,
-    Symbols,
-    Times,
-    Values,
-)
+from mainstay.observe.metrics.promql.plan import NAME, Matcher
+from mainstay.observe.metrics.promql.series import Codes, Hints, Index, Selection, Series, Symbols, Times, Values
 from mainstay.observe.metrics.store.core import Core, StreamState
 from mainstay.observe.metrics.store.disk.history import HistoryFailed
 from mainstay.observe.metrics.store.disk.mending import Mender, Missing

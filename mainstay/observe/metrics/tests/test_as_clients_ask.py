@@ -17,8 +17,8 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
 from mainstay.net.policy import AddressPolicy
-from mainstay.observe.metrics import forward_views
 from mainstay.observe.metrics.client import Client, Server
+from mainstay.observe.metrics.pages import forward_views
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mainstay.observe.metrics.pages import completion, language
+from mainstay.observe.metrics.pages import completion
 from mainstay.observe.metrics.pages.completion import Place, Wanted, wanted
 
 
@@ -87,8 +87,11 @@ def test_values_are_quoted_and_escaped() -> None:
 def test_the_functions_offered_are_those_of_the_evaluator() -> None:
     from mainstay.observe.metrics.promql.aggregate import AGGREGATIONS
     from mainstay.observe.metrics.promql.functions import FUNCTIONS
+    from mainstay.observe.metrics.promql.functions.implementations import IMPLEMENTATIONS
 
-    assert {one.name: one.signature for one in language.FUNCTIONS} == {
+    offered = completion.words()
+    assert {one.name: one.detail for one in offered if one.kind == "function"} == {
         name: function.signature for name, function in FUNCTIONS.items()
     }
-    assert {one.name for one in language.AGGREGATIONS} == set(AGGREGATIONS)
+    assert set(FUNCTIONS) == set(IMPLEMENTATIONS)
+    assert {one.name for one in offered if one.kind == "aggregation"} == set(AGGREGATIONS)

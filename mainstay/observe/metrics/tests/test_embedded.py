@@ -21,7 +21,7 @@ from mainstay.observe.checks.runtime.watched import Observation
 from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries
-from mainstay.observe.metrics.promql import evaluate
+from mainstay.observe.metrics.promql.query import evaluate
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.observe.metrics.store import Store, StoreLimits
@@ -100,8 +100,6 @@ def test_checks_the_host_and_mainstay_itself_feed_it(embedded: Embedded) -> None
     assert answered(embedded, 'node_memory_MemTotal_bytes{job="host"}')[0][1] > 2**20
     answer = orjson.loads(embedded.answer("/api/v1/targets", {}).body)
     assert {one["labels"]["job"] for one in answer["data"]["activeTargets"]} <= {"mainstay"}
-    names = {one["name"] for one in orjson.loads(embedded.answer("/api/v1/functions", {}).body)["data"]}
-    assert {"rate", "histogram_quantile"} <= names
 
 
 @pytest.mark.django_db

@@ -7,7 +7,7 @@ import pytest
 
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway, Sample
 from mainstay.observe.metrics.pages import browse, explore
-from mainstay.observe.metrics.pages.explore import Asked, answer, asked, automatic_step, problem_of
+from mainstay.observe.metrics.pages.explore import Asked, answer, asked, automatic_step, line_of, position, problem_of
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC).timestamp()
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -196,3 +196,12 @@ def test_metrics_are_listed_by_family_with_a_first_expression() -> None:
 def test_without_metadata_a_histogram_is_known_by_its_buckets() -> None:
     found = browse.families(["x_seconds_bucket", "x_seconds_sum", "x_seconds_count", "jobs_total"], {})
     assert [(one.name, one.kind) for one in found] == [("jobs_total", ""), ("x_seconds", "histogram")]
+
+
+def test_lines_and_columns_become_offsets_and_back() -> None:
+    text = "up\n + foo(x)"
+    assert position(text, 2, 4) == 6
+    assert text[6:9] == "foo"
+    assert line_of(text, 6) == (" + foo(x)", 3)
+    assert position(text, 9, 9) == len(text)
+    assert line_of("", 0) == ("", 0)

@@ -222,15 +222,3 @@ def test_while_the_source_is_away_functions_are_offered(monkeypatch: pytest.Monk
         assert names(found)[:1] == ["histogram_quantile"]
         assert "does not answer" in str(found["away"])
         assert names(complete(signed_in(), "up{|")) == []
-
-
-def test_functions_come_from_the_monitor_where_it_tells_them(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(path: str, given: dict[str, list[str]]) -> tuple[int, dict[str, object]]:
-        if path == "/api/v1/functions":
-            told = [{"name": "rating", "signature": "rating(v)", "doc": "New."}]
-            return 200, {"status": "success", "data": told}
-        return original(path, given)
-
-    original = speaker.answer
-    monkeypatch.setattr(speaker, "answer", answer)
-    assert "rating" in names(complete(signed_in(), "rat|"))

@@ -14,8 +14,8 @@ from mainstay.foundation.accounts.actions import create_token, create_user
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Role
 from mainstay.foundation.clock import now
-from mainstay.observe.metrics import forward_views
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway, Server
+from mainstay.observe.metrics.pages import forward_views
 from mainstay.observe.metrics.serve.port import Port
 from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked, store  # noqa: F401  # a fixture
 from mainstay.observe.metrics.store import Store

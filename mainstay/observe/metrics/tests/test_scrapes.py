@@ -20,7 +20,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.foundation.secrets import MASK, is_sealed
-from mainstay.observe.checks.probe.secret import secret_fields
+from mainstay.foundation.strict import secret_fields
 from mainstay.observe.metrics import health
 from mainstay.observe.metrics.actions import pause, put_scrape, remove_scrape, settings_of, shown_spec, spec_of
 from mainstay.observe.metrics.client import MetricsAway

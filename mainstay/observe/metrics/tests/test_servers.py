@@ -86,7 +86,7 @@ def test_it_is_looked_up_again_after_a_moment_and_a_refusal_is_remembered_as_lon
 def test_pages_and_the_api_of_the_other_host_say_which_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     held("there", ["127.0.0.1", 9001])
     elsewhere = Client(OWN, Keeper(lambda: keeper(OWN, "key", "here")))
-    monkeypatch.setattr("mainstay.observe.metrics.forward_views.client", lambda: elsewhere)
+    monkeypatch.setattr("mainstay.observe.metrics.pages.forward_views.client", lambda: elsewhere)
     browser = Browser()
     browser.force_login(create_user("kim@example.com", Role.SUPPORT, "Kim", COMMAND_LINE, now()))
     answer = browser.get("/prometheus/api/v1/query", {"query": "up"})

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from mainstay.foundation.terminal import Paint, clean, example, say, say_json
-from mainstay.respond.rules.files.read import BadRules, RuleFile, RuleProblem, read_rules
+from mainstay.foundation.yaml.problems import Problem
+from mainstay.foundation.yaml.read import read_data
+from mainstay.respond.rules.files.fields import MOST_BYTES
+from mainstay.respond.rules.files.read import BadRules, RuleFile, read_rules
 from mainstay.respond.rules.files.starter_pack import packs
-from mainstay.respond.rules.files.tree import MOST_BYTES
 from mainstay.respond.rules.files.unit_tests import Failure, Report, run_file
 from mainstay.respond.rules.files.write import write_rules
 
@@ -56,7 +56,7 @@ def _starter(args: argparse.Namespace) -> int:
     groups = [group for each in wanted for group in each.groups]
     text = write_rules(groups)
     if args.json:
-        say_json(yaml.safe_load(text))
+        say_json(read_data(text))
     else:
         say(text.rstrip())
     return 0
@@ -95,10 +95,10 @@ def _read(name: str) -> RuleFile | BadRules:
     except BadRules as error:
         return error
     except OSError as error:
-        return BadRules(name, [RuleProblem(0, 0, "", f"cannot be read: {error.strerror}")])
+        return BadRules(name, [Problem(0, 0, "", f"cannot be read: {error.strerror}")])
 
 
-def _tell_checked(name: str, rules: int, problems: tuple[RuleProblem, ...], warnings: tuple[RuleProblem, ...]) -> None:
+def _tell_checked(name: str, rules: int, problems: tuple[Problem, ...], warnings: tuple[Problem, ...]) -> None:
     paint = Paint(sys.stderr)
     for problem in problems:
         sys.stderr.write(f"{clean(problem.shown(name))}\n")

@@ -24,7 +24,7 @@ from mainstay.foundation.processes.work import SetAside, working_on
 from mainstay.foundation.text import storable
 from mainstay.foundation.words import severity_of, weight
 from mainstay.observe.checks.runtime.holding import changes
-from mainstay.observe.metrics.promql import QueryError
+from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.store.limits import Coverage
 from mainstay.respond.rules.engine import records
 from mainstay.respond.rules.engine.blind import held_open

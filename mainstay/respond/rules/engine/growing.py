@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mainstay.observe.metrics.promql.patterns import matching_rows
-from mainstay.observe.metrics.promql.series import STALE, Hints, Matcher, Samples, Selection, Series, Symbols
+from mainstay.observe.metrics.promql.plan import Matcher
+from mainstay.observe.metrics.promql.series import STALE, Hints, Samples, Selection, Series, Symbols, matching_rows
 
 Key = tuple[tuple[str, str], ...]
 

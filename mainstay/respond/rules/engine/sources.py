@@ -7,8 +7,11 @@ import numpy as np
 
 from mainstay.foundation.text import storable
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
-from mainstay.observe.metrics.promql import Kind, Limits, QueryError, Round, parse
-from mainstay.observe.metrics.promql.series import Matcher
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.evaluate import Limits
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import Kind, Matcher
+from mainstay.observe.metrics.promql.query import Round
 from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Layout, Store, Stream
 from mainstay.respond.rules.engine.outcome import Rows, RuleFails, SourceAway
 from mainstay.respond.rules.engine.state import Labels, Vector

@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mainstay.observe.metrics.durations import written
+from mainstay.respond.rules.files.read import Rule
 from mainstay.respond.rules.template import Query, Scope
-
-if TYPE_CHECKING:  # reading rule files brings the evaluator and NumPy; a page that goes through states needs neither
-    from mainstay.respond.rules.files.read import Rule
 
 RESOLVED_KEPT_MS = 15 * 60 * 1000
 NAME = "__name__"
@@ -172,7 +170,7 @@ def fingerprint(labels: Labels) -> str:
 
 
 def step(
-    rule: "Rule",
+    rule: Rule,
     active: Mapping[str, Instance],
     result: Vector,
     at_ms: int,
@@ -207,7 +205,7 @@ def scope_of(labels: Labels, value: float, at_ms: int, around: Surroundings) -> 
     return Scope(labels, value, around.external_labels, around.external_url, around.query, at_ms)
 
 
-def identified(rule: "Rule", labels: Labels, scope: Scope) -> dict[str, str]:
+def identified(rule: Rule, labels: Labels, scope: Scope) -> dict[str, str]:
     """Return the labels of the alert that a series raises, sorted; a label that renders empty is none."""
     merged = {name: text for name, text in labels.items() if name != NAME}
     for name, template in rule.label_templates.items():
@@ -217,7 +215,7 @@ def identified(rule: "Rule", labels: Labels, scope: Scope) -> dict[str, str]:
 
 
 def advance(
-    rule: "Rule", active: Mapping[str, Instance], found: Mapping[str, Found], at_ms: int, *, limit: int = 0
+    rule: Rule, active: Mapping[str, Instance], found: Mapping[str, Found], at_ms: int, *, limit: int = 0
 ) -> Stepped:
     """Do what `step` does, with the identities and annotations of the series already known."""
     instances: dict[str, Instance] = {}
@@ -240,7 +238,7 @@ def advance(
     return Stepped(instances, tuple(changes))
 
 
-def _without(rule: "Rule", key: str, instance: Instance, at_ms: int) -> tuple[Instance | None, Change | None]:
+def _without(rule: Rule, key: str, instance: Instance, at_ms: int) -> tuple[Instance | None, Change | None]:
     """The condition does not hold for this instance."""
     if instance.state is State.INACTIVE:
         since = instance.resolved_at_ms
@@ -265,9 +263,7 @@ def _without(rule: "Rule", key: str, instance: Instance, at_ms: int) -> tuple[In
     return resolved, _change(key, instance, Code.RESOLVED, State.INACTIVE, reason, at_ms)
 
 
-def _with(
-    rule: "Rule", key: str, before: Instance | None, element: Found, at_ms: int
-) -> tuple[Instance, Change | None]:
+def _with(rule: Rule, key: str, before: Instance | None, element: Found, at_ms: int) -> tuple[Instance, Change | None]:
     """The condition holds for this instance."""
     if before is None or before.state is State.INACTIVE:
         fresh = Instance(element.labels, element.annotations, State.PENDING, element.value, at_ms)
@@ -293,7 +289,7 @@ def _with(
     return instance, None
 
 
-def _over_limit(rule: "Rule", active: Mapping[str, Instance], limit: int, count: int, at_ms: int) -> Stepped:
+def _over_limit(rule: Rule, active: Mapping[str, Instance], limit: int, count: int, at_ms: int) -> Stepped:
     message = f"{count} alerts are more than the limit of {limit}; all alerts of the rule are dropped"
     changes = tuple(
         _change(key, instance, Code.OVER_LIMIT, State.INACTIVE, message, at_ms)
@@ -320,7 +316,7 @@ def _span(milliseconds: int) -> str:
     return written(milliseconds / 1000)
 
 
-def alert_series(rule: "Rule", instances: Iterable[Instance]) -> list[tuple[dict[str, str], float]]:
+def alert_series(rule: Rule, instances: Iterable[Instance]) -> list[tuple[dict[str, str], float]]:
     """Return the series ALERTS and ALERTS_FOR_STATE that the instances write after an evaluation, with their values.
 
     Prometheus puts the text of a template into ALERTS where the template renders empty; here the label is left out.

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 
 from mainstay.observe.metrics.promql import plan
 from mainstay.observe.metrics.promql.parse import Expression
-from mainstay.observe.metrics.promql.plan import Kind, Node, Selector
-from mainstay.observe.metrics.promql.series import NAME, Matcher, MatchKind
+from mainstay.observe.metrics.promql.plan import NAME, Kind, Matcher, MatchKind, Node, Selector
 from mainstay.respond.rules.engine.outcome import Health, SourceAway
 
 LOOKBACK_MS = 5 * 60 * 1000

@@ -12,15 +12,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mainstay.foundation.yaml.nodes import Mapping as MappingNode
+from mainstay.foundation.yaml.nodes import Node, Scalar
+from mainstay.foundation.yaml.problems import Problem
+from mainstay.foundation.yaml.read import Document
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Kind
-from mainstay.respond.rules.files.fields import LABEL_NAME, METRIC_NAME, FieldReader, Fields, under
-from mainstay.respond.rules.files.problems import BadRules, RuleProblem
-from mainstay.respond.rules.files.tree import Node, NotYaml, Tree, read_tree
+from mainstay.respond.rules.files.fields import (
+    LABEL_NAME,
+    METRIC_NAME,
+    BadRules,
+    FieldReader,
+    Fields,
+    read_file,
+    under,
+    written,
+)
 from mainstay.respond.rules.template import Template, TemplateProblem
 
-__all__ = ["LABEL_NAME", "METRIC_NAME", "BadRules", "Rule", "RuleFile", "RuleGroup", "RuleProblem", "read_rules"]
+__all__ = ["LABEL_NAME", "METRIC_NAME", "BadRules", "Rule", "RuleFile", "RuleGroup", "read_rules"]
 
 MOST_RULES = 20_000
 GROUP_KEYS = ("name", "interval", "query_offset", "limit", "labels", "rules")
@@ -112,7 +123,7 @@ class RuleFile:
     """What a file says, and what in it is very likely not meant."""
 
     groups: tuple[RuleGroup, ...]
-    warnings: tuple[RuleProblem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     file: str = ""
 
 
@@ -122,12 +133,9 @@ def read_rules(text: str | bytes, file: str = "rules") -> RuleFile:
     Raises:
         BadRules: with all its mistakes.
     """
-    try:
-        tree = read_tree(text)
-    except NotYaml as error:
-        raise BadRules(file, [RuleProblem(error.line, error.column, "", error.detail)]) from None
-    reader = _Reader()
-    groups = reader.file(tree)
+    document = read_file(text, file)
+    reader = _Reader(document.lines)
+    groups = reader.file(document)
     if reader.problems:
         ordered = sorted(dict.fromkeys(reader.problems), key=lambda problem: (problem.line, problem.column))
         raise BadRules(file, ordered)
@@ -135,21 +143,22 @@ def read_rules(text: str | bytes, file: str = "rules") -> RuleFile:
 
 
 class _Reader(FieldReader):
-    def __init__(self) -> None:
+    def __init__(self, lines: tuple[str, ...]) -> None:
         super().__init__()
-        self.warnings: list[RuleProblem] = []
+        self.warnings: list[Problem] = []
+        self._lines = lines
         self._rules = 0
 
     def _doubtful(self, node: Node, path: str, detail: str) -> None:
-        self.warnings.append(RuleProblem(node.line, node.column, path, detail))
+        self.warnings.append(Problem(node.line, node.column, path, detail))
 
-    def file(self, tree: Tree) -> tuple[RuleGroup, ...]:
-        if tree.further_documents:
+    def file(self, document: Document) -> tuple[RuleGroup, ...]:
+        if document.second:
             message = "only the first document of the file counts, as in Prometheus; move the rest into the first"
-            self.warnings.append(RuleProblem(tree.further_documents, 1, "", message))
-        if tree.root is None or tree.root.is_null:
+            self.warnings.append(Problem(document.second, 1, "", message))
+        if document.root is None or document.root.is_null:
             return ()
-        fields = self.fields(tree.root, "", ("groups",), "a rule file begins with groups:")
+        fields = self.fields(document.root, "", ("groups",), "a rule file begins with groups:")
         if fields is None:
             return ()
         groups: list[RuleGroup] = []
@@ -196,8 +205,9 @@ class _Reader(FieldReader):
             if self._rules == MOST_RULES + 1:  # aliases can make many of few
                 self.wrong(node, group, f"the file has more than {MOST_RULES} rules; split it")
             return None
-        given = {key.text: value.text for key, value in node.entries()}
-        path = f"{group}.rules[{given.get('alert') or given.get('record') or place}]"
+        given = node.entries if isinstance(node, MappingNode) else {}
+        names = (written(given[key].node) for key in ("alert", "record") if key in given)
+        path = f"{group}.rules[{next(filter(None, names), place)}]"
         fields = self.fields(node, path, RULE_KEYS, "a rule has alert or record, and expr")
         if fields is None:
             return None
@@ -232,9 +242,9 @@ class _Reader(FieldReader):
             expression = parse(rule.expr)
         except QueryError as error:
             line, column = node.line, node.column
-            if error.position is not None:
-                line, column = node.inside(error.position)
-            self.problems.append(RuleProblem(line, column, f"{path}.expr", str(error)))
+            if error.position is not None and isinstance(node, Scalar):
+                line, column = node.inside(error.position, self._lines)
+            self.problems.append(Problem(line, column, f"{path}.expr", str(error)))
             return
         if expression.kind in {Kind.MATRIX, Kind.STRING}:
             message = "gives a range or a text; a rule needs an instant vector or a number, so this will fail"
@@ -253,13 +263,14 @@ class _Reader(FieldReader):
             self.wrong(fields["record"], f"{path}.record", message)
 
     def _templates(self, texts: Mapping[str, str], node: Node | None, path: str) -> None:
-        for key, value in node.entries() if node is not None and node.is_mapping else ():
-            text = texts.get(key.text, "")
+        for name, entry in node.entries.items() if isinstance(node, MappingNode) else ():
             try:
-                Template.compile(text)
+                Template.compile(texts.get(name, ""))
             except TemplateProblem as problem:
-                line, column = value.inside(problem.at)
-                self.problems.append(RuleProblem(line, column, under(path, key.text), f"template: {problem}"))
+                line, column = entry.node.line, entry.node.column
+                if isinstance(entry.node, Scalar):
+                    line, column = entry.node.inside(problem.at, self._lines)
+                self.problems.append(Problem(line, column, under(path, name), f"template: {problem}"))
 
     def _tell_repeated(self, groups: Iterable[RuleGroup]) -> None:
         """Warn of rules that write the same series or raise the same alert (promtool lints them, and accepts them)."""
@@ -272,5 +283,5 @@ class _Reader(FieldReader):
                         f"the rule on line {seen[key]} has the same name and labels; they may get in each other's way"
                     )
                     where = f"groups[{group.name}].rules[{rule.name}]"
-                    self.warnings.append(RuleProblem(rule.line, 1, where, message))
+                    self.warnings.append(Problem(rule.line, 1, where, message))
                 seen.setdefault(key, rule.line)

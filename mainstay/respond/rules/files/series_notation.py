@@ -7,7 +7,8 @@ times; `_` is no sample, `_xn` n of them; `stale` marks the end of the series.
 import re
 from dataclasses import dataclass
 
-from mainstay.observe.metrics.promql.series import NAME, STALE
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import STALE
 
 MOST_SAMPLES = 1_000_000  # of one series
 _NAME = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*")

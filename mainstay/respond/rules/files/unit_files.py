@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mainstay.respond.rules.files.fields import FieldReader, Fields
-from mainstay.respond.rules.files.read import BadRules, RuleProblem
+from mainstay.foundation.yaml.nodes import Node, Scalar
+from mainstay.foundation.yaml.scalars import go_integer
+from mainstay.respond.rules.files.fields import BadRules, FieldReader, Fields, read_file, written
 from mainstay.respond.rules.files.series_notation import BadSeries, InputSeries, labels_of, values_of
-from mainstay.respond.rules.files.tree import Node, NotYaml, read_tree
 
 FILE_KEYS = ("rule_files", "evaluation_interval", "group_eval_order", "tests", "fuzzy_compare")
 TEST_KEYS = (
@@ -85,12 +85,8 @@ def read_tests(text: str | bytes, file: str) -> TestFile:
     Raises:
         BadRules: with all its mistakes.
     """
-    try:
-        tree = read_tree(text)
-    except NotYaml as error:
-        raise BadRules(file, [RuleProblem(error.line, error.column, "", error.detail)]) from None
     reader = _Reader()
-    found = reader.file(tree.root)
+    found = reader.file(read_file(text, file).root)
     if reader.problems:
         raise BadRules(file, sorted(reader.problems, key=lambda problem: (problem.line, problem.column)))
     return found
@@ -101,7 +97,7 @@ class _Reader(FieldReader):
         fields = None
         if root is not None:
             fields = self.fields(root, "", FILE_KEYS, "a file of unit tests has rule_files and tests")
-        given = fields or Fields({})
+        given: Fields = fields or {}
         interval = self.duration(given.get("evaluation_interval"), "evaluation_interval") or 60.0
         order = self.texts(given.get("group_eval_order"), "group_eval_order")
         for name in sorted({name for name in order if order.count(name) > 1}):
@@ -121,9 +117,10 @@ class _Reader(FieldReader):
     def _truth(self, node: Node | None, path: str) -> bool:
         if node is None or node.is_null:
             return False
-        if node.style is not None or node.text.lower() not in {"true", "false"}:
+        word = "" if isinstance(node, Scalar) and node.style else written(node).lower()
+        if word not in {"true", "false"}:
             self.wrong(node, path, "is neither true nor false")
-        return node.text.lower() == "true"
+        return word == "true"
 
     def _test(self, node: Node, number: int, every_ms: int) -> Test | None:
         path = f"tests[{number}]"
@@ -161,13 +158,13 @@ class _Reader(FieldReader):
         if node is None or node.is_null:
             return 0
         try:
-            return round(float(node.text) * 1000)
+            return round(float(written(node)) * 1000)
         except ValueError:
             pass
         try:
-            return round(datetime.fromisoformat(node.text).timestamp() * 1000)
+            return round(datetime.fromisoformat(written(node)).timestamp() * 1000)
         except (ValueError, OverflowError):
-            self.wrong(node, path, f"{node.text!r} is not a time; write 2026-01-31T12:00:00Z or unix seconds")
+            self.wrong(node, path, f"{written(node)!r} is not a time; write 2026-01-31T12:00:00Z or unix seconds")
             return 0
 
     def _series(self, node: Node, path: str) -> InputSeries | None:
@@ -232,11 +229,10 @@ class _Reader(FieldReader):
     def _number(self, node: Node | None, path: str) -> float:
         if node is None or node.is_null:
             return 0.0
-        if node.style is None and not _FLOAT.fullmatch(node.text) and node.whole is not None:
-            return float(node.whole)
-        if node.style is None and _FLOAT.fullmatch(node.text):
-            return float(
-                node.text.replace("_", "").replace(".i", "i").replace(".n", "n").replace(".I", "i").replace(".N", "n")
-            )
-        self.wrong(node, path, f"{node.text or node.kind} is not a number")
-        return 0.0
+        text = "" if isinstance(node, Scalar) and node.style else written(node)
+        if _FLOAT.fullmatch(text):
+            return float(re.sub(r"_|\.(?=[iInN])", "", text))
+        whole = go_integer(text)
+        if whole is None:
+            self.wrong(node, path, f"{written(node) or node.kind} is not a number")
+        return float(whole or 0)

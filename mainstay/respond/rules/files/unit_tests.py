@@ -14,14 +14,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from mainstay.foundation.yaml.problems import Problem
 from mainstay.observe.metrics.durations import written
-from mainstay.observe.metrics.promql import Limits, QueryError, Result, evaluate
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.evaluate import Limits
 from mainstay.observe.metrics.promql.plan import Kind
+from mainstay.observe.metrics.promql.query import evaluate
+from mainstay.observe.metrics.promql.result import Result
 from mainstay.respond.rules.engine import outcome as outcomes
 from mainstay.respond.rules.engine.growing import GrowingSource
 from mainstay.respond.rules.engine.outcome import Health, Outcome
 from mainstay.respond.rules.engine.state import Instance, Labels, State, Vector
-from mainstay.respond.rules.files.read import BadRules, RuleGroup, RuleProblem, read_rules
+from mainstay.respond.rules.files.read import BadRules, RuleGroup, read_rules
 from mainstay.respond.rules.files.unit_files import AlertCase, ExpressionCase, Test, TestFile, read_tests
 from mainstay.respond.rules.template.go_format import quoted, real
 
@@ -59,7 +63,7 @@ class Report:
     tests: int = 0
     cases: int = 0
     failures: tuple[Failure, ...] = ()
-    problems: tuple[tuple[str, RuleProblem], ...] = ()  # file and mistake: nothing could be run
+    problems: tuple[tuple[str, Problem], ...] = ()  # file and mistake: nothing could be run
     warnings: tuple[str, ...] = ()
 
     @property
@@ -99,7 +103,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        problem = RuleProblem(0, 0, "", f"cannot be read: {error.strerror}")
+        problem = Problem(0, 0, "", f"cannot be read: {error.strerror}")
         raise BadRules(str(path), [problem]) from None
 
 

@@ -3,39 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
+from mainstay.foundation.yaml.write import dump
 from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.files.read import Rule, RuleGroup
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and indents lists, as people do."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    odd = text.startswith((" ", "\n", "\t")) or any(letter in text for letter in "\r\t\x85\u2028\u2029")
-    block = "\n" in text and not odd
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def write_rules(groups: Iterable[RuleGroup]) -> str:
     """Return groups as a rule file: the same groups always as the same text, and `read_rules` of it as these groups."""
-    return dump({"groups": [group_document(group) for group in groups]})
-
-
-def dump(document: Any) -> str:
-    """Return a document as YAML."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return dump({"groups": [group_document(group) for group in groups]}, compact=False, width=1_000_000)
 
 
 def group_document(group: RuleGroup) -> dict[str, Any]:

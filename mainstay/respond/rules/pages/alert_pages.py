@@ -6,11 +6,12 @@ from django.urls import reverse
 
 from mainstay.kit.scales import quantity
 from mainstay.observe.metrics.durations import written
-from mainstay.observe.metrics.pages import outline, units
+from mainstay.observe.metrics.pages import units
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.origins import Fact, Origin
 from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.models import Rule
+from mainstay.respond.rules.pages.comparison import comparison
 
 
 def link(alert: Alert) -> str:
@@ -30,7 +31,7 @@ def facts(alert: Alert) -> Sequence[Fact]:
     if rule is None:
         name = alert.labels.get("alertname", "")
         return [Fact("Rule", f"{name}, which is not there any more" if name else "not there any more")]
-    watched = outline.comparison(rule.expr)
+    watched = comparison(rule.expr)
     unit = units.of(watched.left if watched is not None else rule.expr)
     found = [Fact("Rule", f"{rule.group.name} / {rule.name}", link(alert))]
     if alert.value is not None:

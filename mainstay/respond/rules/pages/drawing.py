@@ -16,11 +16,11 @@ from mainstay.kit import charts
 from mainstay.kit.scales import quantity
 from mainstay.observe.metrics.client import BadQuery, Curve, MetricsAway
 from mainstay.observe.metrics.durations import written
-from mainstay.observe.metrics.pages import asking, outline, units
+from mainstay.observe.metrics.pages import asking, units
 from mainstay.observe.metrics.pages.asking import Memory
 from mainstay.observe.metrics.pages.explore import Line, in_common, name_of
-from mainstay.observe.metrics.pages.outline import Comparison
 from mainstay.observe.metrics.pages.units import Unit
+from mainstay.respond.rules.pages.comparison import Comparison, comparison
 
 SPARK_S, SPARK_STEP_S = 3600, 60
 SPARKS_AT_ONCE_S = 3.0  # so long a batch asks; the rest comes with the next
@@ -42,8 +42,8 @@ class Watched:
     @classmethod
     def of(cls, expr: str) -> "Watched":
         """Read an expression."""
-        found = outline.comparison(expr)
-        text = found.left if found is not None else outline.bare(expr)
+        found = comparison(expr)
+        text = found.left if found is not None else expr.strip()
         return cls(text, found, units.of(text))
 
     @property

@@ -13,6 +13,8 @@ from mainstay.foundation.refusal import Refused
 from mainstay.kit.replies import done
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions
+from mainstay.respond.rules.files.starter_pack import packs
+from mainstay.respond.rules.files.write import group_document
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
 
@@ -32,8 +34,6 @@ class Offer:
 @require_safe
 def starter(request: HttpRequest) -> HttpResponseBase:
     """List the packs and what each of them needs."""
-    from mainstay.respond.rules.files.starter_pack import packs  # brings NumPy: only where somebody chooses rules
-
     known = set(RuleGroup.objects.values_list("name", flat=True))
     offers = [
         Offer(
@@ -53,9 +53,6 @@ def starter(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def add(request: HttpRequest, pack: str) -> HttpResponseBase:
     """Add the groups of a pack that are not there yet."""
-    from mainstay.respond.rules.files.starter_pack import packs
-    from mainstay.respond.rules.files.write import group_document
-
     chosen = next((each for each in packs() if each.name == pack), None)
     if chosen is None:
         raise Http404

@@ -12,13 +12,14 @@ from math import gcd
 from random import Random
 from typing import Any
 
+from mainstay.foundation.yaml.write import dump
 from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.engine.state import Instance
 from mainstay.respond.rules.files.read import RuleGroup, read_rules
 from mainstay.respond.rules.files.series_notation import InputSeries, labels_of, values_of
 from mainstay.respond.rules.files.unit_files import Test, TestFile
 from mainstay.respond.rules.files.unit_tests import Alerts, Run
-from mainstay.respond.rules.files.write import dump, write_rules
+from mainstay.respond.rules.files.write import write_rules
 
 EVERY_S = (35, 40, 45, 70, 80, 90)
 LOOKBACK_S = 300

@@ -17,7 +17,7 @@ import pytest
 from mainstay.foundation import environment as env
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.observe.metrics.client import Client, Server
-from mainstay.observe.metrics.promql import QueryError
+from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.servers import server
 from mainstay.observe.metrics.store import Store, StoreLimits
 from mainstay.respond.alerts.models import Alert
@@ -111,7 +111,7 @@ def test_a_rule_gives_a_vector_or_a_number(store: Store) -> None:
 
 
 def instant_matchers(metric: str) -> Any:
-    from mainstay.observe.metrics.promql import parse
+    from mainstay.observe.metrics.promql.parse import parse
 
     (selector,) = parse(metric).selectors()
     return selector.matchers

@@ -65,7 +65,7 @@ ACCEPTED: dict[str, str] = {
 # What must be in the message, and on which line it must be placed.
 REFUSED: dict[str, tuple[str | bytes, int, str]] = {
     "not YAML": ("groups: [}", 1, "not YAML"),
-    "a tab": ("groups:\n\t- name: a", 2, "not YAML"),
+    "a tab": ("groups:\n\t- name: a", 2, "a tab in the indentation"),
     "a list on top": ("- a", 1, "begins with groups"),
     "an unknown field on top": ("group: []", 1, "did you mean groups?"),
     "an unknown field of a group": ("groups:\n- name: a\n  intervall: 1m", 3, "did you mean interval?"),

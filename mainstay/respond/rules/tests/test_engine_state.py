@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.observe.metrics.promql import QueryError
+from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.respond.rules.engine.outcome import Health, RuleFails, SourceAway, ended, evaluate, recorded
 from mainstay.respond.rules.engine.state import (
     Code,

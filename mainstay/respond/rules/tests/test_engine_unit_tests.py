@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.cli import main
 from mainstay.observe.metrics.promql.series import STALE_BITS
-from mainstay.respond.rules.files.problems import BadRules
+from mainstay.respond.rules.files.fields import BadRules
 from mainstay.respond.rules.files.series_notation import BadSeries, labels_of, values_of
 from mainstay.respond.rules.files.unit_files import read_tests
 from mainstay.respond.rules.files.unit_tests import run_file

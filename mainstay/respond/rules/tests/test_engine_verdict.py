@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from mainstay.observe.metrics.promql import MemorySource, parse
-from mainstay.observe.metrics.promql.series import Matcher
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import Matcher
 from mainstay.respond.rules.engine.outcome import Health, SourceAway
 from mainstay.respond.rules.engine.verdict import verdict
 

@@ -14,8 +14,8 @@ from mainstay.foundation.processes import notices
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.windows import Window
-from mainstay.observe.metrics.promql import QueryError
-from mainstay.observe.metrics.promql.series import Matcher
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.plan import Matcher
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.alerts.tests.parts import VIEWER, events

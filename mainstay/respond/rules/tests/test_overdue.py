@@ -8,7 +8,7 @@ import pytest
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.processes.beat import register
 from mainstay.foundation.processes.models import Process
-from mainstay.observe.metrics.promql import QueryError
+from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.alerts.tests.parts import events

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import pycurl
 
+from mainstay.net.addresses import shown_url
 from mainstay.observe.checks.kinds.base import Kind
-from mainstay.observe.checks.kinds.http.judge import shown_url
+from mainstay.observe.checks.kinds.http.probe import Probe, ProbePlan
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
-from mainstay.observe.checks.kinds.http.transfer import Plan, Transfer
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
 
@@ -25,26 +25,26 @@ class Http(Kind[HttpSettings]):
         return shown_url(settings.url)
 
     async def probe(self, settings: HttpSettings, context: Context) -> Outcome:
-        transfer = Transfer(Plan(settings), context.policy, time.time(), time.perf_counter(), context.timeout_s)
+        probe = Probe(ProbePlan(settings), context.policy, time.time(), time.perf_counter(), context.timeout_s)
         curl = pycurl.Curl()
         loop = asyncio.get_running_loop()
         more = True
         while more:
-            wanted = transfer.resolve_next()
+            wanted = probe.resolve_next()
             if wanted is not None:
-                transfer.resolved(await context.resolver.resolve(*wanted))
-            if transfer.outcome is not None:
+                probe.resolved(await context.resolver.resolve(*wanted))
+            if probe.outcome is not None:
                 break
-            more = await loop.run_in_executor(context.threads, _perform, transfer, curl)
-        return await loop.run_in_executor(context.threads, transfer.judge)
+            more = await loop.run_in_executor(context.threads, _perform, probe, curl)
+        return await loop.run_in_executor(context.threads, probe.judge)
 
 
-def _perform(transfer: Transfer, curl: pycurl.Curl) -> bool:
-    if not transfer.begin(curl, transfer.deadline - time.perf_counter()):
+def _perform(probe: Probe, curl: pycurl.Curl) -> bool:
+    if not probe.begin(curl, probe.deadline - time.perf_counter()):
         return False
     try:
         curl.perform()
     except pycurl.error as error:
         number, detail = error.args
-        return transfer.finish(curl, number, detail, time.perf_counter())
-    return transfer.finish(curl, 0, "", time.perf_counter())
+        return probe.finish(curl, number, detail, time.perf_counter())
+    return probe.finish(curl, 0, "", time.perf_counter())

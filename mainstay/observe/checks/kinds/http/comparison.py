@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from mainstay.observe.checks.kinds.base import KindSettings, Text
+from mainstay.foundation.strict import StrictModel
+from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.probe.conditions import number
 from mainstay.observe.checks.probe.jsonpath import MISSING, as_text
 from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
@@ -12,7 +13,7 @@ from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
 _SHOWN = 80
 
 
-class Comparison(KindSettings):
+class Comparison(StrictModel):
     """What a value must be. Several fields must all hold; a bare value in YAML means `equals`."""
 
     equals: str | int | float | bool | None = Field(

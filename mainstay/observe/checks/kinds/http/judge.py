@@ -1,9 +1,10 @@
 """Judge an HTTP answer: expectations, conditions, softer limits. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mainstay.foundation.durations import spoken_duration
+from mainstay.net.addresses import shown_url
+from mainstay.net.transfer import Answer
 from mainstay.observe.checks.kinds.base import failing
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
@@ -15,20 +16,6 @@ from mainstay.observe.checks.probe.pattern import Pattern, compile_pattern
 
 INLINE_BODY_BYTES = 64 * 1024
 INLINE_PATTERN_STEPS = 500_000  # about 2 ms
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it came: header names in lower case, times in seconds, body cut at the cap."""
-
-    status: int
-    duration_s: float
-    body: bytes
-    headers: Mapping[str, str]
-    location: str
-    certificate_days_left: float | None
-    ip: str
-    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +155,3 @@ class Judge:
 
     def _asked(self) -> str:
         return f"{self._settings.method} {shown_url(self._settings.url)}"
-
-
-def shown_url(url: str) -> str:
-    """The URL for people: without query values and fragment, which may hold keys."""
-    base, _, query = url.partition("#")[0].partition("?")
-    return f"{base}?…" if query else base

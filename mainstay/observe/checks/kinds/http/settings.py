@@ -1,75 +1,31 @@
 """Settings of the `http` check type."""
 
-import re
 from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_secret
+from mainstay.foundation.strict import Secret, StrictModel
+from mainstay.net.addresses import (
+    Host,
+    IPVersion,
+    split_url,
+    valid_header_name,
+    valid_header_value,
+    valid_url,
+    wire_url,
+)
 from mainstay.net.policy import literal_address
-from mainstay.observe.checks.kinds.base import Host, IPVersion, KindSettings, ProbedSettings, Text
+from mainstay.observe.checks.kinds.base import ProbedSettings, Text
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.status import Statuses
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.jsonpath import parse_path
 from mainstay.observe.checks.probe.pattern import PatternText
-from mainstay.observe.checks.probe.secret import Secret
 
 DEFAULT_BODY_BYTES = 1 << 20
 LARGEST_BODY_BYTES = 16 << 20
-LONGEST_URL = 4096
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_KEPT = "!#$%&'()*+,/:;=?@[]~"
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-def split_url(url: str) -> SplitResult:
-    """The parts of an http(s) URL with a host. Raises ValueError saying what is wrong."""
-    if len(url) > LONGEST_URL:
-        raise ValueError(f"the URL has {len(url)} characters, at most {LONGEST_URL} are allowed")
-    if any(character.isspace() or character < " " or character == "\x7f" for character in url):
-        raise ValueError(f"the URL {url!r} holds white space or control characters: write them as %20 and so on")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"the URL {url!r} is not well formed: {error}") from None
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"the URL {url!r} is not of http or https: write for example https://example.com/")
-    if not host or "\\" in parts.netloc:
-        raise ValueError(f"the URL {url!r} names no host: write for example https://example.com/")
-    return parts
-
-
-def punycode(host: str) -> str:
-    """The host name in ASCII (RFC 5891); raises ValueError for what is no name."""
-    try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError as error:
-        raise ValueError(f"the host {host!r} is no internet name: {error}") from None
-
-
-def wire_url(url: str) -> str:
-    """The URL in ASCII, as it goes over the wire: the host in punycode, other letters as percent-encoded UTF-8,
-    without fragment. Raises ValueError for a host that can't be."""
-    parts = split_url(url)
-    if url.isascii():
-        return url.partition("#")[0]
-    name = punycode(parts.hostname or "")
-    name = f"[{name}]" if ":" in name else name
-    port = f":{parts.port}" if parts.port is not None else ""
-    path, query = quote(parts.path, safe=_KEPT), quote(parts.query, safe=_KEPT)
-    return f"{parts.scheme}://{name}{port}{path}{'?' + query if query else ''}"
-
-
-def _valid_url(url: str) -> str:
-    stripped = url.strip()
-    wire_url(stripped)
-    if "@" in split_url(stripped).netloc:
-        raise ValueError("the URL holds a user name or password: give them as `username` and `password`")
-    return stripped
 
 
 def _valid_proxy(url: str) -> str:
@@ -81,7 +37,7 @@ def _valid_proxy(url: str) -> str:
     return stripped
 
 
-Url = Annotated[str, AfterValidator(_valid_url)]
+Url = Annotated[str, AfterValidator(valid_url)]
 Proxy = Annotated[str, AfterValidator(_valid_proxy)]
 
 
@@ -96,20 +52,7 @@ def _valid_address(address: str) -> str:
     return address
 
 
-def valid_header_name(name: str) -> str:
-    """A header's name (RFC 9110, section 5.1); raises ValueError."""
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header")
-    return name
-
-
-def valid_header_value(name: str, value: str) -> None:
-    """Refuse line ends in a header's value: they would begin another header."""
-    if _CONTROL.search(value):
-        raise ValueError(f"the value of the header {name!r} holds control characters or a line end")
-
-
-class HttpExpect(KindSettings):
+class HttpExpect(StrictModel):
     """What must hold for the check to be up."""
 
     status: Statuses = Field(
@@ -140,7 +83,7 @@ class HttpExpect(KindSettings):
     )
 
 
-class HttpWarn(KindSettings):
+class HttpWarn(StrictModel):
     """Softer limits: missing them makes the check degraded instead of down."""
 
     max_latency: Duration | None = Field(default=None, description="Slower than this is degraded.")

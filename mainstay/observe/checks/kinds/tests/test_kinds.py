@@ -10,11 +10,11 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mainstay.foundation.strict import MASK, REVEAL, reveal
 from mainstay.observe.checks import kinds
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.probe.conditions import Placeholder, parse
-from mainstay.observe.checks.probe.secret import MASK, REVEAL, reveal
 
 FOLDER = Path(kinds.__file__).parent
 DOCS = FOLDER.parents[3] / "docs" / "checks"

@@ -13,7 +13,8 @@ import pytest
 
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolver
-from mainstay.observe.checks.kinds.http.transfer import Transfer
+from mainstay.net.schedule import Schedule
+from mainstay.observe.checks.kinds.http.probe import Probe
 from mainstay.observe.checks.kinds.tests.servers import (
     Server,
     answer,
@@ -24,7 +25,6 @@ from mainstay.observe.checks.kinds.tests.servers import (
 )
 from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.schedule import Schedule
 from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 
 Make = Callable[..., Prober]
@@ -304,14 +304,14 @@ def test_a_defect_in_one_probe_does_not_stop_the_others(
     prober: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
     """Faults injected where no known input leads to one."""
-    sound = getattr(Transfer, step)
+    sound = getattr(Probe, step)
 
-    def broken(transfer: Transfer, *arguments: object) -> object:
-        if transfer.plan.settings.url.endswith("/broken") and transfer.outcome is None:
+    def broken(transfer: Probe, *arguments: object) -> object:
+        if transfer.plan.request.url.endswith("/broken") and transfer.outcome is None:
             raise RuntimeError("a defect")
         return sound(transfer, *arguments)
 
-    monkeypatch.setattr(Transfer, step, broken)
+    monkeypatch.setattr(Probe, step, broken)
     engine = prober()
     with serving(answering()) as server:
         engine.update([planned(1, "http", {"url": f"{server.url}/broken"}, every_s=0.3)])

@@ -7,7 +7,8 @@ import numpy as np
 
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.patterns import pattern
-from mainstay.observe.metrics.promql.series import NAME, Codes, Index, Mask
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import Codes, Index, Mask
 from mainstay.observe.metrics.promql.vector import Vector, merged, row_ids, with_column
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mainstay.observe.metrics.promql.series import NAME, Index, Mask, Values
+from mainstay.observe.metrics.promql.plan import NAME
+from mainstay.observe.metrics.promql.series import Index, Mask, Values
 from mainstay.observe.metrics.promql.vector import remember
 from mainstay.observe.metrics.promql.windows import Windows, per_series
 

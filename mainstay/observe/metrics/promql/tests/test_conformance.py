@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.observe.metrics.promql import Limits, QueryError, Result, evaluate, evaluate_range, parse
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.evaluate import Limits
+from mainstay.observe.metrics.promql.parse import parse
 from mainstay.observe.metrics.promql.plan import Call, Edge, Kind, Selector, Subquery, walk
+from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
+from mainstay.observe.metrics.promql.result import Result
 from mainstay.observe.metrics.promql.tests.promql_test_files import Case, cases_of, close, matches
 
 DIRECTORY = os.environ.get("PROMQL_TESTDATA", "")

@@ -30,8 +30,11 @@ from typing import Any
 
 import pytest
 
-from mainstay.observe.metrics.promql import MemorySource, QueryError, Result, evaluate, evaluate_range
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.memory import MemorySource
 from mainstay.observe.metrics.promql.plan import Kind
+from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
+from mainstay.observe.metrics.promql.result import Result
 from mainstay.observe.metrics.promql.tests.random_queries import BASE_MS, INTERVAL_MS, SAMPLES, Random, make_series
 
 QUERIES = int(os.environ.get("PROMQL_DIFFERENTIAL", "500"))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.observe.metrics.promql import FUNCTIONS, Kind, parse
 from mainstay.observe.metrics.promql.aggregate import AGGREGATIONS
-from mainstay.observe.metrics.promql.functions import NATIVE_HISTOGRAM_FUNCTIONS
+from mainstay.observe.metrics.promql.functions import FUNCTIONS, NATIVE_HISTOGRAM_FUNCTIONS
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import Kind
 from mainstay.observe.metrics.promql.tests.test_conformance import CASES, DIRECTORY, EXCEPTIONS, FLOAT_CASES
 
 DOCUMENT = Path(__file__).parents[5] / "docs" / "promql.md"

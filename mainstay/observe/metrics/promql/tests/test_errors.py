@@ -6,8 +6,11 @@ import time
 
 import pytest
 
-from mainstay.observe.metrics.promql import MemorySource, QueryError, evaluate, evaluate_range, parse
+from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.functions import NATIVE_HISTOGRAM_FUNCTIONS
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
 
 SOURCE = MemorySource(
     {
@@ -192,7 +195,8 @@ def test_no_query_overflows_the_stack_of_a_small_thread() -> None:
     """An overflow in the library would end the process: no except catches it. (Threads have 1 MiB where musl is.)"""
     code = f"""
 import threading
-from mainstay.observe.metrics.promql import QueryError, parse
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.parse import parse
 def run():
     for shape in {SHAPES!r}:
         for depth in (99, 240, 499, 5_000, 60_000):

@@ -2,8 +2,11 @@
 
 import pytest
 
-from mainstay.observe.metrics.promql import MemorySource, QueryError, evaluate
-from mainstay.observe.metrics.promql.series import Hints, Matcher, MatchKind
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.query import evaluate
+from mainstay.observe.metrics.promql.series import Hints
 
 UP = Matcher("__name__", MatchKind.EQUAL, "up")
 

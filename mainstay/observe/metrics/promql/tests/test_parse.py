@@ -2,9 +2,11 @@
 
 import pytest
 
-from mainstay.observe.metrics.promql import Kind, MemorySource, QueryError, evaluate, parse
-from mainstay.observe.metrics.promql.plan import Range, Selector
-from mainstay.observe.metrics.promql.series import MatchKind
+from mainstay.observe.metrics.promql.errors import QueryError
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import Kind, MatchKind, Range, Selector
+from mainstay.observe.metrics.promql.query import evaluate
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstay.observe.metrics.promql import MemorySource, evaluate, evaluate_range
 from mainstay.observe.metrics.promql.functions.labels import natural
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
 from mainstay.observe.metrics.promql.series import STALE, Series, Symbols
 from mainstay.observe.metrics.promql.sums import compensated_sum, group_sums
 from mainstay.observe.metrics.promql.vector import grouped, row_ids

@@ -5,17 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from mainstay.observe.metrics.promql import (
-    Kind,
-    Limits,
-    MemorySource,
-    QueryError,
-    QueryTooExpensive,
-    Round,
-    evaluate,
-    evaluate_range,
-)
-from mainstay.observe.metrics.promql.series import STALE, Hints, Matcher, Selection
+from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
+from mainstay.observe.metrics.promql.evaluate import Limits
+from mainstay.observe.metrics.promql.memory import MemorySource
+from mainstay.observe.metrics.promql.plan import Kind, Matcher
+from mainstay.observe.metrics.promql.query import Round, evaluate, evaluate_range
+from mainstay.observe.metrics.promql.series import STALE, Hints, Selection
 
 POINTS = [(second * 1000, float(second)) for second in range(0, 600, 15)]
 

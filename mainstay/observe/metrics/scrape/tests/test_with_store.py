@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mainstay.observe.checks.kinds.tests.servers import serving
-from mainstay.observe.metrics.promql import evaluate
+from mainstay.observe.metrics.promql.query import evaluate
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.state import TargetHealth
 from mainstay.observe.metrics.scrape.tests.parts import exposing, only, planned, settled, until

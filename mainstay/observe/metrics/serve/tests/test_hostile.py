@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mainstay.observe.metrics.promql import FUNCTIONS
+from mainstay.observe.metrics.promql.functions import FUNCTIONS
 from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked
 from mainstay.observe.metrics.store import Store
 

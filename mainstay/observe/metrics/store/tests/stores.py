@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mainstay.observe.metrics.promql.series import Hints, Matcher, MatchKind, Selection
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.series import Hints, Selection
 from mainstay.observe.metrics.store import Store, StoreLimits
 
 Labels = tuple[tuple[str, str], ...]

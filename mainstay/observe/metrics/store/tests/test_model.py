@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstay.observe.metrics.promql.series import STALE, Matcher, MatchKind
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.series import STALE
 from mainstay.observe.metrics.store import Store
 from mainstay.observe.metrics.store.tests.stores import (
     SMALL,

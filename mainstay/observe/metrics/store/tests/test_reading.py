@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mainstay.observe.metrics.promql.series import STALE, Matcher, MatchKind
+from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
+from mainstay.observe.metrics.promql.series import STALE
 from mainstay.observe.metrics.store import Reason, Store, StoreLimits
 from mainstay.observe.metrics.store.matching import BadPattern
 from mainstay.observe.metrics.store.tests.stores import (

@@ -14,11 +14,12 @@ judgement, result) adds 40–45 µs per check.
 import logging
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import pycurl
 
-from mainstay.observe.checks.kinds.http.transfer import Transfer
-from mainstay.observe.checks.probe.poller import READ, WRITE, Poller
+from mainstay.net.poller import READ, WRITE, Poller
+from mainstay.net.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,16 @@ _IDLE_HANDLES = 256
 _LATE_S = 0.25
 """libcurl's own timeout ends a transfer on time; one that is still there this much later is removed by force."""
 
-Done = Callable[[Transfer, bool, Exception | None], None]
+T = TypeVar("T", bound=Transfer)
+Done = Callable[[T, bool, Exception | None], None]
 
 
-class CurlLoop:
+class CurlLoop(Generic[T]):
     """Belongs to one thread. `on_done(transfer, again, defect)` is called when a hop has ended; `again` when
     another one is to follow, `defect` when taking in the answer raised. `kept_alive` is how many connections may
     wait for another transfer that allows its connection to be used again; a probe's never does."""
 
-    def __init__(self, poller: Poller, on_done: Done, *, kept_alive: int = 1) -> None:
+    def __init__(self, poller: Poller, on_done: Done[T], *, kept_alive: int = 1) -> None:
         self._poller = poller
         self._on_done = on_done
         self._multi = pycurl.CurlMulti()
@@ -43,18 +45,18 @@ class CurlLoop:
         self._multi.setopt(pycurl.M_MAXCONNECTS, kept_alive)
         self._timer_at: float | None = None
         self._idle: list[pycurl.Curl] = []
-        self._active: dict[pycurl.Curl, Transfer] = {}
+        self._active: dict[pycurl.Curl, T] = {}
         self._watched: set[int] = set()
         self._stale_pins: list[str] = []
 
     def __len__(self) -> int:
         return len(self._active)
 
-    def __contains__(self, transfer: Transfer) -> bool:
+    def __contains__(self, transfer: T) -> bool:
         return transfer.in_libcurl
 
-    def begin(self, transfer: Transfer, now: float) -> bool:
-        """Start the transfer's next hop; False when it ended before (`transfer.outcome` is set)."""
+    def begin(self, transfer: T, now: float) -> bool:
+        """Start the transfer's next hop; False when it ended before (`transfer.ended`)."""
         curl = self._idle.pop() if self._idle else pycurl.Curl()
         if not transfer.begin(curl, transfer.deadline - now, self._stale_pins):
             self._idle.append(curl)
@@ -134,7 +136,7 @@ class CurlLoop:
         self._release(curl)
         self._on_done(transfer, again, defect)
 
-    def _release(self, curl: pycurl.Curl) -> Transfer:
+    def _release(self, curl: pycurl.Curl) -> T:
         transfer = self._active.pop(curl)
         transfer.in_libcurl = False
         self._multi.remove_handle(curl)

@@ -1,4 +1,4 @@
-"""The loop that probes and scrapes share: one thread that holds a schedule and all HTTP transfers.
+"""The event loop that probes and scrapes share: one thread that holds a schedule and all HTTP transfers.
 
 A turn waits for whatever comes first, lets transfers go on, ends what is overdue, does what other threads posted,
 and begins what is due, as long as not too much is in flight. The wall clock is read once per turn (for due times), a
@@ -19,10 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from mainstay.observe.checks.kinds.http.transfer import Transfer
-from mainstay.observe.checks.probe.curl_loop import CurlLoop
-from mainstay.observe.checks.probe.poller import Poller
-from mainstay.observe.checks.probe.schedule import Due, Schedule
+from mainstay.net.curl_loop import CurlLoop, T
+from mainstay.net.poller import Poller
+from mainstay.net.schedule import Due, Schedule
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ Item = TypeVar("Item", bound=Waiting)
 Run = TypeVar("Run")
 
 
-class TransferLoop(ABC, Generic[Item, Run]):
+class TransferLoop(ABC, Generic[Item, Run, T]):
     """One thread, one schedule, many transfers. Only `_post` and what reads figures may be called by other threads."""
 
     def __init__(self, name: str, *, max_in_flight: int, kept_alive: int, wall_clock: Callable[[], float]) -> None:
@@ -81,7 +80,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
         self._said_at = -math.inf
         self._failing_since: float | None = None  # turns fail as a whole since then
         self._poller = Poller()
-        self._curl = CurlLoop(self._poller, self._hop_is_done, kept_alive=kept_alive)
+        self._curl: CurlLoop[T] = CurlLoop(self._poller, self._hop_is_done, kept_alive=kept_alive)
         self._thread = threading.Thread(target=self._run_loop, name=name, daemon=True)
         self._stopping = False
         self._drain_until = math.inf
@@ -149,7 +148,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
         """Whose run it is."""
 
     @abstractmethod
-    def _hop_done(self, run: Run, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+    def _hop_done(self, run: Run, transfer: T, again: bool, defect: Exception | None) -> None:
         """Go on with a transfer that libcurl gave back; `again` when a redirect leads to another request."""
 
     @abstractmethod
@@ -243,7 +242,7 @@ class TransferLoop(ABC, Generic[Item, Run]):
             except BaseException as defect:  # noqa: BLE001  # as above
                 self._survive(defect, self._item_of(run))
 
-    def _hop_is_done(self, transfer: Transfer, again: bool, defect: Exception | None) -> None:
+    def _hop_is_done(self, transfer: T, again: bool, defect: Exception | None) -> None:
         """Called for each transfer that libcurl gave back."""
         run = self._runs.get(transfer.run_id)
         if run is None:

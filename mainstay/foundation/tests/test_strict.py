@@ -1,7 +1,7 @@
 from pydantic import BaseModel, SecretStr
 
+from mainstay.foundation.strict import MASK, Secret, reveal, secret_fields
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.probe.secret import MASK, Secret, reveal, secret_fields
 
 
 class _Inner(BaseModel):

@@ -1,13 +1,29 @@
-"""Secret settings: one annotated type, so that whoever stores settings can find, encrypt and mask them generically."""
+"""What people configure, as pydantic models: unknown fields are refused, and secret fields are known as such.
+
+One annotated type for all secrets, so that whoever stores settings can find, encrypt and mask them generically.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, PlainSerializer, SecretStr, SerializationInfo
+from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr, SerializationInfo
 
 REVEAL = "reveal_secrets"
 MASK = "**********"
 ANY_KEY = "*"
+
+
+class StrictModel(BaseModel):
+    """Base of all settings: unknown fields are refused, and a value can't change under a running probe."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        serialize_by_alias=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
 
 class SecretMark:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstay.observe.checks.probe.schedule import (
+from mainstay.net.schedule import (
     PACE_S,
     Due,
     Schedule,

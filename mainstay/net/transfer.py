@@ -1,4 +1,4 @@
-"""One HTTP probe as a sequence of libcurl transfers, without an opinion on who drives them.
+"""One HTTP exchange as a sequence of libcurl transfers, without an opinion on who drives them.
 
 Redirects are followed here, hop by hop, and names are resolved by us: libcurl only ever connects to addresses that
 the policy has judged (CURLOPT_CONNECT_TO overrides whatever host libcurl reads out of the URL, so a disagreement
@@ -15,19 +15,17 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pycurl
 
 from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.foundation.text import one_sentence
+from mainstay.net.addresses import host_port, origin, punycode, shown_url, split_url, wire_url
 from mainstay.net.policy import AddressPolicy
+from mainstay.net.request import ALWAYS, PEM_FIELDS, Pem, Request, request_options
 from mainstay.net.resolver import Resolution, literal
-from mainstay.observe.checks.kinds.base import expects_no_connection, host_port, one_sentence
-from mainstay.observe.checks.kinds.http.judge import Answer, Judge, Verdict, shown_url
-from mainstay.observe.checks.kinds.http.request import ALWAYS, PEM_FIELDS, Pem, request_options
-from mainstay.observe.checks.kinds.http.settings import HttpSettings, punycode, split_url, wire_url
-from mainstay.observe.checks.probe.conditions import Observation
-from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
@@ -37,22 +35,41 @@ _HTTP_VERSIONS = {
     pycurl.CURL_HTTP_VERSION_1_1: "1.1",
     pycurl.CURL_HTTP_VERSION_2_0: "2",
 }
-_MICRO = 1e-6
+MICRO = 1e-6
 _pin_numbers = itertools.count(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came: header names in lower case, times in seconds, body cut at the cap."""
+
+    status: int
+    duration_s: float
+    body: bytes
+    headers: Mapping[str, str]
+    location: str
+    certificate_days_left: float | None
+    ip: str
+    now: float
+
+
 class Plan:
-    """What is the same for every probe of one check: its judge and the libcurl options of the first request."""
+    """What is the same for every exchange of one request: where it goes and libcurl's options."""
 
-    __slots__ = ("first", "hop", "judge", "origin", "proxied", "settings")
+    __slots__ = ("first", "follows", "hop", "origin", "proxied", "reads_body", "reads_headers", "request")
 
-    def __init__(self, settings: HttpSettings) -> None:
-        self.settings = settings
-        self.judge = Judge(settings)
-        self.proxied = settings.proxy is not None
-        self.first = request_options(settings, own_origin=True, with_body=True, method=settings.method)
-        self.hop = Hop(settings.url, settings)
-        self.origin = _origin(settings.url)
+    def __init__(
+        self, request: Request, *, follows: bool = True, reads_headers: bool = False, reads_body: bool = True
+    ) -> None:
+        """`follows` may forbid redirects that the request allows; what is not read costs less. Raises ValueError."""
+        self.request = request
+        self.follows = follows and request.follow_redirects
+        self.reads_headers = reads_headers
+        self.reads_body = reads_body
+        self.proxied = request.proxy is not None
+        self.first = request_options(request, own_origin=True, with_body=True, method=request.method)
+        self.hop = Hop(request.url, request)
+        self.origin = origin(request.url)
 
 
 class Hop:
@@ -60,22 +77,24 @@ class Hop:
 
     __slots__ = ("at_once", "host", "port", "secure", "url")
 
-    def __init__(self, url: str, settings: HttpSettings) -> None:
+    def __init__(self, url: str, request: Request) -> None:
         self.url = wire_url(url)
-        parts = split_url(settings.proxy or self.url)
+        parts = split_url(request.proxy or self.url)
         assert parts.hostname is not None
         self.host = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
-        if settings.proxy is None:
-            overrides = {punycode(name).lower(): address for name, address in settings.resolve.items()}
+        if request.proxy is None:
+            overrides = {punycode(name).lower(): address for name, address in request.resolve.items()}
             self.host = overrides.get(self.host, self.host)
         self.secure = url[:6].lower() == "https:"
-        self.at_once = literal(self.host, _FAMILIES[settings.ip_version])
+        self.at_once = literal(self.host, _FAMILIES[request.ip_version])
         """The resolution of a host that is an address: then there is nothing to look up."""
 
 
 class Transfer:
-    """One probe. The driver loops: `resolve_next()`, look the name up if asked to, `begin()`, perform, `finish()`.
+    """One exchange. The driver loops: `resolve_next()`, look the name up if asked to, `begin()`, perform, `finish()`,
+    until `finish` says that no other hop follows, or `ended` is set. Then there is an `answer`, or a `failure` says why
+    there is none.
 
     `started_at` is unix seconds; `deadline` and the `now` arguments are readings of one monotonic clock.
     """
@@ -86,7 +105,10 @@ class Transfer:
         self.started_at = started_at
         self.started_mono = now
         self.deadline = now + timeout_s
-        self.outcome: Outcome | None = None
+        self.ended = False
+        """Whether it has failed: nothing more is to be driven."""
+        self.failure = ""
+        self.answer: Answer | None = None
         self.in_libcurl = False
         self.run_id = 0
         self.addresses: tuple[str, ...] = ()
@@ -94,17 +116,16 @@ class Transfer:
         """Entries that `begin` left in libcurl's DNS cache, to be removed by a later transfer's RESOLVE."""
         self._hops = 0
         self._us = [0, 0, 0, 0, 0]  # dns, connect, tls, first byte, transfer
-        self._method = plan.settings.method
+        self._method = plan.request.method
         self._options = plan.first
-        self._answer: Answer | None = None
-        self._facts: dict[str, Fact] = {}
+        self._facts: dict[str, str | int | float | bool] = {}
         self._hop = plan.hop
 
     # --- before a hop -------------------------------------------------------------------------------------------
 
     def resolve_next(self) -> tuple[str, int] | None:
         """The host and address family to look up for the next hop, or None when there is nothing to look up:
-        the host is an address, or the probe has ended (`outcome` is set)."""
+        the host is an address, or the exchange has `ended`."""
         hop = self._hop
         if hop.at_once is not None and not self.plan.proxied:
             self.resolved(hop.at_once)
@@ -114,15 +135,15 @@ class Transfer:
             # The proxy resolves and connects; what can be judged here is the host as it is written.
             refusal = self._policy.check_host(split_url(hop.url).hostname or "")
         if refusal is not None:
-            self._end(Health.DOWN, self._via() + refusal.message)
+            self._end(self._via() + refusal.message)
             return None
         if hop.at_once is None:
-            return hop.host, _FAMILIES[self.plan.settings.ip_version]
+            return hop.host, _FAMILIES[self.plan.request.ip_version]
         self.resolved(hop.at_once)
         return None
 
     def resolved(self, resolution: Resolution) -> None:
-        """Take the look-up's result; ends the probe when no address is usable."""
+        """Take the look-up's result; ends the exchange when no address is usable."""
         self._us[0] += int(resolution.took_s * 1e6)
         host = self._hop.host
         if resolution.error:
@@ -137,12 +158,12 @@ class Transfer:
             refusal = refusal or judged
         if not allowed and refusal is not None:
             named = "" if refusal.subject.startswith(host) else f"{host} resolves to {refusal.subject}. "
-            self._end(Health.DOWN, self._via() + named + refusal.message)
+            self._end(self._via() + named + refusal.message)
             return
         self.addresses = tuple(allowed)
 
     def begin(self, curl: pycurl.Curl, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
-        """Set the handle up for the hop. False when the probe ended instead (an unreadable file, no time left)."""
+        """Set the handle up for the hop. False when it ended instead (an unreadable file, no time left)."""
         if remaining_s <= 0:
             self.timed_out("before it connected")
             return False
@@ -153,7 +174,7 @@ class Transfer:
             for option, value in self._options:
                 curl.setopt(option, pem(value) if type(value) is Pem else value)
         except UnreadableFileError as error:
-            self._end(Health.DOWN, f"`{PEM_FIELDS[option]}` {error}.")
+            self._end(f"`{PEM_FIELDS[option]}` {error}.")
             return False
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -161,7 +182,7 @@ class Transfer:
         self._headers: list[bytes] = []
         curl.setopt(pycurl.URL, self._hop.url)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        if self.plan.judge.reads_headers:
+        if self.plan.reads_headers:
             curl.setopt(pycurl.HEADERFUNCTION, self._header)
         # At least 1 ms: 0 would mean "no limit" to libcurl.
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(remaining_s * 1000)))
@@ -191,14 +212,14 @@ class Transfer:
             curl.setopt(pycurl.RESOLVE, resolve)
 
     def _write(self, data: bytes) -> int | None:
-        room = self.plan.settings.max_body_bytes - self._body_bytes
+        room = self.plan.request.max_body_bytes - self._body_bytes
         if len(data) > room:
             self._truncated = True
             self._body.append(data[:room])
             self._body_bytes += room
             return -1  # stops the transfer with E_WRITE_ERROR; `finish` knows that it was us
         self._body_bytes += len(data)
-        if self.plan.judge.reads_body:
+        if self.plan.reads_body:
             self._body.append(data)
         return None
 
@@ -211,8 +232,8 @@ class Transfer:
     # --- after a hop --------------------------------------------------------------------------------------------
 
     def finish(self, curl: pycurl.Curl, error: int, detail: str, now: float) -> bool:
-        """Take in the finished transfer. True when another hop is to be driven, False when the probe has ended:
-        then either `outcome` is set, or an answer waits for `judge()`."""
+        """Take in the finished transfer. True when another hop is to be driven, False when all is over:
+        there is an answer, or it has `ended`."""
         self._measure(curl)
         if error and not (error == pycurl.E_WRITE_ERROR and self._truncated):
             self._failed(curl, error, detail)
@@ -221,7 +242,7 @@ class Transfer:
         location = ""
         if status in _REDIRECTS:
             location = curl.getinfo(pycurl.REDIRECT_URL) or ""
-            if location and self.plan.judge.follows:
+            if location and self.plan.follows:
                 return self._redirect(status, location)
         ip = self._ip(curl)
         self._facts["ip"] = ip
@@ -233,9 +254,9 @@ class Transfer:
             self._facts["redirects"] = self._hops
             self._facts["final_url"] = shown_url(self._hop.url)
         days = self._certificate(curl)
-        self._answer = Answer(
+        self.answer = Answer(
             status=status,
-            duration_s=sum(self._us) * _MICRO,
+            duration_s=sum(self._us) * MICRO,
             body=b"".join(self._body),
             headers=_parsed(self._headers) if self._headers else {},
             location=shown_url(location),
@@ -245,29 +266,15 @@ class Transfer:
         )
         return False
 
-    def belongs_aside(self) -> bool:
-        """Whether `judge()` should run beside the loop."""
-        return self._answer is not None and self.plan.judge.belongs_aside(len(self._answer.body))
-
-    def judge(self) -> Outcome:
-        """The outcome; judges the answer first if there is one. Safe to call in another thread."""
-        if self.outcome is None:
-            answer = self._answer
-            assert answer is not None
-            verdict = self.plan.judge.judge(answer)
-            self._conclude(verdict, answer.status)
-        assert self.outcome is not None
-        return self.outcome
-
     def timed_out(self, where: str) -> None:
-        """End the probe because its time is over."""
+        """End the exchange because its time is over."""
         self._unconnected(
             f"{self._name()} did not finish within {spoken_duration(self.deadline - self.started_mono)}: {where}."
         )
 
     def broke(self, detail: str) -> None:
-        """End the probe because of something that is not the peer's doing."""
-        self._end(Health.DOWN, f"{self._name()} could not be probed: {detail}.")
+        """End the exchange because of something that is not the peer's doing."""
+        self._end(f"{self._name()} could not be probed: {detail}.")
 
     def _measure(self, curl: pycurl.Curl) -> None:
         """Add the hop's times. libcurl's are counted from the transfer's start; a phase that didn't occur is 0."""
@@ -304,36 +311,34 @@ class Transfer:
         return days
 
     def _redirect(self, status: int, location: str) -> bool:
-        settings = self.plan.settings
+        request = self.plan.request
         came_from = shown_url(self._hop.url)
         self._hops += 1
-        if self._hops > settings.max_redirects:
+        if self._hops > request.max_redirects:
             self._end(
-                Health.DOWN,
-                f"{self._name()} redirects more than {settings.max_redirects} times, at last to {shown_url(location)}.",
+                f"{self._name()} redirects more than {request.max_redirects} times, at last to {shown_url(location)}.",
                 code=status,
             )
             return False
         try:
-            hop = Hop(location, settings)
+            hop = Hop(location, request)
         except ValueError as error:
-            self._end(Health.DOWN, f"{came_from} redirects to where no check goes: {error}.", code=status)
+            self._end(f"{came_from} redirects to an address that is not requested: {error}.", code=status)
             return False
-        own_origin = _origin(location) == self.plan.origin
+        own_origin = origin(location) == self.plan.origin
         keeps_method = status in _KEEP_METHOD or self._method in ("GET", "HEAD")
         if not keeps_method:
             self._method = "GET"
         has_body = keeps_method and any(option == pycurl.POSTFIELDS for option, _ in self._options)
         if has_body and not own_origin:
             self._end(
-                Health.DOWN,
                 f"{came_from} redirects the {self._method} with its body to another host, {shown_url(location)}, "
                 "where it is not sent; set `url` to that address if it is right.",
                 code=status,
             )
             return False
         self._hop = hop
-        self._options = request_options(settings, own_origin=own_origin, with_body=has_body, method=self._method)
+        self._options = request_options(request, own_origin=own_origin, with_body=has_body, method=self._method)
         self.addresses = ()
         return True
 
@@ -346,16 +351,16 @@ class Transfer:
             tried = ", ".join(self.addresses)
             self._unconnected(f"{name}: no connection to {tried} port {self._hop.port}: {reason}.")
         elif error == pycurl.E_GOT_NOTHING:
-            self._end(Health.DOWN, f"{name}: {self._hop.host} closed the connection without an answer.")
+            self._end(f"{name}: {self._hop.host} closed the connection without an answer.")
         elif error == pycurl.E_RECV_ERROR or error == pycurl.E_SEND_ERROR or error == pycurl.E_PARTIAL_FILE:
             missing = f" after {self._body_bytes} bytes of the body" if self._body_bytes else ""
-            self._end(Health.DOWN, f"{name}: the connection broke{missing}: {_without_dot(detail)}.")
+            self._end(f"{name}: the connection broke{missing}: {_without_dot(detail)}.")
         elif error == pycurl.E_PEER_FAILED_VERIFICATION:
-            self._end(Health.DOWN, f"{name}: the certificate is not accepted: {_certificate_reason(detail)}.")
+            self._end(f"{name}: the certificate is not accepted: {_certificate_reason(detail)}.")
         elif error == pycurl.E_SSL_CONNECT_ERROR:
-            self._end(Health.DOWN, f"{name}: the TLS handshake failed: {_without_dot(detail)}.")
+            self._end(f"{name}: the TLS handshake failed: {_without_dot(detail)}.")
         else:
-            self._end(Health.DOWN, f"{name}: {_without_dot(detail) or f'libcurl error {error}'}.")
+            self._end(f"{name}: {_without_dot(detail) or f'libcurl error {error}'}.")
 
     def _stuck_at(self, curl: pycurl.Curl) -> str:
         if not curl.getinfo(pycurl.CONNECT_TIME_T):
@@ -367,48 +372,19 @@ class Transfer:
         return f"the answer began, but did not end ({self._body_bytes} bytes of the body came)"
 
     def _unconnected(self, message: str) -> None:
-        """DOWN, unless the conditions ask for just this (`[CONNECTED] == false`)."""
-        seen = Observation(
-            connected=False,
-            response_time_s=sum(self._us) * _MICRO,
-            ip=self.addresses[0] if self.addresses else "",
-            now=time.time(),
-        )
-        if expects_no_connection(self.plan.judge.conditions, seen):
-            self._end(Health.UP, "")
-        else:
-            self._end(Health.DOWN, message)
+        """It never came to a connection."""
+        self._end(message)
 
-    def _conclude(self, verdict: Verdict, code: int) -> None:
-        us = self._us
-        self.outcome = Outcome(
-            verdict.health,
-            self.started_at,
-            sum(us) * _MICRO,
-            one_sentence(verdict.message),
-            Phases(us[0] * _MICRO, us[1] * _MICRO, us[2] * _MICRO, us[3] * _MICRO, us[4] * _MICRO),
-            code,
-            self._facts,
-        )
-
-    def _end(self, health: Health, message: str, code: int | None = None) -> None:
-        us = self._us
-        phases = Phases(*(part * _MICRO for part in us)) if any(us) else None
-        if self.addresses:
-            self._facts.setdefault("ip", self.addresses[0])
-        elapsed_s = time.perf_counter() - self.started_mono
-        self.outcome = Outcome(health, self.started_at, elapsed_s, one_sentence(message), phases, code, self._facts)
+    def _end(self, message: str, code: int | None = None) -> None:
+        """It failed; `code` is the status, if there was one."""
+        self.ended = True
+        self.failure = one_sentence(message)
 
     def _name(self) -> str:
         return f"{self._method} {shown_url(self._hop.url)}"
 
     def _via(self) -> str:
-        return f"{shown_url(self.plan.settings.url)} redirects to {shown_url(self._hop.url)}. " if self._hops else ""
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = split_url(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+        return f"{shown_url(self.plan.request.url)} redirects to {shown_url(self._hop.url)}. " if self._hops else ""
 
 
 def _parsed(lines: Sequence[bytes]) -> Mapping[str, str]:
