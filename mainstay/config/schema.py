@@ -6,11 +6,12 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mainstay.config.explain import Place, explain, key_place, locate, unknown_key
+from mainstay.config.explain import Place, explain, key_place, locate
 from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping, Node, Scalar, Sequence, data, step
 from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.foundation.explained import unknown_key
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.spec import CheckSpec, MaintenanceSpec
