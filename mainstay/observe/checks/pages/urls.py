@@ -7,7 +7,7 @@ from mainstay.observe.checks.pages import edit_views, maintenance_views, views
 urlpatterns = [
     path("checks/", views.checks, name="checks"),
     path("checks/new/", edit_views.new, name="check_new"),
-    path("checks/try/", edit_views.attempt, name="check_try"),
+    path("checks/try/", edit_views.try_it, name="check_try"),
     path("checks/<int:check_id>/", views.check, name="check"),
     path("checks/<int:check_id>/edit/", edit_views.edit, name="check_edit"),
     path("checks/<int:check_id>/probe/", edit_views.probe, name="check_probe"),
