@@ -155,9 +155,14 @@ def detail_of(error: Mapping[str, Any], model: type[BaseModel] | None = None, wr
     return re.sub(r"^(Input|String|Value|URL) should", "must", text)
 
 
-def sentence(detail: str) -> str:
-    """Return a detail as a sentence of its own. Identifiers keep their spelling, also at the beginning."""
-    if _BEGINNING.match(detail):
+def sentence(detail: str, at: str = "") -> str:
+    """Return a detail as a sentence of its own, after the name of its place if given.
+
+    Identifiers keep their spelling, also at the beginning.
+    """
+    if at:
+        detail = f"{at}: {detail}"
+    elif _BEGINNING.match(detail):
         detail = detail[0].upper() + detail[1:]
     return detail if detail.endswith((".", "?", "!", "…")) else f"{detail}."
 

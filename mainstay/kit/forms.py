@@ -76,7 +76,7 @@ class Form(forms.Form):
         if name and len(inner) == 1 and isinstance(inner[0], int):
             in_lines = isinstance(self.fields[name].widget, forms.Textarea)
             where = f"{'Line' if in_lines else 'Entry'} {inner[0] + 1}"
-        self.add_error(name, sentence(f"{where}: {detail}"))
+        self.add_error(name, sentence(detail, where))
 
     def input_at(self, path: Path) -> tuple[str | None, Path]:
         """Return the input for a place in the document (None: the whole form), and the place within its value."""
@@ -153,14 +153,16 @@ class SpecForm(Form):
         """Read the inputs as the spec; what it does not take becomes an error at its input."""
         values = super().clean() or {}
         document = keep_masked(self.document(), self.stored, settings.SECRET_KEY)
-        if self.errors:
-            return values
+        unread = set(self.errors)
         try:
             self.spec = self.SPEC.model_validate(document)
         except ValidationError as error:
-            self.show(error, self.SPEC, document)
+            for fault in faults(error, self.SPEC, document):
+                # What could not be read is missing in the document: what follows from that is not said as well.
+                if not unread or self.input_at(fault.path)[0] not in {None, *unread}:
+                    self.tell(fault.path, fault.detail, missing=fault.missing)
             return values
-        if masked := left_mask(self.spec):
+        if not unread and (masked := left_mask(self.spec)):
             self.tell(masked, LEFT_MASK)
         return values
 

@@ -36,7 +36,7 @@ _SPELLED = {
     "starttls": "STARTTLS", "url": "URL",
 }  # fmt: skip
 _SIGNS = {"pairs": ": ", "labels": "="}
-_WRITTEN = {"lines": "one per line", "pairs": "Name: value, one per line", "labels": "team=web"}
+_WRITTEN = {"lines": "one per line", "pairs": "Name: value, one per line", "labels": "name=value, one per line"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Input:
             case "long" | "yaml" | "lines" | "pairs" | "labels":
                 attrs = {"rows": 1, "class": "mono short", "spellcheck": "false"}
                 if self.sort in _WRITTEN:
-                    attrs |= {"rows": 2, "class": "mono", "placeholder": _WRITTEN[self.sort]}
+                    attrs |= {"rows": 2, "placeholder": _WRITTEN[self.sort]}
                 return forms.CharField(widget=forms.Textarea(attrs=attrs), strip=self.sort != "long", **common)
             case "number":
                 attrs["inputmode"] = "decimal"
@@ -320,8 +320,8 @@ def read_pairs(text: str, sign: str) -> dict[str, Any]:
             name, cut, value = part.partition(sign)
             last = name.strip()
             if part.strip() and not (cut and last):
-                what = "no label: write name=value" if sign == "=" else "not “Name: value”: write so"
-                raise forms.ValidationError(f"Line {number} is {what}, one per line.")
+                what = "no label: write name=value, one" if sign == "=" else "not “Name: value”. Write one"
+                raise forms.ValidationError(f"Line {number} is {what} per line.")
             if part.strip():
                 pairs[last] = value.strip()
     return pairs

@@ -39,7 +39,7 @@ def attempt(
     try:
         act()
     except Refused as refused:
-        return done(request, sentence(str(refused)), back or go_to, tone="bad")
+        return done(request, sentence(refused.detail, refused.field), back or go_to, tone="bad")
     return done(request, text, go_to)
 
 

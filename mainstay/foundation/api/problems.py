@@ -129,7 +129,9 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse:
                 if exception.field
                 else []
             )
-            return problem_response(409 if exception.conflict else 422, sentence(str(exception)), errors)
+            return problem_response(
+                409 if exception.conflict else 422, sentence(exception.detail, exception.field), errors
+            )
         case ValidationError():
             return _not_valid(exception.errors)
         case HttpError() if isinstance(exception.__cause__, Problem):
@@ -185,8 +187,8 @@ def invalid_response(errors: Sequence[Mapping[str, object]]) -> HttpResponse:
 def first_of(errors: Sequence[Mapping[str, object]]) -> str:
     """Return the first error as a sentence with its place."""
     first = errors[0] if errors else {"detail": "not valid"}
-    place = first.get("parameter") or str(first.get("pointer", "")).strip("/").replace("/", ".")
-    return sentence(f"{place}: {first['detail']}" if place else str(first["detail"]))
+    place = str(first.get("parameter", "")) or str(first.get("pointer", "")).strip("/").replace("/", ".")
+    return sentence(str(first["detail"]), place)
 
 
 def pointer(parts: Sequence[object]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django import template
 from django.forms import BaseForm, BoundField, CheckboxInput, PasswordInput
-from django.forms.widgets import CheckboxSelectMultiple, RadioSelect
+from django.forms.widgets import CheckboxSelectMultiple, RadioSelect, Select
 from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -262,18 +262,20 @@ def field(bound: BoundField, *, stored: bool = False, label: str = "", suffix: s
         del widget.attrs["placeholder"]  # it would only say the label again
     form = bound.form
     stored = stored or (isinstance(form, Form) and form.is_stored(bound.name))
-    clear = form.clear_box(bound.name) if isinstance(form, Form) else None
+    clear = form.clear_box(bound.name) if isinstance(form, Form) and not bound.field.disabled else None
     if stored:
-        widget.attrs["placeholder"] = "stored; type to replace"
+        widget.attrs["placeholder"] = "stored" if bound.field.disabled else "stored; type to replace"
+    chosen = isinstance(widget, Select) and all(value for value, _ in widget.choices)  # something is, in any case
     context = {
         "field": bound,
+        "optional": not (bound.field.required or stored or chosen),
         "label": label or bound.label,
         "suffix": suffix,
         "stored": stored,
         "clear": clear,
         "tick": isinstance(widget, CheckboxInput),
         "group": isinstance(widget, (CheckboxSelectMultiple, RadioSelect)),
-        "secret": isinstance(widget, PasswordInput),
+        "secret": isinstance(widget, PasswordInput) and not bound.field.disabled,
         "zones": zones() if widget.attrs.get("list") == "zones" else (),
     }
     return mark_safe(render_to_string("components/field.html", context))  # noqa: S308 - rendered by a template

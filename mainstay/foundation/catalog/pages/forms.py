@@ -128,7 +128,7 @@ class ApplicationForm(Form):
         rows = self._filled.get(str(part), [])
         if rest and isinstance(rest[0], int) and rest[0] < len(rows):
             rows[rest[0]].tell(tuple(rest[1:]), detail, missing=missing)
-            self.add_error(None, sentence(f"{str(part).capitalize()}: {detail}"))
+            self.add_error(None, sentence(detail, str(part).capitalize()))
         else:
             super().tell(path, detail, missing=missing)
 

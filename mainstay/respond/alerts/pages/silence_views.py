@@ -18,7 +18,7 @@ from mainstay.kit.live import live
 from mainstay.kit.replies import done, form_page, posted, saved
 from mainstay.respond.alerts import actions, matchers
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.respond.alerts.pages.forms import DURATIONS, SilenceForm
+from mainstay.respond.alerts.pages.forms import SilenceForm
 
 OPEN_READ = 2_000
 COLUMNS = {
@@ -54,7 +54,6 @@ def silences(request: HttpRequest) -> HttpResponseBase:
         "paged": paged,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "held": sum(holds.values()),
-        "durations": DURATIONS,
         "crumbs": [{"href": reverse("alerts"), "label": "Alerts"}],
         "place": "alerts",
     }

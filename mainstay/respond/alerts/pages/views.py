@@ -26,7 +26,7 @@ from mainstay.respond.alerts.actions import unacknowledge as give_back
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages import listing, story
-from mainstay.respond.alerts.pages.forms import DURATIONS
+from mainstay.respond.alerts.pages.forms import SilenceForm
 from mainstay.respond.alerts.surroundings import silences
 
 LARGEST_ID = 2**63 - 1
@@ -153,7 +153,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         **_origin(row),
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
         "crumbs": _crumbs(row),
-        "durations": DURATIONS,
+        "silence": SilenceForm(auto_id="silence_%s"),
         "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mainstay.kit.forms import SpecForm
-from mainstay.kit.inputs import groups_of
+from mainstay.kit.inputs import Group, groups_of
 from mainstay.respond.delivery.actions import shown_spec
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel
@@ -17,14 +17,13 @@ class ChannelForm(SpecForm):
 
     def __init__(self, data: Any = None, *, kind: str, channel: Channel | None = None) -> None:
         self.kind, self.channel = kind, channel
+        (named,) = groups_of(Common, only={"name"})
+        (settings,) = groups_of(CHANNELS[kind].Settings, prefix="set_", within=(kind,))
         super().__init__(
             data,
             shown=shown_spec(channel) if channel is not None else {},
             stored={kind: channel.config} if channel is not None else {},
-            groups=(
-                *groups_of(Common, only={"name"}),
-                *groups_of(CHANNELS[kind].Settings, prefix="set_", within=(kind,)),
-            ),
+            groups=[Group((*named.inputs, *settings.inputs))],
             managed=channel is not None and bool(channel.managed_by),
         )
         self.fields["name"].help_text = "Name used in routes. Letters, digits, - and _."
