@@ -23,7 +23,7 @@ from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import rows
-from mainstay.kit.lists import export, with_query
+from mainstay.kit.lists import export, page_number, pages_beside
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
@@ -151,8 +151,7 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         "rows": rows.join(_row(one, days) for one in some),
         "shown": len(some),
         "total": len(found),
-        "before": with_query(request, page=number - 1) if number > 1 else "",
-        "after": with_query(request, page=number + 1) if len(found) > number * PAGE else "",
+        **pages_beside(request, number, more=len(found) > number * PAGE),
         "filtered": any(given.values()),
         "may_edit": actor_of(request).may(CATALOG_EDIT),
         "filters": [
@@ -173,12 +172,6 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         ],
     }
     return live(request, "applications/list.html", context)
-
-
-def page_number(request: HttpRequest) -> int:
-    """Return `?page=`; what is no page counts as the first."""
-    given = request.GET.get("page", "1")
-    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
 
 
 def _narrowed(given: dict[str, str]) -> QuerySet[Application]:

@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
 
-LONG_TEXT = 1_000
+LONG_TEXT = 2_000
 FEW = 8  # a model with up to this number of fields shows all of them; …
 OPEN, OPEN_IN_GROUP = 2, 4  # … of more, these first optional ones, and the others are folded away
 _SCALARS = {
@@ -33,7 +33,7 @@ _SCALARS = {
 }  # fmt: skip
 _SPELLED = {
     "api": "API", "ca": "CA", "dns": "DNS", "http2": "HTTP/2", "id": "ID", "ip": "IP", "json": "JSON", "tls": "TLS",
-    "starttls": "STARTTLS", "url": "URL",
+    "starttls": "STARTTLS", "url": "URL", "username": "user name", "bearer": "bearer token",
 }  # fmt: skip
 _SIGNS = {"pairs": ": ", "labels": "="}
 _WRITTEN = {"lines": "one per line", "pairs": "Name: value, one per line", "labels": "name=value, one per line"}
@@ -311,6 +311,7 @@ def read_pairs(text: str, sign: str) -> dict[str, Any]:
     sign = sign.strip()
     pairs: dict[str, Any] = {}
     last = ""
+    is_one = len(text.strip().splitlines()) == 1
     for number, line in enumerate(text.splitlines(), 1):
         if line[:1] in {" ", "\t"} and line.strip() and last:
             pairs[last] = f"{pairs[last]}\n{line.strip()}"
@@ -321,7 +322,7 @@ def read_pairs(text: str, sign: str) -> dict[str, Any]:
             last = name.strip()
             if part.strip() and not (cut and last):
                 what = "no label: write name=value, one" if sign == "=" else "not “Name: value”. Write one"
-                raise forms.ValidationError(f"Line {number} is {what} per line.")
+                raise forms.ValidationError(f"{'This' if is_one else f'Line {number}'} is {what} per line.")
             if part.strip():
                 pairs[last] = value.strip()
     return pairs

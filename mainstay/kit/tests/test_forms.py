@@ -193,7 +193,7 @@ def test_help_is_what_the_spec_says_and_safe() -> None:
         ({"beds": "many"}, "beds", "Must be a whole number."),
         ({"beds": "0"}, "beds", "Must be at least 1."),
         ({"every": "100ms"}, "every", "Must be at least 1s."),
-        ({"labels": "web"}, "labels", "Line 1 is no label: write name=value, one per line."),
+        ({"labels": "web"}, "labels", "This is no label: write name=value, one per line."),
         ({"labels": "a b=c"}, "labels", "a b: letters, digits, - and _ only."),
         ({"headers": "A: 1\nnonsense"}, "headers", "Line 2 is not “Name: value”. Write one per line."),
         ({"key": "short"}, "key", "Must have at least 8 characters."),

@@ -61,7 +61,7 @@ def me(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the own sessions."""
-    session = get_object_or_404(UserSession, pk=min(session_id, 2**63 - 1), user=_myself(request))
+    session = get_object_or_404(UserSession, pk=session_id, user=_myself(request))
     if session.session_key == request.session.session_key:
         return done(request, "That is this session: sign out instead.", reverse("profile"), tone="warn")
     own.revoke_session(session, actor_of(request), clock.now())

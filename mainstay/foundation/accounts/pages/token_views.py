@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -16,20 +16,10 @@ from mainstay.foundation.accounts.models import Token
 from mainstay.foundation.accounts.pages.forms import TokenForm
 from mainstay.foundation.accounts.pages.views import tabs
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW, Role
-from mainstay.kit.lists import export, page_of
+from mainstay.kit.lists import columns, export, page_of
 from mainstay.kit.replies import done, form_page, posted, saved
 
-COLUMNS = {
-    "id": lambda t: t.pk,
-    "name": lambda t: t.name,
-    "role": lambda t: t.role,
-    "hint": lambda t: t.hint,
-    "created_by": lambda t: t.created_by,
-    "created_at": lambda t: t.created_at,
-    "expires_at": lambda t: t.expires_at,
-    "last_used_at": lambda t: t.last_used_at,
-    "revoked_at": lambda t: t.revoked_at,
-}
+COLUMNS = columns("id=pk name role hint created_by created_at expires_at last_used_at revoked_at")
 
 
 @needs(PEOPLE_VIEW)
@@ -81,8 +71,6 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """Make a token void."""
-    if token_id > 2**63 - 1:
-        raise Http404
     token = get_object_or_404(Token, pk=token_id)
     if token.revoked_at is not None:
         return done(request, f"{token} was revoked already.", reverse("tokens"), tone="warn")

@@ -28,7 +28,7 @@ from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 def _check(check_id: int) -> Check:
     found = Check.objects.select_related("application", "environment", "component", "state")
-    return get_object_or_404(found, pk=min(check_id, 2**63 - 1))
+    return get_object_or_404(found, pk=check_id)
 
 
 @needs(CHECKS_EDIT)

@@ -14,7 +14,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.refusal import Refused
-from mainstay.kit.lists import export
+from mainstay.kit.lists import columns, export
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.observe.checks import actions
@@ -103,18 +103,13 @@ def _title(open_now: list[Announced]) -> str:
 
 
 COLUMNS: dict[str, Any] = {
-    "id": lambda one: one.row.pk,
-    "name": lambda one: one.row.name,
+    **columns("id=row.pk name=row.name"),
     "state": lambda one: "cancelled" if one.row.cancelled_at else one.state,
     "application": lambda one: one.row.application.name if one.row.application else "",
-    "match": lambda one: one.row.match,
-    "starts_at": lambda one: one.starts,
-    "ends_at": lambda one: one.until,
-    "cron": lambda one: one.row.cron,
-    "duration_s": lambda one: one.row.duration_s,
-    "time_zone": lambda one: one.row.time_zone,
-    "created_by": lambda one: one.row.created_by,
-    "managed_by": lambda one: one.row.managed_by,
+    **columns(
+        "match=row.match starts_at=starts ends_at=until cron=row.cron duration_s=row.duration_s "
+        "time_zone=row.time_zone created_by=row.created_by managed_by=row.managed_by"
+    ),
 }
 
 
@@ -125,7 +120,7 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
     row = None
     if maintenance_id is not None:
         found = Maintenance.objects.select_related("application").filter(cancelled_at=None)
-        row = get_object_or_404(found, pk=min(maintenance_id, 2**63 - 1))
+        row = get_object_or_404(found, pk=maintenance_id)
     given = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
     form = MaintenanceForm(posted(request), row=row, initial=given, now=now)
 
@@ -151,7 +146,7 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
 @require_POST
 def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
     """End or call off maintenance."""
-    row = get_object_or_404(Maintenance, pk=min(maintenance_id, 2**63 - 1))
+    row = get_object_or_404(Maintenance, pk=maintenance_id)
     return attempt(
         request,
         lambda: actions.cancel(row, actor_of(request), clock.now()),

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -13,7 +13,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.kit import rows
-from mainstay.kit.lists import by_key, cursor, export, page_of
+from mainstay.kit.lists import by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
 from mainstay.kit.replies import done, form_page, posted, saved
 from mainstay.respond.alerts import actions, matchers
@@ -21,15 +21,7 @@ from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.pages.forms import SilenceForm
 
 OPEN_READ = 2_000
-COLUMNS = {
-    "id": lambda s: s.pk,
-    "match": lambda s: s.match,
-    "starts_at": lambda s: s.starts_at,
-    "ends_at": lambda s: s.ends_at,
-    "comment": lambda s: s.comment,
-    "created_by": lambda s: s.created_by,
-    "created_at": lambda s: s.created_at,
-}
+COLUMNS = columns("id=pk match starts_at ends_at comment created_by created_at")
 
 
 @needs(OPERATIONS_VIEW)
@@ -100,8 +92,6 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_POST
 def end(request: HttpRequest, silence_id: int) -> HttpResponse:
     """End a silence early; what it held is decided on again."""
-    if silence_id > 2**63 - 1:
-        raise Http404
     row = get_object_or_404(Silence, pk=silence_id)
     now = clock.now()
     if row.ends_at <= now:

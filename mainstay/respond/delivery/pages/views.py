@@ -11,7 +11,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.refusal import Managed
-from mainstay.kit.lists import export
+from mainstay.kit.lists import columns, export
 from mainstay.kit.live import live
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.respond.alerts.models import Route
@@ -26,17 +26,10 @@ from mainstay.respond.delivery.pages.overview import WAITING, headline, standing
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
-COLUMNS = {
-    "name": lambda s: s.channel.name,
-    "kind": lambda s: s.channel.kind,
-    "target": lambda s: s.channel.target,
-    "state": lambda s: s.word,
-    "waiting": lambda s: s.waiting,
-    "failing_since": lambda s: s.since,
-    "delivered_at": lambda s: s.delivered_at,
-    "answer": lambda s: s.answer,
-    "managed_by": lambda s: s.channel.managed_by,
-}
+COLUMNS = columns(
+    "name=channel.name kind=channel.kind target=channel.target state=word waiting failing_since=since "
+    "delivered_at answer managed_by=channel.managed_by"
+)
 
 
 @needs(OPERATIONS_VIEW)
@@ -132,8 +125,6 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Show what became of a test so far."""
-    if delivery_id > 2**63 - 1:
-        raise Http404
     row = get_object_or_404(Delivery.objects.select_related("channel"), pk=delivery_id, event="test")
     tries = list(row.tries.order_by("-pk")[:3])
     return render(
