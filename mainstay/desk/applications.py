@@ -23,7 +23,7 @@ from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import rows
-from mainstay.kit.lists import export, page_number, pages_beside
+from mainstay.kit.lists import choice, export, page_number, pages_beside, search_box
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
@@ -155,20 +155,10 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         "filtered": any(given.values()),
         "may_edit": actor_of(request).may(CATALOG_EDIT),
         "filters": [
-            {"name": "q", "label": "Name or description", "value": given["q"]},
-            {"name": "tier", "label": "Any tier", "value": given["tier"], "choices": list(TIERS.items())},
-            {
-                "name": "owner",
-                "label": "Any owner",
-                "value": given["owner"],
-                "choices": [(name, name) for name in owners.distinct()],
-            },
-            {
-                "name": "status",
-                "label": "Any status",
-                "value": given["status"],
-                "choices": [(status.value, status.value) for status in WORST_FIRST],
-            },
+            search_box("Name or description", given["q"]),
+            choice("tier", "Any tier", given["tier"], TIERS.items()),
+            choice("owner", "Any owner", given["owner"], owners.distinct()),
+            choice("status", "Any status", given["status"], [status.value for status in WORST_FIRST]),
         ],
     }
     return live(request, "applications/list.html", context)

@@ -99,6 +99,30 @@ def columns(names: str) -> dict[str, Callable[[Any], Any]]:
     return {heading: attrgetter(attribute or heading) for heading, _, attribute in pairs}
 
 
+def search_box(label: str, value: str) -> dict[str, Any]:
+    """Return the filter `?q=` of a list, for `components/filters.html`."""
+    return {"name": "q", "label": label, "value": value}
+
+
+def choice(name: str, label: str, value: str, choices: Iterable[str | tuple[str, str]]) -> dict[str, Any]:
+    """Return a filter of a list that offers some values, each with a text of its own or as it is."""
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "choices": [(one, one) if isinstance(one, str) else one for one in choices],
+    }
+
+
+def chips(request: HttpRequest, shown: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what a list is narrowed to, in words by name in the query, each with the address without it."""
+    return [
+        {"label": label, "href": with_query(request, **{name: None, "page": None, "before": None, "after": None})}
+        for name, label in shown.items()
+        if label
+    ]
+
+
 def by_key(rows: QuerySet[M], size: int = CHUNK_ROWS) -> Iterator[M]:
     """Yield all of `rows`, newest first, in many short queries: one long one would hold back SQLite's clean-up."""
     rows = rows.order_by("-pk")

@@ -27,7 +27,7 @@ from mainstay.foundation.accounts.permissions import (
 )
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
-from mainstay.kit.lists import columns, export
+from mainstay.kit.lists import choice, columns, export, search_box
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
 LINK_LASTS = timedelta(days=3)
@@ -79,13 +79,8 @@ def people(request: HttpRequest) -> HttpResponseBase:
         "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("people"),
         "filters": [
-            {"name": "q", "label": "Name or address", "value": q},
-            {
-                "name": "role",
-                "label": "Any role",
-                "value": role,
-                "choices": [(each.value, each.label) for each in Role],
-            },
+            search_box("Name or address", q),
+            choice("role", "Any role", role, [(each.value, each.label) for each in Role]),
         ],
         "roles": {each.value: each.label for each in Role},
         "place": "people",

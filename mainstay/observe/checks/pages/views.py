@@ -18,8 +18,9 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import export, page_number, pages_beside, with_query
+from mainstay.kit.lists import chips, choice, export, page_number, pages_beside, search_box, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
@@ -181,31 +182,11 @@ def _sub(listed: Listed) -> str:
 def _filter_fields(filters: Filters) -> list[dict[str, Any]]:
     applications = Application.objects.order_by("name").values_list("name", flat=True)
     return [
-        {"name": "q", "label": "Name, address or label", "value": filters.text},
-        {
-            "name": "application",
-            "label": "Any application",
-            "value": filters.application,
-            "choices": [(name, name) for name in applications],
-        },
-        {
-            "name": "status",
-            "label": "Any status",
-            "value": filters.status,
-            "choices": [(status.value, status.value) for status in _ORDER],
-        },
-        {
-            "name": "kind",
-            "label": "Any kind",
-            "value": filters.kind,
-            "choices": [(name, kind.label) for name, kind in KINDS.items()],
-        },
-        {
-            "name": "severity",
-            "label": "Any severity",
-            "value": filters.severity,
-            "choices": [(name, name) for name in ("critical", "major", "minor")],
-        },
+        search_box("Name, address or label", filters.text),
+        choice("application", "Any application", filters.application, applications),
+        choice("status", "Any status", filters.status, [status.value for status in _ORDER]),
+        choice("kind", "Any kind", filters.kind, [(name, kind.label) for name, kind in KINDS.items()]),
+        choice("severity", "Any severity", filters.severity, SEVERITIES),
     ]
 
 
@@ -218,11 +199,7 @@ def _chips(request: HttpRequest, filters: Filters) -> list[dict[str, str]]:
         "label": filters.label and f"label {filters.label}",
         "q": filters.text and f"“{filters.text}”",
     }
-    return [
-        {"label": label, "href": with_query(request, **{name: None, "page": None})}
-        for name, label in shown.items()
-        if label
-    ]
+    return chips(request, shown)
 
 
 Exported = tuple[Row, Shown, Course]

@@ -17,7 +17,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line, subject_url
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import by_key, columns, cursor, export, page_of, with_query
+from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, search_box, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
 from mainstay.respond.alerts import matchers, origins
@@ -65,6 +65,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         page, current = page_of(request, found), []
     title, sub = listing.headline(now, active)
     past = page.rows if page else []
+    applications = Application.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "now": now,
         "title": title,
@@ -83,25 +84,10 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
-            {"name": "q", "label": "Name or summary", "value": wanted.q},
-            {
-                "name": "state",
-                "label": "Any state",
-                "value": wanted.state,
-                "choices": [("open", "open"), *((s, s) for s in listing.STATES)],
-            },
-            {
-                "name": "severity",
-                "label": "Any severity",
-                "value": wanted.severity,
-                "choices": [(s, s) for s in SEVERITIES],
-            },
-            {
-                "name": "application",
-                "label": "Any application",
-                "value": wanted.application,
-                "choices": [(n, n) for n in Application.objects.order_by("name").values_list("name", flat=True)],
-            },
+            search_box("Name or summary", wanted.q),
+            choice("state", "Any state", wanted.state, ("open", *listing.STATES)),
+            choice("severity", "Any severity", wanted.severity, SEVERITIES),
+            choice("application", "Any application", wanted.application, applications),
         ],
     }
     return live(request, "alerts/alerts.html", context)

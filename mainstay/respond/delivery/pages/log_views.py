@@ -12,7 +12,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import subject_url
-from mainstay.kit.lists import by_key, columns, cursor, export, page_of, with_query
+from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
 from mainstay.respond.delivery import actions
@@ -58,6 +58,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         for row in page.rows:
             row.member = _MEMBER_STATES.get(members.get(row.pk, ""), "")  # type: ignore[attr-defined]
     waiting = Delivery.objects.filter(status__in=("queued", "sending"))[:1001].count()
+    channels = Channel.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "now": clock.now(),
         "deliveries": page.rows,
@@ -71,10 +72,10 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
-            _choice("channel", "Any channel", given, Channel.objects.order_by("name").values_list("name", flat=True)),
-            _choice("status", "Any status", given, ("waiting", *STATUSES)),
-            _choice("event", "Any event", given, [event.value for event in Event]),
-            *([_group_choice(group)] if group is not None else []),
+            choice("channel", "Any channel", given["channel"], channels),
+            choice("status", "Any status", given["status"], ("waiting", *STATUSES)),
+            choice("event", "Any event", given["event"], [event.value for event in Event]),
+            *([choice("group", "Any group", str(group.pk), [(str(group.pk), str(group))])] if group else []),
         ],
         "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
         "place": "channels",
@@ -98,14 +99,6 @@ def _group_title(group: Group) -> str:
     ]
     parts += [f"{over:,} over"] if over and parts else ["all over"] if over else []
     return f"{total:,} alert{'' if total == 1 else 's'} told together to {group.channel_name}: {', '.join(parts)}."
-
-
-def _choice(name: str, label: str, given: dict[str, str], values: Any) -> dict[str, Any]:
-    return {"name": name, "label": label, "value": given[name], "choices": [(value, value) for value in values]}
-
-
-def _group_choice(group: Group) -> dict[str, Any]:
-    return {"name": "group", "label": "Any group", "value": str(group.pk), "choices": [(str(group.pk), str(group))]}
 
 
 def _newest() -> Any:

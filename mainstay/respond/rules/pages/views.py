@@ -20,7 +20,7 @@ from mainstay.foundation.api.types import ID_MOST
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import charts
-from mainstay.kit.lists import columns, export, page_number, pages_beside
+from mainstay.kit.lists import choice, columns, export, page_number, pages_beside, search_box
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.scales import quantity
 from mainstay.observe.checks.wing import CHECKS_EDIT
@@ -74,19 +74,9 @@ def rules(request: HttpRequest) -> HttpResponseBase:
         "may_edit": may_edit,
         "spark_query": "&".join(f"rule={row.id}" for row in shown),
         "filters": [
-            {"name": "q", "label": "Name, group or expression", "value": wanted.q},
-            {
-                "name": "state",
-                "label": "Any state",
-                "value": wanted.state,
-                "choices": list(listing.STATE_WORDS.items()),
-            },
-            {
-                "name": "group",
-                "label": "Any group",
-                "value": wanted.group,
-                "choices": [(name, name) for name in listing.group_names()],
-            },
+            search_box("Name, group or expression", wanted.q),
+            choice("state", "Any state", wanted.state, listing.STATE_WORDS.items()),
+            choice("group", "Any group", wanted.group, listing.group_names()),
         ],
     }
     return live(request, "rules/list.html", context)
