@@ -84,7 +84,7 @@ class Input:
                 attrs |= {"autocomplete": "new-password", "spellcheck": "false"}
                 return forms.CharField(widget=forms.PasswordInput(attrs=attrs), **common)
             case "long" | "yaml" | "lines" | "pairs" | "labels":
-                attrs = {"rows": 1, "class": "mono short", "spellcheck": "false"}
+                attrs |= {"rows": 1, "class": "mono short", "spellcheck": "false"}
                 if self.sort in _WRITTEN:
                     attrs |= {"rows": 2, "placeholder": _WRITTEN[self.sort]}
                 return forms.CharField(widget=forms.Textarea(attrs=attrs), strip=self.sort != "long", **common)
@@ -107,10 +107,8 @@ class Input:
                 return datetime.fromisoformat(value) if isinstance(value, str) else value
             case "duration" if isinstance(value, int | float):
                 return format_duration(value)
-            case "lines" if isinstance(value, list | tuple) and read_lines(text := "\n".join(map(str, value))) == [
-                *value
-            ]:
-                return text
+            case "lines" if isinstance(value, list | tuple):
+                return write_lines(value)
             case "pairs" | "labels" if isinstance(value, dict):
                 return write_pairs(value, _SIGNS[self.sort])
             case "yaml" | "lines" | "pairs" | "labels":
@@ -294,6 +292,12 @@ def read_lines(text: str) -> list[str]:
         if isinstance(found, list):
             return found
     return [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]
+
+
+def write_lines(texts: Sequence[Any]) -> str:
+    """Return texts as `read_lines` takes them, nothing lost."""
+    lines = "\n".join(map(str, texts))
+    return lines if read_lines(lines) == list(texts) else write_yaml(texts)
 
 
 def read_pairs(text: str, sign: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import MASK, mask_all, sealed_config
 from mainstay.foundation.words import Labels, Name, Severity, Time, Zone
 from mainstay.kit.forms import Form, SpecForm
-from mainstay.kit.inputs import groups_of, read_lines, read_pairs, write_pairs
+from mainstay.kit.inputs import groups_of, read_lines, read_pairs, write_lines, write_pairs
 
 SECRET = "sesame-opens-the-door"
 
@@ -347,6 +347,11 @@ def test_a_refusal_is_shown_at_the_field_that_it_names(refused: Refused, name: s
 )
 def test_pairs_are_written_so_that_nothing_is_lost(pairs: dict[str, str], sign: str) -> None:
     assert read_pairs(write_pairs(pairs, sign), sign) == pairs
+
+
+@pytest.mark.parametrize("texts", [[], ["a", "b"], ["two\nlines"], ["a,"], [" a"], ["[a]"], ["[STATUS] == 200"], [""]])
+def test_lines_are_written_so_that_nothing_is_lost(texts: list[str]) -> None:
+    assert read_lines(write_lines(texts)) == texts
 
 
 def test_pairs_and_lines_are_read_as_people_write_them() -> None:
