@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.explained import REQUIRED, Path, faults, sentence
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.secrets import LEFT_MASK, MASK, keep_masked, left_mask
+from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, keep_masked, left_mask
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit.inputs import Group, Input, groups_of
 
@@ -152,7 +152,11 @@ class SpecForm(Form):
     def clean(self) -> dict[str, Any]:
         """Read the inputs as the spec; what it does not take becomes an error at its input."""
         values = super().clean() or {}
-        document = keep_masked(self.document(), self.stored, settings.SECRET_KEY)
+        try:
+            document = keep_masked(self.document(), self.stored, settings.SECRET_KEY)
+        except LostKey as lost:
+            self.add_error(None, sentence(str(lost)))
+            return values
         unread = set(self.errors)
         try:
             self.spec = self.SPEC.model_validate(document)

@@ -25,6 +25,7 @@ from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
 
 LONG_TEXT = 2_000
+PROSE_MOST = 20_000  # longer texts are for programs: bodies, certificates
 FEW = 8  # a model with up to this number of fields shows all of them; …
 OPEN, OPEN_IN_GROUP = 2, 4  # … of more, these first optional ones, and the others are folded away
 _SCALARS = {
@@ -84,7 +85,10 @@ class Input:
                 attrs |= {"autocomplete": "new-password", "spellcheck": "false"}
                 return forms.CharField(widget=forms.PasswordInput(attrs=attrs), **common)
             case "long" | "yaml" | "lines" | "pairs" | "labels":
-                attrs |= {"rows": 1, "class": "mono short", "spellcheck": "false"}
+                if self.sort == "long" and self.longest <= PROSE_MOST:
+                    attrs |= {"rows": 2, "class": "short"}
+                else:
+                    attrs |= {"rows": 1, "class": "mono short", "spellcheck": "false"}
                 if self.sort in _WRITTEN:
                     attrs |= {"rows": 2, "placeholder": _WRITTEN[self.sort]}
                 return forms.CharField(widget=forms.Textarea(attrs=attrs), strip=self.sort != "long", **common)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.secrets import MASK, mask_all, sealed_config
+from mainstay.foundation.secrets import MASK, mask_all, seal, sealed_config
 from mainstay.foundation.words import Labels, Name, Severity, Time, Zone
 from mainstay.kit.forms import Form, SpecForm
 from mainstay.kit.inputs import groups_of, read_lines, read_pairs, write_lines, write_pairs
@@ -263,6 +263,14 @@ def test_a_mask_keeps_only_the_secret_of_its_own_name() -> None:
 def test_a_refused_secret_is_neither_in_the_page_nor_in_its_errors() -> None:
     assert SECRET not in html(filled(name="a b", secret_headers="X: y"))
     assert SECRET not in str(filled(secret_headers=SECRET).errors)
+
+
+def test_a_secret_that_cannot_be_opened_any_more_is_asked_for_again() -> None:
+    lost = {"name": "blue", "key": seal(SECRET, "another key")}
+    sent = posted(RoomForm(shown=mask_all(lost), stored=lost))
+    kept = RoomForm(sent, shown=mask_all(lost), stored=lost)
+    assert "enter the secret again" in str(kept.errors["__all__"])
+    assert RoomForm({**sent, "key": "another-one"}, shown=mask_all(lost), stored=lost).is_valid()
 
 
 def test_only_a_stored_secret_that_may_be_missing_has_a_box_that_removes_it() -> None:
