@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mainstay.config.explain import Place, explain, key_place, locate, unknown_key
+from mainstay.config.explain import Place, explain, key_place, locate
 from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping, Scalar, Sequence, data, step
 from mainstay.config.resources import at_the_top, inside
+from mainstay.foundation.explained import unknown_key
 from mainstay.foundation.resource import Resource
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
 

@@ -1,11 +1,8 @@
 """Pydantic's errors as sentences at the line and column of what they are about, with the nearest known key."""
 
-import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,26 +10,7 @@ from pydantic import BaseModel
 from mainstay.config.problems import Problems
 from mainstay.config.read import Mapping as MappingNode
 from mainstay.config.read import Node, Scalar, Sequence, step
-from mainstay.foundation.durations import format_duration
-
-LISTED_KEYS = 14
-NAME_PATTERN = "^[a-zA-Z0-9_-]+$"
-_UNIT = re.compile(r"\d(ms|s|m|h|d|w)\s*$")
-_LIST_MESSAGE = "must be a list: [a, b], or lines that begin with -"
-_MAPPING_MESSAGE = "must be a mapping: lines of key: value"
-_TEXT_MESSAGE = "must be text; put it in quotes"
-_MESSAGES = {
-    "missing": "is missing; add it",
-    "list_type": _LIST_MESSAGE,
-    "tuple_type": _LIST_MESSAGE,
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-}
+from mainstay.foundation.explained import MISSING, detail_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,91 +63,15 @@ def explain(
                 place = key_place(holder.node, holder.path, str(loc[-1]))
             else:
                 place = holder
-            detail = unknown_key(str(loc[-1]), known_keys(model, loc[:-1]))
+            detail = detail_of(error, model)
         elif error["type"] == "missing":
             holder = locate(node, path, loc[:-1])
             place = Place(holder.line, holder.column, f"{holder.path}.{loc[-1]}" if holder.path else str(loc[-1]), None)
-            detail = _MESSAGES["missing"]
+            detail = MISSING
         else:
             place = locate(node, path, loc)
-            detail = _sentence(error, place.node)
+            detail = detail_of(error, model, place.node.value if isinstance(place.node, Scalar) else None)
         said.setdefault((place.line, place.column, place.path), []).append(detail)
     for (line, column, shown), details in said.items():
         # The branches of a union each complain: one sentence tells all that would do.
         problems.add(line, column, shown, ", or ".join(dict.fromkeys(details)))
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Return the sentence about a key that does not exist here."""
-    names = list(known)
-    near = get_close_matches(key, names, n=1, cutoff=0.6)
-    if near:
-        return f"is not known here. Did you mean {near[0]}?"
-    if names and len(names) <= LISTED_KEYS:
-        return f"is not known here; possible are {', '.join(names)}"
-    return "is not known here; docs/config-file.md lists what is"
-
-
-@lru_cache(maxsize=32)
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema(by_alias=True)
-
-
-def known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> list[str]:
-    """Return the keys that `model` takes at `loc`."""
-    schema = _schema(model)
-    branches = _branches(schema, schema)
-    for part in loc:
-        inner = [below for branch in branches for below in _below(branch, part)]
-        if inner:
-            branches = [one for branch in inner for one in _branches(branch, schema)]
-    return [name for branch in branches for name in branch.get("properties", {})]
-
-
-def _branches(part: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
-    if "$ref" in part:
-        return _branches(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
-    if "anyOf" in part:
-        return [branch for one in part["anyOf"] for branch in _branches(one, schema)]
-    return [part]
-
-
-def _below(branch: dict[str, Any], part: str | int) -> list[dict[str, Any]]:
-    if isinstance(part, int):
-        found = branch.get("items")
-    else:
-        found = branch.get("properties", {}).get(part) or branch.get("additionalProperties")
-    return [found] if isinstance(found, dict) else []
-
-
-def _sentence(error: Mapping[str, Any], node: Node | None) -> str:
-    kind, context = error["type"], error.get("ctx", {})
-    if kind in _MESSAGES:
-        return _MESSAGES[kind]
-    if kind in {"string_type", "string_sub_type"}:
-        return _TEXT_MESSAGE if isinstance(node, Scalar) and node.value is not None else "must be text"
-    if kind in {"dict_type", "model_type", "model_attributes_type", "mapping_type", "dataclass_type"}:
-        return _MAPPING_MESSAGE
-    if kind == "literal_error":
-        return _choice(str(context.get("expected", "")), node)
-    if kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
-        return "may hold only letters, digits, - and _"
-    if kind == "string_pattern_mismatch" and "https?" in str(context.get("pattern")):
-        return "must be a URL that begins with https:// or http:// and holds no blank"
-    if kind in {"greater_than_equal", "less_than_equal"}:
-        limit = context.get("ge", context.get("le"))
-        of_time = isinstance(node, Scalar) and _UNIT.search(node.text) and isinstance(limit, int | float)
-        shown = format_duration(float(limit)) if of_time and limit is not None else f"{limit:g}"
-        return f"must be {shown} or {'more' if 'ge' in context else 'less'}"
-    if kind == "value_error" and "error" in context:
-        return str(context["error"])
-    message = str(error["msg"]).replace("Input should", "must").replace("String should", "must")
-    return message[:1].lower() + message[1:]
-
-
-def _choice(expected: str, node: Node | None) -> str:
-    words = re.findall(r"'([^']*)'", expected)
-    near = get_close_matches(node.text, words, n=1, cutoff=0.6) if isinstance(node, Scalar) else []
-    return f"must be {' or '.join((', '.join(words[:-1]), words[-1])) if len(words) > 1 else expected}" + (
-        f". Did you mean {near[0]}?" if near else ""
-    )

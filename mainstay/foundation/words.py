@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-_LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+# `explained.py` says in words what each of these asks for.
+NAME_PATTERN = r"^[a-zA-Z0-9_-]+$"
+LINE_PATTERN = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+ADDRESS_PATTERN = r"^[^\s@\x00]+@[^\s@\x00]+$"
+NO_NUL_PATTERN = r"^[^\x00]*$"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_LINE)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, min_length=1, max_length=100)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
 """One line of text, not blank."""
-ShortTitle = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_LINE)]
-Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$")]
+ShortTitle = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=LINE_PATTERN)]
+Address = Annotated[str, StringConstraints(max_length=254, pattern=ADDRESS_PATTERN)]
 """An e-mail address."""
 Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^(https?://[^\x00\s]*)?$")]
 """A web address, or nothing."""
@@ -28,7 +32,7 @@ _FOREIGN: dict[str, Severity] = {
     "minor": "minor", "info": "minor", "low": "minor", "none": "minor", "notice": "minor", "debug": "minor",
 }  # fmt: skip
 
-LabelText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+LabelText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL_PATTERN)]
 Labels = Annotated[dict[Name, LabelText], Field(max_length=50)]
 
 

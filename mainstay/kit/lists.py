@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -15,13 +16,14 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import urlencode
 
+from mainstay.foundation.api.types import ID_MOST
+
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
 PAGE_ROWS = 50
 CHUNK_ROWS = 500
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
-_LARGEST_ID = 2**63 - 1
 # A spreadsheet runs a cell that begins so as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -40,9 +42,7 @@ def cursor(request: HttpRequest) -> tuple[int | None, int | None]:
 
     def number(name: str) -> int | None:
         text = request.GET.get(name, "")
-        return (
-            int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LARGEST_ID else None
-        )
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= ID_MOST else None
 
     return number("before"), number("after")
 
@@ -77,6 +77,50 @@ def with_query(request: HttpRequest, **changes: object) -> str:
         if value is not None:
             given[name] = str(value)
     return "?" + urlencode(given, doseq=True)
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return `?page=`; what is no page counts as the first."""
+    given = request.GET.get("page", "1")
+    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
+
+
+def pages_beside(request: HttpRequest, number: int, *, more: bool) -> dict[str, str]:
+    """Return the query strings of the pages `before` and `after` page `number` (empty: there is none)."""
+    return {
+        "before": with_query(request, page=number - 1) if number > 1 else "",
+        "after": with_query(request, page=number + 1) if more else "",
+    }
+
+
+def columns(names: str) -> dict[str, Callable[[Any], Any]]:
+    """Return the columns of an export that are attributes of its rows: "name state id=pk"."""
+    pairs = (name.partition("=") for name in names.split())
+    return {heading: attrgetter(attribute or heading) for heading, _, attribute in pairs}
+
+
+def search_box(label: str, value: str) -> dict[str, Any]:
+    """Return the filter `?q=` of a list, for `components/filters.html`."""
+    return {"name": "q", "label": label, "value": value}
+
+
+def choice(name: str, label: str, value: str, choices: Iterable[str | tuple[str, str]]) -> dict[str, Any]:
+    """Return a filter of a list that offers some values, each with a text of its own or as it is."""
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "choices": [(one, one) if isinstance(one, str) else one for one in choices],
+    }
+
+
+def chips(request: HttpRequest, shown: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what a list is narrowed to, in words by name in the query, each with the address without it."""
+    return [
+        {"label": label, "href": with_query(request, **{name: None, "page": None, "before": None, "after": None})}
+        for name, label in shown.items()
+        if label
+    ]
 
 
 def by_key(rows: QuerySet[M], size: int = CHUNK_ROWS) -> Iterator[M]:

@@ -191,6 +191,7 @@ def patterns(request: HttpRequest) -> HttpResponse:
         "entries": _entries(now),
         "steps": _STEPS,
         "form": form,
+        "asked": SampleForm(auto_id="silence_%s"),
         "moments": [now - timedelta(seconds=s) for s in (2, 42, 430, 11000, 400000, -900)],
         "lengths": [0.0123, 0.412, 1.94, 432, 11100, 187200],
         "numbers": [(412, "ms"), (99.9962, "%"), (1.5e9, "bytes"), (12400, "/s"), (None, "ms"), (7, "")],

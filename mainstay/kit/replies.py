@@ -1,10 +1,20 @@
-"""What a page answers after it has done something: a message, and the page to go on with."""
+"""What a page answers to what is asked of it: a message and the page to go on with, or a form with its errors."""
 
 import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from mainstay.foundation.explained import sentence
+from mainstay.foundation.refusal import Refused
+from mainstay.kit.forms import Form
+
+T = TypeVar("T")
 
 
 def done(request: HttpRequest, text: str, go_to: str, *, tone: str = "ok") -> HttpResponse:
@@ -20,6 +30,44 @@ def done(request: HttpRequest, text: str, go_to: str, *, tone: str = "ok") -> Ht
     level = {"ok": messages.SUCCESS, "warn": messages.WARNING, "bad": messages.ERROR}[tone]
     messages.add_message(request, level, text)
     return HttpResponseRedirect(next_of(request) or go_to)
+
+
+def attempt(
+    request: HttpRequest, act: Callable[[], object], text: str, go_to: str, *, back: str | None = None
+) -> HttpResponse:
+    """Do something and say `text`; what refuses it is said instead, at `back`."""
+    try:
+        act()
+    except Refused as refused:
+        return done(request, sentence(refused.detail, refused.field), back or go_to, tone="bad")
+    return done(request, text, go_to)
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """Return what a form is bound to: what was posted, or nothing yet."""
+    return request.POST if request.method == "POST" else None
+
+
+def saved(form: Form, put: Callable[[], T], existing: Model | None = None) -> T | None:
+    """Do what a filled-in form asks for. None: it asks for nothing, or it shows what is wrong.
+
+    Args:
+        existing: the row that `put` changes; after a refusal it is read anew.
+    """
+    if not form.is_bound or not form.is_valid():
+        return None
+    try:
+        return put()
+    except Refused as refused:
+        if existing is not None:
+            existing.refresh_from_db()
+        form.refuse(refused)
+        return None
+
+
+def form_page(request: HttpRequest, template: str, form: Form, context: Mapping[str, Any]) -> HttpResponse:
+    """Show the page of a form: for the first time, or with its errors (422)."""
+    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
 
 
 def next_of(request: HttpRequest) -> str:

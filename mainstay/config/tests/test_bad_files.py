@@ -59,7 +59,7 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
             "f:8:16: applications[shop].checks[storefront].http.uri: is not known here. Did you mean url?",
         ),
         ("name: shop", "nane: shop", "f:2:5: applications[0].name: is missing; add it"),
-        ("name: shop", "name: my shop", "f:2:11: applications[my shop].name: may hold only letters, digits, - and _"),
+        ("name: shop", "name: my shop", "f:2:11: applications[my shop].name: letters, digits, - and _ only"),
         ("name: shop", "name: 5", "f:2:11: applications[0].name: must be text; put it in quotes"),
         ("name: shop", "name: [a]", "f:2:11: applications[0].name: must be text"),
         (
@@ -83,17 +83,17 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
         (
             "        environment: production",
             "        every: 100ms",
-            "f:7:16: applications[shop].checks[storefront].every: must be 1s or more",
+            "f:7:16: applications[shop].checks[storefront].every: must be at least 1s",
         ),
         (
             "        environment: production",
             "        fail_after: 0",
-            "f:7:21: applications[shop].checks[storefront].fail_after: must be 1 or more",
+            "f:7:21: applications[shop].checks[storefront].fail_after: must be at least 1",
         ),
         (
             "        environment: production",
             "        labels: [a]",
-            "f:7:17: applications[shop].checks[storefront].labels: must be a mapping: lines of key: value",
+            "f:7:17: applications[shop].checks[storefront].labels: must be a mapping: {key: value}",
         ),
         (
             "        environment: production",
@@ -121,7 +121,7 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
         (
             "{name: database}",
             "database",
-            "f:4:18: applications[shop].components[0]: must be a mapping: lines of key: value",
+            "f:4:18: applications[shop].components[0]: must be a mapping: {key: value}",
         ),
         (
             "{name: database}",

@@ -12,7 +12,8 @@ from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from mainstay.foundation.api.problems import Problem, first_of, plain, pointer
+from mainstay.foundation.api.problems import Problem, first_of, pointer
+from mainstay.foundation.explained import faults
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask
 
 B = TypeVar("B", bound=BaseModel)
@@ -38,13 +39,7 @@ def read(model: type[B], document: Document) -> B:
     try:
         found = model.model_validate(document)
     except ValidationError as error:
-        errors = [
-            {
-                "pointer": pointer(_place(document, one["loc"], missing=one["type"] == "missing")),
-                "detail": plain(one["msg"]),
-            }
-            for one in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
+        errors = [{"pointer": pointer(fault.path), "detail": fault.detail} for fault in faults(error, model, document)]
         raise Problem(422, first_of(errors), errors) from None
     masked = left_mask(found)
     if masked is not None:
@@ -58,20 +53,3 @@ def with_stored_secrets(document: Document, member: str, stored: Mapping[str, An
     if not isinstance(document.get(member), dict):
         return document
     return {**document, member: keep_masked(document[member], dict(stored), key)}
-
-
-def _place(document: Any, loc: tuple[int | str, ...], *, missing: bool) -> list[int | str]:
-    """Return the path of an error without what pydantic adds to it (names of union members and validators)."""
-    found: list[int | str] = []
-    node: Any = document
-    for place, part in enumerate(loc):
-        if (isinstance(node, dict) and part in node) or _is_in(node, part):
-            node = node[part]
-        elif not (missing and place == len(loc) - 1):
-            continue
-        found.append(part)
-    return found
-
-
-def _is_in(node: Any, place: int | str) -> bool:
-    return isinstance(node, list) and isinstance(place, int) and place < len(node)

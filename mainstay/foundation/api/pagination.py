@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
+from mainstay.foundation.explained import detail_of
 from mainstay.foundation.secrets import LostKey
 
 log = logging.getLogger("mainstay.api")
@@ -48,7 +49,9 @@ class Page(BaseModel, Generic[T]):
                 items.append(row.validate_python(item))
             except ValidationError as error:
                 first = error.errors()[0]
-                unreadable.append(_unreadable(item.get("id"), f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+                unreadable.append(
+                    _unreadable(item.get("id"), f"{'.'.join(map(str, first['loc']))}: {detail_of(first)}")
+                )
         return given | {"items": items, "unreadable": unreadable}
 
 
@@ -101,7 +104,7 @@ def cut(found: Sequence[T], show: Callable[[T], Any], limit: int, cursor_after: 
         try:
             items.append(show(row))
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, LostKey) as error:
-            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            why = detail_of(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
             unreadable.append(_unreadable(getattr(row, "pk", None), why))
     return {"items": items, "unreadable": unreadable, "next": cursor_after(shown[-1]) if found[limit:] else None}
 

@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.actor import NotAllowed
+from mainstay.foundation.explained import detail_of, sentence
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LostKey
@@ -128,7 +129,9 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse:
                 if exception.field
                 else []
             )
-            return problem_response(409 if exception.conflict else 422, _sentence(str(exception)), errors)
+            return problem_response(
+                409 if exception.conflict else 422, sentence(exception.detail, exception.field), errors
+            )
         case ValidationError():
             return _not_valid(exception.errors)
         case HttpError() if isinstance(exception.__cause__, Problem):
@@ -142,7 +145,7 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse:
         case OverflowError():
             return problem_response(422, "A number or a time is out of range.")
         case LostKey():
-            return problem_response(409, _sentence(str(exception)))
+            return problem_response(409, sentence(str(exception)))
         case DatabaseError():
             return _database(request, exception)
     log.error("%s %s failed", request.method, request.path, exc_info=exception)
@@ -168,7 +171,7 @@ def _not_valid(found: Sequence[dict[str, Any]]) -> HttpResponse:
     errors = []
     for one in found:
         where, *rest = one.get("loc", ("body",))
-        detail = plain(one.get("msg", ""))
+        detail = detail_of(one)
         if where == "body":
             errors.append({"pointer": pointer(rest[1:]), "detail": detail})
         else:
@@ -184,19 +187,10 @@ def invalid_response(errors: Sequence[Mapping[str, object]]) -> HttpResponse:
 def first_of(errors: Sequence[Mapping[str, object]]) -> str:
     """Return the first error as a sentence with its place."""
     first = errors[0] if errors else {"detail": "not valid"}
-    place = first.get("parameter") or str(first.get("pointer", "")).strip("/").replace("/", ".")
-    return _sentence(f"{place}: {first['detail']}" if place else str(first["detail"]))
+    place = str(first.get("parameter", "")) or str(first.get("pointer", "")).strip("/").replace("/", ".")
+    return sentence(str(first["detail"]), place)
 
 
 def pointer(parts: Sequence[object]) -> str:
     """Return a JSON pointer (RFC 6901); the empty text is the whole document."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def plain(message: str) -> str:
-    """Return pydantic's message without its own preamble."""
-    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else f"{text}."

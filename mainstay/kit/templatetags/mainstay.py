@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django import template
 from django.forms import BaseForm, BoundField, CheckboxInput, PasswordInput
-from django.forms.widgets import CheckboxSelectMultiple, RadioSelect
+from django.forms.widgets import CheckboxSelectMultiple, RadioSelect, Select
 from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from mainstay.foundation.text import is_web_link
 from mainstay.foundation.text import named as shorten
 from mainstay.kit import charts, nav, rows
+from mainstay.kit.forms import Form, SpecForm, zones
 
 register = template.Library()
 
@@ -254,32 +255,38 @@ def query(context: Context, **changes: object) -> str:
 def field(bound: BoundField, *, stored: bool = False, label: str = "", suffix: str = "") -> SafeString:
     """Show one field of a form: label, input, help, and the error beside it.
 
-    `stored` is for a secret that has a value which is never shown again: an empty input then keeps it.
+    A secret that is set is never shown: its empty input keeps it, and a box below removes it where that may be.
     """
     widget = bound.field.widget
     if str(widget.attrs.get("placeholder", "")).lower() == str(bound.label).lower():
         del widget.attrs["placeholder"]  # it would only say the label again
-    if stored and isinstance(widget, PasswordInput):
-        widget.attrs.setdefault("placeholder", "stored; type to replace")
-    return mark_safe(  # noqa: S308 - rendered by a template
-        render_to_string(
-            "components/field.html",
-            {
-                "field": bound,
-                "label": label or bound.label,
-                "suffix": suffix,
-                "stored": stored,
-                "tick": isinstance(widget, CheckboxInput),
-                "group": isinstance(widget, (CheckboxSelectMultiple, RadioSelect)),
-                "secret": isinstance(widget, PasswordInput),
-            },
-        )
-    )
+    form = bound.form
+    stored = stored or (isinstance(form, Form) and form.is_stored(bound.name))
+    clear = form.clear_box(bound.name) if isinstance(form, Form) and not bound.field.disabled else None
+    if stored:
+        widget.attrs["placeholder"] = "stored" if bound.field.disabled else "stored; type to replace"
+    chosen = isinstance(widget, Select) and all(value for value, _ in widget.choices)  # something is, in any case
+    context = {
+        "field": bound,
+        "optional": not (bound.field.required or stored or chosen),
+        "label": label or bound.label,
+        "suffix": suffix,
+        "stored": stored,
+        "clear": clear,
+        "tick": isinstance(widget, CheckboxInput),
+        "group": isinstance(widget, (CheckboxSelectMultiple, RadioSelect)),
+        "secret": isinstance(widget, PasswordInput) and not bound.field.disabled,
+        "zones": zones() if widget.attrs.get("list") == "zones" else (),
+    }
+    return mark_safe(render_to_string("components/field.html", context))  # noqa: S308 - rendered by a template
 
 
 @register.simple_tag
 def fields(form: BaseForm) -> SafeString:
-    """Show a whole form's errors and fields."""
-    errors = render_to_string("components/form_errors.html", {"errors": form.non_field_errors()})
-    hidden = "".join(str(f) for f in form.hidden_fields())
-    return mark_safe(errors + hidden + "".join(field(f) for f in form.visible_fields()))  # noqa: S308 - rendered above
+    """Show a whole form: its errors, then its fields; one that is made from a spec in its groups."""
+    context = {"errors": form.non_field_errors(), "hidden": form.hidden_fields()}
+    if isinstance(form, SpecForm):
+        context |= {"groups": form.drawn()}
+    else:
+        context |= {"fields": form.visible_fields()}
+    return mark_safe(render_to_string("components/fields.html", context))  # noqa: S308 - rendered by a template

@@ -11,7 +11,8 @@ import pytest
 from django.test import AsyncRequestFactory, RequestFactory
 
 from mainstay.foundation.accounts.models import Team
-from mainstay.kit.lists import by_key, export, page_of
+from mainstay.kit.apps import Id
+from mainstay.kit.lists import by_key, chips, choice, columns, export, page_number, page_of, pages_beside
 
 COLUMNS = {"name": lambda row: row["name"], "at": lambda row: row["at"], "labels": lambda row: row["labels"]}
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -105,3 +106,37 @@ def test_under_asgi_the_first_piece_leaves_before_the_last_row_is_read() -> None
         return -1
 
     assert 0 < asyncio.run(first()) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("query", "number"), [("", 1), ("?page=3", 3), ("?page=0", 1), ("?page=x", 1), ("?page=999999", 1), ("?page=٣", 1)]
+)
+def test_what_is_no_page_counts_as_the_first(query: str, number: int) -> None:
+    assert page_number(RequestFactory().get(f"/{query}")) == number
+
+
+def test_the_pages_beside_one_keep_what_the_list_is_narrowed_to() -> None:
+    request = RequestFactory().get("/?q=a&page=2")
+    assert pages_beside(request, 2, more=True) == {"before": "?q=a&page=1", "after": "?q=a&page=3"}
+    assert pages_beside(request, 1, more=False) == {"before": "", "after": ""}
+    assert chips(request, {"q": "“a”", "state": ""}) == [{"label": "“a”", "href": "?"}]
+
+
+def test_columns_are_attributes_by_heading() -> None:
+    at = {name: of(AT) for name, of in columns("year month=month zone=tzinfo.utcoffset").items()}
+    assert list(at) == ["year", "month", "zone"]
+    assert at["year"] == 2026
+
+
+def test_a_filter_offers_values_with_their_own_text_or_as_they_are() -> None:
+    assert choice("state", "Any state", "up", ["up", ("down", "is down")])["choices"] == [
+        ("up", "up"),
+        ("down", "is down"),
+    ]
+
+
+def test_an_id_is_a_number_that_a_key_can_have() -> None:
+    assert Id().to_python(str(2**63 - 1)) == 2**63 - 1
+    for text in (str(2**63), "9" * 40, "9" * 5_000):
+        with pytest.raises(ValueError, match="no id"):
+            Id().to_python(text)

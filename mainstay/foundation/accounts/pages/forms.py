@@ -1,6 +1,5 @@
 """Forms of people, teams and tokens."""
 
-import zoneinfo
 from typing import Any
 
 from django import forms
@@ -8,35 +7,13 @@ from django.contrib.auth.password_validation import validate_password
 
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
-from mainstay.foundation.refusal import Refused
+from mainstay.kit.forms import Form, ZoneField
 
 ROLES = [(role.value, role.label) for role in Role]
 EXPIRIES = ((30, "30 days"), (90, "90 days"), (365, "1 year"), (0, "never"))
 
 
-def refuse(form: forms.Form, error: Refused) -> None:
-    """Show why an action refused, beside the field it names or above the form."""
-    if error.field in form.fields:
-        form.add_error(error.field, error.detail[:1].upper() + error.detail[1:] + ".")
-    else:
-        form.add_error(None, str(error)[:1].upper() + str(error)[1:] + ".")
-
-
-class ZoneField(forms.CharField):
-    """A time zone by its name in the tz database."""
-
-    def __init__(self, **given: Any) -> None:
-        widget = forms.TextInput(attrs={"list": "zones", "autocomplete": "off"})
-        super().__init__(max_length=64, widget=widget, **given)
-
-    def clean(self, value: Any) -> str:
-        name = str(super().clean(value))
-        if name not in zoneinfo.available_timezones():
-            raise forms.ValidationError(f"{name!r} is no time zone. Write for example Europe/Berlin or UTC.")
-        return name
-
-
-class InviteForm(forms.Form):
+class InviteForm(Form):
     """Who is invited, and as what."""
 
     email = forms.EmailField(label="E-mail address", help_text="They sign in with it.")
@@ -47,7 +24,7 @@ class InviteForm(forms.Form):
     time_zone = ZoneField(label="Time zone", initial="UTC")
 
 
-class PersonForm(forms.Form):
+class PersonForm(Form):
     """What an administrator changes of a person."""
 
     email = forms.EmailField(label="E-mail address", help_text="They sign in with it. Changing it signs them out.")
@@ -56,14 +33,14 @@ class PersonForm(forms.Form):
     time_zone = ZoneField(label="Time zone")
 
 
-class OwnForm(forms.Form):
+class OwnForm(Form):
     """What people change of themselves."""
 
     name = forms.CharField(max_length=200, required=False, help_text="As others see it; empty: your address.")
     time_zone = ZoneField(label="Time zone", help_text="All times you see are in it.")
 
 
-class TeamForm(forms.Form):
+class TeamForm(Form):
     """A team and who is in it."""
 
     name = forms.CharField(max_length=100)
@@ -81,7 +58,7 @@ class TeamForm(forms.Form):
         members.queryset = User.objects.filter(is_active=True).order_by("name", "email")
 
 
-class TokenForm(forms.Form):
+class TokenForm(Form):
     """A key to the API."""
 
     name = forms.CharField(max_length=100, help_text="What it is for: the program or the host that uses it.")
@@ -89,7 +66,7 @@ class TokenForm(forms.Form):
     expires = forms.TypedChoiceField(label="Expires after", coerce=int, choices=EXPIRIES, initial=90)
 
 
-class FirstPasswordForm(forms.Form):
+class FirstPasswordForm(Form):
     """A new password, asked twice, judged by the rules of the settings."""
 
     new_password1 = forms.CharField(

@@ -20,12 +20,11 @@ from mainstay.foundation import clock, secrets
 from mainstay.foundation.accounts import actions, own
 from mainstay.foundation.accounts.access import actor_of, needs, public
 from mainstay.foundation.accounts.models import SignInLink, User
-from mainstay.foundation.accounts.pages.forms import FirstPasswordForm, OwnForm, refuse
-from mainstay.foundation.accounts.pages.views import sessions_of, with_access, zones
+from mainstay.foundation.accounts.pages.forms import FirstPasswordForm, OwnForm
+from mainstay.foundation.accounts.pages.views import sessions_of, with_access
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, SELF_EDIT, Role
 from mainstay.foundation.accounts.signals import ONE_TIME_LINK
-from mainstay.foundation.refusal import Refused
-from mainstay.kit.replies import done
+from mainstay.kit.replies import done, form_page, posted, saved
 
 CAME_BY_LINK = "came_by_link_at"
 CHOOSE_WITHIN = timedelta(minutes=30)
@@ -38,34 +37,31 @@ def me(request: HttpRequest) -> HttpResponse:
     """Show and change the own account."""
     user, now = _myself(request), clock.now()
     initial = {"name": user.name, "time_zone": user.time_zone}
-    form = OwnForm(request.POST if request.method == "POST" else None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
-        try:
-            own.edit_own(user, actor_of(request), now, name=given["name"], time_zone=given["time_zone"])
-        except Refused as error:
-            refuse(form, error)
-        else:
-            return done(request, "Saved.", reverse("profile"))
+    form = OwnForm(posted(request), initial=initial)
+
+    def put() -> bool:
+        own.edit_own(user, actor_of(request), now, **form.cleaned_data)
+        return True
+
+    if saved(form, put):
+        return done(request, "Saved.", reverse("profile"))
     context: dict[str, Any] = {
         "now": now,
-        "form": form,
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
         "has_password": user.has_usable_password(),
         "sessions": sessions_of(user, now),
         "this_session": request.session.session_key,
-        "zones": zones(),
         "sees_journal": user.actor.may(OPERATIONS_VIEW),
     }
-    return render(request, "accounts/me.html", context, status=422 if form.is_bound else 200)
+    return form_page(request, "accounts/me.html", form, context)
 
 
 @needs(SELF_EDIT)
 @require_POST
 def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the own sessions."""
-    session = get_object_or_404(UserSession, pk=min(session_id, 2**63 - 1), user=_myself(request))
+    session = get_object_or_404(UserSession, pk=session_id, user=_myself(request))
     if session.session_key == request.session.session_key:
         return done(request, "That is this session: sign out instead.", reverse("profile"), tone="warn")
     own.revoke_session(session, actor_of(request), clock.now())
@@ -124,16 +120,15 @@ def password(request: HttpRequest) -> HttpResponse:
     came = request.session.get(CAME_BY_LINK)
     if came is None or now.timestamp() - came > CHOOSE_WITHIN.total_seconds():
         return redirect("account_change_password" if user.has_usable_password() else "account_set_password")
-    form = FirstPasswordForm(user, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
+    form = FirstPasswordForm(user, posted(request))
+    if form.is_valid():
         get_adapter().set_password(user, form.cleaned_data["new_password1"])
         update_session_auth_hash(request, user)
         request.session.pop(CAME_BY_LINK, None)
         password_set.send(sender=User, request=request, user=user)  # moves the entry in the list of sessions along
         messages.success(request, "Your password is set. Add a second factor next: it takes a minute.")
         return redirect("profile")
-    context = {"form": form, "has_password": user.has_usable_password()}
-    return render(request, "accounts/first_password.html", context, status=422 if form.is_bound else 200)
+    return form_page(request, "accounts/first_password.html", form, {"has_password": user.has_usable_password()})
 
 
 def _myself(request: HttpRequest) -> User:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Prefetch
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -12,12 +12,11 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import Team, User
-from mainstay.foundation.accounts.pages.forms import TeamForm, refuse
+from mainstay.foundation.accounts.pages.forms import TeamForm
 from mainstay.foundation.accounts.pages.views import tabs
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW
-from mainstay.foundation.refusal import Refused
 from mainstay.kit.lists import export
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
 COLUMNS = {
     "name": lambda t: t.name,
@@ -62,35 +61,26 @@ def edit(request: HttpRequest, team_id: int) -> HttpResponse:
 
 def _edit(request: HttpRequest, team: Team | None) -> HttpResponse:
     initial = {"name": team.name, "email": team.email, "members": team.members.all()} if team else {}
-    form = TeamForm(request.POST if request.method == "POST" else None, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
-        try:
-            row = actions.put_team(
-                given["name"].strip(),
-                given["email"],
-                list(given["members"]),
-                actor_of(request),
-                clock.now(),
-                existing=team,
-            )
-        except Refused as error:
-            if team is not None:
-                team.refresh_from_db()
-            refuse(form, error)
-        else:
-            return done(request, f"Team {row} was saved.", reverse("teams"))
+    form = TeamForm(posted(request), initial=initial)
     if team is not None and team.managed_by:
-        for field in form.fields.values():
-            field.disabled = True
+        form.lock()
+
+    def put() -> Team:
+        given = form.cleaned_data
+        members = list(given["members"])
+        return actions.put_team(
+            given["name"].strip(), given["email"], members, actor_of(request), clock.now(), existing=team
+        )
+
+    if row := saved(form, put, team):
+        return done(request, f"Team {row} was saved.", reverse("teams"))
     context = {
-        "form": form,
         "team": team,
         "owned": list(team.applications.order_by("name")) if team else [],
         "crumbs": [{"href": reverse("teams"), "label": "Teams"}],
         "place": "people",
     }
-    return render(request, "accounts/team_form.html", context, status=422 if form.is_bound else 200)
+    return form_page(request, "accounts/team_form.html", form, context)
 
 
 @needs(PEOPLE_EDIT)
@@ -99,14 +89,14 @@ def delete(request: HttpRequest, team_id: int) -> HttpResponse:
     """Remove a team that owns nothing."""
     team = _team(team_id)
     name = team.name
-    try:
-        actions.remove_team(team, actor_of(request), clock.now())
-    except Refused as error:
-        return done(request, f"{error}.", reverse("team", args=[team_id]), tone="bad")
-    return done(request, f"Team {name} was removed.", reverse("teams"))
+    return attempt(
+        request,
+        lambda: actions.remove_team(team, actor_of(request), clock.now()),
+        f"Team {name} was removed.",
+        reverse("teams"),
+        back=reverse("team", args=[team_id]),
+    )
 
 
 def _team(team_id: int) -> Team:
-    if team_id > 2**63 - 1:
-        raise Http404
     return get_object_or_404(Team, pk=team_id)

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -13,24 +13,13 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import Token
-from mainstay.foundation.accounts.pages.forms import TokenForm, refuse
+from mainstay.foundation.accounts.pages.forms import TokenForm
 from mainstay.foundation.accounts.pages.views import tabs
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW, Role
-from mainstay.foundation.refusal import Refused
-from mainstay.kit.lists import export, page_of
-from mainstay.kit.replies import done
+from mainstay.kit.lists import columns, export, page_of
+from mainstay.kit.replies import done, form_page, posted, saved
 
-COLUMNS = {
-    "id": lambda t: t.pk,
-    "name": lambda t: t.name,
-    "role": lambda t: t.role,
-    "hint": lambda t: t.hint,
-    "created_by": lambda t: t.created_by,
-    "created_at": lambda t: t.created_at,
-    "expires_at": lambda t: t.expires_at,
-    "last_used_at": lambda t: t.last_used_at,
-    "revoked_at": lambda t: t.revoked_at,
-}
+COLUMNS = columns("id=pk name role hint created_by created_at expires_at last_used_at revoked_at")
 
 
 @needs(PEOPLE_VIEW)
@@ -59,33 +48,29 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Make a token and show it once."""
-    form = TokenForm(request.POST if request.method == "POST" else None)
+    form = TokenForm(posted(request))
     crumbs = [{"href": reverse("tokens"), "label": "API tokens"}]
-    if request.method == "POST" and form.is_valid():
-        given, now = form.cleaned_data, clock.now()
+    now = clock.now()
+
+    def put() -> tuple[Token, str]:
+        given = form.cleaned_data
         expires = now + timedelta(days=given["expires"]) if given["expires"] else None
-        try:
-            row, secret = actions.create_token(
-                given["name"], Role(given["role"]), actor_of(request), now, expires_at=expires
-            )
-        except Refused as error:
-            refuse(form, error)
-        else:
-            command = f'curl -H "Authorization: Bearer {secret}" {settings.BASE_URL}/api/v1/alerts'
-            context = {"token": row, "secret": secret, "command": command, "crumbs": crumbs, "place": "people"}
-            response = render(request, "accounts/token_shown.html", context)
-            response.headers["Cache-Control"] = "no-store"
-            return response
-    context = {"form": form, "crumbs": crumbs, "place": "people"}
-    return render(request, "accounts/token_form.html", context, status=422 if form.is_bound else 200)
+        return actions.create_token(given["name"], Role(given["role"]), actor_of(request), now, expires_at=expires)
+
+    if made := saved(form, put):
+        row, secret = made
+        command = f'curl -H "Authorization: Bearer {secret}" {settings.BASE_URL}/api/v1/alerts'
+        context = {"token": row, "secret": secret, "command": command, "crumbs": crumbs, "place": "people"}
+        response = render(request, "accounts/token_shown.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    return form_page(request, "accounts/token_form.html", form, {"crumbs": crumbs, "place": "people"})
 
 
 @needs(PEOPLE_EDIT)
 @require_POST
 def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """Make a token void."""
-    if token_id > 2**63 - 1:
-        raise Http404
     token = get_object_or_404(Token, pk=token_id)
     if token.revoked_at is not None:
         return done(request, f"{token} was revoked already.", reverse("tokens"), tone="warn")

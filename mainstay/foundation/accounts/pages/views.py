@@ -1,6 +1,5 @@
 """The pages of people: who may do what, who is here, who gets in."""
 
-import zoneinfo
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +7,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db.models import Count, Exists, OuterRef, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +18,7 @@ from mainstay.foundation.accounts import actions, own
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import SignInLink, User
 from mainstay.foundation.accounts.pages.browsers import browser_of
-from mainstay.foundation.accounts.pages.forms import InviteForm, PersonForm, refuse
+from mainstay.foundation.accounts.pages.forms import InviteForm, PersonForm
 from mainstay.foundation.accounts.permissions import (
     PEOPLE_EDIT,
     PEOPLE_VIEW,
@@ -28,25 +27,14 @@ from mainstay.foundation.accounts.permissions import (
 )
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
-from mainstay.foundation.refusal import Refused
-from mainstay.kit.lists import export
-from mainstay.kit.replies import done
+from mainstay.kit.lists import choice, columns, export, search_box
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
-LARGEST_ID = 2**63 - 1
 LINK_LASTS = timedelta(days=3)
 ENTRIES_SHOWN = 20
-COLUMNS = {
-    "id": lambda u: u.pk,
-    "email": lambda u: u.email,
-    "name": lambda u: u.name,
-    "role": lambda u: u.role,
-    "active": lambda u: u.is_active,
-    "second_factor": lambda u: u.second_factor,
-    "sessions": lambda u: u.sessions,
-    "last_sign_in": lambda u: u.last_login,
-    "time_zone": lambda u: u.time_zone,
-    "created_at": lambda u: u.created_at,
-}
+COLUMNS = columns(
+    "id=pk email name role active=is_active second_factor sessions last_sign_in=last_login time_zone created_at"
+)
 
 
 def tabs(current: str) -> list[dict[str, Any]]:
@@ -91,13 +79,8 @@ def people(request: HttpRequest) -> HttpResponseBase:
         "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("people"),
         "filters": [
-            {"name": "q", "label": "Name or address", "value": q},
-            {
-                "name": "role",
-                "label": "Any role",
-                "value": role,
-                "choices": [(each.value, each.label) for each in Role],
-            },
+            search_box("Name or address", q),
+            choice("role", "Any role", role, [(each.value, each.label) for each in Role]),
         ],
         "roles": {each.value: each.label for each in Role},
         "place": "people",
@@ -118,19 +101,16 @@ def permissions(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def invite(request: HttpRequest) -> HttpResponse:
     """Add a person and show once the link by which they sign in."""
-    form = InviteForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        given, actor, now = form.cleaned_data, actor_of(request), clock.now()
-        try:
-            user = actions.create_user(
-                given["email"], Role(given["role"]), given["name"], actor, now, time_zone=given["time_zone"]
-            )
-        except Refused as error:
-            refuse(form, error)
-        else:
-            return _show_link(request, user)
-    context = {"form": form, "zones": zones(), "crumbs": _crumbs(), "place": "people"}
-    return render(request, "accounts/invite.html", context, status=422 if form.is_bound else 200)
+    form = InviteForm(posted(request))
+
+    def put() -> User:
+        given = form.cleaned_data
+        role, actor, zone = Role(given["role"]), actor_of(request), given["time_zone"]
+        return actions.create_user(given["email"], role, given["name"], actor, clock.now(), time_zone=zone)
+
+    if user := saved(form, put):
+        return _show_link(request, user)
+    return form_page(request, "accounts/invite.html", form, {"crumbs": _crumbs(), "place": "people"})
 
 
 @needs(PEOPLE_EDIT)
@@ -166,34 +146,32 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
     actor, now = actor_of(request), clock.now()
     can_edit = actor.may(PEOPLE_EDIT)
     initial = {"email": user.email, "name": user.name, "role": user.role, "time_zone": user.time_zone}
-    form = PersonForm(request.POST if request.method == "POST" else None, initial=initial)
-    if request.method == "POST":
+    form = PersonForm(posted(request), initial=initial)
+
+    def put() -> User:
+        given = form.cleaned_data
+        actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
+        return user
+
+    if form.is_bound:
         actor.need(PEOPLE_EDIT)
-        if form.is_valid():
-            given = form.cleaned_data
-            try:
-                actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
-            except Refused as error:
-                refuse(form, error)
-            else:
-                return done(request, f"{user} was saved.", _page(user))
+    if saved(form, put):
+        return done(request, f"{user} was saved.", _page(user))
     entries = Entry.objects.filter(subject=f"user:{user.pk}").order_by("-pk")[:ENTRIES_SHOWN]
     context: dict[str, Any] = {
         "now": now,
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
-        "form": form,
         "can_edit": can_edit,
         "myself": user.pk == request.user.pk,
         "sessions": sessions_of(user, now),
         "teams": list(user.teams.order_by("name")),
         "open_link": SignInLink.objects.filter(user=user, used_at=None, expires_at__gt=now).first(),
         "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in entries],
-        "zones": zones() if can_edit else [],
         "crumbs": _crumbs(),
         "place": "people",
     }
-    return render(request, "accounts/person.html", context, status=422 if form.is_bound else 200)
+    return form_page(request, "accounts/person.html", form, context)
 
 
 def sessions_of(user: User, now: datetime) -> list[dict[str, Any]]:
@@ -237,12 +215,13 @@ def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
 def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     """Take a person's access away. Their name stays in the journal."""
     user = _user(user_id)
-    try:
-        actions.deactivate(user, actor_of(request), clock.now())
-    except Refused as error:
-        text = str(error)
-        return done(request, f"{text[:1].upper()}{text[1:]}.", _page(user), tone="bad")
-    return done(request, f"{user} was deactivated and signed out everywhere.", reverse("people"))
+    return attempt(
+        request,
+        lambda: actions.deactivate(user, actor_of(request), clock.now()),
+        f"{user} was deactivated and signed out everywhere.",
+        reverse("people"),
+        back=_page(user),
+    )
 
 
 @needs(PEOPLE_EDIT)
@@ -257,14 +236,7 @@ def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, text, _page(user))
 
 
-def zones() -> list[str]:
-    """Return the names of all time zones."""
-    return sorted(zoneinfo.available_timezones())
-
-
 def _user(user_id: int) -> User:
-    if user_id > LARGEST_ID:
-        raise Http404
     return get_object_or_404(User, pk=user_id)
 
 

@@ -9,19 +9,21 @@ from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.catalog.actions import spec_of
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
-from mainstay.foundation.refusal import Refused
+from mainstay.foundation.explained import Path, sentence
+from mainstay.kit.forms import Form
+from mainstay.kit.inputs import read_lines
 
 BLANK_ROWS = 2
 
 
-class EnvironmentRow(forms.Form):
+class EnvironmentRow(Form):
     """One environment; a row without a name is left out."""
 
     name = forms.CharField(required=False, max_length=100)
     url = forms.CharField(required=False, max_length=500, label="Address")
 
 
-class ComponentRow(forms.Form):
+class ComponentRow(Form):
     """One component."""
 
     name = forms.CharField(required=False, max_length=100)
@@ -29,21 +31,21 @@ class ComponentRow(forms.Form):
     needs = forms.CharField(required=False, label="Needs")
 
 
-class LinkRow(forms.Form):
+class LinkRow(Form):
     """One link."""
 
     label = forms.CharField(required=False, max_length=100)
     url = forms.CharField(required=False, max_length=500, label="Address")
 
 
-_ROWS: dict[str, tuple[type[forms.Form], str]] = {
+_ROWS: dict[str, tuple[type[Form], str]] = {
     "environments": (EnvironmentRow, "name"),
     "components": (ComponentRow, "name"),
     "links": (LinkRow, "label"),
 }
 
 
-class ApplicationForm(forms.Form):
+class ApplicationForm(Form):
     """One application. `rows[part]` holds the forms of its environments, components and links."""
 
     name = forms.CharField(max_length=100, help_text="Unique; letters, digits, - and _. It stands in addresses.")
@@ -58,28 +60,27 @@ class ApplicationForm(forms.Form):
     repository = forms.CharField(required=False, max_length=500, help_text="Address of its source.")
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
 
-    def __init__(self, data: Any = None, *, application: Application | None = None, managed: bool = False) -> None:
+    def __init__(self, data: Any = None, *, application: Application | None = None) -> None:
         self.application = application
         self.spec: ApplicationSpec | None = None
         shown = spec_of(application).model_dump() if application is not None else {}
         super().__init__(data, initial=shown)
         self.rows = {part: self._part(part, data, shown.get(part, [])) for part in _ROWS}
-        if managed:
+        if application is not None and application.managed_by:
             for form in (self, *(row for rows in self.rows.values() for row in rows)):
-                for field in form.fields.values():
-                    field.disabled = True
+                form.lock()
 
-    def _part(self, part: str, data: Any, shown: list[dict[str, Any]]) -> list[forms.Form]:
+    def _part(self, part: str, data: Any, shown: list[dict[str, Any]]) -> list[Form]:
         kind, _ = _ROWS[part]
         if data is None:
             initial = [{**row, "needs": ", ".join(row.get("needs", []))} for row in shown] + [{}] * BLANK_ROWS
             return [kind(prefix=f"{part}-{i}", initial=row) for i, row in enumerate(initial)]
-        rows: list[forms.Form] = []
+        rows: list[Form] = []
         while len(rows) < 500 and any(f"{part}-{len(rows)}-{name}" in data for name in kind.base_fields):
             rows.append(kind(data, prefix=f"{part}-{len(rows)}"))
         return rows
 
-    def _kept(self, part: str) -> list[forms.Form]:
+    def _kept(self, part: str) -> list[Form]:
         """Return the rows that are filled in; one without its name, but with more, is an error there."""
         _, key = _ROWS[part]
         kept = []
@@ -109,7 +110,7 @@ class ApplicationForm(forms.Form):
             "components": [
                 {
                     **row.cleaned_data,
-                    "needs": [one.strip() for one in row.cleaned_data["needs"].split(",") if one.strip()],
+                    "needs": read_lines(row.cleaned_data["needs"].replace(",", "\n")),
                 }
                 for row in self._filled["components"]
             ],
@@ -118,24 +119,18 @@ class ApplicationForm(forms.Form):
         try:
             self.spec = ApplicationSpec.model_validate(document)
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_context=False, include_input=False):
-                self._refuse([str(part) for part in one["loc"]], _sentence(one["type"], one["msg"]))
+            self.show(error, ApplicationSpec, document)
         return given
 
-    def refuse(self, refused: Refused) -> None:
-        """Show why the action refused, at the field it names."""
-        text = refused.detail[:1].upper() + refused.detail[1:]
-        self._refuse(refused.field.split("."), text if text.endswith(".") else f"{text}.")
-
-    def _refuse(self, path: list[str], text: str) -> None:
-        part, *rest = path
-        if part in _ROWS and rest and rest[0].isdecimal() and int(rest[0]) < len(self._filled[part]):
-            row = self._filled[part][int(rest[0])]
-            name = rest[1] if len(rest) > 1 and rest[1] in row.fields else None
-            row.add_error(name, text)
-            self.add_error(None, f"{part.capitalize()}: {text}")
-            return
-        self.add_error(part if part in self.fields else None, text)
+    def tell(self, path: Path, detail: str, *, missing: bool = False) -> None:
+        """Show what is wrong at `path`: in its row, and above the form which table that is in."""
+        part, *rest = path or ("",)
+        rows = self._filled.get(str(part), [])
+        if rest and isinstance(rest[0], int) and rest[0] < len(rows):
+            rows[rest[0]].tell(tuple(rest[1:]), detail, missing=missing)
+            self.add_error(None, sentence(detail, str(part).capitalize()))
+        else:
+            super().tell(path, detail, missing=missing)
 
     @property
     def tables(self) -> list[dict[str, Any]]:
@@ -162,14 +157,3 @@ class ApplicationForm(forms.Form):
             }
             for part, (title, help_text) in words.items()
         ]
-
-
-def _sentence(kind: str, message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch":
-        return (
-            "Letters, digits, - and _ only; an address begins with http:// or https://."
-            if "http" in text
-            else "Letters, digits, - and _ only."
-        )
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

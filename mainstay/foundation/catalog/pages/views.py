@@ -1,9 +1,7 @@
 """Adding, editing and removing applications. How they fare: `desk/applications.py`, which knows all wings."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -13,50 +11,35 @@ from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.pages.forms import ApplicationForm
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
-from mainstay.foundation.refusal import Refused
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
 
 @needs(CATALOG_EDIT)
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add an application."""
-    form = ApplicationForm(request.POST if request.method == "POST" else None)
-    return _form_page(request, form, None)
+    return _edit(request, None)
 
 
 @needs(CATALOG_EDIT)
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change an application; one that a file manages is shown, and where to change it."""
-    application = get_object_or_404(Application, name=name)
-    bound = request.method == "POST"
-    managed = bool(application.managed_by) and not bound
-    form = ApplicationForm(request.POST if bound else None, application=application, managed=managed)
-    return _form_page(request, form, application)
+    return _edit(request, get_object_or_404(Application, name=name))
 
 
-def _form_page(request: HttpRequest, form: ApplicationForm, application: Application | None) -> HttpResponseBase:
-    if request.method == "POST" and form.is_valid() and form.spec is not None:
-        try:
-            saved = actions.put_application(form.spec, actor_of(request), clock.now(), existing=application)
-        except Refused as refused:
-            form.refuse(refused)
-        else:
-            return done(request, f"{saved.name} was saved.", reverse("application", args=[saved.name]))
+def _edit(request: HttpRequest, row: Application | None) -> HttpResponseBase:
+    form = ApplicationForm(posted(request), application=row)
+
+    def put() -> Application:
+        assert form.spec is not None  # a valid form has one
+        return actions.put_application(form.spec, actor_of(request), clock.now(), existing=row)
+
+    if kept := saved(form, put, row):
+        return done(request, f"{kept.name} was saved.", reverse("application", args=[kept.name]))
     crumbs = [{"href": reverse("applications"), "label": "Applications"}]
-    if application is not None:
-        kept = Application.objects.get(
-            pk=application.pk
-        )  # the action may have changed the one in memory before refusing
-        application = kept
-        crumbs.append({"href": reverse("application", args=[kept.name]), "label": kept.name})
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "form": form,
-        "application": application,
-        "crumbs": crumbs,
-        "place": "applications",
-    }
-    return render(request, "catalog/edit.html", context, status=422 if form.errors else 200)
+    if row is not None:
+        crumbs.append({"href": reverse("application", args=[row.name]), "label": row.name})
+    context = {"now": clock.now(), "application": row, "crumbs": crumbs, "place": "applications"}
+    return form_page(request, "catalog/edit.html", form, context)
 
 
 @needs(CATALOG_EDIT)
@@ -64,8 +47,10 @@ def _form_page(request: HttpRequest, form: ApplicationForm, application: Applica
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove an application with its checks; the journal keeps its facts."""
     application = get_object_or_404(Application, name=name)
-    try:
-        actions.remove_application(application, actor_of(request), clock.now())
-    except Refused as refused:
-        return done(request, f"{refused.detail}.", reverse("application", args=[name]), tone="bad")
-    return done(request, f"{name} was removed.", reverse("applications"))
+    return attempt(
+        request,
+        lambda: actions.remove_application(application, actor_of(request), clock.now()),
+        f"{name} was removed.",
+        reverse("applications"),
+        back=reverse("application", args=[name]),
+    )

@@ -4,7 +4,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
@@ -18,23 +18,14 @@ from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.pages import search
 from mainstay.foundation.journal.pages.lines import line, subject_url
 from mainstay.foundation.journal.seal import prove, verify_newest
-from mainstay.kit.lists import by_key, cursor, export, page_between, with_query
+from mainstay.kit.lists import by_key, chips, choice, columns, cursor, export, page_between, search_box, with_query
 from mainstay.kit.live import live
 
 UNSEALED_SHOWN = 1_000
-_LARGEST_ID = 2**63 - 1
-COLUMNS = {
-    "id": lambda e: e.pk,
-    "at": lambda e: e.at,
-    "kind": lambda e: e.kind,
+COLUMNS: dict[str, Any] = {
+    **columns("id=pk at kind"),
     "sentence": lambda e: e.sentence(),
-    "subject": lambda e: e.subject,
-    "subject_name": lambda e: e.subject_name,
-    "application": lambda e: e.application,
-    "actor": lambda e: e.actor,
-    "actor_name": lambda e: e.actor_name,
-    "facts": lambda e: e.facts,
-    "seal": lambda e: e.seal_id,
+    **columns("subject subject_name application actor actor_name facts seal=seal_id"),
 }
 
 
@@ -49,6 +40,7 @@ def journal(request: HttpRequest) -> HttpResponseBase:
     before, after = cursor(request)
     found = search.find(wanted, before=before, after=after)
     applications = list(Application.objects.order_by("name").values_list("pk", "name"))
+    by_number = [(str(number), name) for number, name in applications]
     context: dict[str, Any] = {
         "now": clock.now(),
         "entries": [line(entry) for entry in found.entries],
@@ -59,19 +51,9 @@ def journal(request: HttpRequest) -> HttpResponseBase:
         "wanted": wanted,
         "filtered": wanted != search.Search(),
         "filters": [
-            {"name": "q", "label": "Text in the sentence", "value": wanted.text},
-            {
-                "name": "kind",
-                "label": "Any kind",
-                "value": wanted.kind,
-                "choices": [(kind, kind) for kind in sorted(KINDS)],
-            },
-            {
-                "name": "application",
-                "label": "Any application",
-                "value": str(wanted.application or ""),
-                "choices": [(str(number), name) for number, name in applications],
-            },
+            search_box("Text in the sentence", wanted.text),
+            choice("kind", "Any kind", wanted.kind, sorted(KINDS)),
+            choice("application", "Any application", str(wanted.application or ""), by_number),
         ],
         "since": request.GET.get("since", ""),
         "until": request.GET.get("until", ""),
@@ -86,28 +68,22 @@ def journal(request: HttpRequest) -> HttpResponseBase:
 
 
 def _chips(request: HttpRequest, wanted: search.Search, applications: dict[int, str]) -> list[dict[str, str]]:
-    shown = {
+    shown: dict[str, str] = {
         "subject": wanted.subject and f"about {wanted.subject.replace(':', ' ')}",
         "actor": wanted.actor and f"by {wanted.actor.replace(':', ' ')}",
         "kind": wanted.kind,
         "application": applications.get(wanted.application or 0, ""),
-        "since": wanted.since and f"since {request.GET['since']}",
-        "until": wanted.until and f"until {request.GET['until']}",
+        "since": f"since {request.GET['since']}" if wanted.since else "",
+        "until": f"until {request.GET['until']}" if wanted.until else "",
         "q": wanted.text and f"“{wanted.text}”",
     }
-    return [
-        {"label": str(label), "href": with_query(request, **{name: None, "before": None, "after": None})}
-        for name, label in shown.items()
-        if label
-    ]
+    return chips(request, shown)
 
 
 @needs(OPERATIONS_VIEW)
 @require_safe
 def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     """Show one fact with its seal, and whether it is still what was sealed."""
-    if entry_id > _LARGEST_ID:
-        raise Http404
     row = get_object_or_404(Entry.objects.select_related("seal"), pk=entry_id)
     proof = prove(row.pk, bytes(row.seal.leaves) if row.seal else None)
     context = {

@@ -19,7 +19,7 @@ from mainstay.foundation.catalog.models import TIERS, Application, Component, De
 from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.kit import rows
-from mainstay.kit.lists import export, with_query
+from mainstay.kit.lists import choice, export, page_number, pages_beside, search_box
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
@@ -156,34 +156,17 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         "rows": rows.join(_row(one, days) for one in some),
         "shown": len(some),
         "total": len(found),
-        "before": with_query(request, page=number - 1) if number > 1 else "",
-        "after": with_query(request, page=number + 1) if len(found) > number * PAGE else "",
+        **pages_beside(request, number, more=len(found) > number * PAGE),
         "filtered": any(given.values()),
         "may_edit": actor_of(request).may(CATALOG_EDIT),
         "filters": [
-            {"name": "q", "label": "Name or description", "value": given["q"]},
-            {"name": "tier", "label": "Any tier", "value": given["tier"], "choices": list(TIERS.items())},
-            {
-                "name": "owner",
-                "label": "Any owner",
-                "value": given["owner"],
-                "choices": [(name, name) for name in owners.distinct()],
-            },
-            {
-                "name": "status",
-                "label": "Any status",
-                "value": given["status"],
-                "choices": [(status.value, status.value) for status in WORST_FIRST],
-            },
+            search_box("Name or description", given["q"]),
+            choice("tier", "Any tier", given["tier"], TIERS.items()),
+            choice("owner", "Any owner", given["owner"], owners.distinct()),
+            choice("status", "Any status", given["status"], [status.value for status in WORST_FIRST]),
         ],
     }
     return live(request, "applications/list.html", context)
-
-
-def page_number(request: HttpRequest) -> int:
-    """Return `?page=`; what is no page counts as the first."""
-    given = request.GET.get("page", "1")
-    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
 
 
 def _narrowed(given: dict[str, str]) -> QuerySet[Application]:

@@ -14,7 +14,7 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LostKey
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.kinds import KINDS
@@ -28,7 +28,7 @@ from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 def _check(check_id: int) -> Check:
     found = Check.objects.select_related("application", "environment", "component", "state")
-    return get_object_or_404(found, pk=min(check_id, 2**63 - 1))
+    return get_object_or_404(found, pk=check_id)
 
 
 @needs(CHECKS_EDIT)
@@ -51,13 +51,11 @@ def new(request: HttpRequest) -> HttpResponseBase:
     }
     if application is None:
         return render(request, "checks/edit.html", context)
-    form = CheckForm(kind, application, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            text = f"{saved} is watched from now on." if not saved.paused else f"{saved} was added, paused."
-            return done(request, text, reverse("check", args=[saved.pk]))
-    return _form_page(request, context | {"form": form})
+    form = CheckForm(kind, application, posted(request))
+    if check := _saved(request, form):
+        text = f"{check} is watched from now on." if not check.paused else f"{check} was added, paused."
+        return done(request, text, reverse("check", args=[check.pk]))
+    return _page(request, form, context)
 
 
 @needs(CHECKS_EDIT)
@@ -79,39 +77,27 @@ def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
     }
     if kind not in KINDS:
         return render(request, "checks/edit.html", context | {"lost_kind": kind}, status=409)
-    bound = request.method == "POST"
-    managed = bool(check.managed_by)
-    form = CheckForm(
-        kind, check.application, request.POST if bound else None, check=check, managed=managed and not bound
-    )
-    if bound and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            return done(request, f"{saved} was saved.", reverse("check", args=[saved.pk]))
-    return _form_page(request, context | {"form": form})
+    form = CheckForm(kind, check.application, posted(request), check=check)
+    if row := _saved(request, form):
+        return done(request, f"{row} was saved.", reverse("check", args=[row.pk]))
+    return _page(request, form, context)
 
 
-def _form_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    form: CheckForm = context["form"]
-    context["timing"] = [
-        form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields
-    ]
-    context["tries"] = not context["passive"]
-    return render(request, "checks/edit.html", context, status=422 if form.errors else 200)
-
-
-def _put(request: HttpRequest, form: CheckForm) -> Check | None:
-    assert form.spec is not None  # a valid form has one
-    try:
+def _saved(request: HttpRequest, form: CheckForm) -> Check | None:
+    def put() -> Check:
         return actions.put_check(form.application, form.spec, actor_of(request), clock.now(), existing=form.check)
-    except Refused as refused:
-        form.refuse(refused)
-        return None
+
+    return saved(form, put)
+
+
+def _page(request: HttpRequest, form: CheckForm, context: dict[str, Any]) -> HttpResponse:
+    timing = [form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields]
+    return form_page(request, "checks/edit.html", form, {**context, "timing": timing})
 
 
 @needs(CHECKS_EDIT)
 @require_POST
-def attempt(request: HttpRequest) -> HttpResponseBase:
+def try_it(request: HttpRequest) -> HttpResponseBase:
     """Probe once what the form describes, without saving it; answers a fragment."""
     number = request.POST.get("check", "")
     check = _check(int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else None
@@ -124,7 +110,7 @@ def attempt(request: HttpRequest) -> HttpResponseBase:
     if kind not in KINDS:
         return render(request, "checks/tried.html", {"problems": [f"There is no kind of check called “{kind}”."]})
     form = CheckForm(kind, application, request.POST, check=check)
-    if not form.is_valid() or form.spec is None:
+    if not form.is_valid():
         problems = [
             f"{form[name].label if name in form.fields else ''}: {error}".removeprefix(": ")
             for name, errors in form.errors.items()
@@ -187,8 +173,10 @@ def remove(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Remove a check with its results; the journal keeps its facts."""
     check = _check(check_id)
     name = str(check)
-    try:
-        actions.remove_check(check, actor_of(request), clock.now())
-    except Refused as refused:
-        return done(request, f"{refused.detail}.", reverse("check", args=[check_id]), tone="bad")
-    return done(request, f"{name} was removed.", reverse("checks"))
+    return attempt(
+        request,
+        lambda: actions.remove_check(check, actor_of(request), clock.now()),
+        f"{name} was removed.",
+        reverse("checks"),
+        back=reverse("check", args=[check_id]),
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -14,9 +14,9 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.refusal import Refused
-from mainstay.kit.lists import export
+from mainstay.kit.lists import columns, export
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.pages.forms import MaintenanceForm
@@ -103,18 +103,13 @@ def _title(open_now: list[Announced]) -> str:
 
 
 COLUMNS: dict[str, Any] = {
-    "id": lambda one: one.row.pk,
-    "name": lambda one: one.row.name,
+    **columns("id=row.pk name=row.name"),
     "state": lambda one: "cancelled" if one.row.cancelled_at else one.state,
     "application": lambda one: one.row.application.name if one.row.application else "",
-    "match": lambda one: one.row.match,
-    "starts_at": lambda one: one.starts,
-    "ends_at": lambda one: one.until,
-    "cron": lambda one: one.row.cron,
-    "duration_s": lambda one: one.row.duration_s,
-    "time_zone": lambda one: one.row.time_zone,
-    "created_by": lambda one: one.row.created_by,
-    "managed_by": lambda one: one.row.managed_by,
+    **columns(
+        "match=row.match starts_at=starts ends_at=until cron=row.cron duration_s=row.duration_s "
+        "time_zone=row.time_zone created_by=row.created_by managed_by=row.managed_by"
+    ),
 }
 
 
@@ -125,39 +120,36 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
     row = None
     if maintenance_id is not None:
         found = Maintenance.objects.select_related("application").filter(cancelled_at=None)
-        row = get_object_or_404(found, pk=min(maintenance_id, 2**63 - 1))
+        row = get_object_or_404(found, pk=maintenance_id)
     given = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
-    form = MaintenanceForm(request.POST if request.method == "POST" else None, row=row, initial=given, now=now)
-    if request.method == "POST" and form.is_valid() and form.window is not None:
+    form = MaintenanceForm(posted(request), row=row, initial=given, now=now)
+
+    def put() -> Maintenance:
+        assert form.window is not None  # a valid form has one
         try:
-            saved = actions.announce(form.window, actor_of(request), now, existing=row)
+            return actions.announce(form.window, actor_of(request), now, existing=row)
         except BadWindow as bad:
             name, _, text = str(bad).partition(": ")
-            form.add_error(name if name in form.fields else None, f"{text[:1].upper()}{text[1:]}.")
-        except Refused as refused:
-            form.add_error(None, f"{refused.detail}.")
-        else:
-            return done(request, f"{saved.name} is announced.", reverse("maintenance"))
-    context = {
-        "now": now,
-        "form": form,
-        "row": row,
-        "place": "checks",
-        "crumbs": [
-            {"href": reverse("checks"), "label": "Checks"},
-            {"href": reverse("maintenance"), "label": "Maintenance"},
-        ],
-    }
-    return render(request, "checks/announce.html", context, status=422 if form.errors else 200)
+            raise Refused(text, name) from None
+
+    if kept := saved(form, put, row):
+        return done(request, f"{kept.name} is announced.", reverse("maintenance"))
+    crumbs = [
+        {"href": reverse("checks"), "label": "Checks"},
+        {"href": reverse("maintenance"), "label": "Maintenance"},
+    ]
+    context = {"now": now, "row": row, "place": "checks", "crumbs": crumbs}
+    return form_page(request, "checks/announce.html", form, context)
 
 
 @needs(MAINTENANCE_EDIT)
 @require_POST
 def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
     """End or call off maintenance."""
-    row = get_object_or_404(Maintenance, pk=min(maintenance_id, 2**63 - 1))
-    try:
-        actions.cancel(row, actor_of(request), clock.now())
-    except Refused as refused:
-        return done(request, f"{refused.detail}.", reverse("maintenance"), tone="bad")
-    return done(request, f"{row.name} is over.", reverse("maintenance"))
+    row = get_object_or_404(Maintenance, pk=maintenance_id)
+    return attempt(
+        request,
+        lambda: actions.cancel(row, actor_of(request), clock.now()),
+        f"{row.name} is over.",
+        reverse("maintenance"),
+    )

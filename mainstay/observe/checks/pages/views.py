@@ -18,8 +18,9 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import export, with_query
+from mainstay.kit.lists import chips, choice, export, page_number, pages_beside, search_box, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
@@ -35,7 +36,6 @@ LIST_DAYS, DAYS = 30, 90
 RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
 EXPORTED_MOST = 50_000
 LIVE_ROWS_MOST = 200  # a longer list is not asked for again and again
-_LARGEST_ID = 2**63 - 1
 _ORDER = (
     Status.DOWN,
     Status.UNREACHABLE,
@@ -82,7 +82,7 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         "filtered": filters != Filters(),
         "chips": _chips(request, filters),
         "filters": _filter_fields(filters),
-        "pages": _pages(request, listed),
+        "pages": pages_beside(request, listed.number, more=listed.more),
         "every": 3 if len(listed.rows) <= 50 else 10,
         "sort": "name",
         "may_edit": actor_of(request).may(CHECKS_EDIT),
@@ -96,11 +96,10 @@ def checks(request: HttpRequest) -> HttpResponseBase:
 def _page(
     request: HttpRequest, filters: Filters, sort: str, days: Calendar, now: datetime
 ) -> tuple[Listed, dict[int, Course]]:
-    given = request.GET.get("page", "1")
-    number = int(given) if given.isascii() and given.isdecimal() and 0 < len(given) < 6 else 1
+    number = page_number(request)
     since = datetime.fromtimestamp(days.edges[0], UTC)
     if sort.removeprefix("-") not in listing.SORTED_HERE:
-        listed = listing.page(filters, now, sort=sort, number=max(number, 1))
+        listed = listing.page(filters, now, sort=sort, number=number)
         return listed, courses([row for row, _ in listed.rows], since, now)
     every = listing.matching(filters, now)
     found = courses(every, since, now)
@@ -110,12 +109,12 @@ def _page(
         return uptime is None, uptime or 0.0
 
     every.sort(key=worst_first, reverse=sort.startswith("-"))
-    begin = (max(number, 1) - 1) * listing.PAGE
+    begin = (number - 1) * listing.PAGE
     wanted = [row.id for row in every[begin : begin + listing.PAGE]]
     whole = {row.id: row for row in listing.read(Check.objects.filter(pk__in=wanted))}
     open_now = listing.open_windows(now)
     some = [(whole[pk], whole[pk].shown(open_now, now)) for pk in wanted if pk in whole]
-    return Listed(some, len(every), max(number, 1), len(every) > begin + listing.PAGE), found
+    return Listed(some, len(every), number, len(every) > begin + listing.PAGE), found
 
 
 def _row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime) -> str:
@@ -183,31 +182,11 @@ def _sub(listed: Listed) -> str:
 def _filter_fields(filters: Filters) -> list[dict[str, Any]]:
     applications = Application.objects.order_by("name").values_list("name", flat=True)
     return [
-        {"name": "q", "label": "Name, address or label", "value": filters.text},
-        {
-            "name": "application",
-            "label": "Any application",
-            "value": filters.application,
-            "choices": [(name, name) for name in applications],
-        },
-        {
-            "name": "status",
-            "label": "Any status",
-            "value": filters.status,
-            "choices": [(status.value, status.value) for status in _ORDER],
-        },
-        {
-            "name": "kind",
-            "label": "Any kind",
-            "value": filters.kind,
-            "choices": [(name, kind.label) for name, kind in KINDS.items()],
-        },
-        {
-            "name": "severity",
-            "label": "Any severity",
-            "value": filters.severity,
-            "choices": [(name, name) for name in ("critical", "major", "minor")],
-        },
+        search_box("Name, address or label", filters.text),
+        choice("application", "Any application", filters.application, applications),
+        choice("status", "Any status", filters.status, [status.value for status in _ORDER]),
+        choice("kind", "Any kind", filters.kind, [(name, kind.label) for name, kind in KINDS.items()]),
+        choice("severity", "Any severity", filters.severity, SEVERITIES),
     ]
 
 
@@ -220,18 +199,7 @@ def _chips(request: HttpRequest, filters: Filters) -> list[dict[str, str]]:
         "label": filters.label and f"label {filters.label}",
         "q": filters.text and f"“{filters.text}”",
     }
-    return [
-        {"label": label, "href": with_query(request, **{name: None, "page": None})}
-        for name, label in shown.items()
-        if label
-    ]
-
-
-def _pages(request: HttpRequest, listed: Listed) -> dict[str, str]:
-    return {
-        "before": with_query(request, page=listed.number - 1) if listed.number > 1 else "",
-        "after": with_query(request, page=listed.number + 1) if listed.more else "",
-    }
+    return chips(request, shown)
 
 
 Exported = tuple[Row, Shown, Course]
@@ -281,7 +249,7 @@ def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
         Check.objects.select_related(
             "application", "environment", "component", "state", "state__blocked_by__application"
         ),
-        pk=min(check_id, _LARGEST_ID),
+        pk=check_id,
     )
     file = export(request, f"{one.application.name}-{one.name}", RESULT_COLUMNS, _results(one)[:EXPORTED_MOST])
     if file is not None:

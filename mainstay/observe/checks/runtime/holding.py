@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar, cast
 from django.db import DatabaseError
 from pydantic import BaseModel, ValidationError
 
+from mainstay.foundation.explained import detail_of
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.text import storable
@@ -272,8 +273,8 @@ def _load(ids: list[int]) -> Iterator[Check]:
 
 def _why(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        places = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in found]
+        found = error.errors(include_url=False, include_input=False)
+        places = [(".".join(map(str, one["loc"])), detail_of(one)) for one in found]
         text = "its settings cannot be used: " + "; ".join(f"{where}: {what}".lstrip(": ") for where, what in places)
     else:
         text = str(error) or type(error).__name__

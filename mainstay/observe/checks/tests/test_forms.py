@@ -17,7 +17,6 @@ from mainstay.foundation.secrets import MASK, unseal_all
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages.forms import CheckForm
-from mainstay.observe.checks.pages.kind_fields import fields_of
 from mainstay.observe.checks.tests.parts import application, check
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +87,7 @@ def test_a_check_is_added(client: Client, shop: Application) -> None:
     [
         ({"name": "not a name"}, "name", "Letters, digits"),
         ({"kind.url": "ftp://127.0.0.1/"}, "kind.url", "not of http or https"),
-        ({"kind.url": ""}, "kind.url", "Give a value."),
+        ({"kind.url": ""}, "kind.url", "This field is required."),
         ({"kind.expect.max_latency": "soon"}, "kind.expect.max_latency", "800ms"),
         ({"kind.headers": "{a: ["}, "kind.headers", "not YAML"),
         ({"kind.headers": "{a: !!bool maybe}"}, "kind.headers", "the tag tag:yaml.org,2002:bool is not read here"),
@@ -96,7 +95,7 @@ def test_a_check_is_added(client: Client, shop: Application) -> None:
         ({"from_yaml": "on", "yaml": "url: 2026-13-45"}, "yaml", "url: "),
         ({"from_yaml": "on", "yaml": "url: &a [*a]"}, "yaml", "aliases"),
         ({"kind.expect.headers": "{Content-Type: {contain: json}}"}, "kind.expect.headers", "Content-Type"),
-        ({"every": "0.1s"}, "every", "Must be greater than or equal to 1."),
+        ({"every": "0.1s"}, "every", "Must be at least 1s."),
         ({"labels": "web"}, "labels", "name=value"),
         ({"needs": "nothing"}, "needs", "No check named nothing exists"),
         ({"runbook": "javascript:alert(1)"}, "runbook", "http://"),
@@ -140,13 +139,13 @@ def test_a_mask_for_which_no_secret_is_stored_is_refused_and_not_taken_for_one(
 ) -> None:
     made = check("front", http={"url": "http://127.0.0.1:1/", "secret_headers": {"X-Key": SECRET}})
     renamed = given(**{"kind.secret_headers": f'{{X-Token: "{MASK}"}}'})
-    assert "X-Token: A mask is no secret" in errors(
+    assert "X-Token: a mask is no secret" in errors(
         client.post(f"/checks/{made.pk}/edit/", renamed), "kind.secret_headers"
     )
     assert stored(made)["secret_headers"] == {"X-Key": SECRET}
     document = {"url": "http://127.0.0.1:1/", "bearer": MASK}
     answer = client.post("/checks/new/", given(name="other", from_yaml="on", yaml=yaml.safe_dump(document)))
-    assert "bearer: A mask is no secret" in errors(answer, "yaml")
+    assert "bearer: a mask is no secret" in errors(answer, "yaml")
 
 
 def test_settings_as_yaml_can_say_everything_and_keep_secrets(client: Client, shop: Application) -> None:
@@ -179,8 +178,8 @@ def test_saving_without_a_change_changes_nothing(client: Client, shop: Applicati
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_has_a_form(client: Client, shop: Application, kind: str) -> None:
     text = page(client, "/checks/new/", 200, kind=kind, application="shop")
-    for one in fields_of(KINDS[kind].Settings):
-        assert f'name="{one.name}"' in text, one.name
+    for one in CheckForm(kind, shop).kind_inputs:
+        assert f'name="{one}"' in text, one
     assert ("Try it" in text) == (not KINDS[kind].passive)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -12,10 +12,9 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
-from mainstay.foundation.refusal import Refused
 from mainstay.foundation.yaml.write import dump
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.health import live as ask_the_monitor
@@ -76,42 +75,23 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add a scrape."""
-    form = ScrapeForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            return done(request, f"{saved.name} is scraped from now on.", reverse("scrape", args=[saved.name]))
-    return _form_page(request, form, None)
+    return _edit(request, None)
 
 
 @needs(CHECKS_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change a scrape; one that a file manages is shown, and where to change it."""
-    row = _scrape(name)
-    form = ScrapeForm(request.POST if request.method == "POST" else None, scrape=row)
-    if request.method == "POST" and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            return done(request, f"{saved.name} was saved.", reverse("scrape", args=[saved.name]))
-    return _form_page(request, form, row)
+    return _edit(request, _scrape(name))
 
 
-def _form_page(request: HttpRequest, form: ScrapeForm, row: Scrape | None) -> HttpResponse:
-    if row is not None and row.managed_by and not form.is_bound:
-        for field in form.fields.values():
-            field.disabled = True
-    context = {"now": clock.now(), "form": form, "scrape": row, "crumbs": _crumbs(row), "place": "targets"}
-    return render(request, "metrics/scrape_edit.html", context, status=422 if form.errors else 200)
-
-
-def _put(request: HttpRequest, form: ScrapeForm) -> Scrape | None:
-    assert form.spec is not None  # a valid form has one
-    try:
-        return actions.put_scrape(form.spec, actor_of(request), clock.now(), existing=form.scrape)
-    except Refused as refused:
-        form.refuse(refused)
-        return None
+def _edit(request: HttpRequest, row: Scrape | None) -> HttpResponse:
+    form = ScrapeForm(posted(request), scrape=row)
+    if kept := saved(form, lambda: actions.put_scrape(form.spec, actor_of(request), clock.now(), existing=row)):
+        text = f"{kept.name} is scraped from now on." if row is None else f"{kept.name} was saved."
+        return done(request, text, reverse("scrape", args=[kept.name]))
+    context = {"now": clock.now(), "scrape": row, "crumbs": _crumbs(row), "place": "targets"}
+    return form_page(request, "metrics/scrape_edit.html", form, context)
 
 
 @needs(MAINTENANCE_EDIT)
@@ -130,8 +110,10 @@ def pause(request: HttpRequest, name: str) -> HttpResponseBase:
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove a scrape; the journal keeps its facts, and the store what was measured."""
     row = _scrape(name)
-    try:
-        actions.remove_scrape(row, actor_of(request), clock.now())
-    except Refused as refused:
-        return done(request, f"{refused.detail}.", reverse("scrape", args=[row.name]), tone="bad")
-    return done(request, f"{row.name} was removed.", reverse("targets"))
+    return attempt(
+        request,
+        lambda: actions.remove_scrape(row, actor_of(request), clock.now()),
+        f"{row.name} was removed.",
+        reverse("targets"),
+        back=reverse("scrape", args=[row.name]),
+    )

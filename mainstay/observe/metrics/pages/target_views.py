@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.kit.lists import export, with_query
+from mainstay.kit.lists import choice, columns, export, search_box, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.health import Seen
@@ -76,16 +76,7 @@ def standings(seen: Seen) -> list[Standing]:
 
 
 COLUMNS: dict[str, Any] = {
-    "job": lambda one: one.job,
-    "instance": lambda one: one.instance,
-    "url": lambda one: one.url,
-    "health": lambda one: one.health,
-    "error": lambda one: one.error,
-    "last_at": lambda one: one.last_at,
-    "duration_s": lambda one: one.duration_s,
-    "samples": lambda one: one.samples,
-    "kept": lambda one: one.kept,
-    "every_s": lambda one: one.every_s,
+    **columns("job instance url health error last_at duration_s samples kept every_s"),
     "labels": lambda one: dict(one.labels),
 }
 
@@ -118,14 +109,9 @@ def targets(request: HttpRequest) -> HttpResponseBase:
             if value
         ],
         "filters": [
-            {"name": "q", "label": "Address, label or problem", "value": given["q"]},
-            {"name": "job", "label": "Any scrape", "value": given["job"], "choices": [(name, name) for name in names]},
-            {
-                "name": "health",
-                "label": "Any health",
-                "value": given["health"],
-                "choices": [(name, name) for name in ("down", "unknown", "up")],
-            },
+            search_box("Address, label or problem", given["q"]),
+            choice("job", "Any scrape", given["job"], names),
+            choice("health", "Any health", given["health"], ("down", "unknown", "up")),
         ],
         "may_edit": actor_of(request).may(CHECKS_EDIT),
         "example": EXAMPLE,

@@ -1,16 +1,14 @@
 """Forms of alerts: silences, routes, and the question who would be paged."""
 
-import zoneinfo
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 from pydantic import ValidationError
 
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
+from mainstay.kit.forms import Form, ZoneField
 from mainstay.respond.alerts import matchers
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
@@ -29,17 +27,10 @@ DURATIONS = (
 _DAY_NAMES = dict(zip(DAYS, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), strict=True))
 
 
-def refuse(form: forms.Form, error: Refused, fields: dict[str, str] | None = None) -> None:
-    """Show why an action refused, beside the field it names (`fields` translates names) or above the form."""
-    name = (fields or {}).get(error.field, error.field)
-    if name in form.fields:
-        form.add_error(name, error.detail[:1].upper() + error.detail[1:] + ".")
-    else:
-        form.add_error(None, str(error)[:1].upper() + str(error)[1:] + ".")
-
-
-class SilenceForm(forms.Form):
+class SilenceForm(Form):
     """What is silenced (ticked labels, or labels as text), how long, and why."""
+
+    PLACES = {"match": "matchers", "ends_at": "duration"}
 
     matchers = forms.CharField(
         label="Labels",
@@ -72,15 +63,22 @@ class SilenceForm(forms.Form):
             text = [values.get("matchers", ""), *self.ticked]
             values["match"] = matchers.read("\n".join(part for part in text if part))
         except Refused as error:
-            refuse(self, error)
+            self.refuse(error)
             return values
         if not values["match"]:
             self.add_error("matchers", "Name at least one label: a silence without any would hide everything.")
         return values
 
 
-class RouteForm(forms.Form):
+class RouteForm(Form):
     """A route as `RouteSpec` has it."""
+
+    PLACES = {
+        "hours.from": "begin",
+        "hours.to": "end",
+        "hours.days": "days",
+        "hours.timezone": "timezone",
+    }
 
     name = forms.CharField(
         required=False, max_length=100, help_text="Letters, digits, - and _. Empty: made from what it matches."
@@ -131,31 +129,23 @@ class RouteForm(forms.Form):
         required=False, label="from", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
     )
     end = forms.TimeField(required=False, label="to", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
-    timezone = forms.CharField(
-        required=False, label="in the time zone", max_length=64, widget=forms.TextInput(attrs={"list": "zones"})
-    )
+    timezone = ZoneField(required=False, label="in the time zone")
 
     def __init__(self, data: Any = None, *, channels: Iterable[tuple[str, str]] = (), **given: Any) -> None:
         super().__init__(data, **given)
-        choices = [(name, f"{name} ({target})" if target else name) for name, target in channels]
-        notify = self.fields["notify"]
-        assert isinstance(notify, forms.MultipleChoiceField)
-        notify.choices = choices
+        self.choose("notify", ((name, f"{name} ({target})" if target else name) for name, target in channels))
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if self.errors:
             return values
         try:
-            values["spec"] = RouteSpec.model_validate(self._document(values))
+            document = self._document(values)
+            values["spec"] = RouteSpec.model_validate(document)
         except Refused as error:
-            refuse(self, error)
+            self.refuse(error)
         except ValidationError as error:
-            for found in error.errors(include_url=False):
-                where = str(found["loc"][0]) if found["loc"] else ""
-                where = {"hours": str(found["loc"][1]) if len(found["loc"]) > 1 else "days"}.get(where, where)
-                where = {"from": "begin", "to": "end"}.get(where, where)
-                self.add_error(where if where in self.fields else None, _plain(found["msg"]))
+            self.show(error, RouteSpec, document)
         return values
 
     def _document(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -181,11 +171,6 @@ class RouteForm(forms.Form):
                 "timezone": values["timezone"] or "UTC",
             } | ({"days": values["days"]} if values["days"] else {})
         return document
-
-
-def _plain(message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _match(text: str) -> dict[str, Any]:
@@ -263,7 +248,7 @@ def shown_reminder(seconds: float | None) -> str:
     return span(seconds) if seconds else ""
 
 
-class TesterForm(forms.Form):
+class TesterForm(Form):
     """Labels of an alert that might be, and when."""
 
     severity = forms.ChoiceField(choices=[(name, name) for name in SEVERITIES], required=False)
@@ -289,30 +274,16 @@ class TesterForm(forms.Form):
 
     def __init__(self, data: Any = None, *, applications: Iterable[str] = (), **given: Any) -> None:
         super().__init__(data, **given)
-        application = self.fields["application"]
-        assert isinstance(application, forms.ChoiceField)
-        application.choices = [("", "any"), *((name, name) for name in applications)]
+        self.choose("application", [("", "any"), *((name, name) for name in applications)])
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         try:
             found = matchers.read(values.get("labels", ""), "labels")
         except Refused as error:
-            refuse(self, error)
+            self.refuse(error)
             return values
         given = {"severity": values.get("severity") or SEVERITIES[0], "application": values.get("application")}
         given |= {"environment": values.get("environment"), "check": values.get("check_name")}
         values["all"] = {**found, **{name: value for name, value in given.items() if value}}
         return values
-
-
-def moment(value: datetime | None, now: datetime) -> datetime:
-    """Return a time from a form, or `now`; both aware."""
-    if value is None:
-        return now
-    return value if value.tzinfo else timezone.make_aware(value)
-
-
-def zones() -> list[str]:
-    """Return the names of all time zones."""
-    return sorted(zoneinfo.available_timezones())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -11,66 +11,45 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.refusal import Managed, Refused
-from mainstay.kit.replies import done
+from mainstay.foundation.refusal import Managed
+from mainstay.kit.replies import done, form_page, posted, saved
 from mainstay.respond.alerts.decide import AlertFacts, decide
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.pages import story
-from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, refuse, route_initial, zones
+from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, route_initial
 from mainstay.respond.alerts.routes import put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
-
-LARGEST_ID = 2**63 - 1
 
 
 @needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """Add a route, at the end."""
-    form = RouteForm(request.POST if request.method == "POST" else None, channels=_channels())
-    if request.method == "POST" and form.is_valid():
-        try:
-            row = put_route(form.cleaned_data["spec"], actor_of(request), clock.now())
-        except Refused as error:
-            refuse(form, error)
-        else:
-            return done(request, f"Route {row} was added, as the last one.", f"{reverse('channels')}#routes")
-    return _form(request, form, None)
+    return _edit(request, None)
 
 
 @needs(DELIVERY_EDIT)
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, route_id: int) -> HttpResponse:
     """Edit a route; one that a file manages is shown only."""
-    row = _route(route_id)
-    data = request.POST if request.method == "POST" else None
-    form = RouteForm(data, channels=_channels(), initial=route_initial(row))
-    if data is not None and form.is_valid():
-        try:
-            put_route(form.cleaned_data["spec"], actor_of(request), clock.now(), existing=row)
-        except Refused as error:
-            row.refresh_from_db()
-            refuse(form, error)
-        else:
-            return done(request, f"Route {row} was saved.", f"{reverse('channels')}#routes")
-    return _form(request, form, row)
+    return _edit(request, _route(route_id))
 
 
-def _form(request: HttpRequest, form: RouteForm, row: Route | None) -> HttpResponse:
+def _edit(request: HttpRequest, row: Route | None) -> HttpResponse:
+    channels = Channel.objects.order_by("name").values_list("name", "target")
+    form = RouteForm(posted(request), channels=channels, initial=route_initial(row) if row is not None else None)
     if row is not None and row.managed_by:
-        for field in form.fields.values():
-            field.disabled = True
-    context = {
-        "form": form,
-        "route": row,
-        "zones": zones(),
-        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
-        "place": "channels",
-    }
-    return render(request, "alerts/route_form.html", context, status=422 if form.is_bound else 200)
+        form.lock()
+    if kept := saved(
+        form, lambda: put_route(form.cleaned_data["spec"], actor_of(request), clock.now(), existing=row), row
+    ):
+        text = f"Route {kept} was saved." if row is not None else f"Route {kept} was added, as the last one."
+        return done(request, text, f"{reverse('channels')}#routes")
+    crumbs = [{"href": reverse("channels"), "label": "Channels and routes"}]
+    return form_page(request, "alerts/route_form.html", form, {"route": row, "crumbs": crumbs, "place": "channels"})
 
 
 @needs(DELIVERY_EDIT)
@@ -133,10 +112,4 @@ def tester(request: HttpRequest) -> dict[str, Any]:
 
 
 def _route(route_id: int) -> Route:
-    if route_id > LARGEST_ID:
-        raise Http404
     return get_object_or_404(Route, pk=route_id)
-
-
-def _channels() -> list[tuple[str, str]]:
-    return list(Channel.objects.order_by("name").values_list("name", "target"))

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -12,25 +12,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
-from mainstay.foundation.refusal import Refused
 from mainstay.kit import rows
-from mainstay.kit.lists import by_key, cursor, export, page_of
+from mainstay.kit.lists import by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
-from mainstay.kit.replies import done
+from mainstay.kit.replies import done, form_page, posted, saved
 from mainstay.respond.alerts import actions, matchers
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.respond.alerts.pages.forms import DURATIONS, SilenceForm, refuse
+from mainstay.respond.alerts.pages.forms import SilenceForm
 
 OPEN_READ = 2_000
-COLUMNS = {
-    "id": lambda s: s.pk,
-    "match": lambda s: s.match,
-    "starts_at": lambda s: s.starts_at,
-    "ends_at": lambda s: s.ends_at,
-    "comment": lambda s: s.comment,
-    "created_by": lambda s: s.created_by,
-    "created_at": lambda s: s.created_at,
-}
+COLUMNS = columns("id=pk match starts_at ends_at comment created_by created_at")
 
 
 @needs(OPERATIONS_VIEW)
@@ -55,7 +46,6 @@ def silences(request: HttpRequest) -> HttpResponseBase:
         "paged": paged,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "held": sum(holds.values()),
-        "durations": DURATIONS,
         "crumbs": [{"href": reverse("alerts"), "label": "Alerts"}],
         "place": "alerts",
     }
@@ -78,40 +68,30 @@ def _holds(active: list[Silence]) -> dict[int, int]:
 def create(request: HttpRequest) -> HttpResponse:
     """Silence alerts with given labels for a while. `label` ticks come as name=value, `matchers` as text."""
     now = clock.now()
-    if request.method != "POST":
-        form = SilenceForm(initial={"matchers": request.GET.get("matchers", "")[:2000]})
-        return render(request, "alerts/silence_form.html", _form_context(form))
-    form = SilenceForm(request.POST, ticked=request.POST.getlist("label"))
-    if form.is_valid():
-        starts = form.cleaned_data["starts"] or now
-        ends = clock.later(starts, timedelta(seconds=form.cleaned_data["duration"]))
-        try:
-            row = actions.silence(
-                form.cleaned_data["match"], starts, ends, form.cleaned_data["comment"], actor_of(request), now
-            )
-        except Refused as error:
-            refuse(form, error, {"match": "matchers", "ends_at": "duration"})
-        else:
-            when = timezone.localtime(row.ends_at)
-            return done(request, f"Silenced until {when:%a %d %b, %H:%M}: {row}.", reverse("silences"))
-    return render(request, "alerts/silence_form.html", _form_context(form), status=422)
+    asked = {"matchers": request.GET.get("matchers", "")[:2000]}
+    form = SilenceForm(posted(request), ticked=request.POST.getlist("label"), initial=asked)
 
+    def put() -> Silence:
+        given = form.cleaned_data
+        starts = given["starts"] or now
+        ends = clock.later(starts, timedelta(seconds=given["duration"]))
+        return actions.silence(given["match"], starts, ends, given["comment"], actor_of(request), now)
 
-def _form_context(form: SilenceForm) -> dict[str, Any]:
+    if row := saved(form, put):
+        when = timezone.localtime(row.ends_at)
+        return done(request, f"Silenced until {when:%a %d %b, %H:%M}: {row}.", reverse("silences"))
     # What came as ticks is shown as text, so that nothing is lost when the form comes back with an error.
     if form.is_bound and form.ticked:
         text = ", ".join(part for part in (form.data.get("matchers", ""), *form.ticked) if part)
         form.data = {**{name: form.data.get(name, "") for name in form.fields}, "matchers": text}
     crumbs = [{"href": reverse("alerts"), "label": "Alerts"}, {"href": reverse("silences"), "label": "Silences"}]
-    return {"form": form, "crumbs": crumbs, "place": "alerts"}
+    return form_page(request, "alerts/silence_form.html", form, {"crumbs": crumbs, "place": "alerts"})
 
 
 @needs(ALERTS_RESPOND)
 @require_POST
 def end(request: HttpRequest, silence_id: int) -> HttpResponse:
     """End a silence early; what it held is decided on again."""
-    if silence_id > 2**63 - 1:
-        raise Http404
     row = get_object_or_404(Silence, pk=silence_id)
     now = clock.now()
     if row.ends_at <= now:

@@ -6,15 +6,15 @@ from mainstay.respond.alerts.pages import route_views, silence_views, views
 
 urlpatterns = [
     path("alerts/", views.alerts, name="alerts"),
-    path("alerts/<int:alert_id>/", views.alert, name="alert"),
-    path("alerts/<int:alert_id>/acknowledge", views.acknowledge, name="alert_acknowledge"),
-    path("alerts/<int:alert_id>/unacknowledge", views.unacknowledge, name="alert_unacknowledge"),
+    path("alerts/<id:alert_id>/", views.alert, name="alert"),
+    path("alerts/<id:alert_id>/acknowledge", views.acknowledge, name="alert_acknowledge"),
+    path("alerts/<id:alert_id>/unacknowledge", views.unacknowledge, name="alert_unacknowledge"),
     path("silences/", silence_views.silences, name="silences"),
     path("silences/new", silence_views.create, name="silence_create"),
-    path("silences/<int:silence_id>/end", silence_views.end, name="silence_end"),
+    path("silences/<id:silence_id>/end", silence_views.end, name="silence_end"),
     path("routes/new", route_views.create, name="route_new"),
     path("routes/who", route_views.who, name="route_who"),
-    path("routes/<int:route_id>/", route_views.edit, name="route_edit"),
-    path("routes/<int:route_id>/move", route_views.move, name="route_move"),
-    path("routes/<int:route_id>/delete", route_views.delete, name="route_delete"),
+    path("routes/<id:route_id>/", route_views.edit, name="route_edit"),
+    path("routes/<id:route_id>/move", route_views.move, name="route_move"),
+    path("routes/<id:route_id>/delete", route_views.delete, name="route_delete"),
 ]

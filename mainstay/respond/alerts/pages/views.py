@@ -3,7 +3,7 @@
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -17,7 +17,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line, subject_url
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, search_box, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
 from mainstay.respond.alerts import matchers, origins
@@ -26,10 +26,9 @@ from mainstay.respond.alerts.actions import unacknowledge as give_back
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages import listing, story
-from mainstay.respond.alerts.pages.forms import DURATIONS
+from mainstay.respond.alerts.pages.forms import SilenceForm
 from mainstay.respond.alerts.surroundings import silences
 
-LARGEST_ID = 2**63 - 1
 NOTE_MOST = 2_000
 # What "silence like this" ticks at first: enough to mean this and nothing else. Of what no check raised, all labels but
 # how grave it is.
@@ -37,23 +36,12 @@ _TELLING = ("application", "environment", "check")
 _NOT_TELLING = ("severity",)
 _SAID = (("first_step", "First step"), ("cause", "Likely cause"))
 _SHOWN_ELSEWHERE = {"summary", "description", "first_step", "cause", "runbook_url", "runbook"}
-COLUMNS = {
-    "id": lambda a: a.pk,
-    "name": lambda a: a.name,
-    "state": lambda a: a.state,
-    "severity": lambda a: a.severity,
-    "summary": lambda a: a.summary,
+COLUMNS: dict[str, Any] = {
+    **columns("id=pk name state severity summary"),
     "application": lambda a: a.labels.get("application", ""),
-    "environment": lambda a: a.environment,
-    "started_at": lambda a: a.started_at,
-    "ended_at": lambda a: a.ended_at,
-    "acknowledged_at": lambda a: a.acknowledged_at,
-    "acknowledged_by": lambda a: a.acknowledged_by,
-    "note": lambda a: a.note,
-    "paged_channels": lambda a: a.paged_channels,
-    "decision": lambda a: a.decision,
-    "reason": lambda a: a.reason,
-    "labels": lambda a: a.labels,
+    **columns(
+        "environment started_at ended_at acknowledged_at acknowledged_by note paged_channels decision reason labels"
+    ),
 }
 
 
@@ -77,6 +65,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         page, current = page_of(request, found), []
     title, sub = listing.headline(now, active)
     past = page.rows if page else []
+    applications = Application.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "now": now,
         "title": title,
@@ -95,25 +84,10 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
-            {"name": "q", "label": "Name or summary", "value": wanted.q},
-            {
-                "name": "state",
-                "label": "Any state",
-                "value": wanted.state,
-                "choices": [("open", "open"), *((s, s) for s in listing.STATES)],
-            },
-            {
-                "name": "severity",
-                "label": "Any severity",
-                "value": wanted.severity,
-                "choices": [(s, s) for s in SEVERITIES],
-            },
-            {
-                "name": "application",
-                "label": "Any application",
-                "value": wanted.application,
-                "choices": [(n, n) for n in Application.objects.order_by("name").values_list("name", flat=True)],
-            },
+            search_box("Name or summary", wanted.q),
+            choice("state", "Any state", wanted.state, ("open", *listing.STATES)),
+            choice("severity", "Any severity", wanted.severity, SEVERITIES),
+            choice("application", "Any application", wanted.application, applications),
         ],
     }
     return live(request, "alerts/alerts.html", context)
@@ -153,7 +127,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         **_origin(row),
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
         "crumbs": _crumbs(row),
-        "durations": DURATIONS,
+        "silence": SilenceForm(auto_id="silence_%s"),
         "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))
@@ -212,8 +186,6 @@ def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def _alert(alert_id: int) -> Alert:
-    if alert_id > LARGEST_ID:
-        raise Http404
     related = ("application", "check_ref__application", "check_ref__environment", "check_ref__component")
     return get_object_or_404(Alert.objects.select_related(*related), pk=alert_id)
 

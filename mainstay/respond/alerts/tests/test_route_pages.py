@@ -79,9 +79,9 @@ def test_a_route_is_added_last_with_a_name_made_from_its_match(client: Client) -
         ({"severity": ["major"], "match": "severity = minor"}, "ticked above already"),
         ({"fallback": "nobody"}, "no channel named nobody exists"),
         ({"remind_every": "often"}, "remind_every"),
-        ({"remind_every": "1s"}, "greater than or equal to 10"),
+        ({"remind_every": "1s"}, "must be at least 10s"),
         ({"begin": "08:00", "timezone": "Mars/Olympus"}, "no time zone"),
-        ({"name": "with blank"}, "String should match pattern"),
+        ({"name": "with blank"}, "Letters, digits, - and _ only."),
         ({"name": "severity-critical"}, "exists already"),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Count, Prefetch
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -12,7 +12,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import subject_url
-from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
+from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
 from mainstay.respond.delivery import actions
@@ -23,20 +23,10 @@ from mainstay.respond.delivery.sending.groups import write_message
 STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn")
 ATTEMPTS_SHOWN = 5
 ATTEMPTS_MOST = 200
-COLUMNS = {
-    "id": lambda d: d.pk,
-    "channel": lambda d: d.channel_name,
-    "event": lambda d: d.event,
-    "status": lambda d: d.status,
-    "subject": lambda d: d.subject,
-    "subject_name": lambda d: d.subject_name,
-    "attempts": lambda d: d.attempts,
-    "created_at": lambda d: d.created_at,
-    "due_at": lambda d: d.due_at,
-    "delivered_at": lambda d: d.delivered_at,
-    "answer": lambda d: d.answer,
-    "group": lambda d: d.group_id,
-}
+COLUMNS = columns(
+    "id=pk channel=channel_name event status subject subject_name attempts created_at due_at delivered_at "
+    "answer group=group_id"
+)
 _MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "resolved", "single": "firing"}
 
 
@@ -68,6 +58,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         for row in page.rows:
             row.member = _MEMBER_STATES.get(members.get(row.pk, ""), "")  # type: ignore[attr-defined]
     waiting = Delivery.objects.filter(status__in=("queued", "sending"))[:1001].count()
+    channels = Channel.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "now": clock.now(),
         "deliveries": page.rows,
@@ -81,10 +72,10 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
         "filters": [
-            _choice("channel", "Any channel", given, Channel.objects.order_by("name").values_list("name", flat=True)),
-            _choice("status", "Any status", given, ("waiting", *STATUSES)),
-            _choice("event", "Any event", given, [event.value for event in Event]),
-            *([_group_choice(group)] if group is not None else []),
+            choice("channel", "Any channel", given["channel"], channels),
+            choice("status", "Any status", given["status"], ("waiting", *STATUSES)),
+            choice("event", "Any event", given["event"], [event.value for event in Event]),
+            *([choice("group", "Any group", str(group.pk), [(str(group.pk), str(group))])] if group else []),
         ],
         "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
         "place": "channels",
@@ -108,14 +99,6 @@ def _group_title(group: Group) -> str:
     ]
     parts += [f"{over:,} over"] if over and parts else ["all over"] if over else []
     return f"{total:,} alert{'' if total == 1 else 's'} told together to {group.channel_name}: {', '.join(parts)}."
-
-
-def _choice(name: str, label: str, given: dict[str, str], values: Any) -> dict[str, Any]:
-    return {"name": name, "label": label, "value": given[name], "choices": [(value, value) for value in values]}
-
-
-def _group_choice(group: Group) -> dict[str, Any]:
-    return {"name": "group", "label": "Any group", "value": str(group.pk), "choices": [(str(group.pk), str(group))]}
 
 
 def _newest() -> Any:
@@ -158,6 +141,4 @@ def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
 
 
 def _delivery(delivery_id: int) -> Delivery:
-    if delivery_id > 2**63 - 1:
-        raise Http404
     return get_object_or_404(Delivery.objects.select_related("channel", "fallback_of", "group"), pk=delivery_id)

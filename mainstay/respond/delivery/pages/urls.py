@@ -12,7 +12,7 @@ urlpatterns = [
     path("channels/<slug:name>/pause", views.pause, name="channel_pause"),
     path("channels/<slug:name>/delete", views.delete, name="channel_delete"),
     path("deliveries/", log_views.deliveries, name="deliveries"),
-    path("deliveries/<int:delivery_id>/", log_views.delivery, name="delivery"),
-    path("deliveries/<int:delivery_id>/test", views.test_result, name="delivery_test"),
-    path("deliveries/<int:delivery_id>/retry", log_views.retry, name="delivery_retry"),
+    path("deliveries/<id:delivery_id>/", log_views.delivery, name="delivery"),
+    path("deliveries/<id:delivery_id>/test", views.test_result, name="delivery_test"),
+    path("deliveries/<id:delivery_id>/retry", log_views.retry, name="delivery_retry"),
 ]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -11,12 +10,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.refusal import Managed, Refused
-from mainstay.kit.lists import export
+from mainstay.foundation.refusal import Managed
+from mainstay.kit.lists import columns, export
 from mainstay.kit.live import live
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.pages.forms import refuse, shown_hours, shown_reminder
+from mainstay.respond.alerts.pages.forms import shown_hours, shown_reminder
 from mainstay.respond.alerts.pages.route_views import tester
 from mainstay.respond.alerts.routes import shown_match
 from mainstay.respond.delivery import actions
@@ -27,17 +26,10 @@ from mainstay.respond.delivery.pages.overview import WAITING, headline, standing
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
-COLUMNS = {
-    "name": lambda s: s.channel.name,
-    "kind": lambda s: s.channel.kind,
-    "target": lambda s: s.channel.target,
-    "state": lambda s: s.word,
-    "waiting": lambda s: s.waiting,
-    "failing_since": lambda s: s.since,
-    "delivered_at": lambda s: s.delivered_at,
-    "answer": lambda s: s.answer,
-    "managed_by": lambda s: s.channel.managed_by,
-}
+COLUMNS = columns(
+    "name=channel.name kind=channel.kind target=channel.target state=word waiting failing_since=since "
+    "delivered_at answer managed_by=channel.managed_by"
+)
 
 
 @needs(OPERATIONS_VIEW)
@@ -78,15 +70,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
     """Add a channel of a kind."""
     if kind not in CHANNELS:
         raise Http404
-    form = ChannelForm(request.POST if request.method == "POST" else None, kind=kind, key=settings.SECRET_KEY)
-    if request.method == "POST" and form.is_valid():
-        try:
-            row = actions.put_channel(form.spec, actor_of(request), clock.now())
-        except Refused as error:
-            refuse(form, error)
-        else:
-            return done(request, f"Channel {row} was added. Send a test to see whether it arrives.", _page(row))
-    return _form(request, form, None)
+    return _edit(request, kind, None)
 
 
 @needs(DELIVERY_EDIT)
@@ -96,29 +80,18 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     row = get_object_or_404(Channel, name=name)
     if row.kind not in CHANNELS:
         raise Http404
-    data = request.POST if request.method == "POST" else None
-    form = ChannelForm(data, kind=row.kind, key=settings.SECRET_KEY, channel=row)
-    if data is not None and form.is_valid():
-        try:
-            actions.put_channel(form.spec, actor_of(request), clock.now(), existing=row)
-        except Refused as error:
-            row.refresh_from_db()
-            refuse(form, error)
-        else:
-            return done(request, f"Channel {row} was saved. What waits for it is sent at once.", _page(row))
-    return _form(request, form, row)
+    return _edit(request, row.kind, row)
 
 
-def _form(request: HttpRequest, form: ChannelForm, row: Channel | None) -> HttpResponse:
-    if row is not None and row.managed_by:
-        for field in form.fields.values():
-            field.disabled = True
+def _edit(request: HttpRequest, kind: str, row: Channel | None) -> HttpResponse:
+    form = ChannelForm(posted(request), kind=kind, channel=row)
+    if kept := saved(form, lambda: actions.put_channel(form.spec, actor_of(request), clock.now(), existing=row), row):
+        text = "saved. What waits for it is sent at once" if row else "added. Send a test to see whether it arrives"
+        return done(request, f"Channel {kept} was {text}.", _page(kept))
     context: dict[str, Any] = {
         "now": clock.now(),
-        "form": form,
-        "rows": form.rows(),
         "channel": row,
-        "kind": LABELS[form.kind],
+        "kind": LABELS[kind],
         "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
         "place": "channels",
     }
@@ -127,7 +100,7 @@ def _form(request: HttpRequest, form: ChannelForm, row: Channel | None) -> HttpR
         context["deliveries"] = recent(row)
         context["routes"] = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
         context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
-    return render(request, "delivery/channel_form.html", context, status=422 if form.is_bound else 200)
+    return form_page(request, "delivery/channel_form.html", form, context)
 
 
 def recent(row: Channel, most: int = 8) -> list[Delivery]:
@@ -152,8 +125,6 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Show what became of a test so far."""
-    if delivery_id > 2**63 - 1:
-        raise Http404
     row = get_object_or_404(Delivery.objects.select_related("channel"), pk=delivery_id, event="test")
     tries = list(row.tries.order_by("-pk")[:3])
     return render(
@@ -168,12 +139,10 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
     row = get_object_or_404(Channel, name=name)
     paused = request.POST.get("to") == "pause"
     spec = actions.spec_of(row).model_copy(update={"paused": paused})
-    try:
-        actions.put_channel(spec, actor_of(request), clock.now(), existing=row)
-    except Managed as error:
-        return done(request, f"{error}.", _page(row), tone="bad")
     text = f"{row} is paused: its messages wait." if paused else f"{row} sends again, what waited first."
-    return done(request, text, _page(row))
+    return attempt(
+        request, lambda: actions.put_channel(spec, actor_of(request), clock.now(), existing=row), text, _page(row)
+    )
 
 
 @needs(DELIVERY_EDIT)

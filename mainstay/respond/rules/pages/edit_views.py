@@ -9,9 +9,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.refusal import Refused
 from mainstay.kit import charts, rows
-from mainstay.kit.replies import done
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
 from mainstay.kit.scales import quantity
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.client import BadQuery, MetricsAway, Sample
@@ -34,12 +33,10 @@ DEFAULT_REPLAY = "24h"
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponseBase:
     """Write a rule."""
-    data = request.POST if request.method == "POST" else None
-    form = RuleForm(data, expr=request.GET.get("expr", "")[:20_000], group=request.GET.get("group", "")[:200])
-    if data is not None and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            return done(request, f"{saved.name} is evaluated from now on.", reverse("rule", args=[saved.pk]))
+    expr, group = request.GET.get("expr", "")[:20_000], request.GET.get("group", "")[:200]
+    form = RuleForm(posted(request), expr=expr, group=group)
+    if kept := saved(form, lambda: _put(request, form)):
+        return done(request, f"{kept.name} is evaluated from now on.", reverse("rule", args=[kept.pk]))
     return _page(request, form, None)
 
 
@@ -48,13 +45,9 @@ def new(request: HttpRequest) -> HttpResponseBase:
 def edit(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Change a rule; one that a file manages is shown, and where to change it."""
     rule = find_rule(rule_id)
-    data = request.POST if request.method == "POST" else None
-    managed = bool(rule.group.managed_by)
-    form = RuleForm(data, rule=rule, disabled=managed and data is None)
-    if data is not None and form.is_valid():
-        saved = _put(request, form)
-        if saved is not None:
-            return done(request, f"{saved.name} was saved.", reverse("rule", args=[saved.pk]))
+    form = RuleForm(posted(request), rule=rule)
+    if kept := saved(form, lambda: _put(request, form)):
+        return done(request, f"{kept.name} was saved.", reverse("rule", args=[kept.pk]))
     return _page(request, form, rule)
 
 
@@ -65,7 +58,6 @@ def _page(request: HttpRequest, form: RuleForm, rule: Rule | None) -> HttpRespon
     form.fields["expr"].widget.attrs["data-completes"] = reverse("explore_complete")
     context: dict[str, Any] = {
         "now": clock.now(),
-        "form": form,
         "rule": rule,
         "managed_by": rule.group.managed_by if rule is not None else "",
         "only_one": rule is not None and rule.group.rules.count() == 1,
@@ -75,17 +67,13 @@ def _page(request: HttpRequest, form: RuleForm, rule: Rule | None) -> HttpRespon
         "crumbs": crumbs,
         "place": "rules",
     }
-    return render(request, "rules/edit.html", context, status=422 if form.errors else 200)
+    return form_page(request, "rules/edit.html", form, context)
 
 
-def _put(request: HttpRequest, form: RuleForm) -> Rule | None:
-    try:
-        group, spec, index = form.target()
-        saved = actions.put_group(spec, actor_of(request), clock.now(), existing=group)
-    except Refused as refused:
-        form.refuse(refused)
-        return None
-    return saved.rules.order_by("position", "id")[index]
+def _put(request: HttpRequest, form: RuleForm) -> Rule:
+    group, spec, index = form.target()
+    kept = actions.put_group(spec, actor_of(request), clock.now(), existing=group)
+    return kept.rules.order_by("position", "id")[index]
 
 
 @needs(CHECKS_EDIT)
@@ -94,16 +82,16 @@ def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Remove a rule, and its group with the last one. Alerts that it raised are resolved."""
     rule = find_rule(rule_id)
     group, name = rule.group, rule.name
-    try:
+
+    def act() -> None:
         if group.rules.count() == 1:
             actions.remove_group(group, actor_of(request), clock.now())
-        else:
-            spec, index = actions.spec_of(group), place_of(rule)
-            left = [one for place, one in enumerate(spec.rules) if place != index]
-            actions.put_group(spec.model_copy(update={"rules": left}), actor_of(request), clock.now(), existing=group)
-    except Refused as refused:
-        return done(request, f"{refused.detail}.", reverse("rule", args=[rule_id]), tone="bad")
-    return done(request, f"{name} was removed.", reverse("rules"))
+            return
+        spec, index = actions.spec_of(group), place_of(rule)
+        left = [one for place, one in enumerate(spec.rules) if place != index]
+        actions.put_group(spec.model_copy(update={"rules": left}), actor_of(request), clock.now(), existing=group)
+
+    return attempt(request, act, f"{name} was removed.", reverse("rules"), back=reverse("rule", args=[rule_id]))
 
 
 # --- the preview ----------------------------------------------------------------------------------------------------

@@ -7,61 +7,33 @@ from django import forms
 from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.explained import Path, faults
 from mainstay.foundation.refusal import Refused
+from mainstay.kit.forms import SEVERITY_CHOICES, Form
+from mainstay.kit.inputs import read_pairs, write_pairs
 from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.actions import spec_of
 from mainstay.respond.rules.models import Rule, RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 
 NEW_GROUP = "new"
-SEVERITIES = [
-    ("", "none: counts as major"),
-    ("critical", "critical: the system is down"),
-    ("major", "major: part of it is"),
-    ("minor", "minor: low priority"),
-]
+SEVERITIES = [("", "none: counts as major"), *SEVERITY_CHOICES]
 SAID = ("summary", "description", "cause", "first_step", "runbook_url")
-_PLACES = {
-    "alert": "name",
-    "record": "name",
-    "expr": "expr",
-    "for": "for_",
-    "keep_firing_for": "keep_firing_for",
-    "labels": "labels",
-    "annotations": "annotations",
-    "interval": "every",
-}
 
 
-def pairs_text(pairs: Mapping[str, str], sign: str) -> str:
-    """Return names and values as people write them, one per line."""
-    return "\n".join(f"{name}{sign}{value}" for name, value in pairs.items())
-
-
-def read_pairs(text: str, sign: str) -> dict[str, str]:
-    """Return the names and values in `text`, one per line; a line that is indented continues the one before.
-
-    Raises:
-        forms.ValidationError: a line has no sign or no name.
-    """
-    found: dict[str, str] = {}
-    last = ""
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        if line[0] in " \t" and last:
-            found[last] = f"{found[last]}\n{line.strip()}"
-            continue
-        name, cut, value = line.partition(sign)
-        last = name.strip()
-        if not cut or not last:
-            raise forms.ValidationError(f"“{line.strip()[:80]}” cannot be read: write name{sign}value, one per line.")
-        found[last] = value.strip()
-    return found
-
-
-class RuleForm(forms.Form):
+class RuleForm(Form):
     """One rule of one group."""
+
+    PLACES = {
+        "alert": "name",
+        "record": "name",
+        "for": "for_",
+        "interval": "every",
+        "name": "new_group",
+        "labels.severity": "severity",
+        "labels.application": "application",
+        **{f"annotations.{name}": name for name in SAID},
+    }
 
     kind = forms.ChoiceField(
         choices=[("alert", "raises alerts"), ("record", "records a series")],
@@ -127,7 +99,6 @@ class RuleForm(forms.Form):
         rule: Rule | None = None,
         expr: str = "",
         group: str = "",
-        disabled: bool = False,
     ) -> None:
         self.rule = rule
         self.spec: RuleSpec | None = None
@@ -143,22 +114,16 @@ class RuleForm(forms.Form):
         if rule is not None:
             del self.fields["group"]  # it stays in its group
         else:
-            self._choice("group").choices = [*groups.items(), (NEW_GROUP, "a new group …")]
+            self.choose("group", [*groups.items(), (NEW_GROUP, "a new group …")])
         names = list(Application.objects.order_by("name").values_list("name", flat=True))
         given = initial.get("application", "")
         names += [given] if given and given not in names else []
-        self._choice("application").choices = [("", "as the series say"), *((name, name) for name in names)]
+        self.choose("application", [("", "as the series say"), *((name, name) for name in names)])
         given = initial.get("severity", "")
         if given and given not in dict(SEVERITIES):
-            self._choice("severity").choices = [*SEVERITIES, (given, given)]
-        if disabled:
-            for field in self.fields.values():
-                field.disabled = True
-
-    def _choice(self, name: str) -> forms.ChoiceField:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        return field
+            self.choose("severity", [*SEVERITIES, (given, given)])
+        if rule is not None and rule.group.managed_by:
+            self.lock()
 
     def clean_labels(self) -> dict[str, str]:
         """Read the labels."""
@@ -166,39 +131,23 @@ class RuleForm(forms.Form):
 
     def clean_annotations(self) -> dict[str, str]:
         """Read the annotations that have no field of their own."""
-        return read_pairs(self.cleaned_data["annotations"], ":")
+        return read_pairs(self.cleaned_data["annotations"], ": ")
 
     def clean(self) -> dict[str, Any]:
         """Make a specification of the fields."""
         given = super().clean() or {}
         if self.errors:
             return given
+        written = document(given)
         try:
-            self.spec = RuleSpec.model_validate(document(given))
+            self.spec = RuleSpec.model_validate(written)
         except ValidationError as error:
-            for problem in error.errors():
-                place = str(problem["loc"][0]) if problem["loc"] else ""
-                text = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-                self._say(place, text)
+            self.show(error, RuleSpec, written)
         return given
 
-    def _say(self, place: str, text: str) -> None:
-        name = _PLACES.get(place, place)
-        text = text[:1].upper() + text[1:]
-        self.add_error(name if name in self.fields else None, text if text.endswith((".", "?")) else f"{text}.")
-
-    def refuse(self, refused: Refused) -> None:
-        """Show why the action refused, at the field it names: `rules.2.annotations.cause`."""
-        parts = refused.field.split(".")
-        parts = parts[2:] if parts[0] == "rules" and len(parts) > 2 else parts
-        place = (
-            parts[1]
-            if parts[0] in {"annotations", "labels"} and len(parts) > 1 and parts[1] in self.fields
-            else parts[0]
-        )
-        if refused.field == "name":
-            place = "new_group"
-        self._say(place, refused.detail)
+    def input_at(self, path: Path) -> tuple[str | None, Path]:
+        """Return the input that an error belongs to; of the rules of its group this is the one."""
+        return super().input_at(path[2:] if path[:1] == ("rules",) else path)
 
     # --- the group it goes into -------------------------------------------------------------------------------------
 
@@ -243,11 +192,8 @@ def _new_group(name: str, every: str, rule: RuleSpec) -> RuleGroupSpec:
     try:
         return RuleGroupSpec.model_validate(given)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = str(problem["loc"][0]) if problem["loc"] else ""
-        raise Refused(
-            problem["msg"].removeprefix("Value error, "), "every" if place == "interval" else "new_group"
-        ) from None
+        fault = faults(error, RuleGroupSpec, given)[0]
+        raise Refused(fault.detail, ".".join(map(str, fault.path))) from None
 
 
 def place_of(rule: Rule) -> int:
@@ -288,8 +234,8 @@ def of_rule(rule: Rule) -> dict[str, Any]:
         "keep_firing_for": written(rule.keep_firing_for_s) if rule.keep_firing_for_s else "",
         "severity": labels.pop("severity", ""),
         "application": labels.pop("application", ""),
-        "labels": pairs_text(labels, "="),
+        "labels": write_pairs(labels, "="),
         **{name: annotations.pop(name, "") for name in SAID},
-        "annotations": pairs_text({n: text.replace("\n", "\n  ") for n, text in annotations.items()}, ": "),
+        "annotations": write_pairs(annotations, ": "),
         "version": rule.group.version,
     }

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,10 +16,11 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.api.types import ID_MOST
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import charts
-from mainstay.kit.lists import export, with_query
+from mainstay.kit.lists import choice, columns, export, page_number, pages_beside, search_box
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.scales import quantity
 from mainstay.observe.checks.wing import CHECKS_EDIT
@@ -32,30 +33,14 @@ from mainstay.respond.rules.pages import drawing, listing
 from mainstay.respond.rules.pages.drawing import Course, Watched
 from mainstay.respond.rules.pages.listing import Filter, Row
 
-LARGEST_ID = 2**63 - 1
 RANGES = {"1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
 DEFAULT_RANGE = "6h"
 INSTANCES_SHOWN, ENTRIES_SHOWN, ALERTS_SHOWN = 100, 20, 8
 SAID_FIRST = ("summary", "description", "cause", "first_step", "runbook_url")
-COLUMNS: dict[str, Any] = {
-    "id": lambda row: row.id,
-    "group": lambda row: row.group,
-    "name": lambda row: row.name,
-    "kind": lambda row: row.kind,
-    "state": lambda row: row.state,
-    "firing": lambda row: row.firing,
-    "pending": lambda row: row.pending,
-    "health": lambda row: row.known_health,
-    "reason": lambda row: row.why,
-    "expr": lambda row: row.expr,
-    "for_s": lambda row: row.for_s,
-    "severity": lambda row: row.severity,
-    "every_s": lambda row: row.every_s,
-    "evaluated_at": lambda row: row.evaluated_at,
-    "duration_s": lambda row: row.duration_s,
-    "results": lambda row: row.results,
-    "managed_by": lambda row: row.managed_by,
-}
+COLUMNS = columns(
+    "id group name kind state firing pending health=known_health reason=why expr for_s severity every_s "
+    "evaluated_at duration_s results managed_by"
+)
 
 
 @needs(OPERATIONS_VIEW)
@@ -73,7 +58,7 @@ def rules(request: HttpRequest) -> HttpResponseBase:
     if file is not None:
         return file
     ordered = listing.gravest_group_first(found)
-    number = _page_number(request)
+    number = page_number(request)
     shown = ordered[(number - 1) * listing.PAGE : number * listing.PAGE]
     may_edit = actor_of(request).may(CHECKS_EDIT)
     context: dict[str, Any] = {
@@ -84,33 +69,17 @@ def rules(request: HttpRequest) -> HttpResponseBase:
         "groups": _grouped(shown),
         "shown": len(shown),
         "total": len(found),
-        "before": with_query(request, page=number - 1) if number > 1 else "",
-        "after": with_query(request, page=number + 1) if len(found) > number * listing.PAGE else "",
+        **pages_beside(request, number, more=len(found) > number * listing.PAGE),
         "filtered": wanted != Filter(),
         "may_edit": may_edit,
         "spark_query": "&".join(f"rule={row.id}" for row in shown),
         "filters": [
-            {"name": "q", "label": "Name, group or expression", "value": wanted.q},
-            {
-                "name": "state",
-                "label": "Any state",
-                "value": wanted.state,
-                "choices": list(listing.STATE_WORDS.items()),
-            },
-            {
-                "name": "group",
-                "label": "Any group",
-                "value": wanted.group,
-                "choices": [(name, name) for name in listing.group_names()],
-            },
+            search_box("Name, group or expression", wanted.q),
+            choice("state", "Any state", wanted.state, listing.STATE_WORDS.items()),
+            choice("group", "Any group", wanted.group, listing.group_names()),
         ],
     }
     return live(request, "rules/list.html", context)
-
-
-def _page_number(request: HttpRequest) -> int:
-    given = request.GET.get("page", "1")
-    return max(1, int(given)) if given.isascii() and given.isdecimal() and len(given) < 6 else 1
 
 
 def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
@@ -135,7 +104,7 @@ def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
 def sparks(request: HttpRequest) -> HttpResponse:
     """Return the small courses of the rules in `?rule=`, as many as can be asked in a few seconds, and ask for more."""
     given = {int(text) for text in request.GET.getlist("rule")[: listing.PAGE] if text.isascii() and text.isdecimal()}
-    pairs = list(Rule.objects.filter(pk__in=[one for one in given if one <= LARGEST_ID]).values_list("pk", "expr"))
+    pairs = list(Rule.objects.filter(pk__in=[one for one in given if one <= ID_MOST]).values_list("pk", "expr"))
     found, away = drawing.sparks([expr for _, expr in pairs], clock.now().timestamp())
     context = {
         "sparks": [{"id": pk, "spark": found[expr]} for pk, expr in pairs if expr in found],
@@ -153,8 +122,6 @@ def sparks(request: HttpRequest) -> HttpResponse:
 
 def find_rule(rule_id: int) -> Rule:
     """Return a rule with its group and state, or raise Http404."""
-    if rule_id > LARGEST_ID:
-        raise Http404
     return get_object_or_404(Rule.objects.select_related("group", "state"), pk=rule_id)
 
 
@@ -304,8 +271,6 @@ _LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2
 def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""
     now = clock.now()
-    if raised_id > LARGEST_ID:
-        raise Http404
     alert = get_object_or_404(Alert, pk=raised_id, source__startswith="rule:")
     one = Rule.objects.filter(pk=rule_of(alert.source) or 0).first()
     context: dict[str, Any] = {"now": now, "rule": one}

@@ -383,7 +383,7 @@ def test_a_rule_is_added_to_a_group_behind_the_others() -> None:
         ({"for_": "soon"}, "for_", "soon"),
         ({"labels": "nonsense"}, "labels", "name=value"),
         ({"labels": "1a=b"}, "labels", "label"),
-        ({"annotations": "nonsense"}, "annotations", "name:value"),
+        ({"annotations": "nonsense"}, "annotations", "“Name: value”"),
         ({"summary": "{{ $value | nonsense }}"}, "summary", "template"),
         ({"new_group": ""}, "new_group", "Name the new group"),
         ({"new_group": "shop"}, "new_group", "exist already"),
