@@ -1,9 +1,10 @@
-"""One HTTP request to one receiver, bounded in time, checked at connect time, never raising for the network.
+"""One HTTP request that blocks: bounded in time and size, checked at connect time, never raising for the network.
 
 No redirect is followed: a message must not wander to an address nobody configured. No proxy from the
 environment and no `.netrc` is used, so that the address policy always sees the receiver itself.
 """
 
+import io
 import re
 import socket
 import time
@@ -101,32 +102,44 @@ def request(
     url: str,
     *,
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | None,
     timeout_s: float,
-    policy: AddressPolicy,
+    policy: AddressPolicy | None,
     ca_file: str | None = None,
+    most_bytes: int = ANSWER_LIMIT_BYTES,
+    connect_most_s: float | None = None,
+    compressed: bool = False,
+    kept: pycurl.Curl | None = None,
 ) -> Answer:
     """Send one request and wait for its answer, `timeout_s` seconds in total. Blocks; raises nothing.
 
-    `headers` must hold no control characters (`header_problem` tells). `ca_file` replaces the public
-    certificate authorities by those of a PEM file.
+    Args:
+        headers: without control characters (`header_problem` tells).
+        body: None for a request that has none, such as GET.
+        policy: None for an address that whoever runs Mainstay has set (its own port, METRICS_URL).
+        ca_file: a PEM file, in place of the public certificate authorities.
+        kept: a handle of the caller's thread, whose connection is used again.
     """
-    exchange = _Exchange(policy)
+    exchange = _Exchange(policy, most_bytes)
     exchange.host = _host(url)
     until = time.monotonic() + max(timeout_s, SHORTEST_TIMEOUT_S)
     found = None
-    if exchange.host and literal(exchange.host) is None:
+    if policy is not None and exchange.host and literal(exchange.host) is None:
         found = look_up(exchange.host, until - time.monotonic())
         if found.error:
             return exchange.failed(pycurl.E_COULDNT_RESOLVE_HOST, f"{exchange.host}: {found.error}", None, 0)
-    curl = pycurl.Curl()
+    curl = pycurl.Curl() if kept is None else kept
+    curl.reset()
     try:
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.CUSTOMREQUEST, method)
-        curl.setopt(pycurl.POST, 1)
-        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
-        curl.setopt(pycurl.COPYPOSTFIELDS, body)
+        if body is not None:
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+            curl.setopt(pycurl.COPYPOSTFIELDS, body)
+        if compressed:
+            curl.setopt(pycurl.ACCEPT_ENCODING, "")
         # Without an empty Expect, libcurl waits up to a second for "100 Continue" before a larger body.
         lines = [f"{name}: {value}" for name, value in headers.items()] + ["Expect:"]
         curl.setopt(pycurl.HTTPHEADER, lines)
@@ -142,10 +155,13 @@ def request(
             except UnreadableFileError as error:
                 return exchange.failed(pycurl.E_SSL_CACERT_BADFILE, f"ca_file: {error}", None, 0)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, round((until - time.monotonic()) * 1000)))
+        if connect_most_s is not None:
+            curl.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_most_s * 1000))
         if found is not None:
             curl.setopt(pycurl.RESOLVE, [f"{_PINNED}:{_port(url)}:{','.join(map(_bracketed, found.addresses))}"])
             curl.setopt(pycurl.CONNECT_TO, [f"::{_PINNED}:"])
-        curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
+        if policy is not None:
+            curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
         curl.setopt(pycurl.HEADERFUNCTION, exchange.header)
         curl.setopt(pycurl.WRITEFUNCTION, exchange.write)
         try:
@@ -157,7 +173,10 @@ def request(
             return exchange.failed(code, problem, status if status >= 200 else None, curl.getinfo(pycurl.REQUEST_SIZE))
         return exchange.answered(curl.getinfo(pycurl.RESPONSE_CODE))
     finally:
-        curl.close()
+        if kept is None:
+            curl.close()
+        else:
+            curl.reset()  # it keeps its connection, and lets go of the body
         exchange.close()
 
 
@@ -173,19 +192,20 @@ def header_problem(name: str, value: str) -> str | None:
 class _Exchange:
     """What libcurl's callbacks collect during one request."""
 
-    def __init__(self, policy: AddressPolicy) -> None:
+    def __init__(self, policy: AddressPolicy | None, most_bytes: int) -> None:
         self.host = ""
         self._policy = policy
+        self._most_bytes = most_bytes
         self._forbidden: list[str] = []
         self._sockets: list[socket.socket] = []
         self._headers: dict[str, str] = {}
-        self._body = bytearray()
+        self._body = io.BytesIO()
         self._overflow = False
 
     def open_socket(self, purpose: int, address: Any) -> socket.socket | int:
         """libcurl asks for a socket to one address it found; the refusal happens after name resolution."""
         family, kind, protocol, target = address
-        reason = self._policy.check(str(target[0]), self.host)
+        reason = self._policy.check(str(target[0]), self.host) if self._policy is not None else None
         if reason is not None:
             self._forbidden.append(f"{target[0]}: {reason}")
             bad: int = pycurl.SOCKET_BAD
@@ -208,19 +228,19 @@ class _Exchange:
             self._headers[name.strip().lower()] = value.strip()
 
     def write(self, data: bytes) -> int:
-        room = ANSWER_LIMIT_BYTES - len(self._body)
-        self._body += data[:room]
+        room = self._most_bytes - self._body.tell()
+        self._body.write(data[:room])
         self._overflow = len(data) > room
         # Fewer than given stops the transfer: what was read is enough to classify and to show.
         return 0 if self._overflow else len(data)
 
     def answered(self, status: int) -> Answer:
-        return Answer(status, self._headers, bytes(self._body))
+        return Answer(status, self._headers, self._body.getvalue())
 
     def failed(self, code: int, problem: str, status: int | None, request_bytes: int) -> Answer:
         if status is not None:
             failure = None if self._overflow else Failure.CUT_OFF
-            return Answer(status, self._headers, bytes(self._body), False, failure, problem)
+            return Answer(status, self._headers, self._body.getvalue(), False, failure, problem)
         if request_bytes > 0:
             return Answer(None, complete=False, failure=Failure.CUT_OFF, problem=problem)
         if self._forbidden and not self._sockets:

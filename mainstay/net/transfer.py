@@ -253,7 +253,8 @@ class Transfer:
         if self._hops:
             self._facts["redirects"] = self._hops
             self._facts["final_url"] = shown_url(self._hop.url)
-        days = self._certificate(curl)
+        wall = self.started_at + (now - self.started_mono)
+        days = self._certificate(curl, wall)
         self.answer = Answer(
             status=status,
             duration_s=sum(self._us) * MICRO,
@@ -262,7 +263,7 @@ class Transfer:
             location=shown_url(location),
             certificate_days_left=days,
             ip=ip,
-            now=time.time(),
+            now=wall,
         )
         return False
 
@@ -298,13 +299,13 @@ class Transfer:
     def _ip(self, curl: pycurl.Curl) -> str:
         return self.addresses[0] if len(self.addresses) == 1 else str(curl.getinfo(pycurl.PRIMARY_IP) or "")
 
-    def _certificate(self, curl: pycurl.Curl) -> float | None:
+    def _certificate(self, curl: pycurl.Curl, now: float) -> float | None:
         if not self._hop.secure:
             return None
         ends = [end for end in map(_certificate_end, curl.getinfo(pycurl.INFO_CERTINFO) or []) if end is not None]
         if not ends:
             return None
-        days = (ends[0] - time.time()) / 86400
+        days = (ends[0] - now) / 86400
         self._facts["certificate_expires_at"] = ends[0]
         self._facts["certificate_days_left"] = round(days, 3)
         self._facts["chain_expires_at"] = min(ends)

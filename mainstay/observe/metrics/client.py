@@ -6,16 +6,16 @@ The web process and rules on METRICS_URL know samples only through this. No NumP
 import base64
 import hashlib
 import hmac
-import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
-import certifi
 import orjson
 import pycurl
+
+from mainstay.net import http
 
 BODY_MOST_BYTES = 64 * 1024 * 1024
 CONNECT_MOST_S = 5
@@ -82,8 +82,8 @@ def bears(authorization: str, token: str) -> bool:
     return hmac.compare_digest(authorization.encode("utf-8", "replace"), f"Bearer {token}".encode())
 
 
-@dataclass(slots=True)
-class Answer:
+@dataclass(frozen=True, slots=True)
+class Forwarded:
     """Status, type and body, as they came."""
 
     status: int
@@ -100,7 +100,7 @@ class Client:
         self._find = find
         self._mine = threading.local()
 
-    def forward(self, path: str, query: str, form: bytes | None = None) -> Answer:
+    def forward(self, path: str, query: str, form: bytes | None = None) -> Forwarded:
         """Pass a request on and its answer back, whatever it is.
 
         Args:
@@ -112,43 +112,24 @@ class Client:
             MetricsAway: there is no answer.
         """
         server = self.server if self._find is None else self._find()
-        curl = self._curl()
-        body, head = io.BytesIO(), {}
-
-        def line(raw: bytes) -> None:
-            name, colon, value = raw.decode("latin-1").partition(":")
-            if colon:
-                head[name.strip().lower()] = value.strip()
-
-        def take(part: bytes) -> int | None:
-            if body.tell() + len(part) > BODY_MOST_BYTES:
-                return 0  # libcurl ends the transfer
-            body.write(part)
-            return None
-
         url = f"{server.url}{quote(path, safe='/:%')}"
-        curl.reset()
-        curl.setopt(pycurl.URL, f"{url}?{query}" if query else url)
-        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.CAINFO, certifi.where())
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.PROXY, "")
-        curl.setopt(pycurl.ACCEPT_ENCODING, "")
-        curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_MOST_S)
-        curl.setopt(pycurl.TIMEOUT_MS, int(self.server.timeout_s * 1000))
-        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in server.headers.items()])
-        curl.setopt(pycurl.HEADERFUNCTION, line)
-        curl.setopt(pycurl.WRITEFUNCTION, take)
-        if form is not None:
-            curl.setopt(pycurl.POSTFIELDS, form)
-        try:
-            curl.perform()
-        except pycurl.error as error:
-            number, detail = error.args
-            if number == pycurl.E_WRITE_ERROR:
-                detail = f"its answer is longer than {BODY_MOST_BYTES // 2**20} MiB; ask for less"
-            raise MetricsAway(f"{server.url} does not answer: {detail}") from None
-        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), head.get("content-type", ""), body.getvalue())
+        answer = http.request(
+            "GET" if form is None else "POST",
+            f"{url}?{query}" if query else url,
+            headers=server.headers,
+            body=form,
+            timeout_s=self.server.timeout_s,
+            policy=None,
+            most_bytes=BODY_MOST_BYTES,
+            connect_most_s=CONNECT_MOST_S,
+            compressed=True,
+            kept=self._curl(),
+        )
+        if answer.status is None or not answer.complete:
+            too_long = answer.status is not None and answer.failure is None
+            detail = f"its answer is longer than {BODY_MOST_BYTES // 2**20} MiB; ask for less"
+            raise MetricsAway(f"{server.url} does not answer: {detail if too_long else answer.problem}")
+        return Forwarded(answer.status, answer.headers.get("content-type", ""), answer.body)
 
     def ask(self, path: str, parameters: Mapping[str, str | Sequence[str]]) -> Any:
         """Return the `data` of an answer. The parameters travel as a form, so that a long query fits.

@@ -5,6 +5,7 @@ from typing import Any
 
 from mainstay.foundation.resource import By, Loc, Resource, Written, shortened, without_empty, written
 from mainstay.respond.rules import actions
+from mainstay.respond.rules.files.lint import problems
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
 
@@ -34,8 +35,6 @@ class RuleGroups(Resource[RuleGroupSpec]):
         return shortened(spec, rules=rules)
 
     def problems(self, spec: RuleGroupSpec) -> Iterable[tuple[Loc, str]]:
-        from mainstay.respond.rules.files.lint import problems  # brings NumPy: only for files that have rules
-
         for path, detail in problems(spec):
             yield tuple(int(part) if part.isdecimal() else part for part in path.split(".") if part), detail
 

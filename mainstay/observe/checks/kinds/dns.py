@@ -15,10 +15,10 @@ import dns.resolver
 from pydantic import Field, field_validator
 
 from mainstay.net.addresses import Host, IPVersion, Port
+from mainstay.net.connect import judged_addresses
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 

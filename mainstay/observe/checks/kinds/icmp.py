@@ -14,8 +14,8 @@ from pydantic import Field
 
 from mainstay.foundation.durations import Duration
 from mainstay.net.addresses import Host, IPVersion
+from mainstay.net.connect import judged_addresses
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
-from mainstay.observe.checks.probe.connect import judged_addresses
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 

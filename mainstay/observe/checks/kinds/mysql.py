@@ -13,10 +13,10 @@ from pydantic import Field
 from mainstay.foundation.outside_files import PemText
 from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.net.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 

@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from mainstay.foundation.outside_files import PemText
 from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.net.connect import Stream, open_stream, tls_context
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.connect import Stream, open_stream, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 

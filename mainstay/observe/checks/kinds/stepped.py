@@ -15,9 +15,9 @@ from pydantic import Field
 
 from mainstay.foundation.durations import Duration, spoken_duration
 from mainstay.foundation.strict import StrictModel
+from mainstay.net.connect import NetworkError, Stream, reason
 from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, expects_no_connection, failing
 from mainstay.observe.checks.probe.conditions import Observation
-from mainstay.observe.checks.probe.connect import Stream, reason
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Fact, Health, Outcome, Phases, ProbeError
 
@@ -104,9 +104,10 @@ class SteppedKind(Kind[S], Generic[S]):
             # The system's own ETIMEDOUT is a TimeoutError, too.
             within = f"it did not finish within {spoken_duration(context.timeout_s)}, stuck at {steps.now}"
             message = f"{reason(error)} while {steps.now}" if error.errno else within
-        except ProbeError as error:
+        except NetworkError as error:
             message = str(error)
-            steps.code = error.code if error.code is not None else steps.code
+            if isinstance(error, ProbeError) and error.code is not None:
+                steps.code = error.code
         except OSError as error:
             message = f"{reason(error)} while {steps.now}"
         return self._concluded(settings, steps, message)

@@ -11,9 +11,9 @@ from pydantic import Field
 from mainstay.foundation.clock import utc_text
 from mainstay.foundation.outside_files import PemText
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.net.connect import NetworkError, Stream, open_stream, tls_context
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.connect import Stream, open_stream, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 
@@ -69,7 +69,7 @@ class Tls(SteppedKind[TlsSettings]):
     async def run(self, settings: TlsSettings, context: Context, steps: Steps) -> None:
         try:
             stream = await self._open(settings, context, steps, verify=settings.verify)
-        except ProbeError as error:
+        except NetworkError as error:
             if settings.verify:
                 await self._look_again(settings, context, steps, str(error))
             raise
@@ -107,7 +107,7 @@ class Tls(SteppedKind[TlsSettings]):
         steps.connected = True
         try:
             stream = await self._open(settings, context, steps, verify=False)
-        except ProbeError:
+        except NetworkError:
             return
         try:
             steps.took(stream)

@@ -12,10 +12,10 @@ from websockets.typing import Origin, Subprotocol
 from mainstay.foundation.outside_files import PemText
 from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import IPVersion, shown_url, split_url, valid_header_name, valid_header_value
+from mainstay.net.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
-from mainstay.observe.checks.probe.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
 from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern

@@ -2,16 +2,9 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
 
+from mainstay.net.connect import Names
 from mainstay.net.policy import AddressPolicy
-from mainstay.net.resolver import Resolution
-
-
-class Names(Protocol):
-    """What looks names up: a `Resolver`, or one probe's view of it."""
-
-    async def resolve(self, host: str, family: int = 0) -> Resolution: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from mainstay.net.connect import NetworkError
+
 Fact = str | int | float | bool
 Facts = Mapping[str, Fact]
 NO_FACTS: Facts = MappingProxyType({})
@@ -47,7 +49,7 @@ class Outcome:
     facts: Facts = field(default_factory=lambda: NO_FACTS)
 
 
-class ProbeError(Exception):
+class ProbeError(NetworkError):
     """The probe ends DOWN; the text is the message, without the target's name. `code` is the protocol's number."""
 
     def __init__(self, message: str, *, code: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Connections to judged addresses, for the kinds that run on asyncio."""
+"""Connections to judged addresses, for what runs on asyncio."""
 
 import asyncio
 import errno
@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import certifi
 
 from mainstay.foundation.outside_files import UnreadableFileError, pem
-from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.outcome import ProbeError
+from mainstay.net.policy import AddressPolicy
+from mainstay.net.resolver import Resolution
 
 FAMILIES: dict[int | None, int] = {None: 0, 4: int(socket.AF_INET), 6: int(socket.AF_INET6)}
 STREAM_LIMIT_BYTES = 64 * 1024
@@ -27,6 +28,27 @@ _REASONS = {
     errno.ENETUNREACH: "the network is unreachable",
     errno.ETIMEDOUT: "no answer from the host",
 }
+
+
+class NetworkError(Exception):
+    """A name, an address, a connection or a handshake failed; the text says why, without the target's name."""
+
+
+class Names(Protocol):
+    """What looks names up: a `Resolver`, or one probe's view of it."""
+
+    async def resolve(self, host: str, family: int = 0) -> Resolution: ...
+
+
+class Means(Protocol):
+    """What a connection is made with. `timeout_s` bounds the whole of what it is made for."""
+
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def policy(self) -> AddressPolicy: ...
+    @property
+    def resolver(self) -> Names: ...
 
 
 @dataclass(slots=True)
@@ -53,24 +75,24 @@ class Judged:
     dns_s: float
 
 
-async def judged_addresses(context: Context, host: str, ip_version: int | None = None) -> Judged:
-    """Resolve and judge. Raises ProbeError when there is no address, or none that is allowed."""
-    refusal = context.policy.check_host(host)
+async def judged_addresses(means: Means, host: str, ip_version: int | None = None) -> Judged:
+    """Resolve and judge. Raises NetworkError when there is no address, or none that is allowed."""
+    refusal = means.policy.check_host(host)
     if refusal is not None:
-        raise ProbeError(refusal.message)
-    found = await context.resolver.resolve(host, FAMILIES[ip_version])
+        raise NetworkError(refusal.message)
+    found = await means.resolver.resolve(host, FAMILIES[ip_version])
     if found.error:
-        raise ProbeError(f"the name {host} could not be resolved: {found.error}")
-    refusals = [context.policy.check_address(address, host=host) for address in found.addresses]
+        raise NetworkError(f"the name {host} could not be resolved: {found.error}")
+    refusals = [means.policy.check_address(address, host=host) for address in found.addresses]
     allowed = tuple(address for address, refusal in zip(found.addresses, refusals, strict=True) if refusal is None)
     if not allowed:
-        raise ProbeError(next(refusal.message for refusal in refusals if refusal is not None))
+        raise NetworkError(next(refusal.message for refusal in refusals if refusal is not None))
     return Judged(allowed, found.took_s)
 
 
 async def connected_socket(addresses: Sequence[str], port: int) -> tuple[socket.socket, str]:
     """A connected TCP socket to the first address that answers; the next one is tried beside it after 250 ms
-    or at once when one fails (a small happy eyeballs, RFC 8305). Raises ProbeError naming why all failed."""
+    or at once when one fails (a small happy eyeballs, RFC 8305). Raises NetworkError naming why all failed."""
     loop = asyncio.get_running_loop()
     attempts: dict[asyncio.Task[socket.socket], str] = {}
     waiting = list(addresses)
@@ -92,7 +114,7 @@ async def connected_socket(addresses: Sequence[str], port: int) -> tuple[socket.
                     raise failure
                 failures.append(f"{address} port {port}: {reason(failure)}")
             if not attempts and not waiting:
-                raise ProbeError(f"no connection to {'; '.join(dict.fromkeys(failures))}")
+                raise NetworkError(f"no connection to {'; '.join(dict.fromkeys(failures))}")
     finally:
         for task in attempts:
             # A late winner must not leak its socket.
@@ -101,7 +123,7 @@ async def connected_socket(addresses: Sequence[str], port: int) -> tuple[socket.
 
 
 async def open_stream(
-    context: Context,
+    means: Means,
     host: str,
     port: int,
     *,
@@ -112,11 +134,11 @@ async def open_stream(
 ) -> Stream:
     """Resolve, judge, connect, and shake hands if `tls` is given; `at` is told each step as it begins.
 
-    Raises ProbeError for anything that goes wrong with the name, the policy, the connection or the handshake.
+    Raises NetworkError for anything that goes wrong with the name, the policy, the connection or the handshake.
     """
     tell = at or _nobody_asks
     tell(f"resolving the name {host}")
-    judged = await judged_addresses(context, host, ip_version)
+    judged = await judged_addresses(means, host, ip_version)
     tell(f"connecting to {', '.join(judged.addresses)}")
     began = time.perf_counter()
     sock, address = await connected_socket(judged.addresses, port)
@@ -128,14 +150,14 @@ async def open_stream(
             limit=STREAM_LIMIT_BYTES,
             ssl=tls,
             server_hostname=(server_name or host) if tls is not None else None,
-            ssl_handshake_timeout=context.timeout_s + 1 if tls is not None else None,
+            ssl_handshake_timeout=means.timeout_s + 1 if tls is not None else None,
         )
     except ssl.SSLError as error:
         sock.close()
-        raise ProbeError(tls_reason(error)) from None
+        raise NetworkError(tls_reason(error)) from None
     except OSError as error:
         sock.close()
-        raise ProbeError(f"the TLS handshake with {address} port {port} broke: {reason(error)}") from None
+        raise NetworkError(f"the TLS handshake with {address} port {port} broke: {reason(error)}") from None
     except asyncio.CancelledError:
         sock.close()
         raise
@@ -146,7 +168,7 @@ async def open_stream(
 
 
 def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool = True) -> ssl.SSLContext:
-    """A client context; `ca` is PEM text or the path of a PEM file. Raises ProbeError when it can't be read.
+    """A client context; `ca` is PEM text or the path of a PEM file. Raises NetworkError when it can't be read.
 
     Contexts with the usual authorities are shared: parsing them takes 10 ms.
     """
@@ -155,9 +177,9 @@ def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool 
     try:
         context = ssl.create_default_context(cadata=pem(ca).decode("ascii", "ignore"))  # comments may be anything
     except UnreadableFileError as error:
-        raise ProbeError(f"`ca` {error}") from None
+        raise NetworkError(f"`ca` {error}") from None
     except (ValueError, ssl.SSLError) as error:
-        raise ProbeError(f"`ca` holds no certificate that can be read: {error}") from None
+        raise NetworkError(f"`ca` holds no certificate that can be read: {error}") from None
     return _strictness(context, verify, check_name)
 
 
