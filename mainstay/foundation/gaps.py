@@ -6,6 +6,7 @@ is known before anybody acts on it. Slow corrections and steps below a second ar
 
     gaps = detector.follow()
     for gap in gaps.new(): …                    # each gap once for each follower
+    gaps.at                                     # the time that fits what has been told: one read before may not
 
 No Django, no input or output but reading clocks.
 """
@@ -123,12 +124,14 @@ class Detector:
     def follow(self) -> "Follower":
         """Return somebody who is told each gap once, from now on."""
         with self._lock:
-            return Follower(self, self._count)
+            return Follower(self, self._count, self._read().wall)
 
-    def after(self, number: int) -> tuple[int, list[Gap]]:
-        """Return the gaps after the one with this number, the oldest first, and the number of the last."""
+    def after(self, number: int) -> tuple[int, list[Gap], datetime]:
+        """Return the number of the last gap, those after `number`, the oldest first, and the time when it was looked
+        last: later jumps are in none of them."""
         with self._lock:
-            return self._count, [gap for count, _, gap in self._found if count > number]
+            found = [gap for count, _, gap in self._found if count > number]
+            return self._count, found, (self._last or self._read()).wall
 
     def lately(self, within_s: float) -> list[Gap]:
         """Return the gaps that were noticed within the last seconds, by a clock that cannot be set."""
@@ -157,15 +160,21 @@ def _gap(kind: Kind, length_s: float, now: Reading) -> Gap:
 
 @dataclass(slots=True)
 class Follower:
-    """Somebody who acts on due times. For one thread at a time."""
+    """Somebody who acts on due times. For one thread at a time.
+
+    Attributes:
+        at: the time as of the last call of `new`. Due times that were moved by the gaps it returned are compared with
+            this one: a time that was read before it may be by the clock as it was.
+    """
 
     detector: Detector
     _number: int
+    at: datetime
 
     def new(self, *, committed: bool = False) -> list[Gap]:
         """Look, and return the gaps since the last call."""
         self.detector.look(committed=committed)
-        self._number, gaps = self.detector.after(self._number)
+        self._number, gaps, self.at = self.detector.after(self._number)
         return gaps
 
     def jumped_s(self) -> float:

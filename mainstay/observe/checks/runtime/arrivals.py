@@ -226,6 +226,7 @@ def miss(watch: Watch, now: datetime, follower: Follower | None = None) -> int:
     with watch.alone():
         if follower is not None:
             _after(watch, follower.new())
+            now = follower.at
         _save_dues(watch)
     done, until = 0, time.monotonic() + TURN_S
     for piece in pieces(sorted(_late(watch, now), key=lambda watched: watched.urgency), CHANGES_AT_ONCE):
@@ -252,11 +253,13 @@ def _miss(watch: Watch, checks: Collection[int], now: datetime, follower: Follow
     dues: dict[int, datetime] = {}
 
     def decide() -> list[Observation]:
+        nonlocal now
         candidates = {watched.id: watched for watched in _late(watch, now) if watched.id in checks}
         unread = _unread(watch, candidates)
         if follower is not None:
             # That this transaction may write tells, too, for how long the database could not be written.
             _after(watch, follower.new(committed=True))
+            now = follower.at  # of a clock that was set back meanwhile, all that is due within the hour would be late
         late[:] = [watched for check, watched in candidates.items() if check not in unread and _is_late(watched, now)]
         seen = []
         for watched in late:

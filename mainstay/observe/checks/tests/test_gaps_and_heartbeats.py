@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -140,6 +141,35 @@ def test_a_clock_that_was_set_pages_for_none_and_hides_none(desk: Desk, jobs: li
     assert desk.sweep() == 0
     assert desk.run(14, others) == 0
     assert desk.run(3, []) == 1  # as late as without the jump: 30 s after its last ping
+    assert CheckState.objects.get(health="down").pk == gone.pk
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_just_after_it_was_read_pages_for_none(desk: Desk, jobs: list[Check], by_s: float) -> None:
+    others = jobs[1:]
+    desk.clocks.go(15)
+    read = desk.clocks.now
+    desk.clocks.set(by_s)
+    assert arrivals.miss(desk.held, read, desk.gaps) == 0
+    assert desk.run(14, others) == 0
+    assert desk.run(3, []) == 1
+
+
+def test_a_clock_that_is_set_back_while_a_miss_is_decided_pages_for_none(
+    desk: Desk, jobs: list[Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, *others = jobs
+    desk.clocks.go(29)
+    desk.ping(*others)
+    desk.clocks.go(2)
+    really = arrivals._unread
+
+    def and_then_it_is_set(*given: Any) -> set[int]:
+        desk.clocks.set(-3600.0)
+        return really(*given)
+
+    monkeypatch.setattr(arrivals, "_unread", and_then_it_is_set)
+    assert desk.sweep() == 1  # the one that is late by either clock
     assert CheckState.objects.get(health="down").pk == gone.pk
 
 
