@@ -7,4 +7,5 @@ WING = Wing(
     app="mainstay.config",
     routers=("mainstay.config.api.router",),
     permissions=(CONFIG_APPLY,),
+    cycles={"worker": "mainstay.config.cycles.worker"},
 )

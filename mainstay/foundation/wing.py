@@ -133,6 +133,7 @@ class Wing:
         searches: what Ctrl K finds of it.
         reports: its parts of `mainstay status`.
         figures: its parts of `/metrics`, each a dotted path of `(now) -> Iterable[Metric]`.
+        cycles: what it does again and again, by process: the dotted path of `(environment) -> Work`.
     """
 
     app: str
@@ -148,3 +149,4 @@ class Wing:
     searches: tuple[Search, ...] = ()
     reports: tuple[Report, ...] = ()
     figures: tuple[str, ...] = ()
+    cycles: Mapping[Literal["monitor", "worker"], str] = field(default_factory=dict)

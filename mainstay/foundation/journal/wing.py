@@ -8,4 +8,5 @@ WING = Wing(
     routers=("mainstay.foundation.journal.api.router",),
     places=(Place("Journal", "journal", "last", 10, icon="journal", key="j", words="history audit log"),),
     figures=("mainstay.foundation.journal.status.figures",),
+    cycles={"worker": "mainstay.foundation.journal.cycles.worker"},
 )

@@ -78,6 +78,14 @@ class Cycle:
         return watchdog.Turn(f"the cycle {self.name}", since, place, self.patience_s, dead)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a wing does in one process: its cycles, and what is to be ended after them."""
+
+    cycles: Sequence[Cycle]
+    stop: Callable[[], None] = lambda: None
+
+
 @dataclass(slots=True)
 class Runner:
     """The cycles of one process, its row in the table of processes, and how it stops.

@@ -54,4 +54,5 @@ WING = Wing(
     searches=(Search("Checks", f"{_PARTS}.find", OPERATIONS_VIEW, 20),),
     reports=(Report("checks", "mainstay.observe.checks.status.report", 20),),
     figures=("mainstay.observe.checks.status.figures",),
+    cycles={"worker": "mainstay.observe.checks.cycles.worker"},
 )

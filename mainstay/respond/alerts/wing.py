@@ -34,4 +34,5 @@ WING = Wing(
     searches=(Search("Open alerts", f"{_PARTS}.find", OPERATIONS_VIEW, 30),),
     reports=(Report("alerts", "mainstay.respond.alerts.status.report", 10),),
     figures=("mainstay.respond.alerts.status.figures",),
+    cycles={"worker": "mainstay.respond.alerts.cycles.worker"},
 )

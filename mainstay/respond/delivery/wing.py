@@ -31,4 +31,5 @@ WING = Wing(
     searches=(Search("Channels", f"{_PARTS}.find", OPERATIONS_VIEW, 40),),
     reports=(Report("deliveries", "mainstay.respond.delivery.status.report", 30),),
     figures=("mainstay.respond.delivery.status.figures",),
+    cycles={"worker": "mainstay.respond.delivery.cycles.worker"},
 )

@@ -13,4 +13,5 @@ WING = Wing(
     },
     subjects={"rule": SubjectPage("rule", by="id"), "rules": SubjectPage("rules")},
     resources=("mainstay.respond.rules.resource.RULE_GROUPS",),
+    cycles={"worker": "mainstay.respond.rules.cycles.worker"},
 )

@@ -1,0 +1,10 @@
+"""What rules do again and again in the worker; the monitor evaluates them."""
+
+from mainstay.foundation.environment import Environment
+from mainstay.foundation.processes.run import Cycle, Work
+from mainstay.respond.rules.engine.overdue import LOOK_EVERY_S, Lookout
+
+
+def worker(_environment: Environment) -> Work:
+    """Notice rules that are not evaluated."""
+    return Work((Cycle("rules", LOOK_EVERY_S, Lookout().cycle),))
