@@ -1,11 +1,14 @@
 """Fixtures of all tests. Which database they run on: `tests/environment.py`."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
@@ -41,6 +44,23 @@ def django_db_setup(django_db_setup: None) -> None:
         return [*(f"DROP TRIGGER IF EXISTS {name}" for name in names), *statements, *migration.sqlite()]
 
     connection.ops.sql_flush = sql_flush
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _static_files_are_listed_once() -> Iterator[None]:
+    """Every `Client()` makes the middleware anew, and its list of the static files, which are the same in all tests."""
+    found: dict[str, Any] = {}
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+
+    def listed(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            list_files(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(WhiteNoiseMiddleware, "add_files_from_finders", listed)
+        yield
 
 
 @pytest.fixture(autouse=True)
