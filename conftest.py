@@ -13,15 +13,30 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
+from tests import tables
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """A file, not memory: threads and processes under test must meet the same database."""
-    database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-        connection.settings_dict["TEST"]["NAME"] = str(settings.ENVIRONMENT.home / f"test-{worker}.sqlite3")
+    """A file, not memory: threads and processes under test must meet the same database.
+
+    Workers copy the tables that one of them has made; a single process makes its own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    given = connection.settings_dict["TEST"]
+    if connection.vendor == "sqlite":
+        file = settings.ENVIRONMENT.home / f"test-{worker or 'alone'}.sqlite3"
+        given["NAME"] = str(file)
+        if worker:
+            tables.copy_to(file)
+    elif worker:
+        given["TEMPLATE"] = tables.on_postgresql(os.environ["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """What was copied is kept; the whole directory goes in the end."""
+    return connection.vendor == "sqlite" and "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def _prepare() -> None:
     home = Path(tempfile.mkdtemp(prefix="mainstay-test-", dir=_place()))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["MAINSTAY_HOME"] = str(home / "var")
+    os.environ["TEST_TABLES"] = str(home / "tables")
     os.environ["MAINSTAY_FILES"] = f"{home},{tempfile.gettempdir()},/srv/files"
     if os.environ.get("TEST_DATABASE") == "postgresql":
         os.environ.setdefault("XDG_RUNTIME_DIR", str(home))  # else a library warns on import

@@ -51,7 +51,7 @@ class Tour:
 
     def __init__(self, home: Path) -> None:
         self.shop_port, self.receiver_port = free_port(), free_port()
-        self.program = Program(home / "program")
+        self.program = Program(home / "program", from_nothing=True)
         text = (ROOT / "examples" / "shop.yaml").read_text()
         self.file = home / "shop.yaml"
         self.file.write_text(
