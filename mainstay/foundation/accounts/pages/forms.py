@@ -1,6 +1,5 @@
 """Forms of people, teams and tokens."""
 
-import zoneinfo
 from typing import Any
 
 from django import forms
@@ -9,6 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import zones
 
 ROLES = [(role.value, role.label) for role in Role]
 EXPIRIES = ((30, "30 days"), (90, "90 days"), (365, "1 year"), (0, "never"))
@@ -31,7 +31,7 @@ class ZoneField(forms.CharField):
 
     def clean(self, value: Any) -> str:
         name = str(super().clean(value))
-        if name not in zoneinfo.available_timezones():
+        if name not in zones():
             raise forms.ValidationError(f"{name!r} is no time zone. Write for example Europe/Berlin or UTC.")
         return name
 

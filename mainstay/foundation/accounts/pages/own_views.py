@@ -21,10 +21,11 @@ from mainstay.foundation.accounts import actions, own
 from mainstay.foundation.accounts.access import actor_of, needs, public
 from mainstay.foundation.accounts.models import SignInLink, User
 from mainstay.foundation.accounts.pages.forms import FirstPasswordForm, OwnForm, refuse
-from mainstay.foundation.accounts.pages.views import sessions_of, with_access, zones
+from mainstay.foundation.accounts.pages.views import sessions_of, with_access
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, SELF_EDIT, Role
 from mainstay.foundation.accounts.signals import ONE_TIME_LINK
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import zones
 from mainstay.kit.replies import done
 
 CAME_BY_LINK = "came_by_link_at"

@@ -1,6 +1,5 @@
 """The pages of people: who may do what, who is here, who gets in."""
 
-import zoneinfo
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +28,7 @@ from mainstay.foundation.accounts.permissions import (
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import zones
 from mainstay.kit.lists import export
 from mainstay.kit.replies import done
 
@@ -255,11 +255,6 @@ def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     actions.reactivate(user, actor_of(request), clock.now())
     text = f"{user} may sign in again. The old password is gone: make a new sign-in link and send it to them."
     return done(request, text, _page(user))
-
-
-def zones() -> list[str]:
-    """Return the names of all time zones."""
-    return sorted(zoneinfo.available_timezones())
 
 
 def _user(user_id: int) -> User:

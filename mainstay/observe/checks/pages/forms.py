@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 import yaml
 from django import forms
@@ -18,6 +17,7 @@ from mainstay.foundation.durations import format_duration, parse_duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
+from mainstay.foundation.words import zones
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.pages.kind_fields import KindField, assemble, field_at, fields_of
@@ -350,7 +350,7 @@ class MaintenanceForm(forms.Form):
         zone = given.get("time_zone") or "UTC"
         span = timedelta()
         if recurring:
-            if zone not in available_timezones():
+            if zone not in zones():
                 self.add_error("time_zone", f"“{zone}” is no time zone: write for example Europe/Berlin or UTC.")
             if not given.get("cron"):
                 self.add_error("cron", "Say when it begins, for example  0 3 * * SUN.")

@@ -1,6 +1,5 @@
 """Forms of alerts: silences, routes, and the question who would be paged."""
 
-import zoneinfo
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -311,8 +310,3 @@ def moment(value: datetime | None, now: datetime) -> datetime:
     if value is None:
         return now
     return value if value.tzinfo else timezone.make_aware(value)
-
-
-def zones() -> list[str]:
-    """Return the names of all time zones."""
-    return sorted(zoneinfo.available_timezones())

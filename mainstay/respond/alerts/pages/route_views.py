@@ -12,12 +12,13 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed, Refused
+from mainstay.foundation.words import zones
 from mainstay.kit.replies import done
 from mainstay.respond.alerts.decide import AlertFacts, decide
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.pages import story
-from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, refuse, route_initial, zones
+from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, refuse, route_initial
 from mainstay.respond.alerts.routes import put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
