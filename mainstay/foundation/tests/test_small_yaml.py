@@ -11,6 +11,7 @@ LAUGHS = "a: &a [x, x, x]\n" + "".join(
 )
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "text",
     [
