@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup dev run outage recover test lint bench lock clean
+.PHONY: setup dev run outage recover test quick lint bench lock clean
 
 setup: $(VENV)/.run.stamp
 
@@ -33,10 +33,21 @@ outage: setup
 recover: setup
 	$(BIN)/python -m examples.shop.fault clear
 
-# All tests on SQLite, then those that meet the database again on PostgreSQL.
+# More workers than processors, since many tests wait (conftest.py says in which order they come).
+PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
+AGAIN := (database and not slow) or postgresql
+
+# All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.
 test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not postgresql"
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "(database and not slow) or postgresql"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not postgresql and not timing"
+	$(BIN)/python -m pytest -m "timing and not postgresql"
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(PARALLEL) -m "($(AGAIN)) and not timing"
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "($(AGAIN)) and timing"
+
+# What can be known in two minutes: SQLite, no browser, nothing that takes long or starts the whole program.
+quick: dev
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	  -m "not (slow or long or browser or timing or postgresql)"
 
 lint: dev
 	$(BIN)/ruff check .

@@ -1,24 +1,44 @@
 """Fixtures of all tests. Which database they run on: `tests/environment.py`."""
 
+import gc
 import os
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
+from tests import tables
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """A file, not memory: threads and processes under test must meet the same database."""
-    database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-        connection.settings_dict["TEST"]["NAME"] = str(settings.ENVIRONMENT.home / f"test-{worker}.sqlite3")
+    """A file, not memory: threads and processes under test must meet the same database.
+
+    Workers copy the tables that one of them has made; a single process makes its own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    given = connection.settings_dict["TEST"]
+    if connection.vendor == "sqlite":
+        file = settings.ENVIRONMENT.home / f"test-{worker or 'alone'}.sqlite3"
+        given["NAME"] = str(file)
+        if worker:
+            tables.copy_to(file)
+    elif worker:
+        given["TEMPLATE"] = tables.on_postgresql(os.environ["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """What was copied is kept; the whole directory goes in the end."""
+    return connection.vendor == "sqlite" and "PYTEST_XDIST_WORKER" in os.environ
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +63,23 @@ def django_db_setup(django_db_setup: None) -> None:
     connection.ops.sql_flush = sql_flush
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _static_files_are_listed_once() -> Iterator[None]:
+    """Every `Client()` makes the middleware anew, and its list of the static files, which are the same in all tests."""
+    found: dict[str, Any] = {}
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+
+    def listed(self: WhiteNoiseMiddleware) -> None:
+        if not found:
+            list_files(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(WhiteNoiseMiddleware, "add_files_from_finders", listed)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test did to the time is no jump of the clock to the next, and what it had to say is not said there."""
@@ -62,8 +99,54 @@ def noon() -> datetime:
     return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that meets the database: these run again on PostgreSQL."""
+# Workers are given tests in rows. Tests of the running program mostly wait: they stand in a few long rows that begin
+# first, and the others fill the time that they wait.
+ROWS_OF_PROGRAMS = 2
+ROW = 8
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark every test that meets the database: these run again on PostgreSQL. Put tests into rows."""
     for item in items:
         if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("django_db"):
             item.add_marker("database")
+    gc.collect()
+    gc.freeze()  # what was loaded and collected stays: it need not be looked through again and again
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    into_rows(items)
+    yield
+    items.sort(key=lambda item: not starts_the_program(item))  # the others as pytest-django has ordered them
+    return None
+
+
+def into_rows(items: list[pytest.Item]) -> None:
+    """Say of each test with which others one worker runs it, one after the other."""
+    programs: dict[str, int] = {}
+    rows: dict[tuple[str, int], int] = {}
+    alone: Counter[str] = Counter()
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        if starts_the_program(item):
+            together = module if shares_with_its_module(item) else item.nodeid
+            row = f"programs {programs.setdefault(together, len(programs)) % ROWS_OF_PROGRAMS}"
+        elif shares_with_its_module(item):
+            row = str(rows.setdefault((module, -1), len(rows)))
+        else:
+            row = str(rows.setdefault((module, alone[module] // ROW), len(rows)))
+            alone[module] += 1
+        item.add_marker(pytest.mark.xdist_group(row))
+
+
+def starts_the_program(item: pytest.Item) -> bool:
+    """Whether a test starts the program, or commands of it."""
+    return item.get_closest_marker("slow") is not None or "program" in getattr(item, "fixturenames", ())
+
+
+def shares_with_its_module(item: pytest.Item) -> bool:
+    """Whether a test uses what is made once for all tests of its file."""
+    found: Any = getattr(item, "_fixtureinfo", None)
+    return found is not None and any(
+        fixture.scope == "module" for fixtures in found.name2fixturedefs.values() for fixture in fixtures
+    )

@@ -9,11 +9,16 @@ import atexit
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 _OURS = ("MAINSTAY_", "DATABASE_URL", "METRICS_URL", "SMTP_URL")
 
+# Byte code is kept, whatever the environment says: without it every worker compiles all tests, and every process that
+# a test starts compiles the whole program.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH_BYTES = 2_000_000_000
@@ -34,6 +39,7 @@ def _prepare() -> None:
     home = Path(tempfile.mkdtemp(prefix="mainstay-test-", dir=_place()))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["MAINSTAY_HOME"] = str(home / "var")
+    os.environ["TEST_TABLES"] = str(home / "tables")
     os.environ["MAINSTAY_FILES"] = f"{home},{tempfile.gettempdir()},/srv/files"
     if os.environ.get("TEST_DATABASE") == "postgresql":
         os.environ.setdefault("XDG_RUNTIME_DIR", str(home))  # else a library warns on import

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests import tables
+
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ class Program:
     process: subprocess.Popen[bytes] | None = None
     token: str = ""
     extra: dict[str, str] = field(default_factory=dict)
+    from_nothing: bool = not os.environ.get("TEST_TABLES")  # else the first start finds all tables, and no row
 
     @property
     def url(self) -> str:
@@ -82,6 +85,8 @@ class Program:
         within_s: float = 60.0,
     ) -> str:
         """Run `mainstay …`; return its output, or its errors. `status` is the expected exit status."""
+        if arguments[0] == "prepare":
+            self.have_tables()
         done = subprocess.run(
             [sys.executable, "-m", "mainstay", *arguments],
             env=self.environ(),
@@ -96,9 +101,16 @@ class Program:
         )
         return done.stderr if errors else done.stdout
 
+    def have_tables(self) -> None:
+        """Copy the tables to where the first start would make them."""
+        file = self.home / "var" / "mainstay.sqlite3"
+        if not self.from_nothing and not file.exists() and "DATABASE_URL" not in self.extra:
+            tables.copy_to(file)
+
     def start(self, *arguments: str, output: int | None = None) -> None:
         """Start `mainstay up` and wait until it says that it is well. `output`: where it writes instead of its log."""
         self.home.mkdir(parents=True, exist_ok=True)
+        self.have_tables()
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mainstay", "up", *arguments],

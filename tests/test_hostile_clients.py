@@ -18,7 +18,7 @@ from tests.parts import Receiver, Target
 from tests.program import ROOT, Program, until
 from tests.test_trouble import PING, configuration
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 SOCKETS = {"idle": 300, "head": 600, "body": 600, "chunked": 200, "unread": 200, "sign-in": 20, "host": 40, "ping": 40}
 ATTACK_S = 27.0
 P95_MOST_S = 0.3

@@ -50,7 +50,7 @@ def test_a_database_beside_another_key_is_refused_until_somebody_says_so(tmp_pat
 
 
 def test_what_it_makes_is_private_also_in_a_directory_that_is_not(tmp_path: Path) -> None:
-    program = Program(tmp_path / "program")
+    program = Program(tmp_path / "program", from_nothing=True)
     home = program.home / "var"
     home.mkdir(parents=True)
     home.chmod(0o755)

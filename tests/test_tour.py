@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.program import ROOT, Program, free_port, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(400), pytest.mark.xdist_group("tour")]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(400)]
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -51,7 +51,7 @@ class Tour:
 
     def __init__(self, home: Path) -> None:
         self.shop_port, self.receiver_port = free_port(), free_port()
-        self.program = Program(home / "program")
+        self.program = Program(home / "program", from_nothing=True)
         text = (ROOT / "examples" / "shop.yaml").read_text()
         self.file = home / "shop.yaml"
         self.file.write_text(

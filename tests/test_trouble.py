@@ -242,6 +242,7 @@ def test_a_full_disk_is_told_and_once_there_is_room_everything_goes_on(
         subprocess.run(["umount", str(home)], check=False)
 
 
+@pytest.mark.timing
 def test_a_clean_stop_takes_less_than_five_seconds_and_leaves_nothing_running(
     tmp_path: Path, parts: tuple[Target, Receiver]
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_refused_page_is_not_kept(start_receiver: StartReceiver) -> None:
     assert receiver.pages()["count"] == 1
 
 
+@pytest.mark.timing
 def test_a_hanging_answer_leaves_the_sender_in_doubt_and_the_page_kept(start_receiver: StartReceiver) -> None:
     receiver = start_receiver("--hang", "30")
     with pytest.raises(TimeoutError):

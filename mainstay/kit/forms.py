@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from mainstay.foundation.explained import REQUIRED, Path, faults, sentence
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, keep_masked, left_mask
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words import SEVERITIES, zones
 from mainstay.kit.inputs import Group, Input, groups_of
 
 SEVERITY_CHOICES = list(
@@ -29,14 +28,9 @@ class ZoneField(forms.CharField):
     def clean(self, value: Any) -> str:
         """Return the name of a zone that there is, or an empty text where that may be."""
         name = str(super().clean(value))
-        if name and name not in available_timezones():
+        if name and name not in zones():
             raise forms.ValidationError(f"{name!r} is no time zone. Write for example Europe/Berlin or UTC.")
         return name
-
-
-def zones() -> list[str]:
-    """Return the names of all time zones."""
-    return sorted(available_timezones())
 
 
 class Form(forms.Form):

@@ -74,6 +74,7 @@ def test_a_leak_grows_the_resident_memory_and_keeps_it(faulty: RunningShop) -> N
     assert faulty.get("/faults").json()["leaked_bytes"] == kept
 
 
+@pytest.mark.timing
 def test_a_slow_query_is_slow_in_sqlite_and_named_in_the_log_with_its_plan(faulty: RunningShop) -> None:
     quick = _query_seconds(faulty)
     faulty.faults(slow_query=1)

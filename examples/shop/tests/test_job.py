@@ -43,6 +43,7 @@ def test_without_a_heartbeat_the_job_runs_all_the_same(database: Database) -> No
     assert job_on(database, None).run_once(NOW) is True
 
 
+@pytest.mark.timing
 def test_a_monitor_that_hangs_does_not_hold_up_the_shop(start_shop: StartShop, recorder: PingRecorder) -> None:
     recorder.hang = True
     shop = start_shop("--every", "0.1", "--heartbeat", recorder.url)

@@ -157,6 +157,7 @@ def test_every_request_is_one_json_line(shop: RunningShop) -> None:
     assert (line["method"], line["path"], line["status"]) == ("GET", "/products/3", 200)
 
 
+@pytest.mark.timing
 def test_a_client_that_drips_its_request_is_cut_off(small_server: Server) -> None:
     port = int(small_server.server_address[1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -191,6 +192,7 @@ def test_one_connection_too_many_is_turned_away(small_server: Server) -> None:
         connection.close()
 
 
+@pytest.mark.timing
 def test_sigterm_lets_an_answer_end_and_closes_idle_connections(start_shop: StartShop, tmp_path: Path) -> None:
     shop = start_shop("--every", "3600")
     shop.faults(slow_query=1)

@@ -281,6 +281,7 @@ def test_routes_of_others_that_move_are_told_in_the_journal(me: Actor, noon: dat
     assert (entry.actor, entry.facts["moved"]) == (me.key, ["z"])
 
 
+@pytest.mark.timing
 @pytest.mark.django_db(transaction=True)
 def test_others_write_while_a_large_file_is_applied(me: Actor, noon: datetime) -> None:
     waited: list[float] = []

@@ -89,6 +89,7 @@ def test_bodies_that_do_not_come_hold_no_thread_and_end_with_408() -> None:
     run(act)
 
 
+@pytest.mark.timing
 def test_health_is_told_while_every_thread_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         time.sleep(1)
@@ -111,6 +112,7 @@ def test_health_is_told_while_every_thread_is_taken(monkeypatch: pytest.MonkeyPa
     run(act)
 
 
+@pytest.mark.timing
 def test_what_asks_the_metrics_store_leaves_the_threads_of_pages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dashboard of twenty panels, each half a second: all are answered, and pages do not notice."""
     at_once, most = 0, 0

@@ -314,6 +314,7 @@ def test_a_decision_says_yes_and_no_in_words_as_well_as_in_marks() -> None:
 # --- speed ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_a_thousand_checks_are_written_in_well_under_sixty_milliseconds() -> None:
     bar = charts.uptime_bar([charts.Day(str(i), 1.0 if i % 9 else 0.98) for i in range(30)], readout=False)
 

@@ -1,6 +1,5 @@
 """What people do with their own account, and administrators with others' sessions and second factors."""
 
-import zoneinfo
 from datetime import datetime
 
 from allauth.mfa.models import Authenticator
@@ -15,6 +14,7 @@ from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, SELF_EDIT
 from mainstay.foundation.journal.write import write
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words import zones
 
 
 def need_for(user: User, actor: Actor) -> None:
@@ -30,7 +30,7 @@ def edit_own(user: User, actor: Actor, at: datetime, *, name: str, time_zone: st
         NotAllowed, Refused: no such zone.
     """
     need_for(user, actor)
-    if time_zone not in zoneinfo.available_timezones():
+    if time_zone not in zones():
         raise Refused(f"{time_zone!r} is no time zone; write for example Europe/Berlin or UTC", "time_zone")
     given = {"name": name.strip()[:200], "time_zone": time_zone}
     changed = [field for field, value in given.items() if getattr(user, field) != value]

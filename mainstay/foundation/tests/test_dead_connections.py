@@ -47,6 +47,7 @@ def ask() -> int:
         return int(cursor.fetchone()[0])
 
 
+@pytest.mark.timing
 def test_a_connection_that_fell_silent_is_given_up_and_the_next_try_works(proxy: Proxy) -> None:
     assert ask() == 42
     proxy.swallow()
@@ -59,6 +60,7 @@ def test_a_connection_that_fell_silent_is_given_up_and_the_next_try_works(proxy:
     assert ask() == 42
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("asked", ["after the first was given up", "just before"])
 def test_when_one_was_found_silent_the_others_are_not_waited_for(proxy: Proxy, asked: str) -> None:
     ready, go, took = threading.Barrier(4), threading.Event(), []
@@ -96,6 +98,7 @@ def test_when_one_was_found_silent_the_others_are_not_waited_for(proxy: Proxy, a
     assert max(took) < 0.4
 
 
+@pytest.mark.timing
 def test_one_that_falls_silent_just_after_it_was_accepted_is_given_up(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from mainstay.foundation.text import is_web_link
 from mainstay.foundation.text import named as shorten
+from mainstay.foundation.words import zones
 from mainstay.kit import charts, nav, rows
-from mainstay.kit.forms import Form, SpecForm, zones
+from mainstay.kit.forms import Form, SpecForm
 
 register = template.Library()
 

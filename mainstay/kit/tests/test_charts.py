@@ -163,6 +163,7 @@ def test_decimation_loses_no_extreme_and_never_grows(values: list[float], column
     assert (kept[0], kept[-1]) == (run[0], run[-1])
 
 
+@pytest.mark.timing
 def test_three_thousand_points_are_drawn_within_a_few_milliseconds() -> None:
     points: list[charts.Point] = [(START + i, 80 + 40 * math.sin(i / 50)) for i in range(3000)]
     points[1777] = (points[1777][0], 4000.0)

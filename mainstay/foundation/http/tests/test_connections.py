@@ -98,6 +98,7 @@ def status(sock: socket.socket) -> int:
     return int(sock.recv(65_536)[9:12] or 0)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "sent",
     [b"", b"G", b"GET / HTTP/1.1\r\nHost: here\r\nX-Half: ", b"GET / HTTP/1.1\r\nHost: here\r\n"],
@@ -115,6 +116,7 @@ def test_a_further_head_has_a_deadline_of_its_own(port: int) -> None:
     assert closed(sock).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.timing
 def test_a_kept_connection_outlives_the_deadline_of_a_head_and_is_closed_when_nothing_more_is_asked() -> None:
     with served(replace(NARROW, head_s=0.2, kept_s=2.0)) as (_, port):
         sock = connect(port, GET)
@@ -339,6 +341,7 @@ def test_a_client_that_leaves_behind_several_requests_is_known_to_have_left(port
     assert LEFT.wait(5)
 
 
+@pytest.mark.timing
 def test_requests_without_end_before_an_answer_are_no_way_to_fill_the_memory(port: int) -> None:
     found = closed(connect(port, b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n" + GET * 1_000))
     assert found.count(b"HTTP/1.1 200") < 20
@@ -354,6 +357,7 @@ def test_a_body_that_does_not_arrive_is_answered_408(port: int, head: bytes) -> 
     assert closed(connect(port, sent)).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.timing
 def test_a_body_nobody_reads_is_not_waited_for(port: int) -> None:
     sock = connect(port, b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 500\r\n\r\nhalf")
     assert status(sock) == 200
@@ -447,6 +451,7 @@ def test_descriptors_bound_the_connections() -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0
 
 
+@pytest.mark.timing
 def test_a_body_that_is_half_sent_when_the_server_ends_is_refused_with_a_word(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 
+import pytest
+
 from mainstay.foundation.http.bodies import Send, answer
 from mainstay.foundation.http.connections import Limits, Server
 from mainstay.foundation.http.pool import Threads
@@ -64,6 +66,7 @@ def test_threads_that_take_one_request_after_the_other_do_not_hang() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.timing
 def test_the_lag_of_a_loop_is_for_how_long_it_has_not_come_round() -> None:
     async def app(scope: object, receive: object, send: Send) -> None:
         time.sleep(2.0)  # a defect: it holds the loop

@@ -107,6 +107,7 @@ def test_lag_is_how_late_a_cycle_is() -> None:
     assert (cycle.lag_s(101.0), cycle.lag_s(110.0)) == (0.0, 8.0)
 
 
+@pytest.mark.timing
 def test_a_signal_ends_the_waiting_and_wakes_every_cycle(started: Callable[..., Runner]) -> None:
     runner = started(Cycle("asleep", 3600.0, lambda _now, _process: None))
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

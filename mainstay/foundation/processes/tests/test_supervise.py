@@ -85,6 +85,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.timing
 def test_all_stop_within_five_seconds_even_one_that_ignores_the_wish(copies: str) -> None:
     with supervisor(copies, OBEYS, IGNORES) as process:
         children = pids(process, 2)
@@ -95,6 +96,7 @@ def test_all_stop_within_five_seconds_even_one_that_ignores_the_wish(copies: str
         assert not any(map(runs, children))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_obedient_children_end_at_once(copies: str, number: signal.Signals) -> None:
     with supervisor(copies, OBEYS, OBEYS) as process:

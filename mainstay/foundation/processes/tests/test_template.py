@@ -92,6 +92,7 @@ def test_a_copy_does_not_hold_what_only_the_supervisor_may_hold(tmp_path: Path) 
         process.stdout.close()
 
 
+@pytest.mark.timing
 def test_waiting_for_a_copy_has_an_end(tmp_path: Path) -> None:
     begin = time.monotonic()
     done = run(

@@ -397,6 +397,7 @@ def test_the_most_urgent_goes_first_then_the_oldest(worker: int) -> None:
     assert due_to(made.pk, clock_now(), 3)[0] == second.pk
 
 
+@pytest.mark.timing
 def test_asking_for_what_is_due_is_cheap_with_five_thousand_waiting(worker: int) -> None:
     made = channel("http://127.0.0.1:1/")
     template = say(0)
@@ -454,6 +455,7 @@ def test_slow_channels_leave_lanes_to_the_others() -> None:
     assert not lanes.take(300, 50)
 
 
+@pytest.mark.timing
 def test_a_receiver_that_is_slow_gets_more_lanes(receiver: Receiver, sender: Sender, worker: int) -> None:
     channel(receiver.url())
     receiver.answers = [slow(0.6)]

@@ -166,6 +166,7 @@ def test_user_and_password_tenant_and_token_go_with_every_question(elsewhere: tu
     assert (handler.seen[-1]["authorization"], handler.seen[-1]["x-tenant"]) == ("Bearer t0ken", "a")
 
 
+@pytest.mark.timing
 def test_a_server_that_takes_too_long_is_away(elsewhere: tuple[str, type[Recording]]) -> None:
     address, handler = elsewhere
     handler.wait_s = 3.0

@@ -81,6 +81,7 @@ def test_it_is_what_the_state_machine_says_step_by_step() -> None:
     assert go_through(Draft.of(spec), curves, 0, 3600, 60).fired == fired > 0
 
 
+@pytest.mark.timing
 def test_a_week_of_minutes_of_a_handful_of_series_is_gone_through_in_less_than_two_seconds() -> None:
     week = 7 * 86_400
     curves = [course(*((at, at + 1800) for at in range(0, week, 3600)), job=str(i)) for i in range(6)]

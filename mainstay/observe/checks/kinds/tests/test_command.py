@@ -37,6 +37,7 @@ def test_commands_are_off_unless_allowed(probe: Probe, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.timing
 def test_the_whole_process_group_is_ended_at_the_timeout(probe: Probe, tmp_path: Path) -> None:
     script = f"(trap '' TERM; sleep 30 & echo $! > {tmp_path}/child; wait) & trap '' TERM; wait"
     outcome = probe("command", {"command": shell(script)}, timeout_s=0.5, commands_allowed=True)

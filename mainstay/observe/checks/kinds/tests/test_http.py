@@ -282,6 +282,7 @@ def test_conditions_can_ask_for_no_connection(probe: Probe) -> None:
     assert probe("http", {"url": url, "conditions": ["[CONNECTED] == false"]}).health is Health.UP
 
 
+@pytest.mark.timing
 def test_a_slow_drip_ends_at_the_timeout(probe: Probe) -> None:
     def script(connection: socket.socket) -> None:
         read_request(connection)
@@ -298,6 +299,7 @@ def test_a_slow_drip_ends_at_the_timeout(probe: Probe) -> None:
     assert "the answer began, but did not end" in outcome.message
 
 
+@pytest.mark.timing
 def test_silence_after_the_request_ends_at_the_timeout(probe: Probe) -> None:
     server = Server(lambda connection: server.wait_ended(5))
     outcome = probe("http", {"url": server.url}, timeout_s=0.3)
@@ -424,6 +426,7 @@ def test_deeply_nested_json_is_no_json_and_no_crash(probe: Probe) -> None:
     assert "is not JSON" in outcome.message
 
 
+@pytest.mark.timing
 def test_a_regex_bomb_ends_quickly(probe: Probe) -> None:
     with serving(answering(body=b"a" * 1_000_000 + b"!")) as server:
         began = time.perf_counter()

@@ -67,6 +67,7 @@ def test_a_peer_that_says_something_else_and_hangs_up(probe: Probe) -> None:
     assert 'does not hold "220"' in outcome.message
 
 
+@pytest.mark.timing
 def test_a_peer_that_floods_is_cut_off(probe: Probe) -> None:
     def flood(connection: socket.socket) -> None:
         while True:

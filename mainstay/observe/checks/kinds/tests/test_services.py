@@ -273,6 +273,7 @@ def test_redis(probe: Probe, redis: int, settings: dict[str, object], health: He
     assert "s3cret" not in outcome.message
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "reply",
     [
@@ -329,6 +330,7 @@ def test_garbage_is_down_with_a_clean_message(
     assert len(outcome.message) <= 500
 
 
+@pytest.mark.timing
 def test_a_thread_bound_probe_ends_at_its_timeout_against_a_drip(probe: Probe) -> None:
     """PyMySQL's own timeouts restart with every byte; the frame's does not."""
 

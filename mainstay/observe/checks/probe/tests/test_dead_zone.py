@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import dns.exception
 import dns.resolver
+import pytest
 
 from mainstay.net.resolver import Resolver, system_lookup
 from mainstay.net.tests.name_servers import servers
@@ -16,6 +17,7 @@ from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 Make = Callable[..., Prober]
 
 
+@pytest.mark.timing
 def test_a_dead_zone_makes_no_good_name_late_or_down(prober: Make, receiver: Receiver) -> None:
     with servers(".dead.test") as names, serving(answering()) as server:
         engine = prober(resolver=Resolver(names, slow_s=0.3))
@@ -45,6 +47,7 @@ def test_a_dead_zone_makes_no_good_name_late_or_down(prober: Make, receiver: Rec
     assert figures.slots_skipped >= figures.unasked
 
 
+@pytest.mark.timing
 def test_a_name_server_that_never_answers_is_one_zones_trouble(prober: Make, receiver: Receiver) -> None:
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind(("127.0.0.1", 0))

@@ -37,6 +37,7 @@ def test_the_engine_imports_no_django() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.timing
 def test_a_new_check_is_probed_at_once_and_on_its_grid(prober: Make, receiver: Receiver) -> None:
     engine = prober()
     with serving(answering()) as server:
@@ -51,6 +52,7 @@ def test_a_new_check_is_probed_at_once_and_on_its_grid(prober: Make, receiver: R
     assert receiver.threads == {"probe-engine"}
 
 
+@pytest.mark.timing
 def test_many_checks_arrive_in_batches(prober: Make, receiver: Receiver) -> None:
     engine = prober()
     with serving(answering()) as server:
@@ -132,6 +134,7 @@ def test_a_plan_that_can_not_be_is_refused_with_its_key(
         prober().update([planned(5, kind, settings, **times)])
 
 
+@pytest.mark.timing
 def test_slow_peers_do_not_delay_the_others(prober: Make, receiver: Receiver) -> None:
     engine = prober()
     hanging = Server(lambda connection: hanging.wait_ended(5))
@@ -144,6 +147,7 @@ def test_slow_peers_do_not_delay_the_others(prober: Make, receiver: Receiver) ->
     assert late[len(late) // 2] < 0.1
 
 
+@pytest.mark.timing
 def test_a_hard_timeout_holds_for_every_kind(prober: Make, receiver: Receiver) -> None:
     """All of these peers accept the connection and then say nothing, or never end."""
     engine = prober(commands_allowed=True)
@@ -173,6 +177,7 @@ def test_a_hard_timeout_holds_for_every_kind(prober: Make, receiver: Receiver) -
         assert result.outcome.duration_s < 1.0, (kind, result.outcome.duration_s)
 
 
+@pytest.mark.timing
 def test_a_hanging_name_server_neither_blocks_the_loop_nor_outlasts_the_timeout(
     prober: Make, receiver: Receiver
 ) -> None:
@@ -333,6 +338,7 @@ class Clock:
         return time.time() + self.ahead_s
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("jump_s", [7200.0, -7200.0])
 def test_a_clock_set_by_hours_neither_stops_nor_storms(prober: Make, receiver: Receiver, jump_s: float) -> None:
     clock = Clock()
@@ -367,6 +373,7 @@ def test_stopping_waits_for_running_probes_and_delivers_them(receiver: Receiver)
     assert not engine.figures().alive
 
 
+@pytest.mark.timing
 def test_stopping_does_not_wait_for_ever(receiver: Receiver) -> None:
     server = Server(lambda connection: server.wait_ended(10))
     engine = Prober(AddressPolicy(), receiver)
@@ -382,6 +389,7 @@ def test_stopping_does_not_wait_for_ever(receiver: Receiver) -> None:
     server.close()
 
 
+@pytest.mark.timing
 def test_a_blocked_engine_shows_its_lag(prober: Make) -> None:
     let_go, taken = threading.Event(), threading.Event()
 
@@ -442,6 +450,7 @@ class Panic(BaseException):
     """What a library in Rust raises when it panics: no `Exception`."""
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("defect", [RuntimeError, Panic])
 @pytest.mark.parametrize("place", ["_start", "_due", "_next_hop", "_hop_done", "_end"])
 def test_a_defect_met_by_one_check_takes_down_only_that(
@@ -470,6 +479,7 @@ def test_a_defect_met_by_one_check_takes_down_only_that(
         assert int(receiver.of(1)[0].outcome.facts["slots_skipped"]) >= 1
 
 
+@pytest.mark.timing
 def test_what_is_posted_and_fails_stops_nothing_and_a_loop_that_cannot_turn_is_late(
     prober: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,6 +504,7 @@ def test_what_is_posted_and_fails_stops_nothing_and_a_loop_that_cannot_turn_is_l
     assert engine.figures().lag_s < 0.2
 
 
+@pytest.mark.timing
 def test_probes_that_are_due_and_wait_for_a_place_are_lag(prober: Make, receiver: Receiver) -> None:
     silent = socket.create_server(("127.0.0.1", 0), backlog=64)
     url = f"http://127.0.0.1:{silent.getsockname()[1]}/"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mainstay.observe.checks.probe.pattern import PatternError, compile_pattern, glob_match
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("bomb", ["^(a+)+$", "^(a|aa)+$", "(a*)*b", "(x+x+)+y", "^(([a-z])+.)+[A-Z]([a-z])+$"])
 def test_patterns_that_explode_elsewhere_end_at_once(bomb: str) -> None:
     began = time.perf_counter()
@@ -63,6 +64,7 @@ def test_globs_agree_with_a_plain_definition(pattern: str, text: str) -> None:
     assert glob_match(pattern, text) is plain(pattern, text)
 
 
+@pytest.mark.timing
 def test_a_glob_bomb_ends_at_once() -> None:
     began = time.perf_counter()
     glob_match("*a?" * 60 + "b", "a" * 100_000)

@@ -191,6 +191,7 @@ def test_what_cannot_be_told_is_left_out_and_the_rest_is_told(caplog: pytest.Log
     assert len([record for record in caplog.records if "disks" in record.message]) == 1
 
 
+@pytest.mark.timing
 def test_a_file_system_that_never_answers_does_not_hold_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 

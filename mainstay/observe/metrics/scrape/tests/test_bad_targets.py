@@ -123,6 +123,7 @@ def test_a_target_that_misbehaves_is_down_and_the_error_says_what_to_do(
     }  # fmt: skip
 
 
+@pytest.mark.timing
 def test_a_body_that_never_ends_is_cut_off_by_size(scraper: Make) -> None:
     with serving(never_ending) as server:
         engine = scraper()
@@ -133,6 +134,7 @@ def test_a_body_that_never_ends_is_cut_off_by_size(scraper: Make) -> None:
     assert engine.figures().held_bytes == 0
 
 
+@pytest.mark.timing
 def test_a_body_that_never_ends_is_cut_off_by_time(scraper: Make) -> None:
     def slowly_never_ending(connection: socket.socket) -> None:
         read_request(connection)
@@ -182,6 +184,7 @@ def test_gzip_is_asked_for_and_understood(scraper: Make, store: RecordingStore) 
     assert store.of("a")[0][1] == 1.0
 
 
+@pytest.mark.timing
 def test_a_million_lines_are_refused_without_holding_the_others(scraper: Make, store: RecordingStore) -> None:
     body = b"".join(b'a_metric{label="%d"} 1\n' % number for number in range(1_000_000))
     with serving(sending(body)) as bad, serving(exposing("fine 1\n")) as good:

@@ -122,6 +122,7 @@ def test_scrapes_keep_to_their_grid_and_to_one_connection(scraper: Make, store: 
     assert abs((times[-1] - times[0]) - 250 * (len(times) - 1)) <= 30, "it must not drift"
 
 
+@pytest.mark.timing
 def test_slots_that_fall_due_while_a_scrape_is_taken_in_are_counted_and_not_made_up_for(
     scraper: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_name_with_several_addresses_is_tried_until_one_answers_and_then_kept(
     assert store.keys("x")[0]["instance"] == f"shop.test:{server.port}"
 
 
+@pytest.mark.timing
 def test_figures_tell_of_the_scrapers_own_health(scraper: Make) -> None:
     with serving(exposing(BODY)) as server:
         engine = scraper()

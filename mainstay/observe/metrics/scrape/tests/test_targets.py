@@ -308,6 +308,7 @@ def test_address_records_without_a_port_are_refused() -> None:
         Dns.model_validate({"names": ["shop.test"], "type": "A"})
 
 
+@pytest.mark.timing
 def test_a_name_server_that_hangs_holds_neither_the_other_scrapes_nor_the_edit(
     scraper: Make, store: RecordingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_the_address_policy_holds_for_apprise_too(receiver: Receiver, refuse: Re
     assert receiver.requests == []
 
 
+@pytest.mark.timing
 def test_time_up_after_the_request_left_is_unknown_and_nothing_stays_behind(
     receiver: Receiver, policy: AllowAll
 ) -> None:
@@ -76,6 +77,7 @@ def test_time_up_after_the_request_left_is_unknown_and_nothing_stays_behind(
     assert _children() == []
 
 
+@pytest.mark.timing
 def test_time_up_before_a_connection_is_retried(policy: AllowAll) -> None:
     began = time.monotonic()
     receipt = send("json://127.0.0.1:9", policy, timeout_s=0.05)

@@ -273,6 +273,7 @@ def _silence_after_the_full_stop(script: Script, connection: socket.socket) -> N
     script.released.wait(30)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("talk", "starttls", "outcome"),
     [
@@ -292,6 +293,7 @@ def test_a_server_that_hangs_costs_no_more_than_the_timeout(
     assert receipt.outcome == outcome
 
 
+@pytest.mark.timing
 def test_a_name_server_that_does_not_answer_holds_up_no_letter_longer_than_its_time(
     policy: AllowAll, monkeypatch: pytest.MonkeyPatch
 ) -> None:

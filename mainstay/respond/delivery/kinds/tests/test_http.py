@@ -159,6 +159,7 @@ def test_retry_after_is_read_in_both_its_forms(value: str | None, date: str | No
     assert retry_after_s(value, date) == seconds
 
 
+@pytest.mark.timing
 def test_a_name_server_that_does_not_answer_holds_up_no_send_longer_than_its_time(
     receiver: Receiver, policy: AllowAll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
