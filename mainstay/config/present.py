@@ -16,8 +16,8 @@ from mainstay.foundation.catalog.actions import spec_of as application_spec
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.secrets import LostKey, keep_masked
 from mainstay.observe.checks.actions import spec_of as check_spec
+from mainstay.observe.checks.actions import spec_of_window as window_spec
 from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.spec import MaintenanceSpec
 from mainstay.observe.metrics.actions import spec_of as scrape_spec
 from mainstay.observe.metrics.models import Scrape
 from mainstay.respond.alerts.models import Route
@@ -96,26 +96,13 @@ def _maintenance(found: State) -> None:
         if ("maintenance", row.name) in found.things:
             doubles.append(row.name)
             continue
-        _add(found, "maintenance", row.name, row, lambda row: canonical.maintenance(_window_spec(row)), row.ends_at)
+        _add(found, "maintenance", row.name, row, lambda row: canonical.maintenance(window_spec(row)), row.ends_at)
     found.doubles = tuple(doubles)
 
 
 def _team_spec(team: Team) -> TeamSpec:
     members = [user.email for user in team.members.all()]
     return TeamSpec.model_construct(name=team.name, email=team.email or None, members=members)
-
-
-def _window_spec(row: Maintenance) -> MaintenanceSpec:
-    return MaintenanceSpec.model_construct(
-        name=row.name,
-        application=row.application.name if row.application else None,
-        match=row.match,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        cron=row.cron or None,
-        duration=row.duration_s,
-        timezone=row.time_zone,
-    )
 
 
 def _add(

@@ -144,10 +144,13 @@ def markdown() -> str:
     order = (
         "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
         " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"
-        " tells of the others."
+        " tells of the others. What `match` and `matchers` mean: [matching](matching.md)."
     )
     parts += _section("Routes", order, RouteSpec)
-    window = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
+    window = (
+        "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`). What `match` and `matchers`"
+        " mean: [matching](matching.md)."
+    )
     parts += _section("Maintenance", window, MaintenanceSpec)
     scrapes = (
         "A scrape has `targets`, `file` or `dns`. An entry of Prometheus' `scrape_configs` can be pasted as it is: the"

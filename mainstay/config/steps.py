@@ -26,7 +26,6 @@ from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.spec import MaintenanceSpec
-from mainstay.observe.checks.windows import BadWindow
 from mainstay.observe.metrics import actions as metrics
 from mainstay.observe.metrics.models import Scrape
 from mainstay.respond.alerts import routes
@@ -146,10 +145,8 @@ class Steps:
 
     def _window(self, item: Item[MaintenanceSpec]) -> None:
         row = Maintenance.objects.filter(name=item.name, cancelled_at=None).order_by("id").first()
-        name = item.spec.application
-        application = Application.objects.get(name=name).pk if name is not None else None
         with _placed(item):
-            checks.announce(item.spec.window(application), self.actor, self.now, existing=row, by_file=self.file)
+            checks.announce(checks.window_for(item.spec), self.actor, self.now, existing=row, by_file=self.file)
 
     def _scrape(self, item: Item[Any]) -> None:
         existing = Scrape.objects.filter(name=item.name).first()
@@ -245,14 +242,12 @@ def _placed(item: Item[Any], spec: ApplicationSpec | None = None) -> Iterator[No
     """Turn a refusal into a problem at the place of its field."""
     try:
         yield
-    except (Refused, BadWindow) as error:
-        field = error.field if isinstance(error, Refused) else str(error).partition(":")[0]
-        detail = error.detail if isinstance(error, Refused) else str(error)
-        loc: list[str | int] = [int(part) if part.isdecimal() else part for part in field.split(".") if part]
+    except Refused as error:
+        loc: list[str | int] = [int(part) if part.isdecimal() else part for part in error.field.split(".") if part]
         if spec is not None and len(loc) > 1 and loc[0] == "components" and isinstance(loc[1], int):
             loc[1] = _position(item.node, spec.components[loc[1]].name)
         place = locate(item.node, item.path, loc)
-        raise BadFile([Problem(place.line, place.column, place.path, detail)]) from None
+        raise BadFile([Problem(place.line, place.column, place.path, error.detail)]) from None
 
 
 @contextmanager

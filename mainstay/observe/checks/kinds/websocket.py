@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Origin, Subprotocol
 
 from mainstay.foundation.outside_files import PemText
+from mainstay.foundation.pattern import PatternText, compile_pattern
 from mainstay.observe.checks.kinds.base import IPVersion, Text
 from mainstay.observe.checks.kinds.http.judge import shown_url
 from mainstay.observe.checks.kinds.http.settings import split_url, valid_header_name, valid_header_value
@@ -18,7 +19,6 @@ from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
-from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
 from mainstay.observe.checks.probe.secret import Secret
 
 _LONGEST_MESSAGE_BYTES = 64 * 1024

@@ -1,9 +1,8 @@
 """Forms of checks and of maintenance. What they gather is validated by the same specs as a file or the API."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 import yaml
 from django import forms
@@ -14,15 +13,15 @@ from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
-from mainstay.foundation.durations import format_duration, parse_duration
+from mainstay.foundation.durations import format_duration
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask, mask_all
 from mainstay.foundation.small_yaml import BadYaml, read_yaml
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.pages.kind_fields import KindField, assemble, field_at, fields_of
-from mainstay.observe.checks.spec import CheckSpec, Common
-from mainstay.observe.checks.windows import Window
+from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 
 SEVERITIES = [
     ("critical", "critical: the system is down"),
@@ -279,7 +278,7 @@ class MaintenanceForm(forms.Form):
         required=False,
         label="Only checks with",
         widget=forms.TextInput(attrs={"class": "mono", "placeholder": "check=storefront, environment=production"}),
-        help_text="Labels that a check must have: name=value, separated by commas. Empty: all checks.",
+        help_text='Labels that a check must have: environment!=test, team=~"web|db". Empty: all checks.',
     )
     when = forms.ChoiceField(
         choices=[("once", "Once"), ("recurring", "Again and again")], widget=forms.RadioSelect, initial="once"
@@ -319,7 +318,7 @@ class MaintenanceForm(forms.Form):
         now: datetime,
     ) -> None:
         self.row, self.now = row, now
-        self.window: Window | None = None
+        self.spec: MaintenanceSpec | None = None
         super().__init__(data, initial={**self._initial(), **(initial or {})})
 
     def _initial(self) -> dict[str, Any]:
@@ -330,7 +329,7 @@ class MaintenanceForm(forms.Form):
         return {
             "name": row.name,
             "application": row.application.name if row.application else "",
-            "match": ", ".join(f"{name}={value}" for name, value in row.match.items()),
+            "match": Matchers.of(row.match).write(),
             "when": "recurring" if row.cron else "once",
             "starts_at": row.starts_at,
             "ends_at": row.ends_at,
@@ -339,42 +338,30 @@ class MaintenanceForm(forms.Form):
             "time_zone": row.time_zone if row.cron else zone,
         }
 
-    def clean_match(self) -> dict[str, str]:
-        """Return the labels as a mapping."""
-        return parse_labels(self.cleaned_data["match"])
-
     def clean(self) -> dict[str, Any]:
         """Gather the window."""
         given = self.cleaned_data
         recurring = given.get("when") == "recurring"
-        zone = given.get("time_zone") or "UTC"
-        span = timedelta()
-        if recurring:
-            if zone not in available_timezones():
-                self.add_error("time_zone", f"“{zone}” is no time zone: write for example Europe/Berlin or UTC.")
-            if not given.get("cron"):
-                self.add_error("cron", "Say when it begins, for example  0 3 * * SUN.")
-            try:
-                span = timedelta(seconds=parse_duration(given.get("duration") or ""))
-            except ValueError:
-                self.add_error("duration", "Say how long it lasts, for example 90m or 2h.")
-        else:
-            for name in ("starts_at", "ends_at"):
-                if not given.get(name) and name not in self.errors:
-                    self.add_error(name, "Give a date and a time.")
-            if not self.errors and given["ends_at"].astimezone(UTC) <= given["starts_at"].astimezone(UTC):
-                self.add_error("ends_at", "Must be after the start.")
+        needed = {"cron": "Say when it begins, for example  0 3 * * SUN."} if recurring else {}
+        needed |= {} if recurring else dict.fromkeys(("starts_at", "ends_at"), "Give a date and a time.")
+        for name, message in needed.items():
+            if not given.get(name) and name not in self.errors:
+                self.add_error(name, message)
         if self.errors:
             return given
         application = given.get("application")
-        self.window = Window(
-            name=given["name"],
-            application=application.pk if application else None,
-            match=given["match"],
-            starts_at=None if recurring else given["starts_at"],
-            ends_at=None if recurring else given["ends_at"],
-            cron=given["cron"] if recurring else "",
-            duration=span,
-            zone=zone if recurring else "UTC",
-        )
+        document = {"name": given["name"], "application": application.name if application else None}
+        document |= {"matchers": [given["match"]] if given["match"] else []}
+        if recurring:
+            zone = given.get("time_zone") or "UTC"
+            document |= {"cron": given["cron"], "duration": given["duration"] or 0, "timezone": zone}
+        else:
+            document |= {name: given[name] for name in ("starts_at", "ends_at")}
+        try:
+            self.spec = MaintenanceSpec.model_validate(document)
+        except ValidationError as error:
+            for found in error.errors(include_url=False):
+                where = str(found["loc"][0])
+                where = {"matchers": "match", "timezone": "time_zone"}.get(where, where)
+                self.add_error(where if where in self.fields else None, in_words(found["type"], found["msg"]))
         return given

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.lists import export
 from mainstay.kit.live import is_fragment, live
@@ -21,7 +22,7 @@ from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.pages.forms import MaintenanceForm
 from mainstay.observe.checks.standing import window_of
-from mainstay.observe.checks.windows import BadWindow, next_start, open_until
+from mainstay.observe.checks.windows import next_start, open_until
 from mainstay.observe.checks.wing import MAINTENANCE_EDIT
 
 OVER_SHOWN = 20
@@ -39,9 +40,9 @@ class Announced:
 
     @property
     def covers(self) -> str:
-        """Whom it covers, in words."""
+        """What it covers, in words."""
         where = self.row.application.name if self.row.application else "all applications"
-        labels = ", ".join(f"{name}={value}" for name, value in self.row.match.items())
+        labels = Matchers.of(self.row.match).write()
         return f"{where}, checks with {labels}" if labels else where
 
 
@@ -107,7 +108,8 @@ COLUMNS: dict[str, Any] = {
     "name": lambda one: one.row.name,
     "state": lambda one: "cancelled" if one.row.cancelled_at else one.state,
     "application": lambda one: one.row.application.name if one.row.application else "",
-    "match": lambda one: one.row.match,
+    "match": lambda one: Matchers.of(one.row.match).match,
+    "matchers": lambda one: Matchers.of(one.row.match).matchers,
     "starts_at": lambda one: one.starts,
     "ends_at": lambda one: one.until,
     "cron": lambda one: one.row.cron,
@@ -128,12 +130,9 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
         row = get_object_or_404(found, pk=min(maintenance_id, 2**63 - 1))
     given = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
     form = MaintenanceForm(request.POST if request.method == "POST" else None, row=row, initial=given, now=now)
-    if request.method == "POST" and form.is_valid() and form.window is not None:
+    if request.method == "POST" and form.is_valid() and form.spec is not None:
         try:
-            saved = actions.announce(form.window, actor_of(request), now, existing=row)
-        except BadWindow as bad:
-            name, _, text = str(bad).partition(": ")
-            form.add_error(name if name in form.fields else None, f"{text[:1].upper()}{text[1:]}.")
+            saved = actions.announce(actions.window_for(form.spec), actor_of(request), now, existing=row)
         except Refused as refused:
             form.add_error(None, f"{refused.detail}.")
         else:

@@ -9,12 +9,12 @@ from django import forms
 from django.utils import timezone
 from pydantic import ValidationError
 
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
-from mainstay.respond.alerts import matchers
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceSpec
 from mainstay.respond.alerts.wording import span
 
 DURATIONS = (
@@ -46,7 +46,7 @@ class SilenceForm(forms.Form):
         required=False,
         max_length=2000,
         widget=forms.TextInput(attrs={"class": "mono", "placeholder": "application=shop, check=storefront"}),
-        help_text="Alerts that have all of these. Names as on an alert’s page, separated by commas.",
+        help_text='Alerts that have all of these: application=shop, environment!=test, instance=~"web-.*".',
     )
     starts = forms.DateTimeField(
         label="From",
@@ -68,14 +68,15 @@ class SilenceForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
-        try:
-            text = [values.get("matchers", ""), *self.ticked]
-            values["match"] = matchers.read("\n".join(part for part in text if part))
-        except Refused as error:
-            refuse(self, error)
-            return values
-        if not values["match"]:
-            self.add_error("matchers", "Name at least one label: a silence without any would hide everything.")
+        if not self.errors:
+            given = {"starts_at": values["starts"], "duration": values["duration"], "comment": values["comment"]}
+            texts = [text for text in (values["matchers"], *self.ticked) if text]
+            try:
+                values["spec"] = SilenceSpec.model_validate({"matchers": texts, **given})
+            except ValidationError as error:
+                for found in error.errors(include_url=False):
+                    where = {"match": "matchers", "starts_at": "starts"}.get(str(found["loc"][0]), str(found["loc"][0]))
+                    self.add_error(where if where in self.fields else None, _plain(found["msg"]))
         return values
 
 
@@ -96,9 +97,9 @@ class RouteForm(forms.Form):
         required=False,
         label="And labels are",
         widget=forms.Textarea(
-            attrs={"rows": 3, "class": "mono", "placeholder": "application = shop | billing\nenvironment = production"}
+            attrs={"rows": 3, "class": "mono", "placeholder": 'application=~"shop|billing"\nenvironment=production'}
         ),
-        help_text="One label per line; several accepted values separated by |. Empty: every alert.",
+        help_text='One per line: environment=production, team!=web, application=~"shop|billing". Empty: every alert.',
     )
     notify = forms.MultipleChoiceField(
         required=False, label="Notify", widget=forms.CheckboxSelectMultiple, help_text="All of them are told."
@@ -154,18 +155,17 @@ class RouteForm(forms.Form):
             for found in error.errors(include_url=False):
                 where = str(found["loc"][0]) if found["loc"] else ""
                 where = {"hours": str(found["loc"][1]) if len(found["loc"]) > 1 else "days"}.get(where, where)
-                where = {"from": "begin", "to": "end"}.get(where, where)
+                where = {"from": "begin", "to": "end", "matchers": "match"}.get(where, where)
                 self.add_error(where if where in self.fields else None, _plain(found["msg"]))
         return values
 
     def _document(self, values: dict[str, Any]) -> dict[str, Any]:
-        match = _match(values["match"])
-        if values["severity"]:
-            if "severity" in match:
-                raise Refused("severity is ticked above already", "match")
-            match = {"severity": values["severity"] if len(values["severity"]) > 1 else values["severity"][0], **match}
+        others = Matchers.read(texts=[values["match"]], place="match")
+        if values["severity"] and any(one.name == "severity" for one in others.all):
+            raise Refused("severity is ticked above already", "match")
         document: dict[str, Any] = {
-            "match": match,
+            "match": {"severity": values["severity"]} if values["severity"] else {},
+            "matchers": [values["match"]],
             "notify": values["notify"],
             "fallback": [name for name in values["fallback"].replace(",", " ").split() if name],
             "also": values["also"],
@@ -188,37 +188,17 @@ def _plain(message: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _match(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        name, is_pair, value = line.partition("=")
-        values = [part.strip() for part in value.split("|") if part.strip()]
-        if not is_pair or not values:
-            raise Refused(f"{line.strip()!r} is not name = value", "match")
-        if name.strip() in found:
-            raise Refused(f"{name.strip()} is given twice; separate its values by |", "match")
-        found[name.strip()] = values if len(values) > 1 else values[0]
-    return found
-
-
 def route_initial(row: Route) -> dict[str, Any]:
     """Return what the form shows of a stored route."""
-    match = dict(row.match)
-    severity = match.get("severity", [])
-    severity = [severity] if isinstance(severity, str) else list(severity)
-    if all(value in SEVERITIES for value in severity):
-        match.pop("severity", None)
-    else:
-        severity = []
+    wanted = Matchers.of(row.match).all
+    ticked = [one for one in wanted if one.name == "severity"]
+    if not all(one.operator == "=" and set(one.texts) <= set(SEVERITIES) for one in ticked):
+        ticked = []
     times = row.times or {}
     return {
         "name": row.name,
-        "severity": severity,
-        "match": "\n".join(
-            f"{name} = {value if isinstance(value, str) else ' | '.join(value)}" for name, value in match.items()
-        ),
+        "severity": [text for one in ticked for text in one.texts],
+        "match": "\n".join(text for one in wanted if one not in ticked for text in one.written()),
         "notify": row.notify,
         "fallback": ", ".join(row.fallback),
         "remind_every": short(row.remind_every_s) if row.remind_every_s else "",
@@ -296,13 +276,16 @@ class TesterForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         try:
-            found = matchers.read(values.get("labels", ""), "labels")
+            found = Matchers.read(texts=[values.get("labels", "")], place="labels")
+            if any(one.operator != "=" or len(one.texts) > 1 for one in found.all):
+                raise Refused("an alert has one value of each label: write name=value", "labels")
         except Refused as error:
             refuse(self, error)
             return values
         given = {"severity": values.get("severity") or SEVERITIES[0], "application": values.get("application")}
         given |= {"environment": values.get("environment"), "check": values.get("check_name")}
-        values["all"] = {**found, **{name: value for name, value in given.items() if value}}
+        values["all"] = {one.name: one.texts[0] for one in found.all}
+        values["all"] |= {name: value for name, value in given.items() if value}
         return values
 
 

@@ -15,12 +15,13 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.foundation.matching import equal
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
-from mainstay.respond.alerts import matchers, origins
+from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import unacknowledge as give_back
 from mainstay.respond.alerts.decide import Code
@@ -147,7 +148,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
         "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
-        "labels": [(matchers.write({name: value}), _tells(row, name)) for name, value in row.labels.items()],
+        "labels": [(equal(name, value), _tells(row, name)) for name, value in row.labels.items()],
         "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
         "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
         **_origin(row),

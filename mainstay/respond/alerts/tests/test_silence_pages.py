@@ -18,6 +18,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Silence
+from mainstay.respond.alerts.tests.parts import silencing
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_form_that_comes_back_keeps_the_ticked_labels(client: Client) -> None:
 
 
 def test_ending_early_ends_it_now(client: Client) -> None:
-    row = silence({"check": "storefront"}, now(), now() + timedelta(hours=5), "known", COMMAND_LINE, now())
+    row = silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=5), "known"), COMMAND_LINE, now())
     assert "early" in client.post(f"/silences/{row.pk}/end", follow=True).content.decode()
     row.refresh_from_db()
     assert row.ends_at <= now()
@@ -97,7 +98,9 @@ def test_the_number_of_queries_does_not_grow_with_silences(client: Client) -> No
     counts = []
     for size in (5, 45):
         for i in range(size):
-            silence({"check": f"c{size}-{i}"}, now(), now() + timedelta(hours=5), "known", COMMAND_LINE, now())
+            silence(
+                silencing({"check": f"c{size}-{i}"}, now(), now() + timedelta(hours=5), "known"), COMMAND_LINE, now()
+            )
         with CaptureQueriesContext(connection) as found:
             page(client, "/silences/")
         counts.append(len(found))
@@ -127,5 +130,5 @@ def test_a_silence_over_a_dst_night_lasts_as_long_as_it_says_and_the_journal_tel
 def test_a_silence_given_in_another_zone_is_told_in_utc(here: Desk) -> None:
     berlin = ZoneInfo("Europe/Berlin")
     begin, end = datetime(2099, 7, 1, 12, tzinfo=berlin), datetime(2099, 7, 1, 14, tzinfo=berlin)
-    silence({"check": "storefront"}, begin, end, "known", COMMAND_LINE, now())
+    silence(silencing({"check": "storefront"}, begin, end, "known"), COMMAND_LINE, now())
     assert "until 2099-07-01 12:00 UTC," in Entry.objects.filter(kind="silence.created").latest("id").sentence()

@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_secret
+from mainstay.foundation.pattern import PatternText
 from mainstay.net.policy import literal_address
 from mainstay.observe.checks.kinds.base import Host, IPVersion, KindSettings, ProbedSettings, Text
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.status import Statuses
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.jsonpath import parse_path
-from mainstay.observe.checks.probe.pattern import PatternText
 from mainstay.observe.checks.probe.secret import Secret
 
 DEFAULT_BODY_BYTES = 1 << 20
