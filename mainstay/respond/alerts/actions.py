@@ -456,9 +456,9 @@ def silence(spec: SilenceSpec, actor: Actor, now: datetime) -> Silence:
         match=spec.wanted.stored(),
         starts_at=starts_at,
         ends_at=ends_at,
-        comment=spec.comment,
         created_by=actor.name,
         created_at=now,
+        **spec.note,
     )
     write(
         facts.SILENCE_CREATED,
@@ -467,7 +467,7 @@ def silence(spec: SilenceSpec, actor: Actor, now: datetime) -> Silence:
         now,
         matchers=str(row),
         until=Instant.of(ends_at),
-        comment=row.comment,
+        **spec.note,
     )
     _look_now(spec.wanted, now)
     return row

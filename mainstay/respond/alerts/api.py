@@ -22,7 +22,7 @@ from mainstay.foundation.words import Labels, Severity
 from mainstay.respond.alerts import actions, facts, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
-from mainstay.respond.alerts.spec import RouteSpec, SilenceSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
@@ -190,7 +190,7 @@ def unacknowledge_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
 # --- silences -----------------------------------------------------------------------------------------------------
 
 
-class SilenceRow(BaseModel):
+class SilenceRow(SilenceNote):
     """For a while, alerts that match do not page."""
 
     id: int
@@ -200,7 +200,6 @@ class SilenceRow(BaseModel):
     matchers: list[str] = Field(description="Further matchers; all must hold, too.", examples=[['instance=~"web-.*"']])
     starts_at: datetime
     ends_at: datetime
-    comment: str
     state: Literal["active", "pending", "ended"]
     created_by: str
     created_at: datetime
@@ -220,7 +219,7 @@ def _silence(row: Silence, at: datetime) -> dict[str, Any]:
         "matchers": wanted.matchers,
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
-        "comment": row.comment,
+        **{name: getattr(row, name) for name in SilenceNote.model_fields},
         "state": row.state(at),
         "created_by": row.created_by,
         "created_at": row.created_at,

@@ -78,6 +78,11 @@ class Silence(models.Model):
     def __str__(self) -> str:
         return Matchers.of(self.match).write() or "everything"
 
+    @property
+    def told(self) -> str:
+        """What it says to people, on one line."""
+        return self.comment
+
     def state(self, at: datetime) -> Literal["active", "pending", "ended"]:
         """Return whether it holds at a time."""
         return "ended" if self.ends_at <= at else "active" if self.starts_at <= at else "pending"

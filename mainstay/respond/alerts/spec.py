@@ -1,9 +1,9 @@
 """Silences and routes as people write them: the same in the API and in the form, routes in a file, too."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from mainstay.foundation.clock import later
 from mainstay.foundation.durations import Duration
@@ -11,16 +11,9 @@ from mainstay.foundation.matching import Match, Matching, Texts
 from mainstay.foundation.refusal import misfit
 from mainstay.foundation.words import Moment, Name, Zone
 
-Paragraph = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000, pattern=r"^[^\x00]*$")]
 Names = Annotated[list[Name], Field(max_length=50)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-def _not_blank(text: str) -> str:
-    if not text:
-        raise ValueError("say why, for whoever wonders at night")
-    return text
 
 
 class HoursSpec(BaseModel):
@@ -36,7 +29,15 @@ class HoursSpec(BaseModel):
     timezone: Zone = "UTC"
 
 
-class SilenceSpec(Matching):
+class SilenceNote(BaseModel):
+    """What a silence says to people. Each field is a column of the same name, in the API, the form and the journal."""
+
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000, pattern=r"^[^\x00]*$")] = Field(
+        title="Reason", description="Why; for whoever wonders at night.", examples=["Being migrated, see #212."]
+    )
+
+
+class SilenceSpec(SilenceNote, Matching):
     """For a while, alerts that match do not page. They are still recorded."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,9 +55,6 @@ class SilenceSpec(Matching):
     starts_at: Moment | None = Field(default=None, description="Now, when left out.")
     ends_at: Moment | None = Field(default=None, description="Give this or `duration`.")
     duration: Duration | None = Field(default=None, gt=0, description="Counted from the start.", examples=["2h"])
-    comment: Annotated[Paragraph, AfterValidator(_not_blank)] = Field(
-        description="Why.", examples=["Being migrated, see #212."]
-    )
 
     @model_validator(mode="after")
     def _says_what_and_how_long(self) -> Self:
@@ -67,7 +65,14 @@ class SilenceSpec(Matching):
             )
         if (self.ends_at is None) == (self.duration is None):
             raise misfit("ends_at", "give either ends_at or duration")
+        if not self.comment:
+            raise misfit("comment", "say why, for whoever wonders at night")
         return self
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What it says to people, by column."""
+        return self.model_dump(include=set(SilenceNote.model_fields))
 
     def span(self, now: datetime) -> tuple[datetime, datetime]:
         """Return from when to when it holds, if it is made at `now`."""

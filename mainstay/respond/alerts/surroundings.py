@@ -68,4 +68,4 @@ def surroundings(alerts: Sequence[Alert], since: datetime, until: datetime) -> S
 def silences(now: datetime, until: datetime | None = None) -> list[SilenceFacts]:
     """Return the silences that hold at `now`, or at some time until `until`."""
     rows = Silence.objects.filter(ends_at__gt=now, starts_at__lte=until or now)
-    return [SilenceFacts(row.pk, Matchers.of(row.match), row.starts_at, row.ends_at, row.comment) for row in rows]
+    return [SilenceFacts(row.pk, Matchers.of(row.match), row.starts_at, row.ends_at, row.told) for row in rows]

@@ -14,7 +14,7 @@ from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.spec import RouteSpec, SilenceSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
 from mainstay.respond.alerts.wording import span
 
 DURATIONS = (
@@ -55,21 +55,24 @@ class SilenceForm(forms.Form):
         help_text="Empty: now. In your time zone.",
     )
     duration = forms.TypedChoiceField(label="For", coerce=int, choices=DURATIONS, initial=3600)
-    comment = forms.CharField(
-        label="Reason",
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="For whoever wonders at night.",
-    )
 
     def __init__(self, data: Any = None, *, ticked: Iterable[str] = (), **given: Any) -> None:
         super().__init__(data, **given)
         self.ticked = list(ticked)
+        for name, info in SilenceNote.model_fields.items():
+            self.fields[name] = forms.CharField(
+                label=info.title,
+                required=info.is_required(),
+                max_length=next((one.max_length for one in info.metadata if hasattr(one, "max_length")), None),
+                help_text=info.description or "",
+                widget=forms.Textarea(attrs={"rows": 2}) if name == "comment" else forms.TextInput,
+            )
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if not self.errors:
-            given = {"starts_at": values["starts"], "duration": values["duration"], "comment": values["comment"]}
+            given = {"starts_at": values["starts"], "duration": values["duration"]}
+            given |= {name: values[name] for name in SilenceNote.model_fields}
             texts = [text for text in (values["matchers"], *self.ticked) if text]
             try:
                 values["spec"] = SilenceSpec.model_validate({"matchers": texts, **given})

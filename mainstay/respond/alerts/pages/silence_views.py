@@ -1,7 +1,8 @@
 """Silences: what does not page for a while, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -22,15 +23,16 @@ from mainstay.kit.replies import done
 from mainstay.respond.alerts import actions
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.pages.forms import DURATIONS, SilenceForm, refuse
+from mainstay.respond.alerts.spec import SilenceNote
 
 OPEN_READ = 2_000
-COLUMNS = {
+COLUMNS: dict[str, Callable[[Silence], Any]] = {
     "id": lambda s: s.pk,
     "match": lambda s: Matchers.of(s.match).match,
     "matchers": lambda s: Matchers.of(s.match).matchers,
     "starts_at": lambda s: s.starts_at,
     "ends_at": lambda s: s.ends_at,
-    "comment": lambda s: s.comment,
+    **{name: attrgetter(name) for name in SilenceNote.model_fields},
     "created_by": lambda s: s.created_by,
     "created_at": lambda s: s.created_at,
 }

@@ -24,8 +24,8 @@ from mainstay.kit.replies import done
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import unacknowledge as give_back
-from mainstay.respond.alerts.decide import Code
-from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.decide import Code, silenced_by
+from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.pages import listing, story
 from mainstay.respond.alerts.pages.forms import DURATIONS
 from mainstay.respond.alerts.surroundings import silences
@@ -128,6 +128,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     row = _alert(alert_id)
     active = silences(now)
     state = listing.shown_state(row, active, now)
+    quiet = silenced_by(row.labels, active, now) if state == "silenced" else None
     decided = story.decisions(row)
     over = row.ended_at is not None
     zone = ZoneInfo(timezone.get_current_timezone_name())
@@ -135,6 +136,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "now": now,
         "alert": row,
         "state": state,
+        "silence": Silence.objects.filter(pk=quiet.id).first() if quiet else None,
         "over": over,
         "title": _title(row),
         "lasted": rows.write_duration((row.ended_at - row.started_at).total_seconds()) if row.ended_at else "",

@@ -53,6 +53,13 @@ def test_ticked_labels_become_a_silence_that_holds_the_alert(client: Client, her
     assert title(html) == "1 silence in force, holding 1 open alert."
 
 
+def test_an_alert_says_which_silence_holds_it(client: Client, here: Desk) -> None:
+    silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=1), "being mended"), COMMAND_LINE, now())
+    html = page(client, f"/alerts/{here.alert.pk}/")
+    assert "Silenced by command line" in html
+    assert "being mended" in html
+
+
 def test_labels_as_text_may_begin_later_in_the_own_zone(client: Client) -> None:
     _make(client, matchers="application=shop, environment=production", starts="2099-03-02T22:00")
     row = Silence.objects.get()
