@@ -72,6 +72,7 @@ class Silence(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(db_index=True)
     comment = models.TextField()
+    ticket = models.CharField(max_length=200, blank=True, default="", db_default="")  # its number or URL
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField()
 
@@ -81,7 +82,7 @@ class Silence(models.Model):
     @property
     def told(self) -> str:
         """What it says to people, on one line."""
-        return self.comment
+        return f"{self.comment} ({self.ticket})" if self.ticket else self.comment
 
     def state(self, at: datetime) -> Literal["active", "pending", "ended"]:
         """Return whether it holds at a time."""

@@ -35,6 +35,9 @@ class SilenceNote(BaseModel):
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000, pattern=r"^[^\x00]*$")] = Field(
         title="Reason", description="Why; for whoever wonders at night.", examples=["Being migrated, see #212."]
     )
+    ticket: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = (
+        Field(default="", title="Ticket", description="Number or URL of its ticket.", examples=["OPS-212"])
+    )
 
 
 class SilenceSpec(SilenceNote, Matching):

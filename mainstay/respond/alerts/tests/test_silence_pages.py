@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.desk.tests.browser import page, signed_in, title
-from mainstay.desk.tests.desk import Desk, desk
+from mainstay.desk.tests.desk import Desk, caller, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -139,3 +139,39 @@ def test_a_silence_given_in_another_zone_is_told_in_utc(here: Desk) -> None:
     begin, end = datetime(2099, 7, 1, 12, tzinfo=berlin), datetime(2099, 7, 1, 14, tzinfo=berlin)
     silence(silencing({"check": "storefront"}, begin, end, "known"), COMMAND_LINE, now())
     assert "until 2099-07-01 12:00 UTC," in Entry.objects.filter(kind="silence.created").latest("id").sentence()
+
+
+@pytest.mark.parametrize(
+    ("ticket", "shown"),
+    [
+        ("OPS-212", '<span class="not-a-link">OPS-212</span>'),
+        ("https://tickets.example/212", 'href="https://tickets.example/212"'),
+        ("javascript:alert(1)", '<span class="not-a-link">javascript:alert(1)</span>'),
+        ("", ""),
+    ],
+)
+def test_a_ticket_is_asked_for_shown_and_journalled(client: Client, here: Desk, ticket: str, shown: str) -> None:
+    assert 'name="ticket"' in page(client, "/silences/new")
+    assert 'name="ticket"' in page(client, f"/alerts/{here.alert.pk}/")
+    _make(client, matchers="application=shop", ticket=ticket)
+    assert shown in page(client, "/silences/")
+    alert = page(client, f"/alerts/{here.alert.pk}/")
+    assert shown in alert
+    assert f"covers it: a repair{f' ({ticket})' if ticket else ''}" in alert
+    made = caller().get("/silences")["items"][0]
+    assert made["ticket"] == ticket
+    again = {"match": made["match"], "duration": "1h", "comment": "why", "ticket": ticket}
+    assert caller().post("/silences", again, 201)["ticket"] == ticket
+    entry = Entry.objects.get(kind="silence.created", subject=f"silence:{made['id']}")
+    assert entry.facts["ticket"] == ticket
+    assert entry.sentence().endswith(f"a repair {ticket}".strip())
+
+
+def test_a_ticket_is_one_short_line(client: Client) -> None:
+    assert _make(client, matchers="a=b", ticket="x" * 201).status_code == 422
+    assert (
+        "at most 200"
+        in caller().post(
+            "/silences", {"match": {"a": "b"}, "duration": "1h", "comment": "x", "ticket": "x" * 201}, 422
+        )["detail"]
+    )
