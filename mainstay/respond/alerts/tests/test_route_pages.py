@@ -75,7 +75,7 @@ def test_a_route_is_added_last_with_a_name_made_from_its_match(client: Client) -
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"match": "shop"}, "is not name = value"),
+        ({"match": "shop"}, "is not name=value"),
         ({"match": "a = 1\na = 2"}, "given twice"),
         ({"severity": ["major"], "match": "severity = minor"}, "ticked above already"),
         ({"fallback": "nobody"}, "no channel named nobody exists"),
