@@ -16,9 +16,8 @@ from django.views import defaults
 from mainstay import __version__
 from mainstay.desk.selfmetrics import metrics
 from mainstay.foundation.api.door import Api, nothing_here
-from mainstay.foundation.api.problems import DATABASE_AWAY_RETRY_S, LINE_MOST, answers, problem_response
+from mainstay.foundation.api.problems import DATABASE_AWAY_RETRY_S, LINE_MOST, problem_response
 from mainstay.foundation.processes.outage import is_refusal, outage, words
-from mainstay.observe.checks.windows import BadWindow
 from mainstay.wings import WINGS
 
 UNKNOWN_HOST = (
@@ -38,14 +37,6 @@ api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
 for wing in WINGS:
     for router in wing.routers:
         api.add_router("", import_string(router))
-
-
-def _bad_window(error: Exception) -> HttpResponse:
-    field, _, detail = str(error).partition(": ")
-    return problem_response(422, f"{error}.", [{"pointer": f"/{field.split(',')[0]}", "detail": detail}])
-
-
-answers(BadWindow, _bad_window)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

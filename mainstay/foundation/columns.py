@@ -11,6 +11,9 @@ from typing import Any
 from django.db import models
 from django.db.models.fields.json import KeyTransform
 
+from mainstay.foundation.matching import Matchers
+from mainstay.foundation.refusal import Refused
+
 LONGEST_S = 3_660 * 86_400.0
 NOTHING = {"unreadable": "what it matches cannot be read"}  # a label that nothing has
 
@@ -57,10 +60,14 @@ class NamesField(_Shaped):
 
 
 class MatchField(_Shaped):
-    """Labels and the text (or texts) that each must have. Half of a match would match more, so then it matches none."""
+    """Matchers, see `matching.Matchers.of`. Half of a match would match more, so then it matches none."""
 
     def shaped(self, found: Any) -> Any:
-        return found if isinstance(found, dict) and all(map(_is_wanted, found.values())) else dict(NOTHING)
+        try:
+            Matchers.of(found)
+        except (Refused, AttributeError):
+            return dict(NOTHING)
+        return found
 
 
 class LinksField(_Shaped):
@@ -98,10 +105,6 @@ class SecondsField(models.FloatField):  # type: ignore[type-arg]  # Django itsel
 
     def from_db_value(self, value: Any, _expression: Any, _connection: Any) -> float | None:
         return value if isinstance(value, int | float) and 0 < value <= LONGEST_S else self.otherwise
-
-
-def _is_wanted(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
 def _is_link(value: Any) -> bool:

@@ -1,5 +1,10 @@
 """What an action raises when what is asked cannot be; faces make it a form error, a problem document, a line."""
 
+from typing import cast
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
+
 
 class Refused(ValueError):
     """The request cannot be met. `field` is the path of the offending field ("needs", "expect.status"), or empty."""
@@ -9,6 +14,12 @@ class Refused(ValueError):
         self.detail = detail
         self.field = field
         self.conflict = conflict  # something else stands in the way (a name that is taken), not the input itself
+
+
+def misfit(field: str, detail: str) -> ValidationError:
+    """Return the error of one field for a validator to raise that looks at several."""
+    wrong = {"type": "value_error", "loc": (field,), "input": None, "ctx": {"error": ValueError(detail)}}
+    return ValidationError.from_exception_data("spec", [cast(InitErrorDetails, wrong)])
 
 
 class Managed(Refused):

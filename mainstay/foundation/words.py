@@ -2,12 +2,13 @@
 
 import zoneinfo
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
+YEAR_FIRST, YEAR_LAST = 1990, 2200
 # `explained.py` says in words what each of these asks for.
 NAME_PATTERN = r"^[a-zA-Z0-9_-]+$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
@@ -70,3 +71,21 @@ def _written_time(value: object) -> object:
 
 Time = Annotated[datetime, BeforeValidator(_written_time)]
 """An instant, ISO 8601, with or without an offset."""
+
+
+def _utc(at: datetime) -> datetime:
+    try:
+        moved = at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"the year must lie between {YEAR_FIRST} and {YEAR_LAST}") from None
+    if not YEAR_FIRST <= moved.year <= YEAR_LAST:
+        raise ValueError(f"the year must lie between {YEAR_FIRST} and {YEAR_LAST}")
+    return moved
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(_utc),
+    Field(description="RFC 3339 with an offset.", examples=["2026-05-01T03:00:00Z"]),
+]
+"""An instant with an offset, in UTC."""

@@ -16,6 +16,7 @@ from mainstay.foundation.catalog.actions import put_application
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.clock import now
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.actions import announce, put_check
 from mainstay.observe.checks.models import Check, CheckState, Maintenance, Ping, Result
 from mainstay.observe.checks.spec import CheckSpec
@@ -27,6 +28,7 @@ from mainstay.respond.alerts.actions import fire, silence
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.tests.parts import silencing
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -162,9 +164,11 @@ def desk(at: datetime | None = None) -> Desk:
         rules=put_group(RuleGroupSpec.model_validate(RULES), me, at),
         alert=alert,
         delivery=Delivery.objects.get(subject=f"alert:{alert.pk}"),
-        silence=silence({"application": "elsewhere"}, at, at + timedelta(hours=1), "a test", me, at),
+        silence=silence(silencing({"application": "elsewhere"}, at, at + timedelta(hours=1), "a test"), me, at),
         maintenance=announce(
-            Window("deploy", match={"team": "none"}, starts_at=at, ends_at=at + timedelta(hours=1)), me, at
+            Window("deploy", match=Matchers.read({"team": "none"}), starts_at=at, ends_at=at + timedelta(hours=1)),
+            me,
+            at,
         ),
         scrape=put_scrape(ScrapeSpec.model_validate(SCRAPE), me, at),
         user=user,

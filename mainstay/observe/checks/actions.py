@@ -16,6 +16,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import utc_text
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
@@ -24,7 +25,7 @@ from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance, Ping, Result
-from mainstay.observe.checks.spec import CheckSpec, Common
+from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 from mainstay.observe.checks.windows import Window, validate
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
@@ -255,13 +256,13 @@ def announce(
     """Announce maintenance, or change what was announced.
 
     Raises:
-        NotAllowed, BadWindow.
+        NotAllowed, Refused.
     """
     actor.need(MAINTENANCE_EDIT)
     validate(window)
     row = existing or Maintenance(created_at=at, created_by=actor.name)
     need_unmanaged(f"The maintenance {row.name}", row.managed_by if existing else "", by_file)
-    row.name, row.application_id, row.match = window.name, window.application, dict(window.match)
+    row.name, row.application_id, row.match = window.name, window.application, window.match.stored()
     row.starts_at, row.ends_at = window.starts_at, window.ends_at
     row.cron, row.duration_s, row.time_zone = window.cron, window.duration.total_seconds() or None, window.zone
     row.managed_by, row.cancelled_at = by_file, None
@@ -273,6 +274,36 @@ def announce(
     about = Subject("maintenance", row.pk, row.name, row.application_id)
     write(facts.MAINTENANCE_ANNOUNCED, about, actor, at, when=when, **instants)
     return row
+
+
+def window_for(spec: MaintenanceSpec) -> Window:
+    """Return the window that a spec describes.
+
+    Raises:
+        Refused: its application does not exist.
+    """
+    if spec.application is None:
+        return spec.window(None)
+    application = Application.objects.filter(name=spec.application).first()
+    if application is None:
+        raise Refused(f"there is no application {spec.application}", "application")
+    return spec.window(application.pk)
+
+
+def spec_of_window(row: Maintenance) -> MaintenanceSpec:
+    """Return maintenance as people write it."""
+    wanted = Matchers.of(row.match)
+    return MaintenanceSpec(
+        name=row.name,
+        application=row.application.name if row.application else None,
+        match=wanted.match,
+        matchers=wanted.matchers,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        cron=row.cron or None,
+        duration=row.duration_s,
+        timezone=row.time_zone,
+    )
 
 
 @transaction.atomic

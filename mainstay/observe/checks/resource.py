@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import (
     By,
     Edge,
@@ -24,7 +23,6 @@ from mainstay.observe.checks import actions
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
-from mainstay.observe.checks.windows import BadWindow
 
 READ_AT_ONCE = 2_000
 _AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "labels", "runbook", "paused", "needs")
@@ -113,7 +111,10 @@ class Windows(Resource[MaintenanceSpec]):
 
     kind, section, order, spec = "maintenance", "maintenance", 60, MaintenanceSpec
     title, listed = "Maintenance", "list of [maintenance windows](#maintenance)"
-    about = "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`)."
+    about = (
+        "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`). What `match` and `matchers`"
+        " mean: [matching](matching.md)."
+    )
 
     def rows(self) -> Iterable[Maintenance]:
         return Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id")
@@ -122,16 +123,7 @@ class Windows(Resource[MaintenanceSpec]):
         return Maintenance.objects.filter(name=name, cancelled_at=None).order_by("id").first()
 
     def read(self, row: Any) -> MaintenanceSpec:
-        return MaintenanceSpec.model_construct(
-            name=row.name,
-            application=row.application.name if row.application else None,
-            match=row.match,
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-            cron=row.cron or None,
-            duration=row.duration_s,
-            timezone=row.time_zone,
-        )
+        return actions.spec_of_window(row)
 
     def ends_at(self, row: Any) -> datetime | None:
         return row.ends_at if isinstance(row.ends_at, datetime) else None
@@ -149,12 +141,8 @@ class Windows(Resource[MaintenanceSpec]):
             yield Use("application", spec.application, ("application",))
 
     def put(self, name: str, spec: MaintenanceSpec, by: By, position: int | None = None) -> bool:
-        of = spec.application
-        application = Application.objects.get(name=of).pk if of is not None else None
-        try:
-            actions.announce(spec.window(application), by.actor, by.at, existing=self.find(name), by_file=by.file)
-        except BadWindow as error:
-            raise Refused(str(error).partition(": ")[2], str(error).partition(":")[0]) from None
+        window = actions.window_for(spec)
+        actions.announce(window, by.actor, by.at, existing=self.find(name), by_file=by.file)
         return False
 
     def remove(self, name: str, by: By) -> None:

@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from mainstay.foundation.durations import Duration
+from mainstay.foundation.matching import Match, Matching, Texts
+from mainstay.foundation.refusal import Refused, misfit
 from mainstay.foundation.words import Labels, Link, Name, Severity, Time, Title, Zone
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.windows import BadWindow, Window, validate
+from mainstay.observe.checks.windows import Window, validate
 
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0
 TIMEOUT_MOST_S = 120.0
@@ -69,22 +71,30 @@ _fields: dict[str, Any] = {
 CheckSpec: type[Common] = create_model("CheckSpec", __base__=Common, __doc__="One check as people write it.", **_fields)
 
 
-class MaintenanceSpec(BaseModel):
+class MaintenanceSpec(Matching):
     """A window in which what it covers does not page: once (starts_at, ends_at) or again and again (cron, duration)."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    name: Title = Field(description="Unique within the file.")
+    name: Title = Field(description="Unique within the file.", examples=["Deploy 2.4"])
     application: Name | None = Field(default=None, description="Only checks of this application; without it, of all.")
-    match: Labels = Field(default_factory=dict, description="Labels a check must have; empty: all checks.")
+    match: Match = Field(
+        default_factory=dict,
+        description="Labels a check must have: label and value, or list of values. Empty: all checks.",
+    )
+    matchers: Texts = Field(
+        default_factory=list,
+        description='Further matchers, all of which must hold: `instance=~"web-.*"`, `team!=web`.',
+        examples=[['instance=~"web-.*"']],
+    )
     starts_at: Time | None = Field(
         default=None, description="Begin of a single window, ISO 8601; without an offset, in `timezone`."
     )
     ends_at: Time | None = Field(default=None, description="Its end.")
     cron: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(
-        default=None, description="When a recurring window begins, as cron writes it."
+        default=None, description="When a recurring window begins, as cron writes it.", examples=["0 3 * * 0"]
     )
-    duration: Duration | None = Field(default=None, description="How long a recurring window lasts.")
+    duration: Duration | None = Field(default=None, description="How long a recurring window lasts.", examples=["2h"])
     timezone: Zone = Field(default="UTC", description="Zone of `cron`, and of times without an offset.")
 
     @model_validator(mode="after")
@@ -97,13 +107,13 @@ class MaintenanceSpec(BaseModel):
                 try:
                     setattr(self, name, local.astimezone(UTC))
                 except OverflowError:
-                    raise ValueError(f"{name} lies beyond the calendar") from None
+                    raise misfit(name, "lies beyond the calendar") from None
         if self.duration is not None and self.cron is None:
-            raise ValueError("duration belongs to cron; a single window has starts_at and ends_at")
+            raise misfit("duration", "duration belongs to cron; a single window has starts_at and ends_at")
         try:
             validate(self.window(None))
-        except BadWindow as error:
-            raise ValueError(str(error)) from None
+        except Refused as error:
+            raise misfit(error.field, error.detail) from None
         return self
 
     def window(self, application: int | None) -> Window:
@@ -111,7 +121,7 @@ class MaintenanceSpec(BaseModel):
         return Window(
             name=self.name,
             application=application,
-            match=self.match,
+            match=self.wanted,
             starts_at=self.starts_at,
             ends_at=self.ends_at,
             cron=self.cron or "",

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Dependency
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.processes.setaside import Known
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.observe.checks import decide
@@ -47,7 +48,7 @@ def window_of(row: Maintenance) -> Window:
     return Window(
         name=row.name,
         application=row.application_id,
-        match=row.match,
+        match=Matchers.of(row.match),
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         cron=row.cron,

@@ -1,14 +1,12 @@
 """Maintenance windows: which of them cover a check now. Pure; zones and DST as the window's wall clock has them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from mainstay.foundation.matching import EVERYTHING, Matchers
+from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import cron
-
-
-class BadWindow(ValueError):
-    """A window cannot be: the message says which field is wrong and how to mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +15,7 @@ class Window:
 
     name: str
     application: int | None = None  # None: all applications
-    match: Mapping[str, str] = field(default_factory=dict)  # labels that a check must have
+    match: Matchers = EVERYTHING  # labels that a check must have
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     cron: str = ""
@@ -27,26 +25,25 @@ class Window:
 
     def covers(self, application: int | None, labels: Mapping[str, str]) -> bool:
         """Tell whether a check of `application` with `labels` is meant."""
-        if self.application is not None and self.application != application:
-            return False
-        return all(labels.get(name) == value for name, value in self.match.items())
+        return self.application in {None, application} and self.match.matches(labels)
 
 
 def validate(window: Window) -> None:
-    """Raise `BadWindow` unless the window is either one-off or recurring, and ends after it begins."""
+    """Raise `Refused` unless the window is either one-off or recurring, and ends after it begins."""
     if window.cron:
         if window.starts_at or window.ends_at:
-            raise BadWindow("cron: give either cron and duration, or starts_at and ends_at, not both")
+            raise Refused("give either cron and duration, or starts_at and ends_at, not both", "cron")
         if window.duration <= timedelta():
-            raise BadWindow("duration: a recurring window needs a duration such as 2h")
+            raise Refused("a recurring window needs a duration such as 2h", "duration")
         if wrong := cron.problem(window.cron, window.zone):
-            raise BadWindow(f"cron: {wrong}")
+            raise Refused(wrong, "cron")
     elif window.starts_at is None or window.ends_at is None:
-        raise BadWindow("starts_at, ends_at: a one-off window needs both (or give cron and duration)")
+        missing = "starts_at" if window.starts_at is None else "ends_at"
+        raise Refused("a one-off window needs starts_at, ends_at (or cron, duration)", missing)
     elif window.ends_at.astimezone(UTC) <= window.starts_at.astimezone(
         UTC
     ):  # two of one zone compare by its wall clock
-        raise BadWindow("ends_at: must be after starts_at")
+        raise Refused("must be after starts_at", "ends_at")
 
 
 def open_until(window: Window, now: datetime) -> datetime | None:

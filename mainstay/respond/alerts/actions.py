@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Case, F, IntegerField, QuerySet, Value, When
@@ -15,6 +15,7 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES, weight
@@ -32,6 +33,7 @@ from mainstay.respond.alerts.decide import (
     look_later,
 )
 from mainstay.respond.alerts.models import Alert, Silence
+from mainstay.respond.alerts.spec import SilenceSpec
 from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
@@ -438,26 +440,25 @@ def unacknowledge(alert: Alert, actor: Actor, now: datetime) -> bool:
 
 
 @transaction.atomic
-def silence(
-    match: Mapping[str, str], starts_at: datetime, ends_at: datetime, comment: str, actor: Actor, now: datetime
-) -> Silence:
-    """Keep alerts with these labels from paging for a while.
+def silence(spec: SilenceSpec, actor: Actor, now: datetime) -> Silence:
+    """Keep alerts that match from paging for a while.
 
     Raises:
         NotAllowed, Refused.
     """
     actor.need(ALERTS_RESPOND)
-    starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)  # two of one zone compare by its wall clock
-    if not match:
-        raise Refused("name at least one label: a silence without any would hide everything", "match")
+    starts_at, ends_at = spec.span(now)
     if ends_at <= starts_at or ends_at <= now:
         raise Refused("must be after the start and in the future", "ends_at")
     if ends_at - starts_at > SILENCE_MOST:
         raise Refused("a silence lasts a year at most; what shall never page wants another route", "ends_at")
-    if not comment.strip():
-        raise Refused("say why, for whoever wonders at night", "comment")
     row = Silence.objects.create(
-        match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment, created_by=actor.name, created_at=now
+        match=spec.wanted.stored(),
+        starts_at=starts_at,
+        ends_at=ends_at,
+        created_by=actor.name,
+        created_at=now,
+        **spec.note,
     )
     write(
         facts.SILENCE_CREATED,
@@ -466,9 +467,9 @@ def silence(
         now,
         matchers=str(row),
         until=Instant.of(ends_at),
-        comment=comment,
+        **spec.note,
     )
-    _look_now(match, now)
+    _look_now(spec.wanted, now)
     return row
 
 
@@ -482,10 +483,10 @@ def end_silence(row: Silence, actor: Actor, now: datetime) -> None:
     actor.need(ALERTS_RESPOND)
     if Silence.objects.filter(pk=row.pk, ends_at__gt=now).update(ends_at=now):
         write(facts.SILENCE_ENDED, Subject("silence", row.pk, str(row.pk)), actor, now)
-        _look_now(row.match, now)
+        _look_now(Matchers.of(row.match), now)
 
 
-def _look_now(match: Mapping[str, str], now: datetime) -> None:
+def _look_now(wanted: Matchers, now: datetime) -> None:
     rows = Alert.objects.filter(ended_at=None, acknowledged_at=None).only("pk", "labels")
-    ids = [row.pk for row in rows if all(row.labels.get(name) == value for name, value in match.items())]
+    ids = [row.pk for row in rows if wanted.matches(row.labels)]
     Alert.objects.filter(pk__in=ids, ended_at=None).update(look_at=now)

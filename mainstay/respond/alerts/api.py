@@ -1,6 +1,6 @@
 """The API of alerts, silences and routes."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.db.models import Q
@@ -16,14 +16,13 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
-from mainstay.foundation.durations import Duration
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.refusal import Refused
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.words import Labels, Severity
 from mainstay.respond.alerts import actions, facts, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
-from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
@@ -191,27 +190,19 @@ def unacknowledge_alert(request: HttpRequest, alert_id: Id) -> dict[str, Any]:
 # --- silences -----------------------------------------------------------------------------------------------------
 
 
-class SilenceRow(BaseModel):
-    """For a while, alerts with these labels do not page."""
+class SilenceRow(SilenceNote):
+    """For a while, alerts that match do not page."""
 
     id: int
-    match: dict[str, str] = Field(description="Labels an alert must have, all of them.")
+    match: dict[str, str | list[str]] = Field(
+        description="Labels an alert must have: label and value, or list of values."
+    )
+    matchers: list[str] = Field(description="Further matchers; all must hold, too.", examples=[['instance=~"web-.*"']])
     starts_at: datetime
     ends_at: datetime
-    comment: str
     state: Literal["active", "pending", "ended"]
     created_by: str
     created_at: datetime
-
-
-class NewSilence(_Body):
-    """A silence: what, until when, why."""
-
-    match: Labels = Field(description="Labels an alert must have: application, check, severity, own labels.")
-    starts_at: Time | None = Field(default=None, description="Now, when left out.")
-    ends_at: Time | None = Field(default=None, description="Give this or `duration`.")
-    duration: Duration | None = Field(default=None, gt=0, description="Counted from the start.", examples=["2h"])
-    comment: Annotated[Words, StringConstraints(min_length=1)] = Field(examples=["Being migrated, see #212."])
 
 
 class SilenceFilter(Paging):
@@ -221,13 +212,15 @@ class SilenceFilter(Paging):
 
 
 def _silence(row: Silence, at: datetime) -> dict[str, Any]:
+    wanted = Matchers.of(row.match)
     return {
         "id": row.pk,
-        "match": row.match,
+        "match": wanted.match,
+        "matchers": wanted.matchers,
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
-        "comment": row.comment,
-        "state": "ended" if row.ends_at <= at else "active" if row.starts_at <= at else "pending",
+        **{name: getattr(row, name) for name in SilenceNote.model_fields},
+        "state": row.state(at),
         "created_by": row.created_by,
         "created_at": row.created_at,
     }
@@ -244,14 +237,10 @@ def list_silences(request: HttpRequest, given: Query[SilenceFilter]) -> dict[str
 
 
 @router.post("/silences", auth=needs(ALERTS_RESPOND), response={201: SilenceRow})
-def create_silence(request: HttpRequest, response: HttpResponse, body: NewSilence) -> dict[str, Any]:
+def create_silence(request: HttpRequest, response: HttpResponse, body: SilenceSpec) -> dict[str, Any]:
     """Keep alerts from paging for a while. They are still recorded."""
     at = now()
-    starts_at = body.starts_at or at
-    if (body.ends_at is None) == (body.duration is None):
-        raise Refused("give either ends_at or duration", "ends_at")
-    ends_at = body.ends_at or starts_at + timedelta(seconds=body.duration or 0)
-    row = actions.silence(body.match, starts_at, ends_at, body.comment.strip(), actor_of(request), at)
+    row = actions.silence(body, actor_of(request), at)
     response["Location"] = f"/api/v1/silences/{row.pk}"
     return _silence(row, at)
 

@@ -5,12 +5,13 @@ match, at this time of day? has it paged already, was it given back since, and i
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.matching import EVERYTHING, Matchers
 from mainstay.foundation.words import weight
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -64,10 +65,10 @@ class AlertFacts:
 
 @dataclass(frozen=True, slots=True)
 class SilenceFacts:
-    """A silence: labels that must be equal, and until when."""
+    """A silence: what it covers, and until when."""
 
     id: int
-    match: Mapping[str, str]
+    match: Matchers
     starts_at: datetime
     ends_at: datetime
     comment: str = ""
@@ -105,10 +106,10 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """A route: label → accepted values, hours, channels, fallback, reminders."""
+    """A route: what it matches, hours, channels, fallback, reminders."""
 
     name: str
-    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    match: Matchers = EVERYTHING
     notify: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     remind_every: timedelta | None = None
@@ -201,7 +202,7 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
     closed: list[Hours] = []
     later = look_later(alert, now)
     for route in routes:
-        mismatch = first_mismatch(route.match, alert.labels)
+        mismatch = route.match.mismatch(alert.labels)
         if mismatch:
             steps.append(Step(f"Route {route.name}", False, mismatch))
             continue
@@ -266,24 +267,10 @@ def _while_waiting(since: datetime, now: datetime) -> datetime:
     return min(now + max(LOOK_AGAIN, (now - since) / 5), since + SETTLE)
 
 
-def first_mismatch(match: Mapping[str, tuple[str, ...]], labels: Mapping[str, str]) -> str:
-    """Return what keeps `labels` from matching, as a sentence, or an empty text when they match."""
-    for name, accepted in match.items():
-        value = labels.get(name)
-        if value is None:
-            return f"the alert has no {name}"
-        if value not in accepted:
-            return f"{name} is {value}, not {' or '.join(accepted)}"
-    return ""
-
-
 def silenced_by(labels: Mapping[str, str], silences: Iterable[SilenceFacts], now: datetime) -> SilenceFacts | None:
     """Return the silence that covers `labels` longest at `now`, or None."""
     covering = [
-        silence
-        for silence in silences
-        if silence.starts_at <= now < silence.ends_at
-        and all(labels.get(name) == value for name, value in silence.match.items())
+        silence for silence in silences if silence.starts_at <= now < silence.ends_at and silence.match.matches(labels)
     ]
     return max(covering, key=lambda silence: silence.ends_at, default=None)
 

@@ -33,10 +33,11 @@ ALERT_PAGED = declare(
 ALERT_HELD = declare("alert.held", "Alert {subject} **does not page**: {reason}", reason=str, code=str, steps=list)
 SILENCE_CREATED = declare(
     "silence.created",
-    "Silence {subject}: {matchers} until {until}, {comment}",
+    "Silence {subject}: {matchers} until {until}, {comment} {ticket}",
     matchers=str,
     until=Instant,
     comment=str,
+    ticket=str,
 )
 SILENCE_ENDED = declare("silence.ended", "Silence {subject} was ended early")
 ROUTE_CREATED = declare("route.created", "Route {subject} **was added**: {match} to {notify}", match=str, notify=list)

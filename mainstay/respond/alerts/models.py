@@ -1,10 +1,14 @@
 """Alerts, silences, routes."""
 
+from datetime import datetime
+from typing import Literal
+
 from django.db import models
 from django.db.models import Q, Value
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.columns import MatchField, NamesField, ObjectField, PairsField, SecondsField
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.models import Check
 
 
@@ -62,17 +66,27 @@ class Alert(models.Model):
 
 
 class Silence(models.Model):
-    """From `starts_at` to `ends_at`, alerts with these labels do not page. They are still recorded."""
+    """From `starts_at` to `ends_at`, alerts that match do not page. They are still recorded."""
 
-    match = MatchField()  # label → value; all must be equal
+    match = MatchField()  # see `matching.Matchers.stored`; so are all columns of this name
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(db_index=True)
     comment = models.TextField()
+    ticket = models.CharField(max_length=200, blank=True, default="", db_default="")  # its number or URL
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.match.items()) or "everything"
+        return Matchers.of(self.match).write() or "everything"
+
+    @property
+    def told(self) -> str:
+        """What it says to people, on one line."""
+        return f"{self.comment} ({self.ticket})" if self.ticket else self.comment
+
+    def state(self, at: datetime) -> Literal["active", "pending", "ended"]:
+        """Return whether it holds at a time."""
+        return "ended" if self.ends_at <= at else "active" if self.starts_at <= at else "pending"
 
 
 class Route(models.Model):
@@ -80,7 +94,7 @@ class Route(models.Model):
 
     position = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=100, unique=True)
-    match = MatchField(default=dict)  # severity, application, environment, check, labels → value or list
+    match = MatchField(default=dict)  # of severity, application, environment, check, labels
     notify = NamesField(default=list)  # names of channels
     fallback = NamesField(default=list)  # names, tried one after another while one of `notify` does not answer
     remind_every_s = SecondsField(null=True)

@@ -18,7 +18,7 @@ class Routes(Resource[RouteSpec]):
     about = (
         "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
         " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"
-        " tells of the others."
+        " tells of the others. What `match` and `matchers` mean: [matching](matching.md)."
     )
 
     def rows(self) -> Iterable[Route]:

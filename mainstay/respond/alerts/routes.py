@@ -10,6 +10,7 @@ from django.db.models import Max
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.write import Subject, write
+from mainstay.foundation.matching import Matchers, Stored
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.respond.alerts import facts
@@ -31,7 +32,7 @@ def route_of(row: Route) -> RouteFacts:
     """Return a row as the value that `decide` takes."""
     return RouteFacts(
         name=row.name,
-        match={name: tuple(value) if isinstance(value, list) else (value,) for name, value in row.match.items()},
+        match=Matchers.of(row.match),
         notify=tuple(row.notify),
         fallback=tuple(row.fallback),
         remind_every=timedelta(seconds=row.remind_every_s) if row.remind_every_s is not None else None,
@@ -78,7 +79,7 @@ def put_route(
         raise Refused(f"a route named {name} exists already", "name", conflict=True)
     was = spec_of(existing) if existing is not None else None
     row = existing or Route(created_at=at)
-    row.name, row.match, row.notify, row.fallback = name, spec.match, spec.notify, spec.fallback
+    row.name, row.match, row.notify, row.fallback = name, spec.wanted.stored(), spec.notify, spec.fallback
     row.remind_every_s, row.also, row.managed_by = spec.remind_every, spec.also, by_file
     row.times = spec.hours.model_dump(by_alias=True) if spec.hours else {}
     if position is not None:
@@ -138,10 +139,12 @@ def remove_route(row: Route, actor: Actor, at: datetime, *, by_file: str = "") -
 
 def spec_of(row: Route) -> RouteSpec:
     """Return the route as people write it."""
+    wanted = Matchers.of(row.match)
     return RouteSpec.model_validate(
         {
             "name": row.name,
-            "match": row.match,
+            "match": wanted.match,
+            "matchers": wanted.matchers,
             "notify": row.notify,
             "fallback": row.fallback,
             "remind_every": row.remind_every_s,
@@ -153,14 +156,14 @@ def spec_of(row: Route) -> RouteSpec:
 
 def default_name(spec: RouteSpec) -> str:
     """Return a name for a route without one, from what it matches: `severity-critical`."""
-    parts = [f"{name}-{'-'.join(value) if isinstance(value, list) else value}" for name, value in spec.match.items()]
+    shown = {"=": "", "!=": "-not", "=~": "-like", "!~": "-unlike"}
+    parts = [f"{one.name}{shown[one.operator]}-{'-'.join(one.texts)}" for one in spec.wanted.all]
     text = "-".join(parts) or "everything"
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in text)[
         :100
     ]
 
 
-def shown_match(match: dict[str, Any]) -> str:
+def shown_match(match: Stored) -> str:
     """Return what a route matches, in words."""
-    parts = [f"{name} is {' or '.join(value) if isinstance(value, list) else value}" for name, value in match.items()]
-    return " and ".join(parts) or "every alert"
+    return Matchers.of(match).in_words() or "every alert"

@@ -1,13 +1,16 @@
-"""A route as people write it: the same in a file, in the API and in the form."""
+"""Silences and routes as people write them: the same in the API and in the form, routes in a file, too."""
 
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from mainstay.foundation.clock import later
 from mainstay.foundation.durations import Duration
-from mainstay.foundation.words import Name, Zone
+from mainstay.foundation.matching import Match, Matching, Texts
+from mainstay.foundation.refusal import misfit
+from mainstay.foundation.words import Moment, Name, Zone
 
-Value = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Names = Annotated[list[Name], Field(max_length=50)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -26,20 +29,77 @@ class HoursSpec(BaseModel):
     timezone: Zone = "UTC"
 
 
-class RouteSpec(BaseModel):
+class SilenceNote(BaseModel):
+    """What a silence says to people. Each field is a column of the same name, in the API, the form and the journal."""
+
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000, pattern=r"^[^\x00]*$")] = Field(
+        title="Reason", description="Why; for whoever wonders at night.", examples=["Being migrated, see #212."]
+    )
+    ticket: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = (
+        Field(default="", title="Ticket", description="Number or URL of its ticket.", examples=["OPS-212"])
+    )
+
+
+class SilenceSpec(SilenceNote, Matching):
+    """For a while, alerts that match do not page. They are still recorded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: Match = Field(
+        default_factory=dict,
+        description="Labels an alert must have: label and value, or list of values.",
+        examples=[{"application": "shop", "check": "storefront"}],
+    )
+    matchers: Texts = Field(
+        default_factory=list,
+        description='Further matchers, all of which must hold: `instance=~"web-.*"`, `team!=web`.',
+        examples=[['instance=~"web-.*"']],
+    )
+    starts_at: Moment | None = Field(default=None, description="Now, when left out.")
+    ends_at: Moment | None = Field(default=None, description="Give this or `duration`.")
+    duration: Duration | None = Field(default=None, gt=0, description="Counted from the start.", examples=["2h"])
+
+    @model_validator(mode="after")
+    def _says_what_and_how_long(self) -> Self:
+        if self.wanted.matches({}):
+            raise misfit(
+                "matchers" if self.matchers else "match",
+                "name at least one label that an alert must have: a silence without any would hide everything",
+            )
+        if (self.ends_at is None) == (self.duration is None):
+            raise misfit("ends_at", "give either ends_at or duration")
+        if not self.comment:
+            raise misfit("comment", "say why, for whoever wonders at night")
+        return self
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What it says to people, by column."""
+        return self.model_dump(include=set(SilenceNote.model_fields))
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return from when to when it holds, if it is made at `now`."""
+        starts = self.starts_at or now
+        return starts, self.ends_at or later(starts, timedelta(seconds=self.duration or 0))
+
+
+class RouteSpec(Matching):
     """Which channels hear of which alerts."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = Field(default=None, description="Unique; without it: made from what the route matches.")
-    match: Annotated[
-        dict[Name, Value | Annotated[list[Value], Field(min_length=1, max_length=50)]], Field(max_length=20)
-    ] = Field(
+    match: Match = Field(
         default_factory=dict,
         description=(
             "Label and value, or list of values: severity, application, environment, component, check, kind,"
             " own labels. Empty: all."
         ),
+    )
+    matchers: Texts = Field(
+        default_factory=list,
+        description='Further matchers, all of which must hold: `instance=~"web-.*"`, `team!=web`.',
+        examples=[['instance=~"web-.*"']],
     )
     notify: Names = Field(default_factory=list, description="Names of channels; all of them are notified.")
     fallback: Names = Field(

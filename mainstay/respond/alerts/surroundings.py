@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.standing import Around, Standing, around
 from mainstay.observe.checks.windows import covering
 from mainstay.respond.alerts.decide import AlertFacts, Code, RouteFacts, SilenceFacts
@@ -67,4 +68,4 @@ def surroundings(alerts: Sequence[Alert], since: datetime, until: datetime) -> S
 def silences(now: datetime, until: datetime | None = None) -> list[SilenceFacts]:
     """Return the silences that hold at `now`, or at some time until `until`."""
     rows = Silence.objects.filter(ends_at__gt=now, starts_at__lte=until or now)
-    return [SilenceFacts(row.pk, row.match, row.starts_at, row.ends_at, row.comment) for row in rows]
+    return [SilenceFacts(row.pk, Matchers.of(row.match), row.starts_at, row.ends_at, row.told) for row in rows]

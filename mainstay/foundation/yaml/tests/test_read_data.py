@@ -38,6 +38,7 @@ LAUGHS = "a: &a [x, x, x]\n" + "".join(
         "a: &a {b: *a}",
     ],
 )
+@pytest.mark.timing
 def test_what_cannot_be_read_is_one_error_and_soon(text: str) -> None:
     begin = time.monotonic()
     with pytest.raises(NotYaml):

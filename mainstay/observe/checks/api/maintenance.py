@@ -1,27 +1,25 @@
 """Operations on maintenance windows."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
-from mainstay.foundation.api.types import Id, Paging, Search, Seconds, Time
-from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.api.types import Id, Paging, Search, Seconds
 from mainstay.foundation.clock import now
-from mainstay.foundation.durations import Duration
-from mainstay.foundation.refusal import Refused
-from mainstay.foundation.words import Labels, Name, Zone
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
+from mainstay.observe.checks.spec import MaintenanceSpec
 from mainstay.observe.checks.standing import window_of
-from mainstay.observe.checks.windows import Window, next_start, open_until
+from mainstay.observe.checks.windows import next_start, open_until
 from mainstay.observe.checks.wing import MAINTENANCE_EDIT
 
 router = Router()
@@ -35,7 +33,10 @@ class MaintenanceRow(BaseModel):
     id: int
     name: str
     application: str | None = Field(description="Null: all applications.")
-    match: dict[str, str] = Field(description="Labels a check must have; empty: all checks.")
+    match: dict[str, str | list[str]] = Field(
+        description="Labels a check must have: label and value, or list of values. Empty: all checks."
+    )
+    matchers: list[str] = Field(description="Further matchers; all must hold, too.", examples=[['instance=~"web-.*"']])
     starts_at: datetime | None
     ends_at: datetime | None
     cron: str
@@ -48,27 +49,6 @@ class MaintenanceRow(BaseModel):
     created_at: datetime
     cancelled_at: datetime | None
     managed_by: str = Field(description="The configuration file that describes it, or empty.")
-
-
-class NewMaintenance(BaseModel):
-    """Maintenance to announce: once (`starts_at`, `ends_at`), or again and again (`cron`, `duration`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")] = Field(
-        examples=["Deploy 2.4"]
-    )
-    application: Name | None = Field(default=None, description="Only checks of this application; without it, of all.")
-    match: Labels = Field(default_factory=dict, description="Labels a check must have; empty: all checks.")
-    starts_at: Time | None = Field(default=None, description="Begin of a single window.")
-    ends_at: Time | None = Field(default=None, description="Its end.")
-    cron: Annotated[str, StringConstraints(max_length=100)] = Field(
-        default="", description="When a recurring window begins.", examples=["0 3 * * 0"]
-    )
-    duration: Duration | None = Field(
-        default=None, gt=0, le=LONGEST_S, description="How long a recurring window lasts.", examples=["2h"]
-    )
-    timezone: Zone = Field(default="UTC", description="Zone of `cron`.")
 
 
 class MaintenanceFilter(Paging):
@@ -94,25 +74,10 @@ def list_maintenance(request: HttpRequest, given: Query[MaintenanceFilter]) -> d
 
 
 @router.post("/maintenance", auth=needs(MAINTENANCE_EDIT), response={201: MaintenanceRow})
-def announce_maintenance(request: HttpRequest, response: HttpResponse, body: NewMaintenance) -> dict[str, Any]:
+def announce_maintenance(request: HttpRequest, response: HttpResponse, body: MaintenanceSpec) -> dict[str, Any]:
     """Announce maintenance: what it covers is still probed, but does not page while the window is open."""
     at = now()
-    application = None
-    if body.application is not None:
-        application = Application.objects.filter(name=body.application).first()
-        if application is None:
-            raise Refused(f"there is no application {body.application}", "application")
-    window = Window(
-        name=body.name.strip(),
-        application=application.pk if application else None,
-        match=body.match,
-        starts_at=body.starts_at,
-        ends_at=body.ends_at,
-        cron=body.cron.strip(),
-        duration=timedelta(seconds=body.duration or 0),
-        zone=body.timezone,
-    )
-    row = actions.announce(window, actor_of(request), at)
+    row = actions.announce(actions.window_for(body), actor_of(request), at)
     response["Location"] = f"/api/v1/maintenance/{row.pk}"
     return _row(row, at)
 
@@ -136,7 +101,7 @@ def _window(maintenance_id: int) -> Maintenance:
 
 
 def _row(row: Maintenance, at: datetime) -> dict[str, Any]:
-    window = window_of(row)
+    window, wanted = window_of(row), Matchers.of(row.match)
     until = open_until(window, at) if row.cancelled_at is None else None
     following = next_start(window, at) if row.cancelled_at is None else None
     state: State = "cancelled" if row.cancelled_at else "open" if until else "upcoming" if following else "over"
@@ -144,7 +109,8 @@ def _row(row: Maintenance, at: datetime) -> dict[str, Any]:
         "id": row.pk,
         "name": row.name,
         "application": row.application.name if row.application else None,
-        "match": row.match,
+        "match": wanted.match,
+        "matchers": wanted.matchers,
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
         "cron": row.cron,

@@ -6,13 +6,13 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.foundation.outside_files import PemText
+from mainstay.foundation.pattern import Pattern, PatternText, compile_pattern
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.net.connect import STREAM_LIMIT_BYTES, open_stream, tls_context
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.context import Context
-from mainstay.observe.checks.probe.pattern import Pattern, PatternText, compile_pattern
 
 
 class TcpExpect(LatencyExpect):

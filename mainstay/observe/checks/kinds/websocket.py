@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Origin, Subprotocol
 
 from mainstay.foundation.outside_files import PemText
+from mainstay.foundation.pattern import PatternText, compile_pattern
 from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import IPVersion, shown_url, split_url, valid_header_name, valid_header_value
 from mainstay.net.connect import connected_socket, judged_addresses, tls_context
@@ -18,7 +19,6 @@ from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, St
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
-from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
 
 _LONGEST_MESSAGE_BYTES = 64 * 1024
 

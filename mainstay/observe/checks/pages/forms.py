@@ -6,21 +6,22 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
-from mainstay.foundation.durations import format_duration, parse_duration
-from mainstay.foundation.explained import REQUIRED, Path, sentence
+from mainstay.foundation.durations import format_duration
+from mainstay.foundation.explained import REQUIRED, Path
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump
 from mainstay.kit.forms import SEVERITY_CHOICES, Form, SpecForm, ZoneField
-from mainstay.kit.inputs import groups_of, read_lines, read_pairs, write_pairs
+from mainstay.kit.inputs import groups_of, read_lines
 from mainstay.observe.checks.actions import shown_spec
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.spec import CheckSpec, Common
-from mainstay.observe.checks.windows import Window
+from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 
 
 class CheckForm(SpecForm):
@@ -116,6 +117,8 @@ class CheckForm(SpecForm):
 class MaintenanceForm(Form):
     """A window, once or recurring. Times are in the zone of whoever fills it in, unless it recurs."""
 
+    PLACES = {"matchers": "match", "timezone": "time_zone"}
+
     name = forms.CharField(max_length=200, help_text="What is done; people read it on the pages of what it covers.")
     application = forms.ModelChoiceField(
         Application.objects.order_by("name"), required=False, empty_label="all applications", to_field_name="name"
@@ -124,7 +127,7 @@ class MaintenanceForm(Form):
         required=False,
         label="Only checks with",
         widget=forms.TextInput(attrs={"class": "mono", "placeholder": "check=storefront, environment=production"}),
-        help_text="Labels that a check must have: name=value, separated by commas. Empty: all checks.",
+        help_text='Labels that a check must have: environment!=test, team=~"web|db". Empty: all checks.',
     )
     when = forms.ChoiceField(
         choices=[("once", "Once"), ("recurring", "Again and again")], widget=forms.RadioSelect, initial="once"
@@ -162,7 +165,7 @@ class MaintenanceForm(Form):
         now: datetime,
     ) -> None:
         self.row, self.now = row, now
-        self.window: Window | None = None
+        self.spec: MaintenanceSpec | None = None
         super().__init__(data, initial={**self._initial(), **(initial or {})})
 
     def _initial(self) -> dict[str, Any]:
@@ -173,7 +176,7 @@ class MaintenanceForm(Form):
         return {
             "name": row.name,
             "application": row.application.name if row.application else "",
-            "match": write_pairs(row.match, "=").replace("\n", ", "),
+            "match": Matchers.of(row.match).write(),
             "when": "recurring" if row.cron else "once",
             "starts_at": row.starts_at,
             "ends_at": row.ends_at,
@@ -181,17 +184,6 @@ class MaintenanceForm(Form):
             "duration": format_duration(row.duration_s) if row.duration_s else "",
             "time_zone": row.time_zone if row.cron else zone,
         }
-
-    def clean_match(self) -> dict[str, str]:
-        """Return the labels as a mapping."""
-        return read_pairs(self.cleaned_data["match"], "=")
-
-    def clean_duration(self) -> timedelta:
-        """Return how long a recurring window lasts."""
-        try:
-            return timedelta(seconds=parse_duration(self.cleaned_data["duration"] or 0))
-        except ValueError as error:
-            raise forms.ValidationError(sentence(str(error))) from None
 
     def clean(self) -> dict[str, Any]:
         """Gather the window; what it may be is the action's to say."""
@@ -202,15 +194,14 @@ class MaintenanceForm(Form):
                 self.add_error(name, REQUIRED)
         if self.errors:
             return given
-        application = given["application"]
-        self.window = Window(
-            name=given["name"],
-            application=application.pk if application else None,
-            match=given["match"],
-            starts_at=None if recurring else given["starts_at"],
-            ends_at=None if recurring else given["ends_at"],
-            cron=given["cron"] if recurring else "",
-            duration=given["duration"] if recurring else timedelta(),
-            zone=given["time_zone"] if recurring else "UTC",
-        )
+        document = {"name": given["name"], "matchers": [given["match"]] if given["match"] else []}
+        document |= {"application": given["application"].name if given["application"] else None}
+        if recurring:
+            document |= {"cron": given["cron"], "duration": given["duration"], "timezone": given["time_zone"]}
+        else:
+            document |= {name: given[name] for name in ("starts_at", "ends_at")}
+        try:
+            self.spec = MaintenanceSpec.model_validate(document)
+        except ValidationError as error:
+            self.show(error, MaintenanceSpec, document)
         return given

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.refusal import Refused
+from mainstay.foundation.matching import Matchers
 from mainstay.kit.lists import columns, export
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
@@ -21,7 +21,7 @@ from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.pages.forms import MaintenanceForm
 from mainstay.observe.checks.standing import window_of
-from mainstay.observe.checks.windows import BadWindow, next_start, open_until
+from mainstay.observe.checks.windows import next_start, open_until
 from mainstay.observe.checks.wing import MAINTENANCE_EDIT
 
 OVER_SHOWN = 20
@@ -39,9 +39,9 @@ class Announced:
 
     @property
     def covers(self) -> str:
-        """Whom it covers, in words."""
+        """What it covers, in words."""
         where = self.row.application.name if self.row.application else "all applications"
-        labels = ", ".join(f"{name}={value}" for name, value in self.row.match.items())
+        labels = Matchers.of(self.row.match).write()
         return f"{where}, checks with {labels}" if labels else where
 
 
@@ -106,8 +106,10 @@ COLUMNS: dict[str, Any] = {
     **columns("id=row.pk name=row.name"),
     "state": lambda one: "cancelled" if one.row.cancelled_at else one.state,
     "application": lambda one: one.row.application.name if one.row.application else "",
+    "match": lambda one: Matchers.of(one.row.match).match,
+    "matchers": lambda one: Matchers.of(one.row.match).matchers,
     **columns(
-        "match=row.match starts_at=starts ends_at=until cron=row.cron duration_s=row.duration_s "
+        "starts_at=starts ends_at=until cron=row.cron duration_s=row.duration_s "
         "time_zone=row.time_zone created_by=row.created_by managed_by=row.managed_by"
     ),
 }
@@ -125,12 +127,8 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
     form = MaintenanceForm(posted(request), row=row, initial=given, now=now)
 
     def put() -> Maintenance:
-        assert form.window is not None  # a valid form has one
-        try:
-            return actions.announce(form.window, actor_of(request), now, existing=row)
-        except BadWindow as bad:
-            name, _, text = str(bad).partition(": ")
-            raise Refused(text, name) from None
+        assert form.spec is not None  # a valid form has one
+        return actions.announce(actions.window_for(form.spec), actor_of(request), now, existing=row)
 
     if kept := saved(form, put, row):
         return done(request, f"{kept.name} is announced.", reverse("maintenance"))

@@ -14,8 +14,8 @@ from enum import Enum
 from functools import lru_cache
 
 from mainstay.foundation.durations import parse_duration
+from mainstay.foundation.pattern import PatternError, glob_match, glob_pattern
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, PathError, as_text, parse_json, parse_path
-from mainstay.observe.checks.probe.pattern import PatternError, glob_match, glob_pattern
 
 LONGEST_CONDITION = 2000
 _SHOWN_AGAINST_PATTERN = 25

@@ -16,7 +16,7 @@ from mainstay.foundation.secrets import MASK, SEALED_PREFIX, keep_masked, seal
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance, Ping, Result
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, down, heartbeat, see, spec, up, watch
-from mainstay.observe.checks.windows import BadWindow, Window
+from mainstay.observe.checks.windows import Window
 from tests.database import at_once
 
 pytestmark = pytest.mark.django_db
@@ -196,7 +196,7 @@ def test_maintenance_is_announced_and_cancelled_once() -> None:
     assert Maintenance.objects.get().cancelled_at == after(1)
     with pytest.raises(NotAllowed):
         actions.announce(window, VIEWER, NOON)
-    with pytest.raises(BadWindow):
+    with pytest.raises(Refused):
         actions.announce(replace(window, ends_at=NOON), SUPPORT, NOON)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.actions import announce, cancel, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance
 from mainstay.observe.checks.pages import listing
@@ -88,7 +89,7 @@ def test_a_check_paused_before_the_window_is_not_known_at_all() -> None:
 
 def test_maintenance_is_not_known_time_for_what_it_covers() -> None:
     one, other = watched(), watched("back", labels={"team": "web"})
-    window = Window("move", match={"team": "web"}, starts_at=at(1), ends_at=at(3))
+    window = Window("move", match=Matchers.read({"team": "web"}), starts_at=at(1), ends_at=at(3))
     announce(window, COMMAND_LINE, NOON)
     gone(one, 1, 2)
     gone(other, 1, 4)
@@ -140,7 +141,9 @@ def test_a_recurring_window_is_left_out_when_it_was_open_on_nights_when_clocks_c
 
 def test_a_window_without_a_check_that_it_names_changes_nothing() -> None:
     one = watched()
-    announce(Window("move", match={"check": "other"}, starts_at=at(1), ends_at=at(9)), COMMAND_LINE, NOON)
+    announce(
+        Window("move", match=Matchers.read({"check": "other"}), starts_at=at(1), ends_at=at(9)), COMMAND_LINE, NOON
+    )
     assert share(one).known_s == 10
     assert Maintenance.objects.count() == 1
 

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.actions import announce, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour
 from mainstay.observe.checks.pages import listing
@@ -248,7 +249,11 @@ def test_the_record_follows_pauses_maintenance_and_silence() -> None:
     agree(at(0.5))
     pause(one, COMMAND_LINE, at(0.6), paused=False)
     agree(at(0.7))
-    announce(Window("move", match={"team": "web"}, starts_at=at(0.75), ends_at=at(0.85)), COMMAND_LINE, at(0.7))
+    announce(
+        Window("move", match=Matchers.read({"team": "web"}), starts_at=at(0.75), ends_at=at(0.85)),
+        COMMAND_LINE,
+        at(0.7),
+    )
     nightly = Window("backup", cron="0 * * * *", duration=timedelta(minutes=10), zone="Europe/Berlin")
     announce(nightly, COMMAND_LINE, at(0.7))
     for hours in (0.8, 0.9, 1.05, 1.5, 3.0):  # the last after the results have stopped

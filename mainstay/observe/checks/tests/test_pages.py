@@ -13,6 +13,7 @@ from mainstay.desk.tests.browser import exported, fragment, page, seen_in, signe
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.actions import announce, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Ping, Result
 from mainstay.observe.checks.tests.parts import check, heartbeat
@@ -123,7 +124,7 @@ def test_what_a_window_covers_is_shown_in_maintenance(client: Client) -> None:
     seen("front", "down", labels={"team": "web"})
     moment = now()
     announce(
-        Window("move", match={"team": "web"}, starts_at=moment, ends_at=moment + timedelta(hours=1)),
+        Window("move", match=Matchers.read({"team": "web"}), starts_at=moment, ends_at=moment + timedelta(hours=1)),
         COMMAND_LINE,
         moment,
     )

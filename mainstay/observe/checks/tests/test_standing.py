@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Component, Dependency, Environment
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, CheckState, Downtime
@@ -132,7 +133,7 @@ def test_a_paused_needed_check_is_no_excuse(me: Actor) -> None:
 
 def test_the_window_that_covers_is_found_by_labels(me: Actor) -> None:
     row = check(labels={"tier": "1"})
-    window = Window("deploy", match={"tier": "1", "check": "front"}, starts_at=NOON, ends_at=after(60))
+    window = Window("deploy", match=Matchers.read({"tier": "1", "check": "front"}), starts_at=NOON, ends_at=after(60))
     announced = actions.announce(window, me, NOON)
     found = standing(row, after(1), NOON).cover
     assert found is not None

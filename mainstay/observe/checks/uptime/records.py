@@ -10,6 +10,7 @@ from typing import Protocol
 from django.db.models import Q
 
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.matching import Matchers
 from mainstay.observe.checks.cron import newest
 from mainstay.observe.checks.models import CheckState, Hour, Maintenance
 from mainstay.observe.checks.uptime import timeline
@@ -44,14 +45,12 @@ class Closed:
     """A maintenance window of the past or present: whom it covers, and when."""
 
     application: int | None
-    match: Mapping[str, str]
+    match: Matchers
     spans: Spans
 
     def covers(self, check: Watched) -> bool:
         """Tell whether `check` is meant."""
-        if self.application is not None and self.application != check.application_id:
-            return False
-        return all(check.matched.get(name) == value for name, value in self.match.items())
+        return self.application in {None, check.application_id} and self.match.matches(check.matched)
 
 
 class Weighed(Watched, Protocol):
@@ -205,7 +204,7 @@ def closed_windows(since: datetime, now: datetime) -> list[Closed]:
             continue
         inside = timeline.overlap(spans, timeline.merged([(begin.timestamp(), end.timestamp())]))
         if inside:
-            out.append(Closed(row.application_id, row.match, inside))
+            out.append(Closed(row.application_id, Matchers.of(row.match), inside))
     return out
 
 

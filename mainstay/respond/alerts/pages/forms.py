@@ -6,13 +6,13 @@ from typing import Any
 from django import forms
 from pydantic import ValidationError
 
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit.forms import Form, ZoneField
-from mainstay.respond.alerts import matchers
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
 from mainstay.respond.alerts.wording import span
 
 DURATIONS = (
@@ -30,14 +30,14 @@ _DAY_NAMES = dict(zip(DAYS, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), s
 class SilenceForm(Form):
     """What is silenced (ticked labels, or labels as text), how long, and why."""
 
-    PLACES = {"match": "matchers", "ends_at": "duration"}
+    PLACES = {"match": "matchers", "ends_at": "duration", "starts_at": "starts"}
 
     matchers = forms.CharField(
         label="Labels",
         required=False,
         max_length=2000,
         widget=forms.TextInput(attrs={"class": "mono", "placeholder": "application=shop, check=storefront"}),
-        help_text="Alerts that have all of these. Names as on an alert’s page, separated by commas.",
+        help_text='Alerts that have all of these: application=shop, environment!=test, instance=~"web-.*".',
     )
     starts = forms.DateTimeField(
         label="From",
@@ -46,27 +46,29 @@ class SilenceForm(Form):
         help_text="Empty: now. In your time zone.",
     )
     duration = forms.TypedChoiceField(label="For", coerce=int, choices=DURATIONS, initial=3600)
-    comment = forms.CharField(
-        label="Reason",
-        max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="For whoever wonders at night.",
-    )
 
     def __init__(self, data: Any = None, *, ticked: Iterable[str] = (), **given: Any) -> None:
         super().__init__(data, **given)
         self.ticked = list(ticked)
+        for name, info in SilenceNote.model_fields.items():
+            self.fields[name] = forms.CharField(
+                label=info.title,
+                required=info.is_required(),
+                max_length=next((one.max_length for one in info.metadata if hasattr(one, "max_length")), None),
+                help_text=info.description or "",
+                widget=forms.Textarea(attrs={"rows": 2}) if name == "comment" else forms.TextInput,
+            )
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
-        try:
-            text = [values.get("matchers", ""), *self.ticked]
-            values["match"] = matchers.read("\n".join(part for part in text if part))
-        except Refused as error:
-            self.refuse(error)
-            return values
-        if not values["match"]:
-            self.add_error("matchers", "Name at least one label: a silence without any would hide everything.")
+        if not self.errors:
+            document = {"starts_at": values["starts"], "duration": values["duration"]}
+            document |= {name: values[name] for name in SilenceNote.model_fields}
+            document["matchers"] = [text for text in (values["matchers"], *self.ticked) if text]
+            try:
+                values["spec"] = SilenceSpec.model_validate(document)
+            except ValidationError as error:
+                self.show(error, SilenceSpec, document)
         return values
 
 
@@ -74,6 +76,7 @@ class RouteForm(Form):
     """A route as `RouteSpec` has it."""
 
     PLACES = {
+        "matchers": "match",
         "hours.from": "begin",
         "hours.to": "end",
         "hours.days": "days",
@@ -94,9 +97,9 @@ class RouteForm(Form):
         required=False,
         label="And labels are",
         widget=forms.Textarea(
-            attrs={"rows": 3, "class": "mono", "placeholder": "application = shop | billing\nenvironment = production"}
+            attrs={"rows": 3, "class": "mono", "placeholder": 'application=~"shop|billing"\nenvironment=production'}
         ),
-        help_text="One label per line; several accepted values separated by |. Empty: every alert.",
+        help_text='One per line: environment=production, team!=web, application=~"shop|billing". Empty: every alert.',
     )
     notify = forms.MultipleChoiceField(
         required=False, label="Notify", widget=forms.CheckboxSelectMultiple, help_text="All of them are told."
@@ -149,13 +152,12 @@ class RouteForm(Form):
         return values
 
     def _document(self, values: dict[str, Any]) -> dict[str, Any]:
-        match = _match(values["match"])
-        if values["severity"]:
-            if "severity" in match:
-                raise Refused("severity is ticked above already", "match")
-            match = {"severity": values["severity"] if len(values["severity"]) > 1 else values["severity"][0], **match}
+        others = Matchers.read(texts=[values["match"]], place="match")
+        if values["severity"] and any(one.name == "severity" for one in others.all):
+            raise Refused("severity is ticked above already", "match")
         document: dict[str, Any] = {
-            "match": match,
+            "match": {"severity": values["severity"]} if values["severity"] else {},
+            "matchers": [values["match"]],
             "notify": values["notify"],
             "fallback": [name for name in values["fallback"].replace(",", " ").split() if name],
             "also": values["also"],
@@ -173,37 +175,17 @@ class RouteForm(Form):
         return document
 
 
-def _match(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        name, is_pair, value = line.partition("=")
-        values = [part.strip() for part in value.split("|") if part.strip()]
-        if not is_pair or not values:
-            raise Refused(f"{line.strip()!r} is not name = value", "match")
-        if name.strip() in found:
-            raise Refused(f"{name.strip()} is given twice; separate its values by |", "match")
-        found[name.strip()] = values if len(values) > 1 else values[0]
-    return found
-
-
 def route_initial(row: Route) -> dict[str, Any]:
     """Return what the form shows of a stored route."""
-    match = dict(row.match)
-    severity = match.get("severity", [])
-    severity = [severity] if isinstance(severity, str) else list(severity)
-    if all(value in SEVERITIES for value in severity):
-        match.pop("severity", None)
-    else:
-        severity = []
+    wanted = Matchers.of(row.match).all
+    ticked = [one for one in wanted if one.name == "severity"]
+    if not all(one.operator == "=" and set(one.texts) <= set(SEVERITIES) for one in ticked):
+        ticked = []
     times = row.times or {}
     return {
         "name": row.name,
-        "severity": severity,
-        "match": "\n".join(
-            f"{name} = {value if isinstance(value, str) else ' | '.join(value)}" for name, value in match.items()
-        ),
+        "severity": [text for one in ticked for text in one.texts],
+        "match": "\n".join(text for one in wanted if one not in ticked for text in one.written()),
         "notify": row.notify,
         "fallback": ", ".join(row.fallback),
         "remind_every": short(row.remind_every_s) if row.remind_every_s else "",
@@ -279,11 +261,14 @@ class TesterForm(Form):
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         try:
-            found = matchers.read(values.get("labels", ""), "labels")
+            found = Matchers.read(texts=[values.get("labels", "")], place="labels")
+            if any(one.operator != "=" or len(one.texts) > 1 for one in found.all):
+                raise Refused("an alert has one value of each label: write name=value", "labels")
         except Refused as error:
             self.refuse(error)
             return values
         given = {"severity": values.get("severity") or SEVERITIES[0], "application": values.get("application")}
         given |= {"environment": values.get("environment"), "check": values.get("check_name")}
-        values["all"] = {**found, **{name: value for name, value in given.items() if value}}
+        values["all"] = {one.name: one.texts[0] for one in found.all}
+        values["all"] |= {name: value for name, value in given.items() if value}
         return values

@@ -1,6 +1,8 @@
 """Silences: what does not page for a while, and why."""
 
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -12,16 +14,34 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.matching import Matchers
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
 from mainstay.kit.replies import done, form_page, posted, saved
-from mainstay.respond.alerts import actions, matchers
+from mainstay.respond.alerts import actions
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.pages.forms import SilenceForm
+from mainstay.respond.alerts.spec import SilenceNote
 
 OPEN_READ = 2_000
-COLUMNS = columns("id=pk match starts_at ends_at comment created_by created_at")
+COLUMNS: dict[str, Callable[[Silence], Any]] = {
+    "id": attrgetter("pk"),
+    "match": lambda s: Matchers.of(s.match).match,
+    "matchers": lambda s: Matchers.of(s.match).matchers,
+    **columns(" ".join(("starts_at", "ends_at", *SilenceNote.model_fields, "created_by", "created_at"))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Silences of one state, each with the number of open alerts that it holds."""
+
+    state: str
+    title: str
+    caption: str
+    when: str  # heading of the column with the time that matters
+    rows: Sequence[tuple[Silence, int]]
 
 
 @needs(OPERATIONS_VIEW)
@@ -34,14 +54,19 @@ def silences(request: HttpRequest) -> HttpResponseBase:
         return file
     paged = cursor(request) != (None, None)
     running = [] if paged else list(Silence.objects.filter(ends_at__gt=now).order_by("ends_at", "pk"))
-    active = [row for row in running if row.starts_at <= now]
+    active = [row for row in running if row.state(now) == "active"]
+    pending = [row for row in running if row.state(now) == "pending"]
     page = page_of(request, Silence.objects.filter(ends_at__lte=now))
     holds = _holds(active)
     context: dict[str, Any] = {
         "now": now,
-        "active": [(row, matchers.write(row.match), holds[row.pk]) for row in active],
-        "upcoming": [(row, matchers.write(row.match)) for row in running if row.starts_at > now],
-        "ended": [(row, matchers.write(row.match)) for row in page.rows],
+        "tables": [
+            Table("active", "In force now", "Silences in force", "Ends", [(row, holds[row.pk]) for row in active]),
+            Table("pending", "Begin later", "Silences that begin later", "Begins", [(row, 0) for row in pending]),
+            Table("ended", "Ended", "Silences that have ended", "Ended", [(row, 0) for row in page.rows]),
+        ],
+        "active": len(active),
+        "nothing": not running and not page.rows,
         "page": page,
         "paged": paged,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
@@ -57,10 +82,7 @@ def _holds(active: list[Silence]) -> dict[int, int]:
     if not active:
         return {}
     labels = list(Alert.objects.filter(ended_at=None).values_list("labels", flat=True)[:OPEN_READ])
-    return {
-        row.pk: sum(all(found.get(name) == value for name, value in row.match.items()) for found in labels)
-        for row in active
-    }
+    return {row.pk: sum(map(Matchers.of(row.match).matches, labels)) for row in active}
 
 
 @needs(ALERTS_RESPOND)
@@ -72,10 +94,7 @@ def create(request: HttpRequest) -> HttpResponse:
     form = SilenceForm(posted(request), ticked=request.POST.getlist("label"), initial=asked)
 
     def put() -> Silence:
-        given = form.cleaned_data
-        starts = given["starts"] or now
-        ends = clock.later(starts, timedelta(seconds=given["duration"]))
-        return actions.silence(given["match"], starts, ends, given["comment"], actor_of(request), now)
+        return actions.silence(form.cleaned_data["spec"], actor_of(request), now)
 
     if row := saved(form, put):
         when = timezone.localtime(row.ends_at)

@@ -15,16 +15,17 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.foundation.matching import equal
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, search_box, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
-from mainstay.respond.alerts import matchers, origins
+from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import acknowledge as take
 from mainstay.respond.alerts.actions import unacknowledge as give_back
-from mainstay.respond.alerts.decide import Code
-from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.decide import Code, silenced_by
+from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.pages import listing, story
 from mainstay.respond.alerts.pages.forms import SilenceForm
 from mainstay.respond.alerts.surroundings import silences
@@ -101,6 +102,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     row = _alert(alert_id)
     active = silences(now)
     state = listing.shown_state(row, active, now)
+    quiet = silenced_by(row.labels, active, now) if state == "silenced" else None
     decided = story.decisions(row)
     over = row.ended_at is not None
     zone = ZoneInfo(timezone.get_current_timezone_name())
@@ -108,6 +110,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "now": now,
         "alert": row,
         "state": state,
+        "silence": Silence.objects.filter(pk=quiet.id).first() if quiet else None,
         "over": over,
         "title": _title(row),
         "lasted": rows.write_duration((row.ended_at - row.started_at).total_seconds()) if row.ended_at else "",
@@ -121,13 +124,13 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
         "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
-        "labels": [(matchers.write({name: value}), _tells(row, name)) for name, value in row.labels.items()],
+        "labels": [(equal(name, value), _tells(row, name)) for name, value in row.labels.items()],
         "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
         "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
         **_origin(row),
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
         "crumbs": _crumbs(row),
-        "silence": SilenceForm(auto_id="silence_%s"),
+        "silence_form": SilenceForm(auto_id="silence_%s"),
         "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))

@@ -1,5 +1,7 @@
 """Channels, routes, checks that fall, and what is owed."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.accounts.actor import Actor
@@ -9,7 +11,7 @@ from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import NOON, down, see, up, watch
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.routes import put_route
-from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.spec import RouteSpec, SilenceSpec
 from mainstay.respond.delivery import actions as delivery
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -21,6 +23,11 @@ VIEWER = Actor("user:9", "Viewer", Role.STAKEHOLDER)
 def channel(name: str, me: Actor) -> Channel:
     given = {"name": name, "webhook": {"url": f"http://127.0.0.1:1/{name}"}}
     return delivery.put_channel(ChannelSpec.model_validate(given), me, NOON)
+
+
+def silencing(match: Mapping[str, Any], starts_at: datetime, ends_at: datetime, comment: str) -> SilenceSpec:
+    """A silence of these labels."""
+    return SilenceSpec(match=dict(match), starts_at=starts_at, ends_at=ends_at, comment=comment)
 
 
 def route(me: Actor, name: str = "all", **given: Any) -> Route:

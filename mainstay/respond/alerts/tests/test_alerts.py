@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.actions import remove_application
@@ -29,7 +30,7 @@ from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.pages.story import decisions
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.alerts.tests.parts import KIM, LEE, channel, delivered, events, fall, route, the_alert
+from mainstay.respond.alerts.tests.parts import KIM, LEE, channel, delivered, events, fall, route, silencing, the_alert
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Channel, Delivery
 from tests.database import at_once
@@ -191,7 +192,7 @@ def test_given_back_on_a_route_without_reminders_those_who_heard_of_it_hear_that
 def test_given_back_under_a_silence_they_hear_of_it_when_the_silence_is_over(ops: Channel) -> None:
     fall(check())
     acknowledge(the_alert(), KIM, after(120))
-    silence({"application": "shop"}, NOON, after(300), "deploy", KIM, after(130))
+    silence(silencing({"application": "shop"}, NOON, after(300), "deploy"), KIM, after(130))
     unacknowledge(the_alert(), KIM, after(180))
     assert (events(), the_alert().decision) == (["trigger ops", "acknowledge ops"], "silenced")
     consider_due(after(300))
@@ -201,7 +202,7 @@ def test_given_back_under_a_silence_they_hear_of_it_when_the_silence_is_over(ops
 def test_given_back_and_taken_again_by_another_only_the_taking_is_told(ops: Channel) -> None:
     fall(check())
     acknowledge(the_alert(), KIM, after(120))
-    quiet = silence({"application": "shop"}, NOON, after(900), "deploy", KIM, after(130))
+    quiet = silence(silencing({"application": "shop"}, NOON, after(900), "deploy"), KIM, after(130))
     unacknowledge(the_alert(), KIM, after(180))
     acknowledge(the_alert(), LEE, after(190))
     end_silence(quiet, KIM, after(200))
@@ -211,7 +212,7 @@ def test_given_back_and_taken_again_by_another_only_the_taking_is_told(ops: Chan
 
 
 def test_an_alert_that_was_taken_before_it_paged_pages_when_given_back(me: Actor, ops: Channel) -> None:
-    quiet = silence({"check": "front"}, NOON, after(900), "deploy", KIM, NOON)
+    quiet = silence(silencing({"check": "front"}, NOON, after(900), "deploy"), KIM, NOON)
     fall(check())
     acknowledge(the_alert(), KIM, after(120))
     end_silence(quiet, KIM, after(130))
@@ -269,7 +270,7 @@ def test_two_workers_remind_once(owed: Channel) -> None:
 
 
 def test_a_silence_holds_and_its_end_pages(ops: Channel) -> None:
-    silence({"application": "shop"}, NOON, after(300), "deploy", KIM, NOON)
+    silence(silencing({"application": "shop"}, NOON, after(300), "deploy"), KIM, NOON)
     fall(check())
     assert (the_alert().decision, the_alert().look_at) == ("silenced", after(300))
     assert consider_due(after(299)) == 0
@@ -278,7 +279,7 @@ def test_a_silence_holds_and_its_end_pages(ops: Channel) -> None:
 
 
 def test_a_silence_that_is_ended_early_pages_at_once(ops: Channel) -> None:
-    row = silence({"application": "shop"}, NOON, after(3000), "deploy", KIM, NOON)
+    row = silence(silencing({"application": "shop"}, NOON, after(3000), "deploy"), KIM, NOON)
     fall(check())
     end_silence(row, KIM, after(100))
     consider_due(after(100))
@@ -290,7 +291,7 @@ def test_a_silence_stops_the_reminders_of_what_it_covers(ops: Channel) -> None:
     Route.objects.update(remind_every_s=600)
     fall(check())
     delivered()
-    silence({"check": "front"}, NOON, after(3000), "known", KIM, after(100))
+    silence(silencing({"check": "front"}, NOON, after(3000), "known"), KIM, after(100))
     consider_due(after(100))
     consider_due(after(700))
     assert events() == ["trigger ops"]
@@ -310,9 +311,9 @@ def test_a_silence_stops_the_reminders_of_what_it_covers(ops: Channel) -> None:
 )
 def test_a_silence_that_cannot_be_is_refused(given: dict[str, Any], field: str) -> None:
     values = {"match": {"a": "b"}, "starts_at": NOON, "ends_at": after(60), "comment": "why", **given}
-    with pytest.raises(Refused) as refused:
-        silence(**values, actor=KIM, now=NOON)
-    assert refused.value.field == field
+    with pytest.raises((Refused, ValidationError)) as refused:
+        silence(silencing(**values), KIM, NOON)
+    assert field in (getattr(refused.value, "field", None) or str(refused.value))
     assert not Silence.objects.exists()
 
 
@@ -366,7 +367,7 @@ def test_a_reminder_does_not_pile_up_where_the_page_before_still_waits(ops: Chan
 def test_one_alert_that_cannot_be_decided_on_does_not_hold_up_the_others(
     ops: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    silence({"application": "shop"}, NOON, after(300), "deploy", KIM, NOON)
+    silence(silencing({"application": "shop"}, NOON, after(300), "deploy"), KIM, NOON)
     bad, good = check("bad"), check("good")
     see(watch(bad, good), up(bad), up(good), down(bad, 10), down(good, 10))
     Alert.objects.filter(name__contains="bad").update(severity="no such severity")

@@ -18,6 +18,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts.actions import acknowledge, resolve, silence
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.tests.parts import silencing
 from mainstay.respond.delivery.models import Attempt
 
 
@@ -88,7 +89,7 @@ def test_the_list_is_narrowed_by_the_address(client: Client, query: dict[str, st
     _alert("taken", at, severity="critical", acknowledged_at=at, acknowledged_by="Lee")
     _alert("quiet", at)
     _alert("over", at, ended_at=at, summary="HTTP 418")
-    silence({"check": "quiet"}, at, at + timedelta(hours=1), "known", COMMAND_LINE, at)
+    silence(silencing({"check": "quiet"}, at, at + timedelta(hours=1), "known"), COMMAND_LINE, at)
     assert {row["name"] for row in lines(client.get("/alerts/", {**query, "format": "jsonl"}))} == shown
     html = page(client, "/alerts/", **query)
     assert {name for name in ("free", "taken", "quiet", "over") if f">{name}</a>" in html} == shown
@@ -171,7 +172,7 @@ def test_an_alert_that_did_not_page_says_why_not(client: Client, here: Desk) -> 
     from mainstay.respond.alerts.actions import fire
 
     resolve(here.alert, "the check is up again", now())
-    silence({"check": "storefront"}, now(), now() + timedelta(hours=1), "known trouble", COMMAND_LINE, now())
+    silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=1), "known trouble"), COMMAND_LINE, now())
     row = fire(Check.objects.get(pk=here.check.pk), "critical", "down again", "HTTP 503", now())
     html = page(client, f"/alerts/{row.pk}/")
     assert "Why did this not page?" in html
@@ -183,7 +184,7 @@ def test_an_alert_that_did_not_page_says_why_not(client: Client, here: Desk) -> 
 def test_what_would_happen_now_is_decided_live_and_writes_nothing(client: Client, here: Desk) -> None:
     address, before = f"/alerts/{here.alert.pk}/", Entry.objects.count()
     assert "Has paged" in page(client, address)
-    silence(dict(here.alert.labels), now(), now() + timedelta(hours=1), "quiet now", COMMAND_LINE, now())
+    silence(silencing(dict(here.alert.labels), now(), now() + timedelta(hours=1), "quiet now"), COMMAND_LINE, now())
     decision = _reload(here.alert).decision
     assert "quiet now" in page(client, address)
     assert Entry.objects.count() == before + 1  # the silence itself

@@ -17,6 +17,7 @@ from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.pages.forms import short, shown_hours
 from mainstay.respond.alerts.routes import put_route, spec_of
 from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.tests.parts import silencing
 
 FULL = {
     "name": "payments",
@@ -74,7 +75,7 @@ def test_a_route_is_added_last_with_a_name_made_from_its_match(client: Client) -
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"match": "shop"}, "is not name = value"),
+        ({"match": "shop"}, "is not name=value"),
         ({"match": "a = 1\na = 2"}, "given twice"),
         ({"severity": ["major"], "match": "severity = minor"}, "ticked above already"),
         ({"fallback": "nobody"}, "no channel named nobody exists"),
@@ -142,7 +143,7 @@ def test_the_answer_names_channels_and_steps(client: Client) -> None:
 
 
 def test_the_answer_knows_silences_and_hours(client: Client) -> None:
-    silence({"team": "payments"}, now(), now() + timedelta(hours=1), "known", COMMAND_LINE, now())
+    silence(silencing({"team": "payments"}, now(), now() + timedelta(hours=1), "known"), COMMAND_LINE, now())
     assert "Would not page" in _who(client, severity="critical", labels="team=payments")
     Route.objects.all().delete()
     _route({"name": "day", "notify": ["ops"], "hours": {"days": ["mon"], "from": "08:00", "to": "18:00"}})

@@ -17,7 +17,7 @@ from mainstay.respond.alerts.actions import (
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.routes import default_name, put_route, remove_route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.alerts.tests.parts import KIM, VIEWER, channel, events, fall, route, the_alert
+from mainstay.respond.alerts.tests.parts import KIM, VIEWER, channel, events, fall, route, silencing, the_alert
 from mainstay.respond.delivery import actions as delivery
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.models import Channel, Delivery
@@ -118,7 +118,7 @@ def test_only_who_may_respond_does(ops: Channel) -> None:
     for act in (
         lambda: acknowledge(the_alert(), VIEWER, after(70)),
         lambda: unacknowledge(the_alert(), VIEWER, after(70)),
-        lambda: silence({"a": "b"}, NOON, after(99), "why", VIEWER, NOON),
+        lambda: silence(silencing({"a": "b"}, NOON, after(99), "why"), VIEWER, NOON),
         lambda: put_route(RouteSpec(notify=["ops"]), KIM, NOON),
     ):
         with pytest.raises(NotAllowed):

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.desk.tests.browser import page, signed_in, title
-from mainstay.desk.tests.desk import Desk, desk
+from mainstay.desk.tests.desk import Desk, caller, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -18,6 +18,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Silence
+from mainstay.respond.alerts.tests.parts import silencing
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def test_ticked_labels_become_a_silence_that_holds_the_alert(client: Client, her
     assert row.ends_at - row.starts_at == timedelta(hours=1)
     html = page(client, "/silences/")
     assert title(html) == "1 silence in force, holding 1 open alert."
+
+
+def test_an_alert_says_which_silence_holds_it(client: Client, here: Desk) -> None:
+    silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=1), "being mended"), COMMAND_LINE, now())
+    html = page(client, f"/alerts/{here.alert.pk}/")
+    assert "Silenced by command line" in html
+    assert "being mended" in html
 
 
 def test_labels_as_text_may_begin_later_in_the_own_zone(client: Client) -> None:
@@ -85,7 +93,7 @@ def test_a_form_that_comes_back_keeps_the_ticked_labels(client: Client) -> None:
 
 
 def test_ending_early_ends_it_now(client: Client) -> None:
-    row = silence({"check": "storefront"}, now(), now() + timedelta(hours=5), "known", COMMAND_LINE, now())
+    row = silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=5), "known"), COMMAND_LINE, now())
     assert "early" in client.post(f"/silences/{row.pk}/end", follow=True).content.decode()
     row.refresh_from_db()
     assert row.ends_at <= now()
@@ -97,7 +105,9 @@ def test_the_number_of_queries_does_not_grow_with_silences(client: Client) -> No
     counts = []
     for size in (5, 45):
         for i in range(size):
-            silence({"check": f"c{size}-{i}"}, now(), now() + timedelta(hours=5), "known", COMMAND_LINE, now())
+            silence(
+                silencing({"check": f"c{size}-{i}"}, now(), now() + timedelta(hours=5), "known"), COMMAND_LINE, now()
+            )
         with CaptureQueriesContext(connection) as found:
             page(client, "/silences/")
         counts.append(len(found))
@@ -127,5 +137,41 @@ def test_a_silence_over_a_dst_night_lasts_as_long_as_it_says_and_the_journal_tel
 def test_a_silence_given_in_another_zone_is_told_in_utc(here: Desk) -> None:
     berlin = ZoneInfo("Europe/Berlin")
     begin, end = datetime(2099, 7, 1, 12, tzinfo=berlin), datetime(2099, 7, 1, 14, tzinfo=berlin)
-    silence({"check": "storefront"}, begin, end, "known", COMMAND_LINE, now())
+    silence(silencing({"check": "storefront"}, begin, end, "known"), COMMAND_LINE, now())
     assert "until 2099-07-01 12:00 UTC," in Entry.objects.filter(kind="silence.created").latest("id").sentence()
+
+
+@pytest.mark.parametrize(
+    ("ticket", "shown"),
+    [
+        ("OPS-212", '<span class="not-a-link">OPS-212</span>'),
+        ("https://tickets.example/212", 'href="https://tickets.example/212"'),
+        ("javascript:alert(1)", '<span class="not-a-link">javascript:alert(1)</span>'),
+        ("", ""),
+    ],
+)
+def test_a_ticket_is_asked_for_shown_and_journalled(client: Client, here: Desk, ticket: str, shown: str) -> None:
+    assert 'name="ticket"' in page(client, "/silences/new")
+    assert 'name="ticket"' in page(client, f"/alerts/{here.alert.pk}/")
+    _make(client, matchers="application=shop", ticket=ticket)
+    assert shown in page(client, "/silences/")
+    alert = page(client, f"/alerts/{here.alert.pk}/")
+    assert shown in alert
+    assert f"covers it: a repair{f' ({ticket})' if ticket else ''}" in alert
+    made = caller().get("/silences")["items"][0]
+    assert made["ticket"] == ticket
+    again = {"match": made["match"], "duration": "1h", "comment": "why", "ticket": ticket}
+    assert caller().post("/silences", again, 201)["ticket"] == ticket
+    entry = Entry.objects.get(kind="silence.created", subject=f"silence:{made['id']}")
+    assert entry.facts["ticket"] == ticket
+    assert entry.sentence().endswith(f"a repair {ticket}".strip())
+
+
+def test_a_ticket_is_one_short_line(client: Client) -> None:
+    assert _make(client, matchers="a=b", ticket="x" * 201).status_code == 422
+    assert (
+        "at most 200"
+        in caller().post(
+            "/silences", {"match": {"a": "b"}, "duration": "1h", "comment": "x", "ticket": "x" * 201}, 422
+        )["detail"]
+    )

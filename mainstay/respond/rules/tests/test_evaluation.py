@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.matching import Matchers
 from mainstay.foundation.processes import notices
 from mainstay.foundation.refusal import Refused
 from mainstay.observe.checks import actions as checks
@@ -232,7 +233,7 @@ def test_editing_a_rule_keeps_what_is_pending(me: Actor, said: Said) -> None:
 
 
 def test_maintenance_by_labels_keeps_a_rule_from_paging(me: Actor, said: Said, ops: Channel) -> None:  # noqa: F811
-    window = Window("deploy", None, {"job": "shop"}, START, second(3600))
+    window = Window("deploy", None, Matchers.read({"job": "shop"}), START, second(3600))
     checks.announce(window, me, START)
     group(me, **{"for": "0s"})
     held = evaluation(said)

@@ -4,11 +4,11 @@ from typing import Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from mainstay.foundation.pattern import PatternText, compile_pattern
 from mainstay.foundation.strict import StrictModel
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.probe.conditions import number
 from mainstay.observe.checks.probe.jsonpath import MISSING, as_text
-from mainstay.observe.checks.probe.pattern import PatternText, compile_pattern
 
 _SHOWN = 80
 

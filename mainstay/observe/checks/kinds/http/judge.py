@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mainstay.foundation.durations import spoken_duration
+from mainstay.foundation.pattern import Pattern, compile_pattern
 from mainstay.net.addresses import shown_url
 from mainstay.net.transfer import Answer
 from mainstay.observe.checks.kinds.base import failing
@@ -12,7 +13,6 @@ from mainstay.observe.checks.kinds.http.status import format_statuses
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, parse_path
 from mainstay.observe.checks.probe.outcome import Health
-from mainstay.observe.checks.probe.pattern import Pattern, compile_pattern
 
 INLINE_BODY_BYTES = 64 * 1024
 INLINE_PATTERN_STEPS = 500_000  # about 2 ms

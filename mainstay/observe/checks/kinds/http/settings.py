@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_secret
+from mainstay.foundation.pattern import PatternText
 from mainstay.foundation.strict import Secret, StrictModel
 from mainstay.net.addresses import (
     Host,
@@ -22,7 +23,6 @@ from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.status import Statuses
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.jsonpath import parse_path
-from mainstay.observe.checks.probe.pattern import PatternText
 
 DEFAULT_BODY_BYTES = 1 << 20
 LARGEST_BODY_BYTES = 16 << 20
