@@ -233,7 +233,7 @@ def _gathered(given: Iterable[Given], place: str) -> tuple[Matcher, ...]:
                 )
         if len(both) > MOST_VALUES:
             raise Refused(f"{name} has more than {MOST_VALUES} values", place)
-        here[operator] = both
+        here[operator] = both if operator == "=" else tuple(sorted(both))
     if len(found) > MOST_LABELS:
         raise Refused(f"at most {MOST_LABELS} labels", place)
     return tuple(
