@@ -65,7 +65,7 @@ class MatchField(_Shaped):
     def shaped(self, found: Any) -> Any:
         try:
             Matchers.of(found)
-        except (Refused, AttributeError):
+        except Refused:
             return dict(NOTHING)
         return found
 

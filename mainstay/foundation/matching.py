@@ -6,6 +6,7 @@ must hold, a label that is missing is the same as an empty one, and a regular ex
 value, where a dot matches no line end. https://prometheus.io/docs/alerting/latest/configuration/#matcher
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,14 +129,14 @@ class Matchers:
         ]
         return cls(_gathered([*given, *(one for text in texts for one in _parsed(text, place))], place))
 
-    @classmethod
-    def of(cls, stored: Stored) -> Self:
-        """Return what `stored` gave.
+    @staticmethod
+    def of(stored: Stored) -> "Matchers":
+        """Return what `stored` gave; the same rows are read again and again in a storm, and made only once.
 
         Raises:
             Refused: it has another shape.
         """
-        return cls(_gathered(_unpacked(stored), "match"))
+        return _of(json.dumps(stored))
 
     def stored(self) -> Stored:
         """Return the one JSON shape in which matchers are kept: equal matchers are equal documents."""
@@ -232,7 +233,7 @@ def _gathered(given: Iterable[Given], place: str) -> tuple[Matcher, ...]:
                 )
         if len(both) > MOST_VALUES:
             raise Refused(f"{name} has more than {MOST_VALUES} values", place)
-        here[operator] = both
+        here[operator] = both if operator == "=" else tuple(sorted(both))
     if len(found) > MOST_LABELS:
         raise Refused(f"at most {MOST_LABELS} labels", place)
     return tuple(
@@ -276,7 +277,14 @@ def _listed(regex: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
-def _unpacked(stored: Stored) -> Iterator[Given]:
+@lru_cache(maxsize=4_096)
+def _of(stored: str) -> Matchers:
+    return Matchers(_gathered(_unpacked(json.loads(stored)), "match"))
+
+
+def _unpacked(stored: Any) -> Iterator[Given]:
+    if not isinstance(stored, dict):
+        raise Refused("what it matches cannot be read", "match")
     for name, wanted in stored.items():
         given = wanted if isinstance(wanted, dict) and wanted else {"=": wanted}
         for operator, texts in given.items():
