@@ -38,6 +38,8 @@ class Form(forms.Form):
 
     PLACES: ClassVar[Mapping[str, str]] = {}
     """Names of inputs by place in the document ("hours.from"), where they are not the same."""
+    WHOLE: ClassVar[frozenset[str]] = frozenset()
+    """Inputs whose text is one value, though the document has a list of it: places within it are not told."""
 
     def lock(self) -> None:
         """Show the fields, but take nothing: a file manages what they describe."""
@@ -78,7 +80,7 @@ class Form(forms.Form):
             dotted = ".".join(map(str, path[:length]))
             name = self.PLACES.get(dotted, dotted)
             if name in self.fields:
-                return name, path[length:]
+                return name, () if name in self.WHOLE else path[length:]
         return None, path
 
     def is_stored(self, name: str) -> bool:

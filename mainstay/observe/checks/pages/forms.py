@@ -118,6 +118,7 @@ class MaintenanceForm(Form):
     """A window, once or recurring. Times are in the zone of whoever fills it in, unless it recurs."""
 
     PLACES = {"matchers": "match", "timezone": "time_zone"}
+    WHOLE = frozenset({"match"})
 
     name = forms.CharField(max_length=200, help_text="What is done; people read it on the pages of what it covers.")
     application = forms.ModelChoiceField(

@@ -31,6 +31,7 @@ class SilenceForm(Form):
     """What is silenced (ticked labels, or labels as text), how long, and why."""
 
     PLACES = {"match": "matchers", "ends_at": "duration", "starts_at": "starts"}
+    WHOLE = frozenset({"matchers"})
 
     matchers = forms.CharField(
         label="Labels",
@@ -82,6 +83,7 @@ class RouteForm(Form):
         "hours.days": "days",
         "hours.timezone": "timezone",
     }
+    WHOLE = frozenset({"match"})
 
     name = forms.CharField(
         required=False, max_length=100, help_text="Letters, digits, - and _. Empty: made from what it matches."
