@@ -3,26 +3,20 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sqlite3
 import sys
 import threading
 from pathlib import Path
 
-from examples.shop import __version__, logs
-from examples.shop.api import Api
-from examples.shop.application import Application
+from examples.shop import __version__, catalogue, logs
 from examples.shop.database import Database
-from examples.shop.faults import FaultError, Faults
-from examples.shop.heartbeat import Heartbeat
-from examples.shop.instruments import Instruments
+from examples.shop.faults import Faults
 from examples.shop.job import Job
 from examples.shop.logs import fields
-from examples.shop.operations import Operations
-from examples.shop.seed import seed
 from examples.shop.server import Server
-from examples.shop.storefront import Storefront
-from examples.shop.write_lock import WriteLock
+from examples.shop.shop import Shop
 
 DATABASE_NAME = "shop.sqlite3"
 HEARTBEAT_VARIABLE = "SHOP_HEARTBEAT_URL"
@@ -37,25 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked_to_stop.set())
-    logs.start()
-    instruments = Instruments()
+    logs.start(access=options.access_log)
     try:
         options.data.mkdir(parents=True, exist_ok=True)
-        database = Database(
-            options.data / DATABASE_NAME,
-            lambda name, took_s: instruments.query_duration.observe(took_s, query=name),
-        )
-        seed(database)
-        faults = Faults(WriteLock(database), options.faults)
-        stopping = threading.Event()
-        job = Job(database, options.heartbeat, faults, instruments, options.every)
-        routes = (
-            *Storefront(database, faults, instruments).routes(),
-            *Api(database).routes(),
-            *Operations(database, job, faults, instruments).routes(),
-        )
-        server = Server((options.host, options.port), Application(routes, faults, instruments, stopping), stopping)
-    except (OSError, sqlite3.Error, FaultError) as problem:
+        database = Database(options.data / DATABASE_NAME)
+        catalogue.seed(database)
+        faults = Faults(database)
+        job = Job(database, options.heartbeat, faults, options.every)
+        shop = Shop(database, job, faults)
+        server = Server((options.host, options.port), shop.respond)
+    except (OSError, sqlite3.Error) as problem:
         where = f"data in {options.data}, listening on {options.host}:{options.port}"
         log.critical("the shop cannot start (%s): %s", where, problem)
         return 1
@@ -63,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     job.start()
     log.info("the shop is open", extra=fields(url=server.url, version=__version__, pid=os.getpid()))
     asked_to_stop.wait()
-    log.info("the shop is closing")
+    shop.stopping.set()
     if not server.stop(STOP_WITHIN_S):
         log.warning("some answers took too long and were cut short")
     job.stop(STOP_WITHIN_S)
@@ -74,38 +59,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.shop", description="A small web shop to watch.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=9001, help="port to listen on, 0 for any (default 9001)")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the database")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=int, default=9001, help="port to listen on, 0 for any (default 9001)")
+    add("--data", type=Path, required=True, metavar="DIR", help="directory of the database")
+    add(
         "--heartbeat",
-        type=_heartbeat,
         metavar="URL",
         default=os.environ.get(HEARTBEAT_VARIABLE, ""),
         help=f"ping URL of the job's heartbeat check (default: ${HEARTBEAT_VARIABLE}, or none)",
     )
-    parser.add_argument(
-        "--every", type=_interval_s, default=10.0, metavar="S", help="seconds between runs of the job (default 10)"
-    )
-    parser.add_argument("--faults", type=Path, metavar="FILE", help="keep faults there across restarts")
-    return parser.parse_args(arguments)
-
-
-def _heartbeat(url: str) -> Heartbeat:
-    try:
-        return Heartbeat(url or None)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from problem
-
-
-def _interval_s(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0.05 to 86400, not {text!r}")
-    return seconds
+    add("--every", type=float, default=10.0, metavar="S", help="seconds between runs of the job (default 10)")
+    add("--access-log", action="store_true", help="log each request, not only those that failed")
+    options = parser.parse_args(arguments)
+    if not 0.05 <= options.every <= 86_400:
+        parser.error("--every must be from 0.05 to 86400 seconds")
+    if options.heartbeat and not re.match(r"https?://[^/]", options.heartbeat):
+        parser.error(f"a heartbeat needs a URL that begins with http:// or https://, not {options.heartbeat!r}")
+    return options
 
 
 if __name__ == "__main__":

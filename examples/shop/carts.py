@@ -2,7 +2,8 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Iterable
 
 from examples.shop.database import Session
 
@@ -12,58 +13,44 @@ QUANTITY_MAX = 99
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One product in a cart, at today's price."""
-
-    product_id: int
-    name: str
-    drawing: str
-    category: str
-    quantity: int
-    price_cents: int
-
-    @property
-    def total_cents(self) -> int:
-        return self.quantity * self.price_cents
-
-
 def new_token() -> str:
     return secrets.token_urlsafe(16)
 
 
-def known_token(cookie: str | None) -> str | None:
+def known_token(cookie: str) -> str:
     """The cookie's token, if it could be one of ours; anything else is treated as no cart."""
-    return cookie if cookie and _TOKEN.fullmatch(cookie) else None
+    return cookie if _TOKEN.fullmatch(cookie) else ""
 
 
-def lines(session: Session, token: str | None) -> list[Line]:
-    if token is None:
-        return []
-    found = session.rows(
+def lines(session: Session, token: str) -> list[sqlite3.Row]:
+    """product_id, name, quantity, price_cents of each line, at today's price."""
+    return session.rows(
         "cart_lines",
-        "SELECT i.product_id, p.name, p.drawing, p.category, i.quantity, p.price_cents"
+        "SELECT i.product_id, p.name, i.quantity, p.price_cents"
         " FROM cart_items i JOIN products p ON p.id = i.product_id WHERE i.token = ? ORDER BY p.id",
         (token,),
     )
-    return [Line(*row) for row in found]
+
+
+def total_cents(rows: Iterable[sqlite3.Row]) -> int:
+    return sum(row["quantity"] * row["price_cents"] for row in rows)
 
 
 def units(session: Session, token: str | None) -> int:
-    if token is None:
-        return 0
-    row = session.row("cart_units", "SELECT coalesce(sum(quantity), 0) FROM cart_items WHERE token = ?", (token,))
-    return int(row[0]) if row else 0
-
-
-def units_in_all_carts(session: Session) -> int:
-    row = session.row("all_cart_units", "SELECT coalesce(sum(quantity), 0) FROM cart_items")
+    """How many units lie in one cart, or (None) in all of them."""
+    sql = "SELECT coalesce(sum(quantity), 0) FROM cart_items WHERE token = ?1 OR ?1 IS NULL"
+    row = session.row("cart_units", sql, (token,))
     return int(row[0]) if row else 0
 
 
 def add(session: Session, token: str, product_id: int, quantity: int, now: float) -> None:
     """Add units of a product; a line never holds more than QUANTITY_MAX. Call inside a transaction."""
-    _touch(session, token, now)
+    session.change(
+        "cart_touch",
+        "INSERT INTO carts (token, changed_at) VALUES (?, ?)"
+        " ON CONFLICT (token) DO UPDATE SET changed_at = excluded.changed_at",
+        (token, now),
+    )
     session.change(
         "cart_add",
         "INSERT INTO cart_items (token, product_id, quantity) VALUES (?, ?, ?)"
@@ -72,32 +59,8 @@ def add(session: Session, token: str, product_id: int, quantity: int, now: float
     )
 
 
-def set_quantity(session: Session, token: str, product_id: int, quantity: int, now: float) -> None:
+def set_quantity(session: Session, token: str, product_id: int, quantity: int) -> None:
     """Change a line that exists; zero removes it. Call inside a transaction."""
-    if quantity == 0:
-        session.change("cart_remove", "DELETE FROM cart_items WHERE token = ? AND product_id = ?", (token, product_id))
-        return
-    _touch(session, token, now)
-    session.change(
-        "cart_set",
-        "UPDATE cart_items SET quantity = ? WHERE token = ? AND product_id = ?",
-        (quantity, token, product_id),
-    )
-
-
-def empty(session: Session, token: str) -> None:
-    session.change("cart_empty", "DELETE FROM carts WHERE token = ?", (token,))
-
-
-def drop_forgotten(session: Session, now: float) -> int:
-    """Delete carts untouched for LIFETIME_S; returns how many."""
-    return session.change("carts_drop", "DELETE FROM carts WHERE changed_at < ?", (now - LIFETIME_S,))
-
-
-def _touch(session: Session, token: str, now: float) -> None:
-    session.change(
-        "cart_touch",
-        "INSERT INTO carts (token, changed_at) VALUES (?, ?)"
-        " ON CONFLICT (token) DO UPDATE SET changed_at = excluded.changed_at",
-        (token, now),
-    )
+    which = "WHERE token = ?1 AND product_id = ?2"
+    sql = f"UPDATE cart_items SET quantity = ?3 {which}" if quantity else f"DELETE FROM cart_items {which} AND ?3 = 0"
+    session.change("cart_set", sql, (token, product_id, quantity))

@@ -3,26 +3,27 @@
 Faults touch what customers use (pages and API). `/health`, `/metrics` and `/faults` stay reachable and honest.
 """
 
-import json
 import logging
 import os
 import random
+import sqlite3
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-from examples.shop.leak import Leak
+from examples.shop.database import Database
 from examples.shop.logs import fields
-from examples.shop.write_lock import WriteLock
+
+LEAK_LIMIT_BYTES = 1_000_000_000
+_LEAK_STEP_S = 0.25
+_LOCK_WAIT_S = 5.0
+_CRASH_EXIT_STATUS = 1
 
 log = logging.getLogger("shop.faults")
 
-CRASH_EXIT_STATUS = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One switch. A value of 0 is off; `usual` is what a switch without a value means; `most` is the largest value."""
 
     unit: str
@@ -51,18 +52,50 @@ class InjectedError(RuntimeError):
     """What the fault `errors` raises."""
 
 
-class Faults:
-    """The switches and what they do. With `file`, lasting faults are kept there and survive a restart."""
+class WriteLock:
+    """Another writer that does not let go: readers go on (WAL), writers wait and then fail."""
 
-    def __init__(self, write_lock: WriteLock, file: Path | None = None) -> None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._release = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._until = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Hold the write lock from now for `seconds` (0: no more), in place of any earlier hold."""
+        if self._thread is not None:
+            self._release.set()
+            self._thread.join()
+        self._release, self._until = threading.Event(), time.monotonic() + seconds
+        if seconds == 0:
+            return
+        connection = self._database.connect(_LOCK_WAIT_S)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as problem:
+            connection.close()
+            raise FaultError("database_locked: another writer holds the lock at the moment; try again.") from problem
+        self._thread = threading.Thread(target=self._keep, args=(connection, seconds), name="write-lock", daemon=True)
+        self._thread.start()
+
+    def remaining_s(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def _keep(self, connection: sqlite3.Connection, seconds: float) -> None:
+        self._release.wait(seconds)
+        connection.close()  # which rolls back
+
+
+class Faults:
+    """The switches and what they do; they end with the process."""
+
+    def __init__(self, database: Database) -> None:
         self._values = {name: 0.0 for name, fault in FAULTS.items() if fault.lasting}
-        self._leak = Leak()
-        self._write_lock = write_lock
-        self._file = file
+        self._leaked: list[bytes] = []
+        self._leaked_bytes = 0
+        threading.Thread(target=self._leak, name="leak", daemon=True).start()
+        self._write_lock = WriteLock(database)
         self._guard = threading.Lock()
-        self._chance = random.Random()
-        if file is not None and file.exists():
-            self.change(_read_file(file))
 
     def active(self, name: str) -> bool:
         return self.value(name) > 0
@@ -75,45 +108,35 @@ class Faults:
     def change(self, changes: Mapping[str, float]) -> bool:
         """Apply parsed changes, all or none. Returns True if the process is to end now (the fault `crash`)."""
         with self._guard:
-            seconds = changes.get("database_locked")
-            if seconds is not None and seconds > 0 and not self._write_lock.hold(seconds):
-                raise FaultError("database_locked: another writer holds the lock at the moment; try again.")
-            if seconds == 0:
-                self._write_lock.release()
+            if (seconds := changes.get("database_locked")) is not None:
+                self._write_lock.hold(seconds)
             self._values.update({name: value for name, value in changes.items() if FAULTS[name].lasting})
-            self._leak.set_rate(self._values["leak"])
-            self._save()
-        log.warning("faults changed", extra=fields(changes=dict(changes), active=self.active_values()))
+        active = {name: round(self.value(name), 3) for name in FAULTS if self.active(name)}
+        log.warning("faults changed", extra=fields(changes=dict(changes), active=active))
         return changes.get("crash", 0) > 0
 
     def strike(self) -> float:
         """Called for each customer's request: raises InjectedError at the set rate, else returns seconds to wait."""
-        if self._chance.random() < self._values["errors"]:
+        if random.random() < self._values["errors"]:
             raise InjectedError(f"injected by the fault 'errors' at rate {self._values['errors']:g}")
         return self._values["latency"]
-
-    def active_values(self) -> dict[str, float]:
-        return {name: round(self.value(name), 3) for name in FAULTS if self.active(name)}
 
     def report(self) -> dict[str, object]:
         """All switches, as `GET /faults` shows them."""
         switches = {
-            name: {
-                "value": round(self.value(name), 3),
-                "active": self.active(name),
-                "unit": fault.unit,
-                "does": fault.does,
-            }
-            for name, fault in FAULTS.items()
+            name: {"value": round(value := self.value(name), 3), "active": value > 0, "unit": unit, "does": does}
+            for name, (unit, _, _, does, _) in FAULTS.items()
         }
-        return {"faults": switches, "leaked_bytes": self._leak.kept_bytes}
+        return {"faults": switches, "leaked_bytes": self._leaked_bytes}
 
-    def _save(self) -> None:
-        if self._file is None:
-            return
-        draft = self._file.with_suffix(f"{self._file.suffix}.new")
-        draft.write_text(json.dumps({name: value for name, value in self._values.items() if value}), encoding="utf-8")
-        draft.replace(self._file)
+    def _leak(self) -> None:
+        while True:
+            time.sleep(_LEAK_STEP_S)
+            size = int(self._values["leak"] * 1_000_000 / 60 * _LEAK_STEP_S)
+            if (size := min(size, LEAK_LIMIT_BYTES - self._leaked_bytes)) > 0:
+                # Bytes other than zero: pages that are never written to would not become resident.
+                self._leaked.append(b"\x5a" * size)
+                self._leaked_bytes += size
 
 
 def parse_changes(document: object) -> dict[str, float]:
@@ -147,16 +170,7 @@ def _parse_value(name: str, value: object) -> float:
     return float(value)
 
 
-def _read_file(file: Path) -> dict[str, float]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        changes = parse_changes(document) if document else {}
-    except (OSError, ValueError) as problem:
-        raise FaultError(f"{file} does not hold faults: {problem}") from problem
-    return {name: value for name, value in changes.items() if FAULTS[name].lasting}
-
-
 def crash() -> None:
     """End the process as a crash would: no clean-up, no answer to requests in flight."""
     log.critical("crashing, as the fault 'crash' demands")
-    os._exit(CRASH_EXIT_STATUS)
+    os._exit(_CRASH_EXIT_STATUS)

@@ -1,44 +1,51 @@
-"""The background job: reconciles the stock every few seconds and reports to its heartbeat."""
+"""The background job: reconciles the stock every few seconds and pings its heartbeat check."""
 
+import http.client
 import logging
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
+import urllib.request
+from datetime import UTC, datetime
 
-from examples.shop.database import Database, PoolExhaustedError
+from examples.shop import __version__, metrics
+from examples.shop.database import Database
 from examples.shop.faults import Faults
-from examples.shop.heartbeat import Heartbeat
-from examples.shop.instruments import Instruments
 from examples.shop.logs import fields
-from examples.shop.stock import reconcile
+from examples.shop.orders import reconcile
 
 NAME = "reconcile-stock"
 LATE_AFTER_INTERVALS = 3
+PING_TIMEOUT_S = 3.0
+NOTE_MAX_BYTES = 10_000
 
 log = logging.getLogger("shop.job")
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """Times are unix seconds; None means never since the start of the process."""
-
-    last_run_at: float | None
-    last_success_at: float | None
-    late: bool
+def ping(url: str, note: str = "") -> None:
+    """Ping as Healthchecks takes it. A monitor that does not answer is logged and never disturbs the job."""
+    headers = {"Content-Type": "text/plain; charset=utf-8", "User-Agent": f"harbour-shop/{__version__}"}
+    request = urllib.request.Request(url, note.encode()[:NOTE_MAX_BYTES], headers, method="POST")
+    # Pings go straight to the monitor: a proxy for the outside world seldom knows the way to loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=PING_TIMEOUT_S) as answer:
+            answer.read(NOTE_MAX_BYTES)
+    except (OSError, http.client.HTTPException) as problem:
+        log.warning("the heartbeat could not be delivered", extra=fields(url=url, reason=str(problem)))
 
 
 class Job:
-    """Runs in its own thread, so neither a slow run nor a slow heartbeat holds up the shop."""
+    """Runs in its own thread, so neither a slow run nor a slow heartbeat holds up the shop.
 
-    def __init__(
-        self, database: Database, heartbeat: Heartbeat, faults: Faults, instruments: Instruments, every_s: float
-    ) -> None:
-        self.every_s = every_s
+    `heartbeat` is the ping URL of its check, or "" to ping nobody.
+    """
+
+    def __init__(self, database: Database, heartbeat: str, faults: Faults, every_s: float) -> None:
+        self._every_s = every_s
         self._database = database
-        self._heartbeat = heartbeat
+        self._heartbeat = heartbeat.rstrip("/")
         self._faults = faults
-        self._instruments = instruments
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_until_stopped, name=NAME, daemon=True)
         self._started_at = time.time()
@@ -53,38 +60,49 @@ class Job:
         self._stopping.set()
         self._thread.join(wait_s)
 
-    def status(self, now: float) -> JobStatus:
+    def status(self, now: float) -> dict[str, object]:
+        """As `GET /health` shows it. Times are null when there was none since the start of the process."""
         due_since = self._last_success_at or self._started_at
-        late = now - due_since > LATE_AFTER_INTERVALS * self.every_s
-        return JobStatus(self._last_run_at, self._last_success_at, late)
+        late = now - due_since > LATE_AFTER_INTERVALS * self._every_s
+        return {
+            "name": NAME,
+            "status": "late" if late else "ok",
+            "every_s": self._every_s,
+            "last_run_at": iso(self._last_run_at),
+            "last_success_at": iso(self._last_success_at),
+        }
 
     def run_once(self, now: float) -> bool:
         """One run with its pings; True if it succeeded."""
         started = time.perf_counter()
         self._last_run_at = now
-        self._heartbeat.started()
+        self._ping("/start")
         try:
             result = reconcile(self._database, now)
-        except (sqlite3.Error, PoolExhaustedError) as problem:
-            log.exception("job failed", extra=fields(job=NAME, duration_ms=_milliseconds_since(started)))
-            self._instruments.job_runs.add(job=NAME, result="failure")
-            self._heartbeat.failed(f"{type(problem).__name__}: {problem}")
+        except sqlite3.Error as problem:
+            log.exception("job failed", extra=fields(job=NAME))
+            metrics.JOB_RUNS.labels(NAME, "failure").inc()
+            self._ping("/fail", f"{type(problem).__name__}: {problem}")
             return False
-        took_ms = _milliseconds_since(started)
-        log.info("job done", extra=fields(job=NAME, duration_ms=took_ms, result=str(result)))
+        took_ms = round((time.perf_counter() - started) * 1000, 1)
+        log.info("job done", extra=fields(job=NAME, duration_ms=took_ms, result=result))
         self._last_success_at = now
-        self._instruments.job_runs.add(job=NAME, result="success")
-        self._instruments.job_last_success.set(now, job=NAME)
-        self._heartbeat.succeeded(f"{result} in {took_ms:g} ms")
+        metrics.JOB_RUNS.labels(NAME, "success").inc()
+        metrics.JOB_LAST_SUCCESS.labels(NAME).set(now)
+        self._ping("", f"{result} in {took_ms:g} ms")
         return True
+
+    def _ping(self, suffix: str, note: str = "") -> None:
+        if self._heartbeat:
+            ping(self._heartbeat + suffix, note)
 
     def _run_until_stopped(self) -> None:
         while not self._stopping.is_set():
             begun = time.monotonic()
             if not self._faults.active("stopped_job"):
                 self.run_once(time.time())
-            self._stopping.wait(max(0.0, self.every_s - (time.monotonic() - begun)))
+            self._stopping.wait(max(0.0, self._every_s - (time.monotonic() - begun)))
 
 
-def _milliseconds_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)
+def iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -6,11 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import TracebackType
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def fields(**named: object) -> Mapping[str, Mapping[str, object]]:
@@ -20,15 +16,9 @@ def fields(**named: object) -> Mapping[str, Mapping[str, object]]:
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "msg": record.getMessage(),
-        }
-        if (current := request_id.get()) is not None:
-            line["request_id"] = current
-        line.update(getattr(record, "fields", {}))
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {"ts": at, "level": record.levelname.lower(), "logger": record.name}
+        line |= {"msg": record.getMessage(), **getattr(record, "fields", {})}
         if record.exc_info and record.exc_info[0] is not None:
             kind, problem, _ = record.exc_info
             line["exception"] = {
@@ -39,26 +29,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class _StandardOutput(logging.StreamHandler):  # type: ignore[type-arg]  # not subscriptable at run time before 3.11.4
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        # Whoever read our output has gone; the shop goes on selling without its log.
-        if not isinstance(sys.exc_info()[1], BrokenPipeError):
-            super().handleError(record)
-
-
-def start(level: int = logging.INFO) -> None:
-    """Send every logger of the process to standard output, and uncaught exceptions with them."""
-    handler = _StandardOutput(sys.stdout)
+def start(*, access: bool) -> None:
+    """Send every logger to standard output, with uncaught exceptions; requests only with `access`."""
+    logging.raiseExceptions = False  # when whoever read our output has gone, the shop goes on selling
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("shop.access").setLevel(logging.INFO if access else logging.ERROR)
     log = logging.getLogger("shop")
-
-    def uncaught(kind: type[BaseException], problem: BaseException, stack: TracebackType | None) -> None:
-        log.critical("uncaught exception", exc_info=(kind, problem, stack))
-
-    def uncaught_in_thread(report: threading.ExceptHookArgs) -> None:
-        if report.exc_value is not None:
-            uncaught(report.exc_type, report.exc_value, report.exc_traceback)
-
-    sys.excepthook = uncaught
-    threading.excepthook = uncaught_in_thread
+    sys.excepthook = lambda _kind, problem, _stack: log.critical("uncaught exception", exc_info=problem)
+    threading.excepthook = lambda report: log.critical("uncaught exception", exc_info=report.exc_value)

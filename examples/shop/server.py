@@ -1,207 +1,58 @@
-"""HTTP/1.1 on sockets: one thread per connection, keep-alive, limits on size, time and number."""
+"""HTTP/1.1 with the standard library's server: one thread per connection, keep-alive, bodies of a bounded size."""
 
-import http.client
-import io
-import logging
+import json
 import re
 import secrets
-import socket
-import socketserver
 import threading
 import time
-from email.message import Message
-from http.server import BaseHTTPRequestHandler
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from examples.shop.application import Application
-from examples.shop.messages import FORM_FIELDS_MAX, Request, Response
-from examples.shop.pages import CONTENT_SECURITY_POLICY
+from examples.shop.metrics import REQUESTS
+from examples.shop.pages import SECURITY_HEADERS
 
-CONNECTIONS_MAX = 256
 BODY_MAX_BYTES = 64 * 1024
-REQUEST_WITHIN_S = 15.0
-ANSWER_WITHIN_S = 30.0
-_DRAIN_BYTES = 4 * 1024 * 1024
-_DRAIN_S = 2.0
-_POLL_S = 0.2
+FIELDS_MAX = 50
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SECURITY_HEADERS = (
-    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cache-Control", "no-store"),
-)
 
-log = logging.getLogger("shop.server")
+Headers = tuple[tuple[str, str], ...]
 
 
-class _ProtocolError(Exception):
-    def __init__(self, status: int, detail: str) -> None:
+class RefusalError(Exception):
+    """The request cannot be served; the caller is told why. Never logged as a failure of the shop."""
+
+    def __init__(self, status: int, detail: str, headers: Headers = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
 
 
-class _TimedReader(io.RawIOBase):
-    """Reads a socket until a deadline, however slowly the bytes drip in. Raises TimeoutError after it."""
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response. `after_sent` runs once the last byte was handed to the socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self.deadline = time.monotonic() + REQUEST_WITHIN_S
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left_s = self.deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the request took too long")
-        self._connection.settimeout(left_s)
-        return self._connection.recv_into(buffer)
+    status: int
+    body: bytes = b""
+    content_type: str = "text/html; charset=utf-8"
+    headers: Headers = ()
+    after_sent: Callable[[], None] | None = None
 
 
-class _Connection(BaseHTTPRequestHandler):
-    """One connection: requests are read whole, answered by the application, one after another."""
-
-    protocol_version = "HTTP/1.1"
-    server: "Server"
-    connection: socket.socket
-
-    def setup(self) -> None:
-        self.connection = self.request
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._reader = _TimedReader(self.connection)
-        self.rfile = io.BufferedReader(self._reader)
-        self.wfile = io.BytesIO()
-
-    def finish(self) -> None:
-        self.rfile.close()
-
-    def handle_one_request(self) -> None:
-        self.close_connection = True
-        request_id = secrets.token_hex(8)
-        self.raw_requestline, self.command, self.path = b"", "", ""
-        try:
-            self._reader.deadline = time.monotonic() + REQUEST_WITHIN_S
-            with self.server.idle(self.connection):
-                self.raw_requestline = self.rfile.readline(65537)
-            if not self.raw_requestline:
-                return
-            if len(self.raw_requestline) > 65536:
-                raise _ProtocolError(414, "The request line is too long.")
-            if not self.parse_request():  # refuses by itself, through send_error
-                return
-            given_id = self.headers.get("X-Request-ID", "")
-            request_id = given_id if _REQUEST_ID.fullmatch(given_id) else request_id
-            response = self.server.application.respond(self._read_request(request_id))
-        except _ProtocolError as refusal:
-            self._refuse(refusal.status, refusal.detail, request_id)
-            return
-        except TimeoutError:
-            if self.raw_requestline or self.command:
-                self._refuse(408, f"The request was not complete within {REQUEST_WITHIN_S:g} s.", request_id)
-            return
-        except (ConnectionError, http.client.HTTPException):
-            return
-        self._answer(response, request_id)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Called by the parser of request line and headers when it gives up."""
-        self._refuse(code, message or "The request cannot be understood.", secrets.token_hex(8))
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Silent: the application logs each request itself."""
-
-    def handle_expect_100(self) -> bool:
-        return True  # "100 Continue" is sent when the length is known to be acceptable
-
-    def _read_request(self, request_id: str) -> Request:
-        length = _body_length(self.headers)
-        if length and self.headers.get("Expect", "").lower() == "100-continue":
-            self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = self.rfile.read(length) if length else b""
-        if len(body) < length:
-            raise ConnectionResetError("the client left before its body was complete")
-        try:
-            target = urlsplit(self.path)
-            query = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
-        except ValueError as problem:
-            raise _ProtocolError(400, f"The address cannot be read: {problem}.") from problem
-        return Request(
-            method=self.command,
-            path=target.path or "/",
-            request_id=request_id,
-            peer=str(self.client_address[0]),
-            query=query,
-            headers={name.lower(): value for name, value in self.headers.items()},
-            body=body,
-        )
-
-    def _answer(self, response: Response, request_id: str) -> None:
-        keep_alive = self._client_keeps_alive() and not self.server.stopping.is_set()
-        try:
-            self._send(response, request_id, keep_alive=keep_alive)
-        except OSError:
-            return  # the client has gone, or reads too slowly
-        finally:
-            if response.after_sent is not None:
-                response.after_sent()
-        self.close_connection = not keep_alive
-
-    def _refuse(self, status: int, detail: str, request_id: str) -> None:
-        response = self.server.application.refuse(status, detail, request_id, self.command or "", self.path)
-        try:
-            self._send(response, request_id, keep_alive=False)
-            self._drain()
-        except OSError:
-            pass
-        self.close_connection = True
-
-    def _send(self, response: Response, request_id: str, *, keep_alive: bool) -> None:
-        reason = http.client.responses.get(response.status, "")
-        headers = [
-            ("Date", self.date_time_string()),
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
-            ("X-Request-ID", request_id),
-            ("Connection", "keep-alive" if keep_alive else "close"),
-            *_SECURITY_HEADERS,
-            *response.headers,
-        ]
-        head = f"HTTP/1.1 {response.status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)
-        body = b"" if self.command == "HEAD" else response.body
-        self.connection.settimeout(ANSWER_WITHIN_S)
-        self.connection.sendall(head.encode("latin-1") + b"\r\n" + body)
-
-    def _client_keeps_alive(self) -> bool:
-        wishes = self.headers.get("Connection", "").lower()
-        return "keep-alive" in wishes if self.request_version == "HTTP/1.0" else "close" not in wishes
-
-    def _drain(self) -> None:
-        # Closing on unread bytes makes the kernel reset the connection, and the client never sees why it was refused.
-        self.connection.shutdown(socket.SHUT_WR)
-        self._reader.deadline = time.monotonic() + _DRAIN_S
-        left = _DRAIN_BYTES
-        while left > 0 and (chunk := self.rfile.read1(65536)):
-            left -= len(chunk)
-
-
-class Server(socketserver.TCPServer):
+class Server(ThreadingHTTPServer):
     """Listens as soon as it is made (port 0: any free one); `stop` ends it without cutting answers short."""
 
-    allow_reuse_address = True
+    daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], application: Application, stopping: threading.Event) -> None:
-        self.application = application
-        self.stopping = stopping
-        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
-        self._guard = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._idle: set[socket.socket] = set()
-        super().__init__(address, _Connection)
-        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_S,), name="accept", daemon=True)
+    def __init__(self, address: tuple[str, int], respond: Callable[["Request"], Response]) -> None:
+        self.respond = respond  # never raises
+        self.busy: set[int] = set()
+        super().__init__(address, Request)
 
     @property
     def url(self) -> str:
@@ -209,90 +60,132 @@ class Server(socketserver.TCPServer):
         return f"http://{host!s}:{port}"
 
     def start(self) -> None:
-        self._thread.start()
+        threading.Thread(target=self.serve_forever, args=(0.1,), name="accept", daemon=True).start()
 
     def stop(self, wait_s: float) -> bool:
-        """Accept no more, close idle connections, wait for answers under way; False if some took longer."""
-        self.stopping.set()
+        """Accept no more and wait for answers under way; False if some took longer."""
         self.shutdown()
         self.server_close()
         give_up_at = time.monotonic() + wait_s
-        while time.monotonic() < give_up_at:
-            with self._guard:
-                if not self._open:
-                    return True
-                for connection in self._idle:
-                    _end_reading(connection)
+        while self.busy and time.monotonic() < give_up_at:
             time.sleep(0.02)
+        return not self.busy
+
+
+class Request(BaseHTTPRequestHandler):
+    """The request being answered on a connection, read to its end; requests come one after another."""
+
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"  # what cannot be read is refused with a status line
+    timeout = 15.0
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Server
+    request_id = ""
+    body = b""
+
+    def do_GET(self) -> None:
+        thread = threading.get_ident()
+        self.server.busy.add(thread)
+        given_id = self.headers.get("X-Request-ID", "")
+        self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
+        try:
+            if self._read():
+                self._send(self.server.respond(self))
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        finally:
+            self.server.busy.discard(thread)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815  # http.server's names
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what cannot be read; http.server calls it for bad request lines and headers."""
+        self.close_connection = True
+        self.request_id = self.request_id or secrets.token_hex(8)
+        REQUESTS.labels("refused", "", str(code)).inc()
+        self._send(problem_response(code, message or "The request cannot be understood.", self.request_id))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent: the shop logs by itself."""
+
+    def form(self) -> dict[str, str]:
+        """The fields of an HTML form (application/x-www-form-urlencoded); anything else is refused."""
+        self._need_type("application/x-www-form-urlencoded")
+        try:
+            return _fields(self.body.decode("ascii"))
+        except ValueError as problem:
+            raise RefusalError(400, f"The form cannot be read: {problem}.") from problem
+
+    def json(self) -> object:
+        self._need_type("application/json")
+        try:
+            document: object = json.loads(self.body)
+        except (ValueError, RecursionError) as problem:
+            raise RefusalError(400, f"The body is not valid JSON: {problem}.") from problem
+        return document
+
+    def cookie(self, name: str) -> str:
+        pairs = (part.strip().partition("=") for part in self.headers.get("Cookie", "").split(";"))
+        return next((value for key, _, value in pairs if key == name), "")
+
+    def _need_type(self, wanted: str) -> None:
+        if self.headers.get("Content-Type", "").split(";")[0].strip().lower() != wanted:
+            raise RefusalError(415, f"Send the body with the header 'Content-Type: {wanted}'.")
+
+    def _read(self) -> bool:
+        lengths = self.headers.get_all("Content-Length") or ["0"]
+        if self.headers.get("Transfer-Encoding"):
+            self.send_error(411, "Send the body with a Content-Length; chunked bodies are not taken.")
+        elif len(lengths) > 1 or not re.fullmatch(r"[0-9]{1,15}", lengths[0]):
+            self.send_error(400, "Content-Length must be given once, as a whole number.")
+        elif int(lengths[0]) > BODY_MAX_BYTES:
+            self.send_error(413, f"The body has {lengths[0]} bytes; at most {BODY_MAX_BYTES} are taken.")
+        else:
+            self.body = self.rfile.read(int(lengths[0]))
+            try:
+                target = urlsplit(self.path)
+                self.path, self.query = target.path or "/", _fields(target.query)
+            except ValueError as problem:
+                self.send_error(400, f"The address cannot be read: {problem}.")
+            else:
+                return True
         return False
 
-    def idle(self, connection: socket.socket) -> "_Idle":
-        """While the block runs, the connection waits for a request and may be closed at any moment."""
-        return _Idle(self._guard, self._idle, connection)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
-            self._turn_away(request)
-            return
-        with self._guard:
-            self._open.add(request)
-        threading.Thread(target=self._serve, args=(request, client_address), name="connection", daemon=True).start()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.exception("a connection failed")
-
-    def _serve(self, request: socket.socket, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except Exception:
-            log.exception("a connection failed")
-        finally:
-            self.shutdown_request(request)
-            with self._guard:
-                self._open.discard(request)
-            self._slots.release()
-
-    def _turn_away(self, request: socket.socket) -> None:
-        log.warning("too many connections, one was turned away")
-        request.setblocking(False)
-        try:
-            request.send(
-                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-        except OSError:
-            pass
-        self.shutdown_request(request)
+    def _send(self, response: Response) -> None:
+        self.send_response_only(response.status, HTTPStatus(response.status).phrase)
+        for name, value in (
+            ("Date", self.date_time_string()),
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            ("X-Request-ID", self.request_id),
+            ("Connection", "close" if self.close_connection else "keep-alive"),
+            *SECURITY_HEADERS,
+            *response.headers,
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+        self.wfile.flush()
+        if response.after_sent is not None:
+            response.after_sent()
 
 
-class _Idle:
-    def __init__(self, guard: threading.Lock, idle: set[socket.socket], connection: socket.socket) -> None:
-        self._guard = guard
-        self._idle = idle
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        with self._guard:
-            self._idle.add(self._connection)
-
-    def __exit__(self, *_: object) -> None:
-        with self._guard:
-            self._idle.discard(self._connection)
+def problem_response(status: int, detail: str, request_id: str, headers: Headers = ()) -> Response:
+    """An error for programs, as a problem document (RFC 9457, section 3)."""
+    title = HTTPStatus(status).phrase
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+    return Response(status, json.dumps(document).encode() + b"\n", "application/problem+json", headers)
 
 
-def _end_reading(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RD)
-    except OSError:
-        pass
+def clean(name: str, value: str, longest: int) -> str:
+    """`value` as one line; refused when it is longer than `longest` characters."""
+    line = _CONTROL_CHARACTERS.sub(" ", value).strip()
+    if len(line) > longest:
+        raise RefusalError(400, f"'{name}' is too long: {len(line)} characters, at most {longest}.")
+    return line
 
 
-def _body_length(headers: Message) -> int:
-    if headers.get("Transfer-Encoding"):
-        raise _ProtocolError(411, "Send the body with a Content-Length; chunked bodies are not taken.")
-    given = headers.get_all("Content-Length") or ["0"]
-    if len(given) > 1 or not re.fullmatch(r"[0-9]{1,15}", given[0]):
-        raise _ProtocolError(400, "Content-Length must be given once, as a whole number.")
-    length = int(given[0])
-    if length > BODY_MAX_BYTES:
-        raise _ProtocolError(413, f"The body has {length} bytes; at most {BODY_MAX_BYTES} are taken.")
-    return length
+def _fields(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict"))

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from examples.shop import drawings, pages, seed
 from examples.shop.faults import FAULTS
 from examples.shop.job import NAME
 
@@ -32,12 +31,3 @@ def test_the_configuration_watches_the_shop_that_is_there() -> None:
     assert {name for route in document["routes"] for name in route["notify"]} == {
         channel["name"] for channel in document["channels"]
     }
-
-
-def test_every_product_has_a_department_and_a_drawing() -> None:
-    assert len(seed.PRODUCTS) == 40
-    for name, category, drawing, price_cents, _ in seed.PRODUCTS:
-        assert category in pages.CATEGORIES, name
-        assert drawing in drawings.NAMES, name
-        assert price_cents > 0
-    assert {drawing for _, _, drawing, _, _ in seed.PRODUCTS} == drawings.NAMES

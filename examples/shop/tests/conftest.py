@@ -19,8 +19,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from examples.shop import catalogue
 from examples.shop.database import Database
-from examples.shop.seed import seed
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 20.0
@@ -162,8 +162,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """A seeded database without a shop around it."""
-    opened = Database(tmp_path / "shop.sqlite3", lambda name, took_s: None)
-    seed(opened)
+    opened = Database(tmp_path / "shop.sqlite3")
+    catalogue.seed(opened)
     yield opened
     opened.close()
 

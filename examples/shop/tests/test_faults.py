@@ -1,7 +1,6 @@
 """Each fault really does what it says, and no more."""
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -130,20 +129,6 @@ def test_faults_end_with_the_process(start_shop: StartShop) -> None:
     first.faults(errors=1)
     first.close()
     assert start_shop("--every", "3600").get("/").status == 200
-
-
-def test_lasting_faults_survive_a_restart_only_in_their_file(start_shop: StartShop, tmp_path: Path) -> None:
-    options = ("--every", "3600", "--faults", str(tmp_path / "faults.json"))
-    first = start_shop(*options)
-    first.faults(errors=1, database_locked=30)
-    first.faults(crash=True)
-    assert first.wait_for_exit() == 1
-    second = start_shop(*options)
-    assert second.get("/").status == 500
-    assert second.get("/health").status == 200
-    second.faults(clear=True)
-    second.close()
-    assert start_shop(*options).get("/").status == 200
 
 
 @pytest.mark.parametrize(
