@@ -147,11 +147,11 @@ class Program:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in listed:
             try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
             except OSError:
                 continue
-            if len(words) > 3 and words[2] == b"mainstay":
-                found[words[3].decode()] = int(pid)
+            if b"mainstay" in words[:3]:  # `mainstay web`, or `python -m mainstay web` when it is no copy
+                found[words[words.index(b"mainstay") + 1].decode()] = int(pid)
         return found
 
     def kill(self, role: str) -> bool:

@@ -293,7 +293,7 @@ class Supervisor:
                 return act()
 
             hears = [each.hears for each in self.children if each.hears >= 0]
-            return template.Copy(speaking, child.command, [*self.descriptors, *hears])
+            return template.Copy(speaking, f"mainstay {child.name}", [*self.descriptors, *hears])
         return subprocess.Popen(
             child.command,
             env=template.ALLOCATOR | os.environ | variable,

@@ -16,6 +16,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from setproctitle import setproctitle
+
 ROLES = {"web": "mainstay.desk.server", "monitor": "mainstay.monitor", "worker": "mainstay.worker"}
 LOADED = (*ROLES.values(), "mainstay.desk.asgi")  # this one by uvicorn, from its name
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}  # for processes that are not copies, too
@@ -79,11 +81,11 @@ class Copy:
 
     Args:
         act: what it does; returns its exit status.
-        words: its command line, as other programs see it.
+        title: its name in ps and top.
         closed: descriptors that it must not hold.
     """
 
-    def __init__(self, act: Callable[[], int], words: Sequence[str], closed: Sequence[int] = ()) -> None:
+    def __init__(self, act: Callable[[], int], title: str, closed: Sequence[int] = ()) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         supervisor, self.returncode = os.getpid(), None
@@ -92,7 +94,7 @@ class Copy:
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _run(act, words, closed, supervisor)
+                _run(act, title, closed, supervisor)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -121,7 +123,7 @@ class Copy:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def _run(act: Callable[[], int], words: Sequence[str], closed: Sequence[int], supervisor: int) -> None:
+def _run(act: Callable[[], int], title: str, closed: Sequence[int], supervisor: int) -> None:
     """Be the copy; never returns, lest it go on as a second supervisor."""
     status = 1
     try:
@@ -137,7 +139,7 @@ def _run(act: Callable[[], int], words: Sequence[str], closed: Sequence[int], su
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        _rename(words)
+        setproctitle(title)
         status = act()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -151,17 +153,3 @@ def _run(act: Callable[[], int], words: Sequence[str], closed: Sequence[int], su
             sys.stderr.flush()
         finally:
             os._exit(status)
-
-
-def _rename(words: Sequence[str]) -> None:
-    """Write `words` over the command line that this process was started with, where there is room for them.
-
-    ps, top and our own tests tell processes apart by it. The kernel shows what lies there in memory (proc(5)).
-    """
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    for first in (words[0], Path(words[0]).name):
-        line = b"".join(os.fsencode(word) + b"\0" for word in (first, *words[1:]))
-        if start and len(line) <= end - start:
-            ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
-            return
