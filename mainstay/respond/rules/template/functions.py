@@ -22,7 +22,7 @@ from mainstay.respond.rules.template.values import (
     kind,
 )
 
-ANY, STRING, FLOAT, INT, SAMPLE, SAMPLES, BOOL = "any", "string", "float64", "int", "sample", "samples", "bool"
+ANY, STRING, SAMPLE, SAMPLES = "any", "string", "sample", "samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +218,10 @@ def _query_escaped(text: str) -> str:
 
 
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_SCRIPT = str.maketrans(
-    {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
-    | {chr(code): f"\\u{code:04X}" for code in range(32)}
-)
 
 
 def _joined(values: Sequence[Value]) -> str:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else sprint(values)
-
-
-def _refuse_call(*_values: Value) -> Value:
-    raise RenderProblem("call: there is nothing to call; no value is a function")
 
 
 def special(data: Data, query: Callable[[str], Samples], now_ms: int) -> Mapping[str, Signature]:
@@ -259,9 +251,7 @@ FIXED: Mapping[str, Signature] = {
     "index": Signature(_index, (ANY,), ANY),
     "slice": Signature(_slice, (ANY,), ANY),
     "len": Signature(_length, (ANY,)),
-    "call": Signature(_refuse_call, (ANY,), ANY),
     "html": Signature(lambda *values: _joined(values).translate(_HTML), (), ANY),
-    "js": Signature(lambda *values: _joined(values).translate(_SCRIPT), (), ANY),
     "urlquery": Signature(lambda *values: _query_escaped(_joined(values)), (), ANY),
     "print": Signature(lambda *values: sprint(values), (), ANY),
     "println": Signature(lambda *values: sprintln(values), (), ANY),
@@ -293,7 +283,7 @@ FIXED: Mapping[str, Signature] = {
 # `and` and `or` look at their arguments one by one, so the renderer does them itself.
 NAMES = frozenset(FIXED) | {"query", "externalURL", "pathPrefix", "now", "and", "or"}
 
-_FITS: Mapping[str, tuple[type, ...]] = {STRING: (str,), SAMPLE: (Sample,), SAMPLES: (Samples,), BOOL: (bool,)}
+_FITS: Mapping[str, tuple[type, ...]] = {STRING: (str,), SAMPLE: (Sample,), SAMPLES: (Samples,)}
 
 
 def fit(value: Value, wanted: str) -> Value:

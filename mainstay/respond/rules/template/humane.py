@@ -13,7 +13,7 @@ from mainstay.respond.rules.template.values import Moment, Value, kind
 _LARGE = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _BINARY = ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
-_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|0[xX][0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?[pP][+-]?\d+)")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _WORDS = re.compile(r"[+-]?(?:inf|infinity)|nan", re.IGNORECASE)
 
 
@@ -25,7 +25,7 @@ def number(value: Value) -> float:
     """
     if isinstance(value, str):
         if _NUMBER.fullmatch(value):
-            return float.fromhex(value) if "x" in value.lower() else float(value)
+            return float(value)
         if _WORDS.fullmatch(value):
             return float(value)
         raise RenderProblem(f"{value!r} is not a number")

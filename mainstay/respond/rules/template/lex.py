@@ -13,12 +13,9 @@ SPACES = " \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]+")
 _NAME = re.compile(r"[^\W\d]\w*")
 _AFTER_DOLLAR = re.compile(r"\w+")
-_NUMBER = re.compile(
-    r"[+-]?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*)?\.?[0-9_]*(?:[eE][+-]?[0-9_]+)?)"
-)
+_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')
 _RAW = re.compile(r"`[^`]*`")
-_CHARACTER = re.compile(r"'(?:[^'\\\n]|\\[^\n]+?)'")
 KEYWORDS = frozenset({"block", "break", "continue", "define", "else", "end", "if", "nil", "range", "template", "with"})
 
 
@@ -44,7 +41,6 @@ class Kind(StrEnum):
     NUMBER = "number"
     STRING = "string"
     RAW = "raw string"
-    CHARACTER = "character"
     END = "end"
 
 
@@ -135,8 +131,6 @@ def _word(text: str, place: int) -> Token:
         return Token(Kind.STRING, _whole(_STRING, text, place, "the string is not closed on its line"), place)
     if letter == "`":
         return Token(Kind.RAW, _whole(_RAW, text, place, "the raw string is not closed"), place)
-    if letter == "'":
-        return Token(Kind.CHARACTER, _whole(_CHARACTER, text, place, "the character constant is not closed"), place)
     if letter.isdigit() or (letter in "+-" and _starts_number(text, place + 1)) or _starts_fraction(text, place):
         return _number(text, place)
     if letter == ".":

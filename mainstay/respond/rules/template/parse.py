@@ -33,7 +33,7 @@ MAIN = ""  # the name of the template outside all `define`
 _ESCAPE = re.compile(r"""\\(?:[abfnrtv\\'"]|x[0-9a-fA-F]{2}|[0-7]{3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})""")
 _OPERANDS = frozenset(
     {
-        Kind.BOOL, Kind.CHARACTER, Kind.DOT, Kind.FIELD, Kind.NAME, Kind.NUMBER, Kind.RAW, Kind.STRING,
+        Kind.BOOL, Kind.DOT, Kind.FIELD, Kind.NAME, Kind.NUMBER, Kind.RAW, Kind.STRING,
         Kind.VARIABLE, Kind.LEFT,
     }
 )  # fmt: skip
@@ -304,7 +304,7 @@ class _Parser:
                 return Nil()
             case Kind.BOOL:
                 return Constant(token.text == "true")
-            case Kind.NUMBER | Kind.CHARACTER:
+            case Kind.NUMBER:
                 return _number(token)
             case Kind.LEFT:
                 self._deeper(token.at)
@@ -372,17 +372,11 @@ def _unescaped(text: str, at: int) -> str:
 
 def _number(token: Token) -> Number:
     text = token.text
-    if token.kind is Kind.CHARACTER:
-        inside = text[1:-1]
-        letter = "'" if inside == "\\'" else _unescaped(inside, token.at) if inside != '\\"' else ""
-        if len(letter) != 1:
-            raise TemplateProblem(f"{text} is no character constant", token.at)
-        return Number(text, ord(letter), float(ord(letter)))
     try:
-        if re.search(r"[.eE]", text) and not re.match(r"[+-]?0[xX]", text):
+        if re.search(r"[.eE]", text) and "x" not in text.lower():
             real = float(text)
             return Number(text, int(real) if real.is_integer() and abs(real) < 2**53 else None, real)
-        whole = int(text, 8) if re.fullmatch(r"[+-]?0[0-7_]+", text) else int(text, 0)
+        whole = int(text, 0)
     except (ValueError, OverflowError):
         raise TemplateProblem(f"{text} is not a number", token.at) from None
     if not -(2**63) <= whole < 2**63:

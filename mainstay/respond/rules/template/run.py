@@ -282,7 +282,7 @@ def _fitting(value: Value, wanted: str, name: str) -> Value:
 
 
 def _is_real(text: str) -> bool:
-    return not text.lower().startswith(("0x", "+0x", "-0x", "'")) and any(letter in ".eEpP" for letter in text)
+    return not text.lower().startswith(("0x", "+0x", "-0x")) and any(letter in ".eE" for letter in text)
 
 
 def _chain(value: Value, names: Iterable[str]) -> Value:

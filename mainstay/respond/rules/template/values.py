@@ -4,7 +4,7 @@ Python's own types stand for Go's: None, bool, int, float, str, dict. Where Go's
 missing key is worth, there is a type of its own here.
 """
 
-import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -132,43 +132,29 @@ def field(value: Value, name: str) -> Value:
             raise RenderProblem(f"there is no field {name} in a value of type {kind(value)}")
 
 
+_METHODS: Mapping[str, Callable[[Moment], Value]] = {
+    "Unix": lambda moment: moment.at_ms // 1000,
+    "UnixMilli": lambda moment: moment.at_ms,
+    "Year": lambda moment: moment.time.year,
+    "Month": lambda moment: f"{moment.time:%B}",
+    "Day": lambda moment: moment.time.day,
+    "Hour": lambda moment: moment.time.hour,
+    "Minute": lambda moment: moment.time.minute,
+    "Second": lambda moment: moment.time.second,
+    "Weekday": lambda moment: f"{moment.time:%A}",
+    "YearDay": lambda moment: moment.time.timetuple().tm_yday,
+    "String": str,
+}
+
+
 def moment_field(moment: Moment, name: str) -> Value:
     """Return what a method of `time.Time` without arguments gives.
 
     Raises:
         RenderProblem: there is none, or it is not known here.
     """
-    time = moment.time
-    match name:
-        case "Unix":
-            return moment.at_ms // 1000
-        case "UnixMilli":
-            return moment.at_ms
-        case "Year":
-            return time.year
-        case "Month":
-            return f"{time:%B}"
-        case "Day":
-            return time.day
-        case "Hour":
-            return time.hour
-        case "Minute":
-            return time.minute
-        case "Second":
-            return time.second
-        case "Weekday":
-            return f"{time:%A}"
-        case "YearDay":
-            return time.timetuple().tm_yday
-        case "String":
-            return str(moment)
-        case "UTC" | "Local":
-            return moment
-        case _:
-            raise RenderProblem(f"the method {name} of a time is not known here")
-
-
-def float_bits(value: float) -> int:
-    """Return the bits of a float64."""
-    bits: int = struct.unpack("<Q", struct.pack("<d", value))[0]
-    return bits
+    if name in ("UTC", "Local"):
+        return moment
+    if (method := _METHODS.get(name)) is None:
+        raise RenderProblem(f"the method {name} of a time is not known here")
+    return method(moment)

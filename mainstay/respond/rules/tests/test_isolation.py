@@ -88,7 +88,7 @@ def test_a_label_that_no_database_can_store_pages_all_the_same(me: Actor, tmp_pa
     group(
         me,
         "hostile",
-        {"alert": "Nul", "expr": "errors > 0", "annotations": {"summary": '{{ printf "a%cb" 0 }} {{ $labels.path }}'}},
+        {"alert": "Nul", "expr": "errors > 0", "annotations": {"summary": r'{{ "a\x00b" }} {{ $labels.path }}'}},
         {"alert": "Bytes", "expr": r'label_replace(errors, "x", "\xff\x00", "", "")'},
         {"record": "made", "expr": r'label_replace(errors, "x", "\xff\x00", "", "")'},
     )
