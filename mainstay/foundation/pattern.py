@@ -3,8 +3,7 @@
 Patterns are written by people, texts come from peers that may be hostile. Python's `re` backtracks: `(a+)+$` against
 30 letters runs for minutes and can't be interrupted. RE2 runs in time linear in the text. What is left is the factor:
 a search costs at worst about 4 ns × program size × bytes (measured with `((a?b?){30}){30}c`: 5,465 instructions ×
-1 MiB = 22 s; `[ab]*a[ab]{400}$c`: 408 × 1 MiB = 1.4 s). So the program size is limited when the pattern is written,
-and `cost()` tells the caller whether a search belongs into a loop or beside it (RE2 releases the GIL).
+1 MiB = 22 s; `[ab]*a[ab]{400}$c`: 408 × 1 MiB = 1.4 s). So the program size is limited when the pattern is written.
 """
 
 import re
@@ -57,10 +56,6 @@ class Pattern:
     def fullmatch(self, text: bytes) -> bool:
         """Whether the pattern is the whole text."""
         return self._compiled.fullmatch(text) is not None
-
-    def cost(self, length: int) -> int:
-        """Steps of a search over `length` bytes at worst; one step is about 4 ns."""
-        return self.size * length
 
 
 @lru_cache(maxsize=2048)

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from examples.shop.database import LOCK_WAIT_S, Database
 from examples.shop.faults import Faults
 from examples.shop.job import LATE_AFTER_INTERVALS, Job, iso

@@ -16,8 +16,6 @@ from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 
-SIMPLE_FIELDS = ("tier", "description", "repository")
-
 
 def subject(application: Application) -> Subject:
     """Return the application as the journal names it."""

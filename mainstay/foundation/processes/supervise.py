@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -49,7 +49,6 @@ class Child:
     started_at: float = 0.0
     start_at: float = 0.0
     backoff_s: float = BACKOFF_LEAST_S
-    restarts: int = field(default=0)
     hears: int = -1  # where it says that it lives
     spoke: bool = False
     silent_s: float = 0.0  # counted while it and the supervisor ran
@@ -243,7 +242,6 @@ class Supervisor:
         _say(f"{child.name} {how}; starting it again in {child.backoff_s:g} s")
         child.process, child.start_at = None, now + child.backoff_s
         child.backoff_s = min(child.backoff_s * 2, BACKOFF_MOST_S)
-        child.restarts += 1
 
     @staticmethod
     def _listen(child: Child, passed_s: float) -> None:

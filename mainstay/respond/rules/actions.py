@@ -26,11 +26,6 @@ def subject(group: RuleGroup) -> Subject:
     return Subject("rules", group.pk, group.name)
 
 
-def rule_subject(rule: Rule) -> Subject:
-    """Return a rule as the journal names it."""
-    return Subject("rule", rule.pk, rule.name)
-
-
 @transaction.atomic
 def put_group(
     spec: RuleGroupSpec, actor: Actor, at: datetime, *, existing: RuleGroup | None = None, by_file: str = ""

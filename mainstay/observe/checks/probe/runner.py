@@ -142,29 +142,6 @@ async def _marked(check: int, probing: Coroutine[Any, Any, Outcome]) -> Outcome:
     return await (steps("check", check, probing) if check else probing)
 
 
-def probe_once(
-    kind: AnyKind,
-    settings: BaseModel,
-    *,
-    policy: AddressPolicy,
-    timeout_s: float,
-    resolver: Resolver | None = None,
-    commands_allowed: bool = False,
-) -> Outcome:
-    """Probe a check once, without a schedule: what a "try it" button does. Blocks up to `timeout_s`.
-
-    Not for a thread that runs an event loop already; use `run_to_deadline` there.
-    """
-    threads = ThreadPoolExecutor(2, thread_name_prefix="probe-once")
-    context = Context(timeout_s, policy, resolver or Resolver(), threads, commands_allowed)
-    try:
-        outcome = asyncio.run(run_to_deadline(kind, settings, context, set()))
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-    assert outcome is not None, "nobody cancels the only probe"
-    return outcome
-
-
 def _seen(task: asyncio.Task[Outcome]) -> None:
     """Take the exception of an abandoned probe, so that asyncio doesn't report it as never retrieved."""
     if not task.cancelled():

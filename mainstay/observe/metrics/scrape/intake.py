@@ -27,7 +27,6 @@ from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.store.limits import SET_BACK_MS, CardinalityExceeded
 
 NAME = "__name__"
-EXPORTED = "exported_"
 REPORT = (
     "up",
     "scrape_duration_seconds",
@@ -141,11 +140,6 @@ class Intake:
         self._present: NDArray[np.int64] | None = None
         self._late = ""
         self.newest_ms = NO_TIME
-
-    @property
-    def warm(self) -> bool:
-        """Whether the next answer is likely to be one of which only the numbers are read."""
-        return self._selection is not None
 
     @property
     def families(self) -> tuple[Family, ...]:

@@ -7,7 +7,7 @@ match the whole text, a dot matches line ends, `$1`, `${1}` and `${name}` stand 
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
@@ -403,12 +403,3 @@ def scraped_labels(exposed: Mapping[str, str], own: Mapping[str, str], *, honor:
             new = f"exported_{new}"
         labels[new] = exposed[name]
     return labels
-
-
-def rules_of(given: Iterable[Mapping[str, Any]]) -> Relabelling:
-    """Return rules as written in a file, made ready.
-
-    Raises:
-        pydantic.ValidationError.
-    """
-    return Relabelling([Rule.model_validate(each) for each in given])

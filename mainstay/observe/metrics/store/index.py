@@ -213,10 +213,6 @@ class SeriesIndex:
         numbers, places = np.unique(self._job_of[slots], return_inverse=True)
         return [self._jobs[number] for number in numbers.tolist()], places.astype(np.int32)
 
-    def is_used(self, slot: int) -> bool:
-        """Tell whether a series is in a slot."""
-        return self._table_of[slot] is not None
-
     def slots(self) -> Index:
         """Return all slots in use."""
         return np.flatnonzero(self.identity[: self.used])

@@ -44,7 +44,6 @@ STANDINGS_AT_ONCE = 500
 PIECE_MOST, PIECE_MOST_S = 50, 0.3  # changes and seconds in one transaction
 READ_AGAIN = timedelta(seconds=30)
 NOTICE = "rules"
-LATE_MOST_S = 300.0  # an instant that is missed by more is skipped: what it would tell is history
 
 
 @dataclass(slots=True)

@@ -9,8 +9,6 @@ from importlib.resources import files
 
 from mainstay.respond.rules.files.read import RuleGroup, read_rules
 
-ANNOTATIONS = ("summary", "description", "cause", "first_step")  # every alert of the pack has them
-
 
 @dataclass(frozen=True, slots=True)
 class Pack:

@@ -7,7 +7,7 @@ A template may come from an untrusted editor: reading and rendering are bounded 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 
 from mainstay.foundation.foreign import foreign
 from mainstay.foundation.text import storable
@@ -16,14 +16,13 @@ from mainstay.respond.rules.template.go_format import MOST_CHARACTERS
 from mainstay.respond.rules.template.parse import MAIN, parse
 from mainstay.respond.rules.template.problem import RenderProblem, TemplateProblem
 from mainstay.respond.rules.template.run import Renderer
-from mainstay.respond.rules.template.syntax import Body, Dot, Field, Function, Text, Variable
+from mainstay.respond.rules.template.syntax import Body, Text
 from mainstay.respond.rules.template.values import Data, Sample, Samples, StringMap, Value
 
 __all__ = ["RenderProblem", "Scope", "Template", "TemplateProblem"]
 
 FAILED = "<error expanding template"
 VARIABLES = ("$labels", "$externalLabels", "$externalURL", "$value")
-_CONSTANT_FIELDS = (("Labels",), ("ExternalLabels",), ("ExternalURL",))
 Query = Callable[[str], Iterable[tuple[Mapping[str, str], float]]]
 
 
@@ -67,11 +66,6 @@ class Template:
         """Whether it is only text, the same for every scope."""
         return "{{" not in self.text
 
-    @property
-    def needs_value(self) -> bool:
-        """Whether what it gives may depend on more than the labels of the series (the value, a query, the time)."""
-        return any(map(_needs_value, self._templates.values()))
-
     def render(self, scope: Scope) -> str:
         """Return the text.
 
@@ -99,25 +93,6 @@ class Template:
             return self.render(scope)
         except RenderProblem as problem:
             return storable(f"{FAILED}: {problem}>")
-
-
-def _needs_value(part: object) -> bool:
-    """Tell whether a part of a template reads more than labels. In doubt it does: a dot may be anything."""
-    match part:
-        case Dot():
-            return True
-        case Function():
-            return part.name in {"query", "now"}
-        case Variable():
-            return part.name == "$value" or (part.name == "$" and part.names[:1] not in _CONSTANT_FIELDS)
-        case Field():
-            return part.names[:1] not in _CONSTANT_FIELDS
-        case tuple():
-            return any(map(_needs_value, part))
-        case _ if is_dataclass(part):
-            return any(_needs_value(getattr(part, each.name)) for each in fields(part))
-        case _:
-            return False
 
 
 def _asking(query: Query | None) -> Callable[[str], Samples]:

@@ -8,7 +8,7 @@ import yaml
 
 from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.rules.files.read import read_rules
-from mainstay.respond.rules.files.starter_pack import ANNOTATIONS, Pack, packs
+from mainstay.respond.rules.files.starter_pack import Pack, packs
 from mainstay.respond.rules.files.unit_tests import run_file
 from mainstay.respond.rules.tests.promtool import needs_promtool, promtool
 
@@ -48,7 +48,7 @@ def test_promtool_agrees(pack: Pack) -> None:
 @pytest.mark.parametrize(("pack", "rule"), ALERTS, ids=lambda each: getattr(each, "alert", each))
 def test_every_alert_tells_what_why_and_what_first(pack: str, rule: object) -> None:
     alert = next(each for name, each in ALERTS if each is rule and name == pack)
-    assert tuple(alert.annotations) == ANNOTATIONS
+    assert tuple(alert.annotations) == ("summary", "description", "cause", "first_step")
     assert all(text.strip() for text in alert.annotations.values())
     assert alert.labels["severity"] in SEVERITIES
 

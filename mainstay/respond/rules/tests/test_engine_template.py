@@ -246,18 +246,3 @@ def test_special_numbers() -> None:
     assert sprintf("%v %.2f %5.1f|%+d|%05.1f|%-7.1f|", [math.inf, math.nan, -math.inf, 3, math.inf, math.nan]) == (
         "+Inf NaN  -Inf|+3| +Inf|NaN    |"
     )
-
-
-def test_it_is_known_whether_a_template_looks_at_more_than_the_labels() -> None:
-    assert not any(Template.compile(text).needs_value for text in ("a", "{{ $labels.a }}", "{{ .Labels.a | toUpper }}"))
-    assert all(
-        Template.compile(text).needs_value
-        for text in (
-            "{{ $value }}",
-            "{{ .Value }}",
-            "{{ query `a` }}",
-            "{{ . }}",
-            "{{ $.Value }}",
-            "{{ with $ }}{{ end }}",
-        )
-    )

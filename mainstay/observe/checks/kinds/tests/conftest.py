@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -7,8 +9,9 @@ from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolver, system_lookup
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.tests.servers import Authority, new_authority
+from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
-from mainstay.observe.checks.probe.runner import probe_once
+from mainstay.observe.checks.probe.runner import run_to_deadline
 
 Probe = Callable[..., Outcome]
 
@@ -35,13 +38,13 @@ def probe() -> Probe:
             return names[host] if names is not None and host in names else system_lookup(host, family)
 
         found = KINDS[kind]
-        return probe_once(
-            found,
-            found.Settings.model_validate(settings),
-            policy=policy or AddressPolicy(),
-            timeout_s=timeout_s,
-            resolver=Resolver(lookup),
-            commands_allowed=commands_allowed,
-        )
+        threads = ThreadPoolExecutor(2, thread_name_prefix="probe-once")
+        context = Context(timeout_s, policy or AddressPolicy(), Resolver(lookup), threads, commands_allowed)
+        try:
+            outcome = asyncio.run(run_to_deadline(found, found.Settings.model_validate(settings), context, set()))
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+        assert outcome is not None, "nobody cancels the only probe"
+        return outcome
 
     return run

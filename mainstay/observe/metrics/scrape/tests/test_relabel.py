@@ -1,5 +1,6 @@
 """Relabelling, rule by rule as Prometheus has it, and what no rule may ever do."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mainstay.observe.metrics.scrape.relabel import Action, Rule, rules_of, scraped_labels
+from mainstay.observe.metrics.scrape.relabel import Action, Relabelling, Rule, scraped_labels
 
 Labels = dict[str, str]
 A: Labels = {"a": "foo", "b": "bar", "c": "baz"}
@@ -148,6 +149,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], Labels, Labels | None]] = {
         {"__address__": "blackbox:9115", "__param_target": "shop.example.com", "instance": "shop.example.com"},
     ),
 }  # fmt: skip
+
+
+def rules_of(given: Iterable[Mapping[str, Any]]) -> Relabelling:
+    """Rules as written in a file, made ready."""
+    return Relabelling([Rule.model_validate(each) for each in given])
 
 
 @pytest.mark.parametrize("name", CASES)
