@@ -249,7 +249,6 @@ PAGES = {
     "people": "/people/",
     "settings": "/settings/",
     "me": "/me/",
-    "patterns": "/patterns",
 }
 
 

@@ -6,7 +6,6 @@ from mainstay.desk import health, settings_page
 from mainstay.desk.application import application
 from mainstay.desk.find import find
 from mainstay.desk.now import now_page
-from mainstay.kit.patterns import patterns
 from mainstay.wings import WINGS
 
 urlpatterns = [
@@ -15,7 +14,6 @@ urlpatterns = [
     path("applications/<slug:name>/", application, name="application"),
     path("healthz", health.healthz, name="healthz"),
     path("settings/", settings_page.settings_page, name="settings"),
-    path("patterns", patterns, name="patterns"),
     path("", include("mainstay.desk.api")),
     *(path("", include(wing.urls)) for wing in WINGS if wing.urls),
 ]

@@ -53,7 +53,6 @@ def act(permission: Permission) -> Needs:
 TABLE: dict[str, Needs] = {
     "/": Needs(STATUS_VIEW),
     "/find": Needs(STATUS_VIEW),
-    "/patterns": Needs(STATUS_VIEW),
     "/applications/": Needs(STATUS_VIEW),
     "/applications/{application}/": Needs(STATUS_VIEW),
     "/add/application/": both(CATALOG_EDIT),
@@ -340,7 +339,7 @@ def test_no_page_shows_a_role_a_link_or_a_button_that_would_be_refused(places: d
     client = signed_in(role)
     found = {}
     for address, needed in LOOKED_AT.items():
-        if role in holders(needed) and address not in LEADS_ON | {"/patterns"}:
+        if role in holders(needed) and address not in LEADS_ON:
             wrong = refused_ways(page(client, address.format(**places)), role)
             if wrong:
                 found[address] = wrong

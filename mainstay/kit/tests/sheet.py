@@ -5,17 +5,15 @@ Its facts are made up for the picture, and say so; nothing here reads the record
 
 import math
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import HttpRequest
+from django.template import engines
 from django.utils import timezone
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_safe
 
-from mainstay.foundation.accounts.access import needs
-from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.kit import charts, rows
 
 _HOUR_S = 3600
@@ -171,10 +169,8 @@ _SAMPLE_FILE = """applications:
 """
 
 
-@needs(STATUS_VIEW)
-@require_safe
-def patterns(request: HttpRequest) -> HttpResponse:
-    """Show every component in every state."""
+def sheet(request: HttpRequest) -> str:
+    """Draw every component in every state."""
     now = timezone.now()
     form = SampleForm({"name": "", "url": "shop", "kind": "http", "every": "60", "token": ""})
     form.is_valid()
@@ -183,9 +179,9 @@ def patterns(request: HttpRequest) -> HttpResponse:
         "now": now,
         "states": rows.STATES,
         "tones": rows.TONES,
-        "charts": {name: mark_safe(svg) for name, svg in sample_charts(now.timestamp()).items()},  # noqa: S308
+        "charts": {name: mark_safe(svg) for name, svg in sample_charts(now.timestamp()).items()},
         "days": sample_days(),
-        "trend": mark_safe(charts.sparkline([_wave(i, 40, 8) for i in range(40)])),  # noqa: S308
+        "trend": mark_safe(charts.sparkline([_wave(i, 40, 8) for i in range(40)])),
         "check_rows": _check_rows(now),
         "alert_rows": _alert_rows(now),
         "entries": _entries(now),
@@ -218,4 +214,5 @@ def patterns(request: HttpRequest) -> HttpResponse:
         "open_alerts": 2,
         "place": "checks",
     }  # fmt: skip
-    return render(request, "patterns.html", context)
+    template = engines["django"].from_string(Path(__file__).with_name("sheet.html").read_text(encoding="utf-8"))
+    return str(template.render(context, request))
