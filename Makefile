@@ -46,7 +46,7 @@ test: dev
 
 # What can be known in two minutes: SQLite, no browser, nothing that takes long or starts the whole program.
 quick: dev
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --hypothesis-profile quick \
 	  -m "not (slow or long or browser or timing or postgresql)"
 
 lint: dev

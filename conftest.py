@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -16,6 +17,11 @@ from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
 from tests import tables
+
+# How long one example takes depends on what else the machine does.
+hypothesis.settings.register_profile("full", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+hypothesis.settings.load_profile("full")
 
 
 @pytest.fixture(scope="session")
@@ -124,19 +130,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 def into_rows(items: list[pytest.Item]) -> None:
     """Say of each test with which others one worker runs it, one after the other."""
     programs: dict[str, int] = {}
-    rows: dict[tuple[str, int], int] = {}
-    alone: Counter[str] = Counter()
+    rows: dict[tuple[str, bool, int], int] = {}
+    alone: Counter[tuple[str, bool]] = Counter()
     for item in items:
         module = item.nodeid.partition("::")[0]
+        empties = empties_the_database(item)
         if starts_the_program(item):
             together = module if shares_with_its_module(item) else item.nodeid
             row = f"programs {programs.setdefault(together, len(programs)) % ROWS_OF_PROGRAMS}"
         elif shares_with_its_module(item):
-            row = str(rows.setdefault((module, -1), len(rows)))
+            row = str(rows.setdefault((module, empties, -1), len(rows)))
         else:
-            row = str(rows.setdefault((module, alone[module] // ROW), len(rows)))
-            alone[module] += 1
+            row = str(rows.setdefault((module, empties, alone[module, empties] // ROW), len(rows)))
+            alone[module, empties] += 1
         item.add_marker(pytest.mark.xdist_group(row))
+
+
+def empties_the_database(item: pytest.Item) -> bool:
+    """Whether a test's end is an empty database, without the rows of migrations: those come after the others."""
+    mark = item.get_closest_marker("django_db")
+    return "transactional_db" in getattr(item, "fixturenames", ()) or bool(mark and mark.kwargs.get("transaction"))
 
 
 def starts_the_program(item: pytest.Item) -> bool:

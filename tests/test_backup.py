@@ -30,7 +30,7 @@ channels:
 """
 
 # Processes are started and meet the real database of their own.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.database]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.database, pytest.mark.long]
 
 
 def another_database(template: str) -> dict[str, str]:

@@ -98,6 +98,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("model", "column", "value"), BAD)
 def test_whatever_one_row_of_those_around_alerts_holds_others_page_and_pages_are_shown(
     here: Desk, other: Check, model: Any, column: str, value: Any
@@ -231,10 +232,23 @@ def fill(here: Desk) -> None:
     seal_once(at)
 
 
+_asked: dict[str, str] = {}  # list → what it asks the database, which is the same for each model
+
+
+def lists_of(model: type[models.Model], client: Client, token: str) -> list[str]:
+    """The lists that read a model's table."""
+    for address in LISTS if not _asked else ():
+        with CaptureQueriesContext(connection) as asked:
+            (Client(headers={"Authorization": f"Bearer {token}"}) if "/api/" in address else client).get(address)
+        _asked[address] = "\n".join(one["sql"] for one in asked.captured_queries)
+    return [address for address in LISTS if f'"{model._meta.db_table}"' in _asked[address]]
+
+
 NOT_LISTED = {"accounts.SignInLink", "api.IdempotentRequest", "delivery.Thread"}
 MODELS = [model for model in apps.get_models() if model.__module__.startswith("mainstay.")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 def test_whatever_one_row_of_any_model_holds_every_list_is_shown(here: Desk, model: type[models.Model]) -> None:
     fill(here)
@@ -243,12 +257,7 @@ def test_whatever_one_row_of_any_model_holds_every_list_is_shown(here: Desk, mod
     # Not the person and the token that look: the first rows are the desk's own.
     row: Any = model._default_manager.order_by("pk").first()
     broken = []
-    lists = []
-    for address in LISTS:
-        with CaptureQueriesContext(connection) as asked:
-            (Client(headers={"Authorization": f"Bearer {token}"}) if "/api/" in address else client).get(address)
-        if any(f'"{model._meta.db_table}"' in one["sql"] for one in asked.captured_queries):
-            lists.append(address)
+    lists = lists_of(model, client, token)
     if model._meta.label in NOT_LISTED:
         assert not lists
         return

@@ -389,6 +389,7 @@ class World:
         assert {row.pk for row in mine if row.state.unusable} == {row.pk for row in mine} - {row.pk for row in usable}
 
 
+@pytest.mark.long
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

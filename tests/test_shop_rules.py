@@ -92,6 +92,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     shop.close()
 
 
+@pytest.mark.long
 def test_eight_per_cent_errors_for_five_minutes_page_and_their_end_resolves(watched: Watched) -> None:
     assert apply_text(RULES, "shop.rules.yml", COMMAND_LINE, START).applied  # a Prometheus rule file, as it is
     assert apply_text(PAGING, "paging.yaml", COMMAND_LINE, START).applied

@@ -84,6 +84,7 @@ def token(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         signal.connect(close_old_connections)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.label for operation in OPERATIONS])
 def test_every_answer_is_described_and_none_is_a_defect(operation: Any, token: str) -> None:
     @settings(

@@ -85,6 +85,7 @@ def test_every_operation_works_for_an_administrator(route: str, method: str, ope
     assert answer["Cache-Control"] == "no-store"
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", Role)
 def test_an_operation_is_refused_to_roles_without_its_permission_and_only_to_those(role: Role) -> None:
@@ -121,6 +122,7 @@ def _revoked(_: Desk) -> Caller:
     return Caller(token)
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 @pytest.mark.parametrize("who", [_none, _unknown, _expired, _revoked])
 def test_nobody_without_a_usable_token_gets_anywhere(who: Callable[[Desk], Caller]) -> None:

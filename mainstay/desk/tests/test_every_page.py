@@ -308,6 +308,7 @@ def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
     assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens) - below
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", Role)
 def test_find_offers_a_role_every_page_that_it_may_open_and_no_other(places: dict[str, Any], role: Role) -> None:
     client = signed_in(role)
@@ -334,6 +335,7 @@ def refused_ways(html: str, role: Role) -> set[str]:
     return wrong
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", Role)
 def test_no_page_shows_a_role_a_link_or_a_button_that_would_be_refused(places: dict[str, Any], role: Role) -> None:
     client = signed_in(role)

@@ -240,6 +240,7 @@ print("went on without", set(rounds))
 """
 
 
+@pytest.mark.long
 def test_an_item_that_crashes_its_process_is_set_aside_at_the_third_death_and_the_others_go_on(tmp_path: Path) -> None:
     ours = ("MAINSTAY_", "DATABASE_URL")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

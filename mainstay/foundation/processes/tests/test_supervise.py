@@ -168,6 +168,7 @@ def test_who_said_that_it_lives_and_falls_silent_is_ended(copies: str, before: s
     assert f"child-0 was killed by signal {number}" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "speaks", ["", SPEAKS + "watchdog.tell_supervisor(watchdog.LAST_WORD); "], ids=["never spoke", "said goodbye"]
 )  # fmt: skip
@@ -181,6 +182,7 @@ def test_who_never_said_that_it_lives_or_said_goodbye_may_be_silent(copies: str,
     assert "hangs" not in said
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which process is stopped")
 def test_who_is_stopped_or_slept_with_the_whole_machine_is_not_ended_for_its_silence(copies: str) -> None:
     speaks_on = SPEAKS + HELLO + "[(time.sleep(0.1), watchdog.tell_supervisor()) for _ in range(600)]"

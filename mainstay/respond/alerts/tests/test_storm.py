@@ -156,6 +156,7 @@ def test_a_severe_outage_passes_those_that_wait(ops: Channel) -> None:
     assert len(severities) == 33
 
 
+@pytest.mark.long
 def test_the_steps_of_one_check_stay_in_order_over_pieces(ops: Channel) -> None:
     rows = many(40)
     held = watch(*rows)

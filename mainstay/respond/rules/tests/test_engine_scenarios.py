@@ -40,6 +40,7 @@ def test_our_runner_reads_them_as_it_made_them(tmp_path: Path) -> None:
     assert report.cases > found.steps
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(min(SCENARIOS, 25)))
 def test_a_restart_changes_nothing(seed: int) -> None:
     found = scenario(seed)

@@ -21,6 +21,7 @@ def proofs_of(pack: Pack) -> Path:
     return STARTER / "tests" / f"{pack.name}_test.yml"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pack", packs(), ids=lambda pack: pack.name)
 def test_every_alert_fires_on_what_it_is_for_and_not_otherwise(pack: Pack) -> None:
     report = run_file(proofs_of(pack))

@@ -77,6 +77,7 @@ def test_what_is_written_is_read(samples: list[Sample], form: Format) -> None:
     assert (found.times is None) == all(time is None for time in wanted)
 
 
+@pytest.mark.long
 @given(
     samples, st.lists(st.lists(st.tuples(values, times), min_size=12, max_size=12), max_size=4), st.sampled_from(Format)
 )
@@ -92,6 +93,7 @@ def test_by_numbers_alone_is_the_same_as_in_full(
         assert same(found, Parser().parse(body, form))
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(samples, st.data(), st.sampled_from(Format))
 def test_a_body_with_any_change_is_read_as_a_fresh_parser_reads_it(
@@ -158,6 +160,7 @@ def order(found: list[tuple[dict[str, str], float]]) -> list[tuple[list[tuple[st
     return sorted((sorted(labels.items()), number(value)) for labels, value in found)
 
 
+@pytest.mark.long
 @given(samples)
 def test_the_reference_parser_reads_the_same(samples: list[Sample]) -> None:
     body = written(samples, Format.TEXT)

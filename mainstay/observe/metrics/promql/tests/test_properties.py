@@ -67,6 +67,7 @@ def _same(found: float, wanted: float, scale: float) -> bool:
     return found == wanted or abs(found - wanted) <= 1e-9 * abs(wanted) + 1e-15 * scale
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("function", sorted(DEFINITIONS))
 @given(series=st.lists(POINTS, min_size=1, max_size=4), reach=st.integers(1, 200), step=st.integers(1, 90))
 @settings(max_examples=60, deadline=None)

@@ -49,6 +49,7 @@ def buckets(at: np.ndarray, values: Values, width: int) -> dict[int, Values]:
     return {int(end): values[ends == end] for end in np.unique(ends)}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_long_ranges_are_answered_from_buckets_that_are_right(tmp_path: Path) -> None:
     store = Store(tmp_path)
@@ -145,6 +146,7 @@ def test_the_plan_takes_buckets_only_where_they_are_as_good() -> None:
     assert tiers(Hints(), 39 * DAY_MS) == [("raw", 41)]
 
 
+@pytest.mark.long
 def test_the_oldest_history_goes_when_the_disk_is_full(tmp_path: Path) -> None:
     store = Store(tmp_path, replace(SMALL, disk_bytes=1_500_000, idle_ms=1 << 50, segment_bytes=100_000))
     rng = np.random.default_rng(1)

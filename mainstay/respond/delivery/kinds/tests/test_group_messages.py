@@ -157,6 +157,7 @@ def test_teams_and_apprise_get_a_list_that_fits() -> None:
     assert apprise_body(many()).endswith(URL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_alerts_fit_every_receiver(text: str) -> None:
     message = group([(everywhere(text), "open")] * CARRIED_MOST, {("open", "critical"): CARRIED_MOST})
