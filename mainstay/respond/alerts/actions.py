@@ -211,7 +211,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
         decided = []
         for alert, now in given:
             known = here.facts_of(alert, now)
-            decided.append(_Decided(alert, now, known, decide(known, here.routes, here.silences, now)))
+            decided.append(_Decided(alert, now, known, decide(known, here.world, now)))
         _by_existing_channels(decided)
         _without_late_channels(decided)
         paging = [one for one in decided if one.made.page]
@@ -270,7 +270,7 @@ def _by_existing_channels(decided: Sequence[_Decided]) -> None:
         told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
         steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
         if not channels and not fallback:
-            reason, later = f"the route's channels are gone: {told}", look_later(one.known, one.now)(Code.NO_CHANNEL)
+            reason, later = f"the route's channels are gone: {told}", look_later(one.known, Code.NO_CHANNEL, one.now)
             one.made = Decision(False, Code.NO_CHANNEL, reason, steps, look_at=later)
             continue
         if not channels:

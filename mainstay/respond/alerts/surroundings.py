@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mainstay.observe.checks.standing import Around, Standing, around
 from mainstay.observe.checks.windows import covering
-from mainstay.respond.alerts.decide import AlertFacts, Code, RouteFacts, SilenceFacts
+from mainstay.respond.alerts.decide import AlertFacts, Code, SilenceFacts, World
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.alerts.routes import routes
 
@@ -17,8 +17,7 @@ HELD_BY_A_CHECK = {Code.UNREACHABLE, Code.WAITING_FOR_NEEDED}
 class Surroundings:
     """To be read in the transaction that decides, after its locks: what changes later asks for another look."""
 
-    routes: Sequence[RouteFacts]
-    silences: Sequence[SilenceFacts]
+    world: World
     around: Around
 
     def standing(self, alert: Alert, now: datetime) -> Standing:
@@ -58,8 +57,7 @@ def surroundings(alerts: Sequence[Alert], since: datetime, until: datetime) -> S
     """Read what stands around `alerts` (their `check_ref` loaded with what it belongs to), which are decided on as of
     times from `since` to `until`."""
     return Surroundings(
-        routes=routes(),
-        silences=silences(since, until),
+        world=World(routes(), silences(since, until)),
         around=around({alert.check_ref_id for alert in alerts if alert.check_ref_id and alert.ended_at is None}),
     )
 

@@ -13,7 +13,7 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed, Refused
 from mainstay.kit.replies import done
-from mainstay.respond.alerts.decide import AlertFacts, decide
+from mainstay.respond.alerts.decide import AlertFacts, World, decide
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.pages import story
@@ -128,7 +128,7 @@ def tester(request: HttpRequest) -> dict[str, Any]:
         now = form.cleaned_data["at"] or clock.now()
         labels = form.cleaned_data["all"]
         facts = AlertFacts(labels=labels, severity=labels["severity"], started_at=now)
-        context["would"] = story.told(decide(facts, routes(), silences(now), now))
+        context["would"] = story.told(decide(facts, World(routes(), silences(now)), now))
     return context
 
 

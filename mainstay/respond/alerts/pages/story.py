@@ -95,7 +95,7 @@ def _of_entry(entry: Entry) -> Told:
 def deciding_now(alert: Alert, now: datetime) -> Told:
     """Return what would be decided at `now`. Nothing is written."""
     here = surroundings([alert], now, now)
-    return told(decide(here.facts_of(alert, now), here.routes, here.silences, now))
+    return told(decide(here.facts_of(alert, now), here.world, now))
 
 
 def told(decision: Decision) -> Told:
