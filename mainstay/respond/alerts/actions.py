@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, F, IntegerField, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Model, QuerySet, Value, When
 
 from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import Actor, program
@@ -18,8 +18,6 @@ from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES, weight
-from mainstay.observe.checks.models import Check
-from mainstay.observe.checks.standing import all_labels
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,
@@ -32,7 +30,8 @@ from mainstay.respond.alerts.decide import (
     look_later,
 )
 from mainstay.respond.alerts.models import Alert, Silence
-from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings
+from mainstay.respond.alerts.origins import loads
+from mainstay.respond.alerts.surroundings import HELD_BY_NEEDED, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, existing, owe, owe_all, waiting
@@ -64,32 +63,12 @@ class Firing:
     severity: str
     summary: str
     labels: Mapping[str, str]
-    check: Check | None = None
+    refers: Mapping[str, Model] = field(default_factory=dict)  # foreign keys of `Alert` that this kind of source keeps
     application: Application | None = None
     environment: str = ""
     runbook: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     value: float | None = None
-
-
-def of_check(check: Check, severity: str, name: str, summary: str) -> Firing:
-    """Return what fires when something is wrong with `check`."""
-    return Firing(
-        source=f"check:{check.pk}",
-        name=name,
-        severity=severity,
-        summary=summary,
-        labels={**all_labels(check), "alertname": str(check), "severity": severity},
-        check=check,
-        application=check.application,
-        environment=check.environment.name if check.environment else "",
-        runbook=check.runbook,
-    )
-
-
-def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
-    """Open an alert for `check`, or tell its open one what is so now; see `fire_all`."""
-    return fire_anew(of_check(check, severity, name, summary), now)
 
 
 def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
@@ -118,7 +97,7 @@ def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
     return alerts
 
 
-def fire_anew(firing: Firing, now: datetime) -> Alert:
+def fire(firing: Firing, now: datetime) -> Alert:
     """Open one alert, or tell the open one of the same source what is so now; see `fire_all`."""
     return fire_all([(firing, now)])[0]
 
@@ -136,7 +115,7 @@ def _open(**which: object) -> QuerySet[Alert]:
 def _new(firing: Firing, now: datetime) -> Alert:
     return Alert(
         source=firing.source,
-        check_ref=firing.check,
+        **firing.refers,
         application=firing.application,
         environment=firing.environment,
         name=firing.name[:300],
@@ -152,8 +131,8 @@ def _new(firing: Firing, now: datetime) -> Alert:
 
 def _tell(alert: Alert, firing: Firing) -> bool:
     """Make an open alert say what is so now; return whether its severity rose."""
-    if firing.check is not None:
-        alert.check_ref = firing.check
+    for name, row in firing.refers.items():
+        setattr(alert, name, row)
     alert.name, alert.summary = firing.name[:300], firing.summary
     alert.annotations, alert.value = dict(firing.annotations), firing.value
     if weight(firing.severity) <= weight(alert.severity):
@@ -238,7 +217,7 @@ def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
     steps = [[step.question, step.passed, step.detail] for step in made.steps]
     said: dict[str, object] = {"code": made.code.value, "steps": steps}
     news = made.code.value != alert.decision and made.code not in {Code.ALREADY_PAGED, Code.RESOLVED}
-    alert.held_by = one.known.needed if made.code in HELD_BY_A_CHECK else None
+    alert.held_by = one.known.needed if made.code in HELD_BY_NEEDED else None
     alert.decision, alert.reason, alert.look_at = made.code.value, made.reason, made.look_at
     if paged is not None:
         alert.paged_at, alert.paged_severity, alert.given_back_by = one.now, alert.severity, ""
@@ -323,8 +302,7 @@ def consider_due(now: datetime) -> int:
 def _consider_again(numbers: Sequence[int], now: datetime) -> None:
     try:
         with transaction.atomic():
-            related = ("check_ref__application", "check_ref__environment", "check_ref__component")
-            rows = _open(pk__in=numbers, look_at__lte=now).select_related(*related)
+            rows = _open(pk__in=numbers, look_at__lte=now).select_related(*loads())
             consider_all([(row, now) for row in rows])
     except Exception as error:  # a defect met by one alert must not keep all the others from paging
         if not is_of_the_content(error):
@@ -346,20 +324,11 @@ _WEIGHT = Case(
 
 def look_now(now: datetime, *codes: Code) -> None:
     """Let the open alerts that are held by one of `codes` be decided on again: what held them may be over."""
-    _look(now, decision__in=[code.value for code in codes])
+    look_again(now, decision__in=[code.value for code in codes])
 
 
-def look_at_held_by(checks: Iterable[int], now: datetime) -> None:
-    """Let the open alerts that one of `checks` holds be decided on again: it is not as it was."""
-    _look(now, held_by__in=list(checks))
-
-
-def look_at_held(checks: Iterable[int], now: datetime) -> None:
-    """Let alerts of `checks` that something holds be decided on again: what they need or belong to may be another."""
-    _look(now, check_ref__in=list(checks), acknowledged_at=None, look_at__isnull=False)
-
-
-def _look(now: datetime, **which: object) -> None:
+def look_again(now: datetime, **which: object) -> None:
+    """Let these open alerts be decided on again: what may hold them is not as it was."""
     numbers = list(_open(**which).values_list("pk", flat=True))
     if numbers:
         Alert.objects.filter(pk__in=numbers).update(look_at=now)

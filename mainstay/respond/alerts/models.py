@@ -38,7 +38,7 @@ class Alert(models.Model):
     decision = models.CharField(max_length=40, blank=True)  # code of the last decision …
     reason = models.TextField(blank=True)  # … and its sentence
     look_at = models.DateTimeField(null=True)  # when the worker decides again; null: nothing is due
-    held_by = models.BigIntegerField(null=True)  # id of the check that keeps it from paging: down, or not yet judged
+    held_by = models.BigIntegerField(null=True)  # id of what its source needs and that keeps it from paging: a check
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source"], condition=Q(ended_at=None), name="alert_open_once")]

@@ -15,10 +15,9 @@ from mainstay.foundation.refusal import Managed, Refused
 from mainstay.kit.replies import done
 from mainstay.respond.alerts.decide import AlertFacts, World, decide
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.pages import story
 from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, refuse, route_initial, zones
-from mainstay.respond.alerts.routes import put_route, remove_route, routes
+from mainstay.respond.alerts.routes import move_route, put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.wing import DELIVERY_EDIT

@@ -13,7 +13,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.words import severity_of
-from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
+from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import facts
 from mainstay.respond.rules.alerting import source_of
@@ -147,7 +147,7 @@ def commit_change(held: Held, after: Mapping[str, Instance], change: Change) -> 
         values = {"state": instance.state.value, "kept": instance.document(), "changed_at": at}
         Row.objects.update_or_create(rule_id=held.id, fingerprint=change.fingerprint, defaults=values)
     if change.code is Code.FIRED and instance is not None:
-        fire_anew(firing(held, source, instance), at)
+        fire(firing(held, source, instance), at)
     elif change.code in {Code.RESOLVED, Code.OVER_LIMIT}:
         alert = Alert.objects.filter(source=source, ended_at=None).first()
         if alert is not None:
