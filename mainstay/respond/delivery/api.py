@@ -19,7 +19,6 @@ from mainstay.foundation.api.types import ID_MOST, Id, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.words import Name
 from mainstay.respond.delivery import actions
-from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.sending.groups import write_message
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -127,9 +126,13 @@ class DeliveryRow(BaseModel):
 
     id: int
     channel: str
-    event: Event
+    event: str = Field(
+        description="Of an alert: trigger, remind, update, acknowledge, resolve or test. Of anything else what kind of"
+        " message it is.",
+        examples=["trigger"],
+    )
     status: Status
-    alert: int | None = Field(description="Id of the alert that it tells of; null for a test message and a group's.")
+    alert: int | None = Field(description="Id of the alert that it tells of; null for anything else.")
     subject: str = Field(examples=["alert:12"])
     subject_name: str
     created_at: datetime

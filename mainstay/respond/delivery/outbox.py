@@ -43,9 +43,13 @@ def retry_at(
     return now + timedelta(seconds=max(base * (1 + JITTER * spread), min(retry_after_s or 0.0, 3600.0)))
 
 
-def urgency(severity: str, event: Event, *, group: bool = False) -> int:
-    """Return how soon a message is sent: by severity; of one severity groups first, then pages, then what follows."""
-    news = event in {Event.TRIGGER, Event.UPDATE, Event.TEST}
+def urgency(severity: str, event: Event | None, *, group: bool = False) -> int:
+    """Return how soon a message is sent: by severity; of one severity groups first, then pages, then what follows.
+
+    Args:
+        event: of an alert; None of any other message, which is news like a page.
+    """
+    news = event in {None, Event.TRIGGER, Event.UPDATE, Event.TEST}
     return 10 * SEVERITIES.index(severity) + (5 if not news else 0 if group else 2)
 
 
@@ -107,8 +111,8 @@ def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
         Delivery(
             channel=rows[name],
             channel_name=name,
-            event=message.event.value,
-            thread=message.dedup_key,
+            event=message.event,
+            thread=message.thread,
             key=uuid.uuid4().hex,
             message=text,
             subject=subject.key,
@@ -118,7 +122,7 @@ def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
             fallback_of=owing.fallback_of,
             created_at=owing.now,
             due_at=owing.now,
-            urgency=urgency(owing.message.severity, owing.message.event),
+            urgency=urgency(message.urgency, message.alert.event if message.alert is not None else None),
         )
         for name in names
     ]
