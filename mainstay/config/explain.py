@@ -152,7 +152,7 @@ def _sentence(error: Mapping[str, Any], node: Node | None) -> str:
         return _MAPPING_MESSAGE
     if kind == "literal_error":
         return _choice(str(context.get("expected", "")), node)
-    if kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
+    if kind == "string_pattern_mismatch" and str(context.get("pattern")).endswith(NAME_PATTERN[1:]):
         return "may hold only letters, digits, - and _"
     if kind == "string_pattern_mismatch" and "https?" in str(context.get("pattern")):
         return "must be a URL that begins with https:// or http:// and holds no blank"

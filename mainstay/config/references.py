@@ -12,6 +12,7 @@ from mainstay.config.present import Key, State
 from mainstay.config.problems import Problems
 from mainstay.config.schema import Item
 from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.respond.delivery.receivers import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,9 @@ def _uses(one: Wanted) -> Iterator[_Use]:
                 yield _Use(item.place("needs", number), "check", _full(needed, item.name.rpartition("/")[0]))
         case "route":
             for key in ("notify", "fallback"):
-                for number, channel in enumerate(getattr(spec, key)):
-                    yield _Use(item.place(key, number), "channel", channel)
+                for number, receiver in enumerate(getattr(spec, key)):
+                    kind, name = split(receiver)
+                    yield _Use(item.place(key, number), kind or "channel", name)
         case "maintenance":
             if spec.application is not None:
                 yield _Use(item.place("application"), "application", spec.application)

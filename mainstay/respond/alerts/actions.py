@@ -34,7 +34,8 @@ from mainstay.respond.alerts.origins import loads
 from mainstay.respond.alerts.surroundings import HELD_BY_NEEDED, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, existing, owe, owe_all, waiting
+from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, owe, owe_all, waiting
+from mainstay.respond.delivery.receivers import channels_of, split
 
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
@@ -173,6 +174,7 @@ class _Decided:
     now: datetime
     known: AlertFacts
     made: Decision
+    via: Mapping[str, str] = field(default_factory=dict)  # channel → the receiver that it was found from
 
 
 def consider(alert: Alert, now: datetime) -> Decision:
@@ -191,7 +193,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
         for alert, now in given:
             known = here.facts_of(alert, now)
             decided.append(_Decided(alert, now, known, decide(known, here.world, now)))
-        _by_existing_channels(decided)
+        _resolved(decided, max(times))
         _without_late_channels(decided)
         paging = [one for one in decided if one.made.page]
         owed = owe_all([_page(one) for one in paging])
@@ -208,7 +210,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
 def _page(one: _Decided) -> Owing:
     made = one.made
     sent = message(one.alert, _EVENTS[made.code], one.now, reason=_sentence(made.reason))
-    return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback)
+    return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback, via=one.via)
 
 
 def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
@@ -235,26 +237,44 @@ def _sentence(reason: str) -> str:
     return reason[:1].upper() + reason[1:]
 
 
-def _by_existing_channels(decided: Sequence[_Decided]) -> None:
-    """A route may name a channel that was removed. It is passed over, and a page that would reach nobody stays owed."""
+def _resolved(decided: Sequence[_Decided], now: datetime) -> None:
+    """Find the channels that the receivers of a page are now.
+
+    A route may name a channel that was removed, or a schedule that nobody has now. They are passed over, and a page
+    that would reach nobody stays owed.
+    """
     paging = [one for one in decided if one.made.page]
-    known = existing(name for one in paging for name in (*one.made.channels, *one.made.fallback)) if paging else set()
+    named = [name for one in paging for name in (*one.made.channels, *one.made.fallback)]
+    found = channels_of(named, now) if named else {}
     for one in paging:
-        decision = one.made
-        gone = [name for name in (*decision.channels, *decision.fallback) if name not in known]
-        if not gone:
-            continue
-        channels = tuple(name for name in decision.channels if name in known)
-        fallback = tuple(name for name in decision.fallback if name in known)
-        told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
-        steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
-        if not channels and not fallback:
-            reason, later = f"the route's channels are gone: {told}", look_later(one.known, Code.NO_CHANNEL, one.now)
-            one.made = Decision(False, Code.NO_CHANNEL, reason, steps, look_at=later)
-            continue
-        if not channels:
-            channels, fallback = fallback[:1], fallback[1:]
-        one.made = replace(decision, channels=channels, fallback=fallback, steps=steps)
+        one.made, one.via = _reaching(one, found)
+
+
+def _reaching(one: _Decided, found: Mapping[str, Sequence[str]]) -> tuple[Decision, dict[str, str]]:
+    """Return the decision with channels in the place of receivers, and from which receiver each channel was found."""
+    made = one.made
+    named = (*made.channels, *made.fallback)
+    steps = [*made.steps, *(_on_duty(name, found[name]) for name in named if name in found and split(name)[0])]
+    gone = [name for name in named if name not in found]
+    told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
+    receivers = [name for name in made.channels if found.get(name)]
+    fallback = [name for name in made.fallback if found.get(name)]
+    if gone:
+        steps.append(Step("Do its channels exist?", bool(receivers or fallback), told))
+    if not receivers and not fallback:
+        reason = f"the route's channels are gone: {told}" if gone else "nobody is on duty for its routes now"
+        later = look_later(one.known, Code.NO_CHANNEL, one.now)
+        return Decision(False, Code.NO_CHANNEL, reason, tuple(steps), look_at=later), {}
+    if not receivers:
+        receivers, fallback = fallback[:1], fallback[1:]
+    via: dict[str, str] = {}
+    for name in receivers:
+        via |= {channel: name for channel in found[name] if channel not in via}
+    return replace(made, channels=tuple(via), fallback=tuple(fallback), steps=tuple(steps)), via
+
+
+def _on_duty(receiver: str, channels: Sequence[str]) -> Step:
+    return Step(f"Who is {receiver} now?", bool(channels), ", ".join(channels) or "nobody")
 
 
 def _without_late_channels(decided: Sequence[_Decided]) -> None:

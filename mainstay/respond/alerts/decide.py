@@ -104,7 +104,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """A route: label → accepted values, hours, channels, fallback, reminders."""
+    """A route: label → accepted values, hours, receivers, fallback, reminders."""
 
     name: str
     match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -134,7 +134,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether to page; the reason by code and as a sentence; the steps; when to look again."""
+    """Whether to page; the reason by code and as a sentence; the steps; when to look again.
+
+    `channels` and `fallback` are receivers as the routes name them; what is sent has the channels that they are then.
+    """
 
     page: bool
     code: Code

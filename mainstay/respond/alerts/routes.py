@@ -16,7 +16,7 @@ from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.receivers import channels_of, unknown
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 MOVED_TOLD = 50
@@ -68,11 +68,10 @@ def put_route(
     actor.need(DELIVERY_EDIT)
     if existing is not None:
         need_unmanaged(f"The route {existing.name}", existing.managed_by, by_file)
-    known = set(Channel.objects.filter(name__in=[*spec.notify, *spec.fallback]).values_list("name", flat=True))
+    known = channels_of([*spec.notify, *spec.fallback], at)
     for field in ("notify", "fallback"):
-        for channel in getattr(spec, field):
-            if channel not in known:
-                raise Refused(f"no channel named {channel} exists", field)
+        if problem := unknown(getattr(spec, field), known):
+            raise Refused(problem, field)
     name = spec.name or default_name(spec)
     if Route.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
         raise Refused(f"a route named {name} exists already", "name", conflict=True)

@@ -8,7 +8,8 @@ from mainstay.foundation.durations import Duration
 from mainstay.foundation.words import Name, Zone
 
 Value = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-Names = Annotated[list[Name], Field(max_length=50)]
+Receiver = Annotated[str, StringConstraints(pattern=r"^([a-z]+:)?[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
+Receivers = Annotated[list[Receiver], Field(max_length=50)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -41,8 +42,8 @@ class RouteSpec(BaseModel):
             " own labels. Empty: all."
         ),
     )
-    notify: Names = Field(default_factory=list, description="Names of channels; all of them are notified.")
-    fallback: Names = Field(
+    notify: Receivers = Field(default_factory=list, description="Names of channels; all of them are notified.")
+    fallback: Receivers = Field(
         default_factory=list, description="Channels tried one after another while one of `notify` does not answer."
     )
     remind_every: Duration | None = Field(

@@ -126,6 +126,9 @@ class DeliveryRow(BaseModel):
 
     id: int
     channel: str
+    receiver: str = Field(
+        description="What the route named: the channel itself, or whom the channel was resolved from when it was owed."
+    )
     event: str = Field(
         description="Of an alert: trigger, remind, update, acknowledge, resolve or test. Of anything else what kind of"
         " message it is.",
@@ -180,6 +183,7 @@ def _delivery(row: Delivery) -> dict[str, Any]:
     return {
         "id": row.pk,
         "channel": row.channel_name,
+        "receiver": row.receiver or row.channel_name,
         "event": row.event,
         "status": row.status,
         "alert": int(number) if kind == "alert" else None,

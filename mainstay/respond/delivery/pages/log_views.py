@@ -26,6 +26,7 @@ ATTEMPTS_MOST = 200
 COLUMNS = {
     "id": lambda d: d.pk,
     "channel": lambda d: d.channel_name,
+    "receiver": lambda d: d.receiver or d.channel_name,
     "event": lambda d: d.event,
     "status": lambda d: d.status,
     "subject": lambda d: d.subject,

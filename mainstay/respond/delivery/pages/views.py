@@ -24,6 +24,7 @@ from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.pages.forms import ChannelForm
 from mainstay.respond.delivery.pages.overview import WAITING, headline, standings
+from mainstay.respond.delivery.receivers import channels_of
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
@@ -49,7 +50,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
     if file is not None:
         return file
     routes = list(Route.objects.all())
-    known = {row.channel.name for row in found}
+    known = channels_of([name for route in routes for name in (*route.notify, *route.fallback)], clock.now())
     context: dict[str, Any] = {
         "now": clock.now(),
         "title": headline(found, len(routes)),
@@ -61,7 +62,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
                 "match": shown_match(row.match),
                 "hours": shown_hours(row.times),
                 "reminder": shown_reminder(row.remind_every_s),
-                "unknown": sorted({*row.notify, *row.fallback} - known),
+                "unknown": sorted({*row.notify, *row.fallback} - known.keys()),
             }
             for row in routes
         ],
