@@ -22,8 +22,8 @@ from mainstay.respond.alerts.routes import shown_match
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.pages.channel_health import WAITING, channel_health, headline
 from mainstay.respond.delivery.pages.forms import ChannelForm
-from mainstay.respond.delivery.pages.overview import WAITING, headline, standings
 from mainstay.respond.delivery.receivers import channels_of
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
@@ -45,7 +45,7 @@ COLUMNS = {
 @require_safe
 def channels(request: HttpRequest) -> HttpResponseBase:
     """Show channels with their state, routes in order, and the question who would be paged."""
-    found = standings(LABELS)
+    found = channel_health(LABELS)
     file = export(request, "channels", COLUMNS, found)
     if file is not None:
         return file
@@ -124,7 +124,7 @@ def _form(request: HttpRequest, form: ChannelForm, row: Channel | None) -> HttpR
         "place": "channels",
     }
     if row is not None:
-        context["standing"] = next((found for found in standings(LABELS) if found.channel.pk == row.pk), None)
+        context["health"] = next((found for found in channel_health(LABELS) if found.channel.pk == row.pk), None)
         context["deliveries"] = recent(row)
         context["routes"] = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
         context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()

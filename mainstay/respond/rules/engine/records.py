@@ -30,7 +30,7 @@ STATE_COLUMNS = ("health", "reason", "since", "evaluated_at", "duration_s", "res
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RuleHealth:
     """How the last evaluation of a rule went."""
 
     health: str = "unknown"  # ok, no_series, unknown, err
@@ -48,8 +48,8 @@ class Held:
     id: int
     rule: read.Rule
     instances: Mapping[str, Instance] = field(default_factory=dict)
-    standing: Standing = field(default_factory=Standing)
-    told: Standing = field(default_factory=Standing)  # as the records have it
+    standing: RuleHealth = field(default_factory=RuleHealth)
+    told: RuleHealth = field(default_factory=RuleHealth)  # as the records have it
 
     @property
     def subject(self) -> Subject:
@@ -103,8 +103,8 @@ def _held_group(group: RuleGroup) -> HeldGroup:
             id=row.pk,
             rule=rule,
             instances={one.fingerprint: Instance.restored(one.kept) for one in row.instances.all()},
-            standing=_standing(row.state),
-            told=_standing(row.state),
+            standing=_health_of(row.state),
+            told=_health_of(row.state),
         )
         for row, rule in zip(rows, plain.evaluated, strict=True)
     ]
@@ -131,8 +131,8 @@ def _plain(row: Rule) -> read.Rule:
     )
 
 
-def _standing(state: RuleState) -> Standing:
-    return Standing(state.health, state.reason, state.since, state.evaluated_at, state.duration_s, state.results)
+def _health_of(state: RuleState) -> RuleHealth:
+    return RuleHealth(state.health, state.reason, state.since, state.evaluated_at, state.duration_s, state.results)
 
 
 def commit_change(held: Held, after: Mapping[str, Instance], change: Change) -> None:
@@ -189,7 +189,7 @@ def _named(name: str, labels: Mapping[str, str]) -> str:
     return f"{name} on {where}" if where else name
 
 
-def commit_standing(rules: Iterable[Held]) -> None:
+def commit_health(rules: Iterable[Held]) -> None:
     """Write how evaluations went; the journal hears when a rule can no longer be trusted, and when it can again."""
     rows = []
     for held in rules:
