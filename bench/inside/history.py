@@ -26,7 +26,7 @@ from mainstay.foundation.store import insert, moment
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Result
 from mainstay.observe.checks.runtime.commit import RESULT_COLUMNS
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 
 DAYS = 90
@@ -210,9 +210,12 @@ def _past(checks: list[Told], alerts: int, entries: int, at: datetime) -> None:
 
 def _message(check: Told, event: str, start: datetime, end: datetime | None) -> str:
     return Message(
-        event=Event(event), title=f"{check.name} is down", text=REFUSED, severity="critical",
-        application=check.application_name, environment="production", labels={"check": check.name}, annotations={},
-        starts_at=start, ends_at=end if event == "resolve" else None, url="http://127.0.0.1/alerts/", dedup_key="bench",
+        kind=ALERT, title=f"{check.name} is down", text=REFUSED, urgency="critical", thread="bench", at=start,
+        alert=AlertPart(
+            event=Event(event), application=check.application_name, environment="production",
+            labels={"check": check.name}, annotations={}, ends_at=end if event == "resolve" else None,
+            url="http://127.0.0.1/alerts/",
+        ),
     ).to_json()  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Trouble:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """What raised it, when that is no check, and its page."""
+        """What raised it, and its page."""
         return origins.link(self.alert)
 
 

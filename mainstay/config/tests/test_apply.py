@@ -197,8 +197,9 @@ def test_the_alert_of_a_removed_application_ends(me: Actor, noon: datetime) -> N
     applied(CONTRACT, me, noon)
     check = Check.objects.get(name="storefront")
     from mainstay.respond.alerts.actions import fire
+    from mainstay.respond.alerts.sources.checks import of_check
 
-    fire(check, "critical", "down", "", noon)
+    fire(of_check(check, "critical", "down", ""), noon)
     applied("applications: []\n", me, noon)
     assert Alert.objects.get().ended_at == noon
 

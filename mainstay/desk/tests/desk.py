@@ -27,6 +27,7 @@ from mainstay.observe.metrics.spec import ScrapeSpec
 from mainstay.respond.alerts.actions import fire, silence
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.routes import put_route
+from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.alerts.tests.parts import silencing
 from mainstay.respond.delivery.actions import put_channel
@@ -154,7 +155,7 @@ def desk(at: datetime | None = None) -> Desk:
     )
     channel = put_channel(ChannelSpec.model_validate(CHANNEL), me, at)
     route = put_route(RouteSpec.model_validate({"match": {"severity": "critical"}, "notify": ["ops"]}), me, at)
-    alert = fire(Check.objects.get(pk=check.pk), "critical", "shop/storefront is down", "HTTP 503", at)
+    alert = fire(of_check(Check.objects.get(pk=check.pk), "critical", "shop/storefront is down", "HTTP 503"), at)
     return Desk(
         application=application,
         check=check,

@@ -18,6 +18,7 @@ from mainstay.foundation.clock import now
 from mainstay.observe.checks.models import Check, CheckState, Downtime
 from mainstay.observe.checks.tests.parts import check
 from mainstay.respond.alerts.actions import fire
+from mainstay.respond.alerts.sources.checks import of_check
 
 pytestmark = pytest.mark.django_db
 
@@ -128,7 +129,7 @@ def test_the_page_shows_the_whole_life(client: Client) -> None:
     build()
     made = seen("front", "down", severity="critical")
     Check.objects.filter(pk=made.pk).update(component=Component.objects.get(name="api"))
-    fire(Check.objects.get(pk=made.pk), "critical", "shop/front is down", "HTTP 500.", now())
+    fire(of_check(Check.objects.get(pk=made.pk), "critical", "shop/front is down", "HTTP 500."), now())
     text = page(client, "/applications/shop/")
     assert title(text) == "shop is down."
     for part in (
@@ -147,7 +148,7 @@ def test_the_page_shows_the_whole_life(client: Client) -> None:
 def test_a_stakeholder_sees_status_and_uptime_but_no_checks() -> None:
     build()
     made = seen("front", "down")
-    fire(Check.objects.get(pk=made.pk), "critical", "shop/front is down", "HTTP 500.", now())
+    fire(of_check(Check.objects.get(pk=made.pk), "critical", "shop/front is down", "HTTP 500."), now())
     text = page(signed_in(Role.STAKEHOLDER), "/applications/shop/")
     assert title(text) == "shop is down."
     assert "Uptime, 90 days" in text
@@ -160,11 +161,11 @@ def test_an_application_has_a_fixed_number_of_queries(client: Client) -> None:
     build()
     for i in range(5):
         made = seen(f"check-{i}", "down")
-        fire(Check.objects.get(pk=made.pk), "major", f"shop/check-{i} is down", "", now())
+        fire(of_check(Check.objects.get(pk=made.pk), "major", f"shop/check-{i} is down", ""), now())
     few = queries(client, "/applications/shop/")
     for i in range(5, 50):
         made = seen(f"check-{i}", "down")
-        fire(Check.objects.get(pk=made.pk), "major", f"shop/check-{i} is down", "", now())
+        fire(of_check(Check.objects.get(pk=made.pk), "major", f"shop/check-{i} is down", ""), now())
     assert queries(client, "/applications/shop/") == few
 
 

@@ -31,7 +31,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.kit.nav import PLACES
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
-from mainstay.respond.alerts.actions import Firing, fire_anew
+from mainstay.respond.alerts.actions import Firing, fire
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 
@@ -178,7 +178,7 @@ def places(db: None) -> dict[str, Any]:
         **here.places,
         "rule_id": rule.pk,
         "pack": "hosts",
-        "raised_id": fire_anew(firing, now()).pk,
+        "raised_id": fire(firing, now()).pk,
         "delivery_id": test.pk,
         "entry_id": Entry.objects.values_list("pk", flat=True).first(),
         "kind": "slack",

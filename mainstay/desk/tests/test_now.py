@@ -29,6 +29,7 @@ from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import acknowledge, fire
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.routes import put_route
+from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.actions import put_channel
 from mainstay.respond.delivery.models import Delivery
@@ -61,7 +62,7 @@ def seen(name: str = "front", health: str = "up", **given: Any) -> Check:
 
 def alarm(name: str = "front", severity: str = "major") -> Alert:
     """A check that is down, and its alert."""
-    return fire(seen(name, "down", severity=severity), severity, f"shop/{name} is down", "HTTP 500.", now())
+    return fire(of_check(seen(name, "down", severity=severity), severity, f"shop/{name} is down", "HTTP 500."), now())
 
 
 def test_before_anything_is_watched_the_page_teaches_the_next_step(client: Client) -> None:
@@ -214,7 +215,7 @@ def test_the_parts_are_rendered_alone_and_only_when_they_changed(client: Client)
         text = first.content.decode()
         assert text.lstrip().startswith(f'<div id="{part}"')
         assert fragment(client, "/", part, seen=seen_in(text)).status_code == 204
-    fire(made, "critical", "shop/front is down", "", now())
+    fire(of_check(made, "critical", "shop/front is down", ""), now())
     changed = fragment(client, "/", "live").content.decode()
     assert 'id="headline" hx-swap-oob="true"' in changed
     assert 'id="open-alerts" hx-swap-oob="true">1' in changed.replace('"true" ', '"true"')

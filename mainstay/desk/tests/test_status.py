@@ -15,6 +15,7 @@ from mainstay.observe.checks.models import Check, CheckState
 from mainstay.observe.checks.spec import CheckSpec
 from mainstay.respond.alerts.actions import acknowledge, fire
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.delivery.actions import put_channel, send_test
 from mainstay.respond.delivery.models import Delivery
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -85,7 +86,7 @@ def test_a_pause_and_a_first_result_still_to_come_are_told_but_not_wrong(
 def test_an_open_alert_is_wrong_also_when_somebody_has_it(
     check: Check, me: Actor, now: datetime, capsys: Captured
 ) -> None:
-    alert = fire(check, "critical", "shop/web is down", "refused", now)
+    alert = fire(of_check(check, "critical", "shop/web is down", "refused"), now)
     assert "✗ shop/web is down: critical, since" in told(capsys, 1)
     acknowledge(alert, me, now)
     assert "command line has it" in told(capsys, 1)

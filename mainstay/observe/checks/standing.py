@@ -157,14 +157,14 @@ class Around:
         )
 
 
-def around(checks: Collection[int]) -> Around:
-    """Read what stands around `checks`."""
+def around(checks: Collection[int], covers: Sequence[Window]) -> Around:
+    """Read what stands around `checks`, given all windows."""
     if not checks:
-        return Around(windows(), {}, {})
+        return Around(covers, {}, {})
     needs = graph_of(checks)
     wanted = set(checks).union(*needs.values())
     states = CheckState.objects.filter(pk__in=wanted).select_related("check_ref__application")
-    return Around(windows(), needs, {state.pk: state for state in states.only(*_STATE_FIELDS)})
+    return Around(covers, needs, {state.pk: state for state in states.only(*_STATE_FIELDS)})
 
 
 _STATE_FIELDS = (
@@ -175,7 +175,7 @@ _STATE_FIELDS = (
 
 def standing(check: Check, now: datetime, since: datetime) -> Standing:
     """Return what stands around one check, which has been failing since its state says so, else since `since`."""
-    return around([check.pk]).standing(check, now, since)
+    return around([check.pk], windows()).standing(check, now, since)
 
 
 def _just_back(own: CheckState | None, states: Iterable[CheckState], since: datetime) -> CheckState | None:

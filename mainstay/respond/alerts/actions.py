@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, F, IntegerField, QuerySet, Value, When
+from django.db.models import Case, F, IntegerField, Model, QuerySet, Value, When
 
 from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import Actor, program
@@ -19,8 +19,6 @@ from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES, weight
-from mainstay.observe.checks.models import Check
-from mainstay.observe.checks.standing import all_labels
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,
@@ -33,11 +31,13 @@ from mainstay.respond.alerts.decide import (
     look_later,
 )
 from mainstay.respond.alerts.models import Alert, Silence
+from mainstay.respond.alerts.origins import loads
 from mainstay.respond.alerts.spec import SilenceSpec
-from mainstay.respond.alerts.surroundings import HELD_BY_A_CHECK, surroundings
+from mainstay.respond.alerts.surroundings import HELD_BY_NEEDED, surroundings
 from mainstay.respond.alerts.wording import message, subject, thread
 from mainstay.respond.delivery.message import Event
-from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, existing, owe, owe_all, waiting
+from mainstay.respond.delivery.outbox import CLOCK_MAY_DIFFER, Owing, owe, owe_all, waiting
+from mainstay.respond.delivery.receivers import channels_of, split
 
 log = logging.getLogger("mainstay.alerts")
 ALERTS = program("alerts")
@@ -66,32 +66,12 @@ class Firing:
     severity: str
     summary: str
     labels: Mapping[str, str]
-    check: Check | None = None
+    refers: Mapping[str, Model] = field(default_factory=dict)  # foreign keys of `Alert` that this kind of source keeps
     application: Application | None = None
     environment: str = ""
     runbook: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     value: float | None = None
-
-
-def of_check(check: Check, severity: str, name: str, summary: str) -> Firing:
-    """Return what fires when something is wrong with `check`."""
-    return Firing(
-        source=f"check:{check.pk}",
-        name=name,
-        severity=severity,
-        summary=summary,
-        labels={**all_labels(check), "alertname": str(check), "severity": severity},
-        check=check,
-        application=check.application,
-        environment=check.environment.name if check.environment else "",
-        runbook=check.runbook,
-    )
-
-
-def fire(check: Check, severity: str, name: str, summary: str, now: datetime) -> Alert:
-    """Open an alert for `check`, or tell its open one what is so now; see `fire_all`."""
-    return fire_anew(of_check(check, severity, name, summary), now)
 
 
 def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
@@ -120,7 +100,7 @@ def fire_all(firings: Sequence[tuple[Firing, datetime]]) -> list[Alert]:
     return alerts
 
 
-def fire_anew(firing: Firing, now: datetime) -> Alert:
+def fire(firing: Firing, now: datetime) -> Alert:
     """Open one alert, or tell the open one of the same source what is so now; see `fire_all`."""
     return fire_all([(firing, now)])[0]
 
@@ -138,7 +118,7 @@ def _open(**which: object) -> QuerySet[Alert]:
 def _new(firing: Firing, now: datetime) -> Alert:
     return Alert(
         source=firing.source,
-        check_ref=firing.check,
+        **firing.refers,
         application=firing.application,
         environment=firing.environment,
         name=firing.name[:300],
@@ -154,8 +134,8 @@ def _new(firing: Firing, now: datetime) -> Alert:
 
 def _tell(alert: Alert, firing: Firing) -> bool:
     """Make an open alert say what is so now; return whether its severity rose."""
-    if firing.check is not None:
-        alert.check_ref = firing.check
+    for name, row in firing.refers.items():
+        setattr(alert, name, row)
     alert.name, alert.summary = firing.name[:300], firing.summary
     alert.annotations, alert.value = dict(firing.annotations), firing.value
     if weight(firing.severity) <= weight(alert.severity):
@@ -196,6 +176,7 @@ class _Decided:
     now: datetime
     known: AlertFacts
     made: Decision
+    via: Mapping[str, str] = field(default_factory=dict)  # channel → the receiver that it was found from
 
 
 def consider(alert: Alert, now: datetime) -> Decision:
@@ -213,8 +194,8 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
         decided = []
         for alert, now in given:
             known = here.facts_of(alert, now)
-            decided.append(_Decided(alert, now, known, decide(known, here.routes, here.silences, now)))
-        _by_existing_channels(decided)
+            decided.append(_Decided(alert, now, known, decide(known, here.world, now)))
+        _resolved(decided, max(times))
         _without_late_channels(decided)
         paging = [one for one in decided if one.made.page]
         owed = owe_all([_page(one) for one in paging])
@@ -231,7 +212,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
 def _page(one: _Decided) -> Owing:
     made = one.made
     sent = message(one.alert, _EVENTS[made.code], one.now, reason=_sentence(made.reason))
-    return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback)
+    return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback, via=one.via)
 
 
 def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
@@ -240,7 +221,7 @@ def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
     steps = [[step.question, step.passed, step.detail] for step in made.steps]
     said: dict[str, object] = {"code": made.code.value, "steps": steps}
     news = made.code.value != alert.decision and made.code not in {Code.ALREADY_PAGED, Code.RESOLVED}
-    alert.held_by = one.known.needed if made.code in HELD_BY_A_CHECK else None
+    alert.held_by = one.known.needed if made.code in HELD_BY_NEEDED else None
     alert.decision, alert.reason, alert.look_at = made.code.value, made.reason, made.look_at
     if paged is not None:
         alert.paged_at, alert.paged_severity, alert.given_back_by = one.now, alert.severity, ""
@@ -258,26 +239,44 @@ def _sentence(reason: str) -> str:
     return reason[:1].upper() + reason[1:]
 
 
-def _by_existing_channels(decided: Sequence[_Decided]) -> None:
-    """A route may name a channel that was removed. It is passed over, and a page that would reach nobody stays owed."""
+def _resolved(decided: Sequence[_Decided], now: datetime) -> None:
+    """Find the channels that the receivers of a page are now.
+
+    A route may name a channel that was removed, or a schedule that nobody has now. They are passed over, and a page
+    that would reach nobody stays owed.
+    """
     paging = [one for one in decided if one.made.page]
-    known = existing(name for one in paging for name in (*one.made.channels, *one.made.fallback)) if paging else set()
+    named = [name for one in paging for name in (*one.made.channels, *one.made.fallback)]
+    found = channels_of(named, now) if named else {}
     for one in paging:
-        decision = one.made
-        gone = [name for name in (*decision.channels, *decision.fallback) if name not in known]
-        if not gone:
-            continue
-        channels = tuple(name for name in decision.channels if name in known)
-        fallback = tuple(name for name in decision.fallback if name in known)
-        told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
-        steps = (*decision.steps, Step("Do its channels exist?", bool(channels or fallback), told))
-        if not channels and not fallback:
-            reason, later = f"the route's channels are gone: {told}", look_later(one.known, one.now)(Code.NO_CHANNEL)
-            one.made = Decision(False, Code.NO_CHANNEL, reason, steps, look_at=later)
-            continue
-        if not channels:
-            channels, fallback = fallback[:1], fallback[1:]
-        one.made = replace(decision, channels=channels, fallback=fallback, steps=steps)
+        one.made, one.via = _reaching(one, found)
+
+
+def _reaching(one: _Decided, found: Mapping[str, Sequence[str]]) -> tuple[Decision, dict[str, str]]:
+    """Return the decision with channels in the place of receivers, and from which receiver each channel was found."""
+    made = one.made
+    named = (*made.channels, *made.fallback)
+    steps = [*made.steps, *(_on_duty(name, found[name]) for name in named if name in found and split(name)[0])]
+    gone = [name for name in named if name not in found]
+    told = f"{', '.join(gone)} {'exists' if len(gone) == 1 else 'exist'} no more"
+    receivers = [name for name in made.channels if found.get(name)]
+    fallback = [name for name in made.fallback if found.get(name)]
+    if gone:
+        steps.append(Step("Do its channels exist?", bool(receivers or fallback), told))
+    if not receivers and not fallback:
+        reason = f"the route's channels are gone: {told}" if gone else "nobody is on duty for its routes now"
+        later = look_later(one.known, Code.NO_CHANNEL, one.now)
+        return Decision(False, Code.NO_CHANNEL, reason, tuple(steps), look_at=later), {}
+    if not receivers:
+        receivers, fallback = fallback[:1], fallback[1:]
+    via: dict[str, str] = {}
+    for name in receivers:
+        via |= {channel: name for channel in found[name] if channel not in via}
+    return replace(made, channels=tuple(via), fallback=tuple(fallback), steps=tuple(steps)), via
+
+
+def _on_duty(receiver: str, channels: Sequence[str]) -> Step:
+    return Step(f"Who is {receiver} now?", bool(channels), ", ".join(channels) or "nobody")
 
 
 def _without_late_channels(decided: Sequence[_Decided]) -> None:
@@ -325,8 +324,7 @@ def consider_due(now: datetime) -> int:
 def _consider_again(numbers: Sequence[int], now: datetime) -> None:
     try:
         with transaction.atomic():
-            related = ("check_ref__application", "check_ref__environment", "check_ref__component")
-            rows = _open(pk__in=numbers, look_at__lte=now).select_related(*related)
+            rows = _open(pk__in=numbers, look_at__lte=now).select_related(*loads())
             consider_all([(row, now) for row in rows])
     except Exception as error:  # a defect met by one alert must not keep all the others from paging
         if not is_of_the_content(error):
@@ -348,20 +346,11 @@ _WEIGHT = Case(
 
 def look_now(now: datetime, *codes: Code) -> None:
     """Let the open alerts that are held by one of `codes` be decided on again: what held them may be over."""
-    _look(now, decision__in=[code.value for code in codes])
+    look_again(now, decision__in=[code.value for code in codes])
 
 
-def look_at_held_by(checks: Iterable[int], now: datetime) -> None:
-    """Let the open alerts that one of `checks` holds be decided on again: it is not as it was."""
-    _look(now, held_by__in=list(checks))
-
-
-def look_at_held(checks: Iterable[int], now: datetime) -> None:
-    """Let alerts of `checks` that something holds be decided on again: what they need or belong to may be another."""
-    _look(now, check_ref__in=list(checks), acknowledged_at=None, look_at__isnull=False)
-
-
-def _look(now: datetime, **which: object) -> None:
+def look_again(now: datetime, **which: object) -> None:
+    """Let these open alerts be decided on again: what may hold them is not as it was."""
     numbers = list(_open(**which).values_list("pk", flat=True))
     if numbers:
         Alert.objects.filter(pk__in=numbers).update(look_at=now)

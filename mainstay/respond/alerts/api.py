@@ -20,7 +20,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.matching import Matchers
 from mainstay.foundation.words import Labels, Severity
 from mainstay.respond.alerts import actions, facts, routes
-from mainstay.respond.alerts.decide import AlertFacts, Code, decide
+from mainstay.respond.alerts.decide import AlertFacts, Code, World, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
 from mainstay.respond.alerts.surroundings import silences
@@ -344,7 +344,7 @@ def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
     at = body.at or now()
     severity = body.labels.get("severity", "major")
     imagined = AlertFacts(labels={**body.labels, "severity": severity}, severity=severity, started_at=at)
-    found = decide(imagined, routes.routes(), silences(at), at)
+    found = decide(imagined, World(routes.routes(), silences(at)), at)
     return {
         "page": found.page,
         "code": found.code,

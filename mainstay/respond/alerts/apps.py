@@ -6,4 +6,9 @@ class AlertsConfig(AppConfig):
     label = "alerts"
 
     def ready(self) -> None:
-        from mainstay.respond.alerts import facts, listen, set_aside  # noqa: F401  # declares facts, hears of checks
+        from mainstay.respond.alerts import facts, listen  # noqa: F401  # declares facts, subscribes
+        from mainstay.respond.alerts.origins import ORIGINS
+        from mainstay.respond.alerts.pages.check_alerts import ORIGIN
+        from mainstay.respond.alerts.sources import checks, set_aside  # noqa: F401  # subscribe
+
+        ORIGINS["check"] = ORIGIN

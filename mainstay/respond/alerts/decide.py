@@ -1,11 +1,10 @@
-"""Whether an alert pages, whom, and why: pure functions over values. Every decision carries its reasons.
+"""Whether an alert pages, who is paged, and why: pure functions over values. Every decision carries its reasons.
 
-Order of the questions: is it over? acknowledged? in maintenance? is something it needs down? silenced? does a route
-match, at this time of day? has it paged already, was it given back since, and is a reminder due?
+`decide` asks `QUESTIONS` in their order. A new reason to page or not is one more function in that tuple.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -106,7 +105,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """A route: what it matches, hours, channels, fallback, reminders."""
+    """A route: what it matches, hours, receivers, fallback, reminders."""
 
     name: str
     match: Matchers = EVERYTHING
@@ -115,6 +114,14 @@ class RouteFacts:
     remind_every: timedelta | None = None
     hours: Hours | None = None
     also: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What decides besides the alert itself: the routes in their order, and the silences."""
+
+    routes: Sequence[RouteFacts] = ()
+    silences: Sequence[SilenceFacts] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether to page; the reason by code and as a sentence; the steps; when to look again."""
+    """Whether to page; the reason by code and as a sentence; the steps; when to look again.
+
+    `channels` and `fallback` are receivers as the routes name them; what is sent has the channels that they are then.
+    """
 
     page: bool
     code: Code
@@ -139,68 +149,165 @@ class Decision:
     look_at: datetime | None = None
 
 
-def decide(
-    alert: AlertFacts, routes: Sequence[RouteFacts], silences: Iterable[SilenceFacts], now: datetime
-) -> Decision:
-    """Decide whether `alert` pages at `now`."""
+Answer = tuple[Step, ...] | Decision
+"""Of one question: the steps to be shown when it lets the alert pass (none: it does not arise), or what is decided."""
+Question = Callable[[AlertFacts, World, datetime], Answer]
+
+
+def decide(alert: AlertFacts, world: World, now: datetime) -> Decision:
+    """Ask `QUESTIONS` in their order until one of them decides whether `alert` pages at `now`.
+
+    The steps of the decision are the answers of all that were asked, so none can be missing from the "why".
+    """
     steps: list[Step] = []
-
-    def passes(question: str, ok: bool, detail: str) -> bool:
-        steps.append(Step(question, ok, detail))
-        return ok
-
-    def held(code: Code, reason: str, look_at: datetime | None) -> Decision:
-        return Decision(page=False, code=code, reason=reason, steps=tuple(steps), look_at=look_at)
-
-    later = look_later(alert, now)
-
-    over = alert.ended_at is not None
-    if not passes("Is it still firing?", not over, "it is over" if over else "yes"):
-        return held(Code.RESOLVED, "it is over", None)
-    who = alert.acknowledged_by
-    if not passes("Has nobody acknowledged it?", not who, f"{who} has it" if who else "nobody has"):
-        return held(Code.ACKNOWLEDGED, f"{who} has acknowledged it", None)
-    window = alert.maintenance
-    if not passes("Is it outside maintenance?", not window, f"{window} covers it" if window else "no window covers it"):
-        until = min(alert.maintenance_until or later(Code.MAINTENANCE), later(Code.MAINTENANCE))
-        return held(Code.MAINTENANCE, f"the maintenance {window} covers it", until)
-    parent = alert.blocked_by
-    detail = f"{parent} is down and has its own alert" if parent else "nothing that it needs is down"
-    if not passes("Is what it needs up?", not parent, detail):
-        return held(
-            Code.UNREACHABLE, f"{parent}, which it needs, is down and has its own alert", later(Code.UNREACHABLE)
-        )
-    if alert.back and alert.back_at is not None:
-        patient = timedelta() <= now - alert.back_at < SETTLE  # later than now: from before the clock was set back
-        detail = f"{alert.back} is back; this one {'gets' if patient else 'had'} {SETTLE.seconds} s to follow"
-        if not passes("Had it time to follow what it needs?", not patient, detail):
-            reason = f"{alert.back}, which it needs, is just back: it may follow"
-            return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.back_at, now))
-    if alert.waits_for:
-        patient = timedelta() <= now - alert.started_at < SETTLE
-        detail = (
-            f"{alert.waits_for} is being asked"
-            if patient
-            else f"{alert.waits_for} gave no answer within {SETTLE.seconds} s"
-        )
-        if not passes("Is the verdict in on what it needs?", not patient, detail):
-            reason = f"{alert.waits_for}, which it needs, is being asked first"
-            return held(Code.WAITING_FOR_NEEDED, reason, _while_waiting(alert.started_at, now))
-    silence = silenced_by(alert.labels, silences, now)
-    detail = (
-        f"silence {silence.id} until {utc_text(silence.ends_at)}: {silence.comment}"
-        if silence
-        else "no silence matches"
-    )
-    if not passes("Is it not silenced?", silence is None, detail) and silence is not None:
-        return held(Code.SILENCED, f"silence {silence.id} covers it: {silence.comment}", silence.ends_at)
-    return _route(alert, routes, steps, now)
+    for question in QUESTIONS:
+        answer = question(alert, world, now)
+        if isinstance(answer, Decision):
+            return replace(answer, steps=(*steps, *answer.steps))
+        steps.extend(answer)
+    raise AssertionError("the last question always decides")
 
 
-def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], now: datetime) -> Decision:
+def _passed(question: str, detail: str) -> Answer:
+    return (Step(question, True, detail),)
+
+
+def _held(question: str, detail: str, code: Code, reason: str, look_at: datetime | None) -> Decision:
+    return Decision(False, code, reason, (Step(question, False, detail),), look_at=look_at)
+
+
+def _firing(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    question = "Is it still firing?"
+    if alert.ended_at is None:
+        return _passed(question, "yes")
+    return _held(question, "it is over", Code.RESOLVED, "it is over", None)
+
+
+def _unacknowledged(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    question, who = "Has nobody acknowledged it?", alert.acknowledged_by
+    if not who:
+        return _passed(question, "nobody has")
+    return _held(question, f"{who} has it", Code.ACKNOWLEDGED, f"{who} has acknowledged it", None)
+
+
+def _outside_maintenance(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    question, window = "Is it outside maintenance?", alert.maintenance
+    if not window:
+        return _passed(question, "no window covers it")
+    later = look_later(alert, Code.MAINTENANCE, now)
+    until = min(alert.maintenance_until or later, later)
+    return _held(question, f"{window} covers it", Code.MAINTENANCE, f"the maintenance {window} covers it", until)
+
+
+def _needed_is_up(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    question, parent = "Is what it needs up?", alert.blocked_by
+    if not parent:
+        return _passed(question, "nothing that it needs is down")
+    reason = f"{parent}, which it needs, is down and has its own alert"
+    later = look_later(alert, Code.UNREACHABLE, now)
+    return _held(question, f"{parent} is down and has its own alert", Code.UNREACHABLE, reason, later)
+
+
+def _had_time_to_follow(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    if not alert.back or alert.back_at is None:
+        return ()
+    question, since = "Had it time to follow what it needs?", alert.back_at
+    if not _settling(since, now):
+        return _passed(question, f"{alert.back} is back; this one had {SETTLE.seconds} s to follow")
+    detail = f"{alert.back} is back; this one gets {SETTLE.seconds} s to follow"
+    reason = f"{alert.back}, which it needs, is just back: it may follow"
+    return _held(question, detail, Code.WAITING_FOR_NEEDED, reason, _while_waiting(since, now))
+
+
+def _verdict_is_in(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    if not alert.waits_for:
+        return ()
+    question, since = "Is the verdict in on what it needs?", alert.started_at
+    if not _settling(since, now):
+        return _passed(question, f"{alert.waits_for} gave no answer within {SETTLE.seconds} s")
+    detail = f"{alert.waits_for} is being asked"
+    reason = f"{alert.waits_for}, which it needs, is being asked first"
+    return _held(question, detail, Code.WAITING_FOR_NEEDED, reason, _while_waiting(since, now))
+
+
+def _unsilenced(alert: AlertFacts, world: World, now: datetime) -> Answer:
+    question, silence = "Is it not silenced?", silenced_by(alert.labels, world.silences, now)
+    if silence is None:
+        return _passed(question, "no silence matches")
+    detail = f"silence {silence.id} until {utc_text(silence.ends_at)}: {silence.comment}"
+    reason = f"silence {silence.id} covers it: {silence.comment}"
+    return _held(question, detail, Code.SILENCED, reason, silence.ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """Which routes take an alert, which of those that match are closed now, and who else must be told."""
+
+    steps: tuple[Step, ...]
+    taken: tuple[RouteFacts, ...]
+    closed: tuple[Hours, ...]
+    told: tuple[str, ...]
+
+
+def _by_route(alert: AlertFacts, world: World, now: datetime) -> Decision:
+    """Which routes take it, and whether they have anything to tell now: the question that always decides."""
+    found = _routing(alert, world.routes, now)
+    if not found.taken and found.closed:
+        opens = [at for hours in found.closed if (at := hours.opens_after(now)) is not None]
+        look_at = min([look_later(alert, Code.OUTSIDE_HOURS, now), *opens])
+        reason = "routes match, but none at this time of day"
+        return Decision(False, Code.OUTSIDE_HOURS, reason, found.steps, look_at=look_at)
+    if not found.taken and not found.told:
+        reason = "no route matches it" if world.routes else "there are no routes yet: add one under Channels and routes"
+        return Decision(False, Code.NO_ROUTE, reason, found.steps, look_at=look_later(alert, Code.NO_ROUTE, now))
+    names = " and ".join(route.name for route in found.taken)
+    channels = tuple(dict.fromkeys((*(name for route in found.taken for name in route.notify), *found.told)))
+    if not channels:
+        look_at = look_later(alert, Code.NO_CHANNEL, now)
+        return Decision(False, Code.NO_CHANNEL, f"route {names} notifies nobody", found.steps, look_at=look_at)
+    every = min((route.remind_every for route in found.taken if route.remind_every is not None), default=None)
+    news = _news(alert, found, names, every, now)
+    if news is None:
+        due = alert.paged_at + every if every is not None and alert.paged_at is not None else None
+        return Decision(False, Code.ALREADY_PAGED, "it has paged already", found.steps, look_at=due)
+    fallback = dict.fromkeys(name for route in found.taken for name in route.fallback if name not in channels)
+    return Decision(True, *news, found.steps, channels, tuple(fallback), look_at=now + every if every else None)
+
+
+def _news(
+    alert: AlertFacts, found: _Routing, names: str, every: timedelta | None, now: datetime
+) -> tuple[Code, str] | None:
+    """Return what there is to tell now and why; None when it has been told."""
+    by = f"route {names}" if found.taken else "no route matches it now"
+    if alert.paged_at is None:
+        return Code.FIRST_PAGE, f"it fires and route {names} matches"
+    if weight(alert.severity) > weight(alert.paged_severity):
+        return Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; {by}"
+    if found.told:
+        reason = f"{alert.given_back_by} gave it back, and those who heard that it was taken must hear so; {by}"
+        return Code.GIVEN_BACK, reason
+    if every is not None and now >= alert.paged_at + every:
+        return Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds"
+    return None
+
+
+QUESTIONS: tuple[Question, ...] = (
+    _firing,
+    _unacknowledged,
+    _outside_maintenance,
+    _needed_is_up,
+    _had_time_to_follow,
+    _verdict_is_in,
+    _unsilenced,
+    _by_route,
+)
+"""In the order in which they are asked; what holds an alert first is the reason. The last one always decides."""
+
+
+def _routing(alert: AlertFacts, routes: Sequence[RouteFacts], now: datetime) -> _Routing:
+    steps: list[Step] = []
     taken: list[RouteFacts] = []
     closed: list[Hours] = []
-    later = look_later(alert, now)
     for route in routes:
         mismatch = route.match.mismatch(alert.labels)
         if mismatch:
@@ -214,52 +321,25 @@ def _route(alert: AlertFacts, routes: Sequence[RouteFacts], steps: list[Step], n
         taken.append(route)
         if not route.also:
             break
-    channels = tuple(dict.fromkeys(channel for route in taken for channel in route.notify))
-    # They heard that it is taken: they hear that it is not, even when the routes would no longer have it so.
-    told = alert.told if alert.given_back_by and alert.paged_at is not None else ()
-    if told and not (closed and not taken):
+    # Those who were told that it is taken are told that it is not, even when the routes would no longer have it so.
+    told = alert.told if alert.given_back_by and alert.paged_at is not None and (taken or not closed) else ()
+    if told:
         detail = f"{', '.join(told)} heard that somebody has it, and not yet that {alert.given_back_by} gave it back"
         steps.append(Step("Does anybody believe that it is taken?", True, detail))
-        channels = tuple(dict.fromkeys((*channels, *told)))
-    steps_now = tuple(steps)
-    if not taken and closed:
-        reason = "routes match, but none at this time of day"
-        opens = [at for hours in closed if (at := hours.opens_after(now)) is not None]
-        return Decision(False, Code.OUTSIDE_HOURS, reason, steps_now, look_at=min([later(Code.OUTSIDE_HOURS), *opens]))
-    if not taken and not told:
-        reason = "no route matches it" if routes else "there are no routes yet: add one under Channels and routes"
-        return Decision(False, Code.NO_ROUTE, reason, steps_now, look_at=later(Code.NO_ROUTE))
-    names = " and ".join(route.name for route in taken)
-    if not channels:
-        reason = f"route {names} notifies nobody"
-        return Decision(False, Code.NO_CHANNEL, reason, steps_now, look_at=later(Code.NO_CHANNEL))
-    by = f"route {names}" if taken else "no route matches it now"
-    fallback = tuple(dict.fromkeys(channel for route in taken for channel in route.fallback if channel not in channels))
-    every = min((route.remind_every for route in taken if route.remind_every is not None), default=None)
-
-    def paging(code: Code, reason: str) -> Decision:
-        return Decision(True, code, reason, steps_now, channels, fallback, look_at=now + every if every else None)
-
-    if alert.paged_at is None:
-        return paging(Code.FIRST_PAGE, f"it fires and route {names} matches")
-    if weight(alert.severity) > weight(alert.paged_severity):
-        return paging(Code.SEVERITY_ROSE, f"its severity rose from {alert.paged_severity} to {alert.severity}; {by}")
-    if told:
-        reason = f"{alert.given_back_by} gave it back, and those who heard that it was taken must hear so; {by}"
-        return paging(Code.GIVEN_BACK, reason)
-    if every is not None and now >= alert.paged_at + every:
-        return paging(Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds")
-    look_at = alert.paged_at + every if every is not None else None
-    return Decision(False, Code.ALREADY_PAGED, "it has paged already", steps_now, look_at=look_at)
+    return _Routing(tuple(steps), tuple(taken), tuple(closed), told)
 
 
-def look_later(alert: AlertFacts, now: datetime) -> Callable[[Code], datetime]:
+def look_later(alert: AlertFacts, code: Code, now: datetime) -> datetime:
     """Return when to look again at what is held until something changes; whatever changes asks for a look by itself.
 
     Soon once, for what changed in the very moment of the decision; then rarely, or thousands that are held by one dead
     proxy would be decided on all the time.
     """
-    return lambda code: now + (LOOK_RARELY if alert.held == code else LOOK_LATER)
+    return now + (LOOK_RARELY if alert.held == code else LOOK_LATER)
+
+
+def _settling(since: datetime, now: datetime) -> bool:
+    return timedelta() <= now - since < SETTLE  # a `since` later than now is from before the clock was set back
 
 
 def _while_waiting(since: datetime, now: datetime) -> datetime:

@@ -38,11 +38,11 @@ class Alert(models.Model):
     # paging
     paged_at = models.DateTimeField(null=True)  # last page or reminder
     paged_severity = models.CharField(max_length=20, blank=True)
-    paged_channels = NamesField(default=list)  # names; who hears of acknowledgement and resolution
+    paged_channels = NamesField(default=list)  # names; who is told of acknowledgement and resolution
     decision = models.CharField(max_length=40, blank=True)  # code of the last decision …
     reason = models.TextField(blank=True)  # … and its sentence
     look_at = models.DateTimeField(null=True)  # when the worker decides again; null: nothing is due
-    held_by = models.BigIntegerField(null=True)  # id of the check that keeps it from paging: down, or not yet judged
+    held_by = models.BigIntegerField(null=True)  # id of what its source needs and that keeps it from paging: a check
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source"], condition=Q(ended_at=None), name="alert_open_once")]
@@ -90,13 +90,13 @@ class Silence(models.Model):
 
 
 class Route(models.Model):
-    """Which channels hear of which alerts. Routes are tried in order; the first that matches decides, unless `also`."""
+    """Who is told of which alerts. Routes are tried in order; the first that matches decides, unless `also`."""
 
     position = models.PositiveIntegerField(default=0)
     name = models.CharField(max_length=100, unique=True)
     match = MatchField(default=dict)  # of severity, application, environment, check, labels
-    notify = NamesField(default=list)  # names of channels
-    fallback = NamesField(default=list)  # names, tried one after another while one of `notify` does not answer
+    notify = NamesField(default=list)  # receivers: names of channels, or "word:name"
+    fallback = NamesField(default=list)  # receivers, tried one after another while one of `notify` does not answer
     remind_every_s = SecondsField(null=True)
     times = ObjectField(default=dict)  # {"days": ["mon", …], "from": "08:00", "to": "18:00", "timezone": "UTC"}
     also = models.BooleanField(default=False)  # go on to the next route after this one matched

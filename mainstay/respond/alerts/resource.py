@@ -7,6 +7,7 @@ from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.respond.alerts import routes
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.delivery.receivers import split
 
 
 class Routes(Resource[RouteSpec]):
@@ -38,8 +39,10 @@ class Routes(Resource[RouteSpec]):
         return shortened(spec, name=spec.name if spec.name != routes.default_name(spec) else None)
 
     def uses(self, name: str, spec: RouteSpec) -> Iterator[Use]:
-        for field, channels in (("notify", spec.notify), ("fallback", spec.fallback)):
-            yield from (Use("channel", channel, (field, number)) for number, channel in enumerate(channels))
+        for field, receivers in (("notify", spec.notify), ("fallback", spec.fallback)):
+            for number, receiver in enumerate(receivers):
+                kind, called = split(receiver)
+                yield Use(kind or "channel", called, (field, number))
 
     def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> bool:
         routes.put_route(spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file)

@@ -17,7 +17,7 @@ from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.delivery.models import Channel
+from mainstay.respond.delivery.receivers import channels_of, unknown
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 MOVED_TOLD = 50
@@ -69,11 +69,10 @@ def put_route(
     actor.need(DELIVERY_EDIT)
     if existing is not None:
         need_unmanaged(f"The route {existing.name}", existing.managed_by, by_file)
-    known = set(Channel.objects.filter(name__in=[*spec.notify, *spec.fallback]).values_list("name", flat=True))
+    known = channels_of([*spec.notify, *spec.fallback], at)
     for field in ("notify", "fallback"):
-        for channel in getattr(spec, field):
-            if channel not in known:
-                raise Refused(f"no channel named {channel} exists", field)
+        if problem := unknown(getattr(spec, field), known):
+            raise Refused(problem, field)
     name = spec.name or default_name(spec)
     if Route.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
         raise Refused(f"a route named {name} exists already", "name", conflict=True)
@@ -167,3 +166,27 @@ def default_name(spec: RouteSpec) -> str:
 def shown_match(match: Stored) -> str:
     """Return what a route matches, in words."""
     return Matchers.of(match).in_words() or "every alert"
+
+
+@transaction.atomic
+def move_route(row: Route, actor: Actor, at: datetime, *, up: bool) -> bool:
+    """Swap a route with its neighbour; False when it is the first (or last) already.
+
+    Raises:
+        NotAllowed, Managed: a file that describes a route also gives its place.
+    """
+    actor.need(DELIVERY_EDIT)
+    need_unmanaged(f"The route {row.name}", row.managed_by, "")
+    rows = list(Route.objects.select_for_update())
+    place = next((place for place, each in enumerate(rows) if each.pk == row.pk), None)
+    other = None if place is None else place - 1 if up else place + 1
+    if place is None or other is None or not 0 <= other < len(rows):
+        return False
+    rows[place], rows[other] = rows[other], rows[place]
+    # Positions may have gaps or be equal (files give their own), so all are written anew.
+    for position, each in enumerate(rows, 1):
+        if each.position != position:
+            Route.objects.filter(pk=each.pk).update(position=position)
+    write(facts.ROUTE_EDITED, Subject("route", row.pk, row.name), actor, at, fields=["position"])
+    Alert.objects.filter(ended_at=None, look_at__isnull=False).update(look_at=at)
+    return True

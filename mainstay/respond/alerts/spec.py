@@ -11,7 +11,8 @@ from mainstay.foundation.matching import Match, Matching, Texts
 from mainstay.foundation.refusal import misfit
 from mainstay.foundation.words import Moment, Name, Zone
 
-Names = Annotated[list[Name], Field(max_length=50)]
+Receiver = Annotated[str, StringConstraints(pattern=r"^([a-z]+:)?[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
+Receivers = Annotated[list[Receiver], Field(max_length=50)]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -101,8 +102,8 @@ class RouteSpec(Matching):
         description='Further matchers, all of which must hold: `instance=~"web-.*"`, `team!=web`.',
         examples=[['instance=~"web-.*"']],
     )
-    notify: Names = Field(default_factory=list, description="Names of channels; all of them are notified.")
-    fallback: Names = Field(
+    notify: Receivers = Field(default_factory=list, description="Names of channels; all of them are notified.")
+    fallback: Receivers = Field(
         default_factory=list, description="Channels tried one after another while one of `notify` does not answer."
     )
     remind_every: Duration | None = Field(

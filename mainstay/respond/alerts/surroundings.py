@@ -1,39 +1,32 @@
-"""What decisions about alerts need to know: routes, silences, windows, needed checks; read once for many alerts."""
+"""What decisions about alerts need to know: routes, silences, what stands around each; read once for many alerts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mainstay.foundation.matching import Matchers
-from mainstay.observe.checks.standing import Around, Standing, around
-from mainstay.observe.checks.windows import covering
-from mainstay.respond.alerts.decide import AlertFacts, Code, RouteFacts, SilenceFacts
+from mainstay.observe.checks.standing import windows
+from mainstay.respond.alerts import origins
+from mainstay.respond.alerts.decide import AlertFacts, Code, SilenceFacts, World
 from mainstay.respond.alerts.models import Alert, Silence
+from mainstay.respond.alerts.origins import Context, ContextOf, Origin
 from mainstay.respond.alerts.routes import routes
 
-HELD_BY_A_CHECK = {Code.UNREACHABLE, Code.WAITING_FOR_NEEDED}
+HELD_BY_NEEDED = {Code.UNREACHABLE, Code.WAITING_FOR_NEEDED}
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """To be read in the transaction that decides, after its locks: what changes later asks for another look."""
 
-    routes: Sequence[RouteFacts]
-    silences: Sequence[SilenceFacts]
-    around: Around
-
-    def standing(self, alert: Alert, now: datetime) -> Standing:
-        """Return what stands around the source of an alert."""
-        if alert.ended_at is not None:
-            return Standing(None, "", "")
-        if alert.check_ref is not None:
-            return self.around.standing(alert.check_ref, now, alert.started_at)
-        return Standing(covering(self.around.windows, alert.application_id, alert.labels, now), "", "")
+    world: World
+    contexts: Mapping[str, ContextOf]  # by the first word of a source
 
     def facts_of(self, alert: Alert, now: datetime) -> AlertFacts:
         """Return what a decision needs to know of an alert."""
-        found = self.standing(alert, now)
-        same = alert.decision not in HELD_BY_A_CHECK or alert.held_by == found.needed
+        open_now = alert.ended_at is None
+        found = self.contexts[origins.word_of(alert.source)](alert, now) if open_now else Context()
+        same = alert.decision not in HELD_BY_NEEDED or alert.held_by == found.needed
         return AlertFacts(
             labels=alert.labels,
             severity=alert.severity,
@@ -56,13 +49,14 @@ class Surroundings:
 
 
 def surroundings(alerts: Sequence[Alert], since: datetime, until: datetime) -> Surroundings:
-    """Read what stands around `alerts` (their `check_ref` loaded with what it belongs to), which are decided on as of
-    times from `since` to `until`."""
-    return Surroundings(
-        routes=routes(),
-        silences=silences(since, until),
-        around=around({alert.check_ref_id for alert in alerts if alert.check_ref_id and alert.ended_at is None}),
-    )
+    """Read what stands around `alerts` (loaded with `origins.loads`), which are decided on as of times from `since` to
+    `until`."""
+    world, covers = World(routes(), silences(since, until)), windows()
+    by_word: dict[str, tuple[Origin, list[Alert]]] = {}
+    for alert in alerts:
+        if alert.ended_at is None:
+            by_word.setdefault(origins.word_of(alert.source), (origins.of(alert), []))[1].append(alert)
+    return Surroundings(world, {word: origin.context(some, covers) for word, (origin, some) in by_word.items()})
 
 
 def silences(now: datetime, until: datetime | None = None) -> list[SilenceFacts]:

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from mainstay.foundation.journal.write import Subject
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 
 
 def subject(alert: Alert) -> Subject:
@@ -23,22 +23,26 @@ def message(alert: Alert, event: Event, now: datetime, *, reason: str = "", acto
     """Return the message that tells of `event`."""
     url = f"{settings.BASE_URL}/alerts/{alert.pk}/"
     annotations = {**alert.annotations, **({"runbook": alert.runbook} if alert.runbook else {})}
-    return Message(
+    part = AlertPart(
         event=event,
-        title=alert.name,
-        text=_text(alert, event, now),
-        severity=alert.severity,
         application=alert.labels.get("application", ""),
         environment=alert.environment,
         labels=alert.labels,
         annotations=annotations,
-        starts_at=alert.started_at,
         ends_at=alert.ended_at,
         url=url,
         acknowledge_url=url if event in {Event.TRIGGER, Event.REMIND} else None,
-        dedup_key=thread(alert),
-        reason=reason,
         actor=actor,
+    )
+    return Message(
+        kind=ALERT,
+        title=alert.name,
+        text=_text(alert, event, now),
+        urgency=alert.severity,
+        thread=thread(alert),
+        at=alert.started_at,
+        reason=reason,
+        alert=part,
     )
 
 

@@ -15,7 +15,7 @@ from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds import CHANNELS
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
 from mainstay.respond.delivery.spec import ChannelSpec, Common
@@ -102,19 +102,22 @@ def send_test(channel: Channel, actor: Actor, at: datetime) -> Delivery:
     """
     actor.need(DELIVERY_EDIT)
     test = Message(
-        event=Event.TEST,
+        kind=ALERT,
         title="Test message from Mainstay",
         text=f"{actor.name} asked for this message. Pages to the channel {channel.name} will arrive here.",
-        severity="minor",
-        application="",
-        environment="",
-        labels={"channel": channel.name},
-        annotations={},
-        starts_at=at,
-        url=f"{settings.BASE_URL}/channels/",
-        dedup_key=f"mainstay-{settings.INSTANCE}-test-{channel.pk}-{at:%Y%m%d%H%M%S%f}",
+        urgency="minor",
+        thread=f"mainstay-{settings.INSTANCE}-test-{channel.pk}-{at:%Y%m%d%H%M%S%f}",
+        at=at,
         reason="A person pressed “Send a test”.",
-        actor=actor.name,
+        alert=AlertPart(
+            event=Event.TEST,
+            application="",
+            environment="",
+            labels={"channel": channel.name},
+            annotations={},
+            url=f"{settings.BASE_URL}/channels/",
+            actor=actor.name,
+        ),
     )
     return owe(test, [channel.name], subject(channel), at).deliveries[0]
 

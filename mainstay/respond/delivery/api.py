@@ -19,7 +19,6 @@ from mainstay.foundation.api.types import ID_MOST, Id, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.words import Name
 from mainstay.respond.delivery import actions
-from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.sending.groups import write_message
 from mainstay.respond.delivery.spec import ChannelSpec
@@ -127,9 +126,16 @@ class DeliveryRow(BaseModel):
 
     id: int
     channel: str
-    event: Event
+    receiver: str = Field(
+        description="What the route named: the channel itself, or whom the channel was resolved from when it was owed."
+    )
+    event: str = Field(
+        description="Of an alert: trigger, remind, update, acknowledge, resolve or test. Of anything else what kind of"
+        " message it is.",
+        examples=["trigger"],
+    )
     status: Status
-    alert: int | None = Field(description="Id of the alert that it tells of; null for a test message and a group's.")
+    alert: int | None = Field(description="Id of the alert that it tells of; null for anything else.")
     subject: str = Field(examples=["alert:12"])
     subject_name: str
     created_at: datetime
@@ -177,6 +183,7 @@ def _delivery(row: Delivery) -> dict[str, Any]:
     return {
         "id": row.pk,
         "channel": row.channel_name,
+        "receiver": row.receiver or row.channel_name,
         "event": row.event,
         "status": row.status,
         "alert": int(number) if kind == "alert" else None,

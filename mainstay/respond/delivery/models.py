@@ -32,14 +32,17 @@ class Delivery(models.Model):
 
     channel = models.ForeignKey(Channel, on_delete=models.SET_NULL, null=True, related_name="deliveries")
     channel_name = models.CharField(max_length=100)
-    event = models.CharField(max_length=12)
-    thread = models.CharField(max_length=100)  # dedup key: the same for all messages of one alert
+    # What the channel was resolved from when this was owed ("schedule:primary"); of a channel itself its name. Empty:
+    # owed before it was kept.
+    receiver = models.CharField(max_length=200, blank=True, default="", db_default="")
+    event = models.CharField(max_length=12)  # of an alert; else the kind of message
+    thread = models.CharField(max_length=100)  # the same for all messages about one thing
     key = models.CharField(max_length=120, unique=True)  # idempotency key: stable over all attempts
     message = models.TextField()  # as `Message.to_json` writes it
     subject = models.CharField(max_length=80)  # "alert:12", for permalinks
     subject_name = models.CharField(max_length=300)
     application = models.BigIntegerField(null=True)
-    fallback = NamesField(default=list)  # names of the channels to try when this one does not answer
+    fallback = NamesField(default=list)  # receivers to try when this channel does not answer
     fallback_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="fallbacks")
     status = models.CharField(max_length=12, default="queued")
     created_at = models.DateTimeField()
@@ -77,6 +80,11 @@ class Delivery(models.Model):
             models.Index(fields=["channel", "id"], name="delivery_by_channel"),
             models.Index(fields=["group", "id"], name="delivery_by_group", condition=Q(group__isnull=False)),
         ]
+
+    @property
+    def via(self) -> str:
+        """The receiver that this channel was when it was owed, when that is not the channel itself."""
+        return "" if self.receiver == self.channel_name else self.receiver
 
     @property
     def of_group(self) -> bool:

@@ -2,8 +2,8 @@
 
 import random
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q
@@ -13,6 +13,7 @@ from mainstay.foundation.processes.setaside import Known
 from mainstay.foundation.words import SEVERITIES
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
+from mainstay.respond.delivery.receivers import channels_of, split
 
 BACKOFF_S = (1, 2, 5, 10, 20, 30, 60, 60, 60, 120)  # then every …
 BACKOFF_LAST_S = 300
@@ -43,9 +44,13 @@ def retry_at(
     return now + timedelta(seconds=max(base * (1 + JITTER * spread), min(retry_after_s or 0.0, 3600.0)))
 
 
-def urgency(severity: str, event: Event, *, group: bool = False) -> int:
-    """Return how soon a message is sent: by severity; of one severity groups first, then pages, then what follows."""
-    news = event in {Event.TRIGGER, Event.UPDATE, Event.TEST}
+def urgency(severity: str, event: Event | None, *, group: bool = False) -> int:
+    """Return how soon a message is sent: by severity; of one severity groups first, then pages, then what follows.
+
+    Args:
+        event: of an alert; None of any other message, which is news like a page.
+    """
+    news = event in {None, Event.TRIGGER, Event.UPDATE, Event.TEST}
     return 10 * SEVERITIES.index(severity) + (5 if not news else 0 if group else 2)
 
 
@@ -56,19 +61,23 @@ def severity_of(urgency: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """A message that is to be put into the outbox: for these channels, and for `fallback` where they do not answer."""
+    """A message that is to be put into the outbox: for these receivers, and for `fallback` where they do not answer.
+
+    `via`: for channels among `receivers` that were resolved already, from which receiver.
+    """
 
     message: Message
-    channels: Sequence[str]
+    receivers: Sequence[str]
     subject: Subject
     now: datetime
     fallback: Sequence[str] = ()
     fallback_of: Delivery | None = None
+    via: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What `owe` put into the outbox, and which channels it could not (unknown names)."""
+    """What `owe` put into the outbox, and which receivers got nothing: there are none, or they are nobody now."""
 
     deliveries: tuple[Delivery, ...]
     unknown: tuple[str, ...]
@@ -76,39 +85,54 @@ class Owed:
 
 def owe(
     message: Message,
-    channels: Sequence[str],
+    receivers: Sequence[str],
     subject: Subject,
     now: datetime,
     *,
     fallback: Sequence[str] = (),
     fallback_of: Delivery | None = None,
 ) -> Owed:
-    """Put one delivery per channel into the outbox; to be called in the transaction of the change that owes them."""
-    return owe_all([Owing(message, channels, subject, now, fallback, fallback_of)])[0]
+    """Put one delivery per channel of the receivers into the outbox, in the transaction of the change that owes it."""
+    return owe_all([Owing(message, receivers, subject, now, fallback, fallback_of)])[0]
 
 
 def owe_all(owing: Sequence[Owing]) -> list[Owed]:
     """Put several messages into the outbox at once, in their order; return what became of each."""
-    names = {name for one in owing for name in one.channels}
+    others = {receiver for one in owing for receiver in one.receivers if split(receiver)[0]}
+    resolved = channels_of(others, max(one.now for one in owing)) if others else {}
+    to = [_channels(one, resolved) for one in owing]
+    names = {name for each in to for name in each}
     rows = {row.name: row for row in Channel.objects.filter(name__in=names)} if names else {}
-    made = [_deliveries(one, rows) for one in owing]
+    made = [_deliveries(one, each, rows) for one, each in zip(owing, to, strict=True)]
     Delivery.objects.bulk_create(delivery for each in made for delivery in each)
-    return [
-        Owed(tuple(each), tuple(name for name in one.channels if name not in rows))
-        for one, each in zip(owing, made, strict=True)
-    ]
+    return [Owed(tuple(each), _without(one, rows, resolved)) for one, each in zip(owing, made, strict=True)]
 
 
-def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
+def _channels(owing: Owing, resolved: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the names of channels that a message goes to, each with the receiver that it is."""
+    found: dict[str, str] = {}
+    for receiver in owing.receivers:
+        for name in resolved.get(receiver, ()) if split(receiver)[0] else (receiver,):
+            found.setdefault(name, owing.via.get(name, receiver))
+    return found
+
+
+def _without(owing: Owing, rows: Mapping[str, Channel], resolved: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the receivers that no channel was found for."""
+    return tuple(one for one in owing.receivers if one not in rows and not resolved.get(one))
+
+
+def _deliveries(owing: Owing, to: Mapping[str, str], rows: Mapping[str, Channel]) -> list[Delivery]:
     message, subject = owing.message, owing.subject
-    names = [name for name in dict.fromkeys(owing.channels) if name in rows]
+    names = [name for name in to if name in rows]
     text = message.to_json() if names else ""
     return [
         Delivery(
             channel=rows[name],
             channel_name=name,
-            event=message.event.value,
-            thread=message.dedup_key,
+            receiver=to[name],
+            event=message.event,
+            thread=message.thread,
             key=uuid.uuid4().hex,
             message=text,
             subject=subject.key,
@@ -118,7 +142,7 @@ def _deliveries(owing: Owing, rows: Mapping[str, Channel]) -> list[Delivery]:
             fallback_of=owing.fallback_of,
             created_at=owing.now,
             due_at=owing.now,
-            urgency=urgency(owing.message.severity, owing.message.event),
+            urgency=urgency(message.urgency, message.alert.event if message.alert is not None else None),
         )
         for name in names
     ]
@@ -134,11 +158,6 @@ def pull_in(now: datetime) -> int:
     waiting = Delivery.objects.filter(tried_ahead | Q(created_at__gt=ahead), status="queued", due_at__gt=ahead)
     stuck = list(waiting.values_list("pk", flat=True)[:PULLED_IN_AT_ONCE])
     return Delivery.objects.filter(pk__in=stuck, status="queued").update(due_at=now) if stuck else 0
-
-
-def existing(channels: Iterable[str]) -> set[str]:
-    """Return those of `channels` that there are."""
-    return set(Channel.objects.filter(name__in=set(channels)).values_list("name", flat=True))
 
 
 def known(ids: Sequence[int]) -> Mapping[int, Known]:

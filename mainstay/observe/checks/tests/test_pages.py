@@ -19,6 +19,7 @@ from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Pi
 from mainstay.observe.checks.tests.parts import check, heartbeat
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import fire
+from mainstay.respond.alerts.sources.checks import of_check
 
 pytestmark = pytest.mark.django_db
 
@@ -242,7 +243,7 @@ def test_a_check_has_a_fixed_number_of_queries(client: Client) -> None:
 
 def test_an_open_alert_stands_above_everything_with_its_next_action(client: Client) -> None:
     made = seen("front", "down")
-    alert = fire(Check.objects.get(pk=made.pk), "major", "shop/front is down", "HTTP 500.", now())
+    alert = fire(of_check(Check.objects.get(pk=made.pk), "major", "shop/front is down", "HTTP 500."), now())
     text = page(client, f"/checks/{made.pk}/")
     assert text.index(f'action="/alerts/{alert.pk}/acknowledge"') < text.index("Uptime, 90 days")
 

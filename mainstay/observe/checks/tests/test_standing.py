@@ -78,7 +78,7 @@ def test_reading_what_stands_around_many_checks_costs_what_one_costs() -> None:
     counts = []
     for some in (rows[:1], rows):
         with CaptureQueriesContext(connection) as seen:
-            found = around([row.pk for row in some])
+            found = around([row.pk for row in some], windows())
         counts.append(len(seen))
         assert {needed for each in found.needs.values() for needed in each} == {parent.pk}
     assert counts[0] == counts[1] <= 8

@@ -13,12 +13,11 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Managed
 from mainstay.kit.replies import done, form_page, posted, saved
-from mainstay.respond.alerts.decide import AlertFacts, decide
+from mainstay.respond.alerts.decide import AlertFacts, World, decide
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.order import move_route
 from mainstay.respond.alerts.pages import story
 from mainstay.respond.alerts.pages.forms import RouteForm, TesterForm, route_initial
-from mainstay.respond.alerts.routes import put_route, remove_route, routes
+from mainstay.respond.alerts.routes import move_route, put_route, remove_route, routes
 from mainstay.respond.alerts.surroundings import silences
 from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
@@ -107,7 +106,7 @@ def tester(request: HttpRequest) -> dict[str, Any]:
         now = form.cleaned_data["at"] or clock.now()
         labels = form.cleaned_data["all"]
         facts = AlertFacts(labels=labels, severity=labels["severity"], started_at=now)
-        context["would"] = story.told(decide(facts, routes(), silences(now), now))
+        context["would"] = story.told(decide(facts, World(routes(), silences(now)), now))
     return context
 
 

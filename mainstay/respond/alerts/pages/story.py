@@ -1,15 +1,13 @@
-"""One alert told: why it paged or did not, what would happen now, who was reached, and how the check answered."""
+"""One alert told: why it paged or did not, what would happen now, and who was reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch
 
 from mainstay.foundation.journal.models import Entry
-from mainstay.kit import charts
-from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import Code, Decision, decide
 from mainstay.respond.alerts.models import Alert
@@ -20,10 +18,6 @@ DECISIONS_SHOWN = 10
 ENTRIES_SHOWN = 60
 DELIVERIES_SHOWN = 30
 ATTEMPTS_SHOWN = 5
-RESULTS_MOST = 2_000
-_LEAD_RESULTS = 120
-_LEAD_LEAST, _LEAD_MOST = timedelta(minutes=10), timedelta(hours=2)
-_LENGTH_MOST = timedelta(hours=8)
 _VERDICTS = {
     Code.FIRST_PAGE: ("Paged", "firing"),
     Code.SEVERITY_ROSE: ("Paged again", "firing"),
@@ -95,7 +89,7 @@ def _of_entry(entry: Entry) -> Told:
 def deciding_now(alert: Alert, now: datetime) -> Told:
     """Return what would be decided at `now`. Nothing is written."""
     here = surroundings([alert], now, now)
-    return told(decide(here.facts_of(alert, now), here.routes, here.silences, now))
+    return told(decide(here.facts_of(alert, now), here.world, now))
 
 
 def told(decision: Decision) -> Told:
@@ -123,37 +117,3 @@ def deliveries(alert: Alert) -> list[Delivery]:
 def entries(alert: Alert) -> list[Entry]:
     """Return the newest entries of this alert's journal."""
     return list(Entry.objects.filter(subject=f"alert:{alert.pk}").order_by("-pk")[:ENTRIES_SHOWN])
-
-
-def course(alert: Alert, now: datetime, zone: tzinfo) -> str:
-    """Draw how long the check's answers took around the alert, as SVG; empty when no result is kept of that time."""
-    check = alert.check_ref
-    if check is None or check.passive:
-        return ""
-    lead = max(_LEAD_LEAST, min(_LEAD_MOST, timedelta(seconds=check.every_s * _LEAD_RESULTS)))
-    start = alert.started_at - lead
-    end = min(now, (alert.ended_at or now) + lead / 2, start + max(_LENGTH_MOST, 2 * lead))
-    rows = Result.objects.filter(check_ref=check, at__gte=start, at__lte=end).order_by("at")
-    found = list(rows.values_list("at", "duration_s", "health")[:RESULTS_MOST])
-    if not found:
-        return ""
-    if len(found) == RESULTS_MOST:
-        end = found[-1][0]
-    over = alert.ended_at or end
-    marks = [charts.Mark(alert.started_at.timestamp(), "fired", "bad")]
-    if alert.acknowledged_at is not None:
-        marks.append(charts.Mark(alert.acknowledged_at.timestamp(), "acknowledged", "accent"))
-    if alert.ended_at is not None:
-        marks.append(charts.Mark(alert.ended_at.timestamp(), "resolved", "ok"))
-    return charts.line_chart(
-        [charts.Series("response", [(at.timestamp(), duration) for at, duration, _ in found])],
-        start=start.timestamp(),
-        end=end.timestamp(),
-        unit="s",
-        marks=marks,
-        down=[charts.Interval(alert.started_at.timestamp(), over.timestamp(), "the alert was open")],
-        gap_s=check.every_s * 2.5 + check.timeout_s,
-        zone=zone,
-        title=f"Response time of {alert.labels.get('check', 'the check')}",
-        height=160,
-    )

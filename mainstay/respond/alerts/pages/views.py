@@ -14,7 +14,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.matching import equal
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
@@ -31,10 +31,6 @@ from mainstay.respond.alerts.pages.forms import SilenceForm
 from mainstay.respond.alerts.surroundings import silences
 
 NOTE_MOST = 2_000
-# What "silence like this" ticks at first: enough to mean this and nothing else. Of what no check raised, all labels but
-# how grave it is.
-_TELLING = ("application", "environment", "check")
-_NOT_TELLING = ("severity",)
 _SAID = (("first_step", "First step"), ("cause", "Likely cause"))
 _SHOWN_ELSEWHERE = {"summary", "description", "first_step", "cause", "runbook_url", "runbook"}
 COLUMNS: dict[str, Any] = {
@@ -104,6 +100,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     state = listing.shown_state(row, active, now)
     quiet = silenced_by(row.labels, active, now) if state == "silenced" else None
     decided = story.decisions(row)
+    origin = origins.of(row)
     over = row.ended_at is not None
     zone = ZoneInfo(timezone.get_current_timezone_name())
     context: dict[str, Any] = {
@@ -119,33 +116,21 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "would": None if over else story.deciding_now(row, now),
         "deliveries": story.deliveries(row),
         "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in story.entries(row)],
-        "chart": mark_safe(story.course(row, now, zone)),  # noqa: S308 - charts escape
-        "check": row.check_ref,
+        "origin": origin.word,
+        "origin_facts": origin.facts(row),
+        "chart_url": origin.chart(row),
+        "drawing": mark_safe(origin.drawing(row, now, zone)),  # noqa: S308 - charts escape
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "acknowledge_url": reverse("alert_acknowledge", args=[row.pk]),
-        "check_href": subject_url(f"check:{row.check_ref_id}", str(row.check_ref)) if row.check_ref else "",
-        "labels": [(equal(name, value), _tells(row, name)) for name, value in row.labels.items()],
+        "labels": [(equal(name, value), origin.telling(name)) for name, value in row.labels.items()],
         "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
         "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
-        **_origin(row),
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
         "crumbs": _crumbs(row),
         "silence_form": SilenceForm(auto_id="silence_%s"),
         "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))
-
-
-def _tells(row: Alert, name: str) -> bool:
-    return name in _TELLING if row.check_ref_id is not None else name not in _NOT_TELLING
-
-
-def _origin(row: Alert) -> dict[str, Any]:
-    """Return what is shown of whatever raised it, when that is no check."""
-    origin = origins.of(row)
-    if origin is None:
-        return {}
-    return {"origin": origin.word, "origin_facts": origin.facts(row), "chart_url": origin.chart(row)}
 
 
 def _title(row: Alert) -> str:
@@ -189,8 +174,7 @@ def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def _alert(alert_id: int) -> Alert:
-    related = ("application", "check_ref__application", "check_ref__environment", "check_ref__component")
-    return get_object_or_404(Alert.objects.select_related(*related), pk=alert_id)
+    return get_object_or_404(Alert.objects.select_related(*origins.loads()), pk=alert_id)
 
 
 def _page(row: Alert) -> str:

@@ -29,6 +29,7 @@ from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert, Route, Silence
 from mainstay.respond.alerts.pages.story import decisions
 from mainstay.respond.alerts.routes import put_route
+from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.alerts.tests.parts import KIM, LEE, channel, delivered, events, fall, route, silencing, the_alert
 from mainstay.respond.delivery.message import Message
@@ -239,7 +240,7 @@ def test_an_acknowledgement_of_this_very_moment_is_not_overwritten_by_the_check(
     for _ in range(8):
         at_once(
             lambda: acknowledge(the_alert(), KIM, after(120)),
-            lambda: fire(row, "minor", "shop/front is down", "again", after(120)),
+            lambda: fire(of_check(row, "minor", "shop/front is down", "again"), after(120)),
             lambda: consider_due(after(120)),
         )
         assert (the_alert().acknowledged_by, the_alert().look_at) == ("Kim", None)

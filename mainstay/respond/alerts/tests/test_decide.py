@@ -20,14 +20,19 @@ from mainstay.respond.alerts.decide import (
     Hours,
     RouteFacts,
     SilenceFacts,
-    decide,
+    World,
     silenced_by,
 )
+from mainstay.respond.alerts.decide import decide as decide_in
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ALERT = AlertFacts(labels={"severity": "major", "application": "shop"}, severity="major", started_at=NOON)
 OPS = RouteFacts("all", notify=("ops",))
+
+
+def decide(alert: AlertFacts, routes: list[RouteFacts], silences: list[SilenceFacts], now: datetime) -> Decision:
+    return decide_in(alert, World(routes, silences), now)
 
 
 def silence(number: int = 1, **given: object) -> SilenceFacts:
@@ -104,6 +109,20 @@ def test_what_holds_it_first_is_the_reason() -> None:
         Code.RESOLVED, Code.ACKNOWLEDGED, Code.MAINTENANCE, Code.UNREACHABLE, Code.WAITING_FOR_NEEDED,
         Code.WAITING_FOR_NEEDED, Code.SILENCED, Code.FIRST_PAGE,
     ]  # fmt: skip
+
+
+def test_a_page_tells_every_question_that_was_asked_in_order() -> None:
+    asked = replace(ALERT, started_at=NOON - HOUR, back="shop/db", back_at=NOON - HOUR, waits_for="shop/dns")
+    assert [(step.question, step.passed) for step in decide(asked, [OPS], [], NOON).steps] == [
+        ("Is it still firing?", True),
+        ("Has nobody acknowledged it?", True),
+        ("Is it outside maintenance?", True),
+        ("Is what it needs up?", True),
+        ("Had it time to follow what it needs?", True),
+        ("Is the verdict in on what it needs?", True),
+        ("Is it not silenced?", True),
+        ("Route all", True),
+    ]
 
 
 def test_maintenance_is_looked_at_again_when_it_ends() -> None:

@@ -18,6 +18,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts.actions import acknowledge, resolve, silence
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.tests.parts import silencing
 from mainstay.respond.delivery.models import Attempt
 
@@ -173,7 +174,7 @@ def test_an_alert_that_did_not_page_says_why_not(client: Client, here: Desk) -> 
 
     resolve(here.alert, "the check is up again", now())
     silence(silencing({"check": "storefront"}, now(), now() + timedelta(hours=1), "known trouble"), COMMAND_LINE, now())
-    row = fire(Check.objects.get(pk=here.check.pk), "critical", "down again", "HTTP 503", now())
+    row = fire(of_check(Check.objects.get(pk=here.check.pk), "critical", "down again", "HTTP 503"), now())
     html = page(client, f"/alerts/{row.pk}/")
     assert "Why did this not page?" in html
     assert "known trouble" in html

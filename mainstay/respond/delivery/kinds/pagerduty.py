@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from mainstay.foundation.text import is_web_link
 from mainstay.net import http
 from mainstay.net.http import AddressPolicy, Answer
 from mainstay.respond.delivery.kinds import wording
@@ -27,7 +26,7 @@ from mainstay.respond.delivery.kinds.base import (
     quoting,
     receipt_for,
 )
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Event, Link, Message
 
 PUBLIC_URL = "https://events.pagerduty.com/v2/enqueue"
 BODY_LIMIT_BYTES = 512 * 1000
@@ -123,37 +122,52 @@ def body(message: Message, routing_key: str) -> bytes:
 
 def payload(message: Message, routing_key: str, *, value_limit: int = 4096) -> dict[str, Any]:
     """The event. Acknowledge and resolve need no more than the key; details go along for the log."""
-    dedup_key = wording.one_line(message.dedup_key)
+    thread = wording.one_line(message.thread)
+    alert = message.alert
     event: dict[str, Any] = {
         "routing_key": routing_key,
-        "event_action": _ACTIONS[message.event],
+        "event_action": _ACTIONS[alert.event] if alert is not None else "trigger",
         # Cut, two long keys could become the same and one page would vanish in the other.
-        "dedup_key": dedup_key if len(dedup_key) <= DEDUP_KEY_LIMIT else _digest(dedup_key),
+        "dedup_key": thread if len(thread) <= DEDUP_KEY_LIMIT else _digest(thread),
         "client": "Mainstay",
         "payload": {
             "summary": wording.shorten(_summary(message), SUMMARY_LIMIT),
-            "source": _name(message.application, message.environment) or "mainstay",
-            "severity": "info" if message.event is Event.TEST else SEVERITIES[message.severity],
-            "timestamp": message.starts_at.isoformat(timespec="milliseconds"),
-            "component": _name(message.labels.get("component", "") or message.application),
-            "group": _name(message.environment),
-            "class": _name(message.labels.get("alertname", "")),
+            "source": (alert and _name(alert.application, alert.environment)) or "mainstay",
+            "severity": "info" if wording.tone(message) == "test" else SEVERITIES[message.urgency],
+            "timestamp": message.at.isoformat(timespec="milliseconds"),
+            **_place(message),
             "custom_details": _details(message, value_limit),
         },
     }
-    event["payload"] = {name: value for name, value in event["payload"].items() if value}
-    if is_web_link(message.url, URL_LIMIT):
-        event["client_url"] = message.url
-        event["links"] = [
-            {"href": message.url, "text": "All alerts in Mainstay" if message.alerts else "Alert in Mainstay"}
-        ]
-    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, URL_LIMIT):
-        event.setdefault("links", []).append({"href": message.acknowledge_url, "text": "Acknowledge in Mainstay"})
+    if found := wording.links(message, URL_LIMIT):
+        *others, last = found
+        event["client_url"] = last.url
+        event["links"] = [_link(message, link) for link in (last, *others)]
     return event
 
 
+def _place(message: Message) -> dict[str, str]:
+    alert = message.alert
+    if alert is None:
+        return {"class": _name(message.kind)}
+    found = {
+        "component": _name(alert.labels.get("component", "") or alert.application),
+        "group": _name(alert.environment),
+        "class": _name(alert.labels.get("alertname", "")),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _link(message: Message, link: Link) -> dict[str, str]:
+    named = {"Acknowledge": "Acknowledge", "Open alert": "Alert", "Open all alerts": "All alerts"}.get(link.text)
+    return {"href": link.url, "text": f"{named} in Mainstay" if message.alert is not None and named else link.text}
+
+
 def _summary(message: Message) -> str:
-    return f"Test: {wording.title(message)}" if message.event is Event.TEST else wording.title(message)
+    title = wording.title(message)
+    if message.alert is None:
+        return wording.headline(message)
+    return f"Test: {title}" if message.alert.event is Event.TEST else title
 
 
 def _details(message: Message, value_limit: int) -> dict[str, Any]:
@@ -165,7 +179,8 @@ def _details(message: Message, value_limit: int) -> dict[str, Any]:
         details["text"] = wording.shorten(message.text.strip(), text_limit)
     if message.reason.strip():
         details["why"] = wording.shorten(wording.one_line(message.reason), text_limit)
-    details |= {name: pairs for name, pairs in wording.cut_pairs(message, value_limit).items() if pairs}
+    if message.alert is not None:
+        details |= {name: pairs for name, pairs in wording.cut_pairs(message.alert, value_limit).items() if pairs}
     return details
 
 

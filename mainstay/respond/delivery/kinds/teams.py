@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import Field
 
-from mainstay.foundation.text import is_web_link
 from mainstay.net import http
 from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
@@ -28,14 +27,17 @@ from mainstay.respond.delivery.kinds.base import (
     quoting,
     receipt_for,
 )
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Message
 
 BODY_LIMIT_BYTES = 28 * 1000
 """Teams' limit of "approximately 28 KB", counted as UTF-8 and as UTF-16, whichever is more."""
 TITLE_LIMIT = 500
 URL_LIMIT = 2000
 
-_STYLES = {"critical": "attention", "major": "warning", "minor": "accent"}
+_STYLES = {
+    "critical": "attention", "major": "warning", "minor": "accent",
+    "acknowledged": "emphasis", "resolved": "good", "test": "emphasis",
+}  # fmt: skip
 
 _MEND = {
     400: "The workflow does not take the message: it must begin with 'When a Teams webhook request is received'.",
@@ -121,7 +123,7 @@ def _card(message: Message, text_limit: int, pairs: int) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [
         {
             "type": "Container",
-            "style": _style(message),
+            "style": _STYLES[wording.tone(message)],
             "bleed": True,
             "items": [_lines([_run(headline, weight="Bolder", size="Medium")])],
         }
@@ -147,23 +149,9 @@ def _card(message: Message, text_limit: int, pairs: int) -> dict[str, Any]:
     }
 
 
-def _style(message: Message) -> str:
-    match message.event:
-        case Event.RESOLVE:
-            return "good"
-        case Event.ACKNOWLEDGE | Event.TEST:
-            return "emphasis"
-        case _:
-            return _STYLES[message.severity]
-
-
 def _actions(message: Message) -> list[dict[str, Any]]:
-    actions: list[dict[str, Any]] = []
-    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, URL_LIMIT):
-        actions.append({"type": "Action.OpenUrl", "title": "Acknowledge", "url": message.acknowledge_url})
-    if is_web_link(message.url, URL_LIMIT):
-        actions.append({"type": "Action.OpenUrl", "title": wording.link_text(message), "url": message.url})
-    return actions
+    found = wording.links(message, URL_LIMIT)
+    return [{"type": "Action.OpenUrl", "title": link.text, "url": link.url} for link in found]
 
 
 def _fact(name: str, value: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from mainstay.respond.delivery.kinds.base import (
     host_of,
     receipt_for,
 )
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import AlertPart, Event, Message
 
 SIGNATURE_HEADER = "X-Mainstay-Signature"
 
@@ -110,7 +110,7 @@ class Webhook(Channel[WebhookSettings]):
             "Content-Type": "application/json",
             "User-Agent": USER_AGENT,
             "Idempotency-Key": header_key(idempotency_key),
-            "X-Mainstay-Event": message.event.value,
+            "X-Mainstay-Event": message.event,
         }
         if settings.secret is not None:
             # A fresh time for each attempt, or a late retry would look like a replay.
@@ -134,12 +134,13 @@ class Webhook(Channel[WebhookSettings]):
 
 
 def payload(message: Message, receiver: str) -> dict[str, Any]:
-    """The body of an alert or of a group. A group fires while one of its alerts does."""
-    alerts = [_alert(alert) for alert in message.alerts or (message,)]
+    """The body of an alert, of a group, or of any other message. A group fires while one of its alerts does."""
+    group = message.alert if message.alert is not None and message.alert.alerts else None
+    alerts = [_alert(each) for each in (group.alerts if group is not None else (message,))]
     annotations = _common(alert["annotations"] for alert in alerts)
-    if message.alerts:
+    if group is not None:
         told = {"summary": message.title, "description": message.text, "mainstay_reason": message.reason}
-        annotations |= told | {"mainstay_url": message.url}
+        annotations |= told | {"mainstay_url": group.url}
     return {
         "receiver": receiver,
         "status": _status(message),
@@ -148,44 +149,62 @@ def payload(message: Message, receiver: str) -> dict[str, Any]:
         "groupLabels": {},
         "commonLabels": _common(alert["labels"] for alert in alerts),
         "commonAnnotations": annotations,
-        "externalURL": _origin(message.url),
+        "externalURL": _origin(_url(message)),
         "version": "4",
-        "groupKey": f'{{}}/{{mainstay_alert="{_quoted(message.dedup_key)}"}}:{{}}',
-        "truncatedAlerts": message.more,
+        "groupKey": f'{{}}/{{mainstay_{message.kind}="{_quoted(message.thread)}"}}:{{}}',
+        "truncatedAlerts": group.more if group is not None else 0,
     }
 
 
 def _alert(message: Message) -> dict[str, Any]:
     """One alert. `text`, `reason` and `actor` are annotations unless an annotation has that name already."""
-    labels = {
-        "alertname": message.title,
-        "severity": message.severity,
-        "application": message.application,
-        "environment": message.environment,
-        **message.labels,
-    }
+    alert = message.alert
+    labels = _labels(message, alert) if alert is not None else _labels_of_other(message)
     labels = {name: value for name, value in sorted(labels.items()) if value}
-    annotations = {
-        "summary": message.title,
-        "description": message.text,
-        "mainstay_reason": message.reason,
-        "mainstay_actor": message.actor,
-        **message.annotations,
-    }
+    annotations = {"summary": message.title, "description": message.text, "mainstay_reason": message.reason}
+    annotations |= {_annotation(name): value for name, value in message.facts}
+    if alert is not None:
+        annotations |= {"mainstay_actor": alert.actor, **alert.annotations}
     annotations = {name: value for name, value in sorted(annotations.items()) if value}
     return {
         "status": _status(message),
         "labels": labels,
         "annotations": annotations,
-        "startsAt": _rfc3339(message.starts_at),
-        "endsAt": _NOT_ENDED if message.ends_at is None else _rfc3339(message.ends_at),
-        "generatorURL": message.url,
+        "startsAt": _rfc3339(message.at),
+        "endsAt": _NOT_ENDED if alert is None or alert.ends_at is None else _rfc3339(alert.ends_at),
+        "generatorURL": _url(message),
         "fingerprint": fingerprint(labels),
     }
 
 
+def _labels(message: Message, alert: AlertPart) -> dict[str, str]:
+    return {
+        "alertname": message.title,
+        "severity": message.urgency,
+        "application": alert.application,
+        "environment": alert.environment,
+        **alert.labels,
+    }
+
+
+def _labels_of_other(message: Message) -> dict[str, str]:
+    """What is no alert comes as one that fires, so that programs for Alertmanager's body take it; this tells it."""
+    return {"alertname": message.title, "severity": message.urgency, "mainstay_kind": message.kind}
+
+
+def _annotation(name: str) -> str:
+    """A fact's name as the name of an annotation: "Time left" is `time_left`."""
+    return re.sub(r"[^a-z0-9_]+", "_", name.lower())[:100].strip("_") or "fact"
+
+
+def _url(message: Message) -> str:
+    if message.alert is not None:
+        return message.alert.url
+    return message.links[-1].url if message.links else ""
+
+
 def _status(message: Message) -> str:
-    return "resolved" if message.event is Event.RESOLVE else "firing"
+    return "resolved" if message.alert is not None and message.alert.event is Event.RESOLVE else "firing"
 
 
 def _common(pairs: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -6,16 +6,24 @@ channel for its own format. Here they are only made into one line and cut to a l
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mainstay.foundation.clock import utc_text
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.foundation.text import is_web_link
+from mainstay.respond.delivery.message import AlertPart, Event, Link, Message
 
 ELLIPSIS = "…"
+FACTS_LIMIT = 10
+NAME_LIMIT = 80
+LINKS_LIMIT = 4
+LINK_LIMIT = 50
 LABELS_LIMIT = 60
 LABEL_LIMIT = 1000
 
 SEVERITY_NAMES: Mapping[str, str] = {"critical": "Critical", "major": "Major", "minor": "Minor"}
+
+_TONES = {Event.ACKNOWLEDGE: "acknowledged", Event.RESOLVE: "resolved", Event.TEST: "test"}
 
 # Direction overrides make a line read differently from what it says ("gpj.exe" as "exe.jpg").
 _DIRECTION_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
@@ -49,17 +57,20 @@ def shorten(text: str, limit: int) -> str:
 
 def title(message: Message) -> str:
     """The title on one line; never empty, since no receiver takes an empty one."""
-    return one_line(message.title) or "Alert without a title"
+    return one_line(message.title) or f"{message.kind.capitalize()} without a title"
 
 
 def state(message: Message) -> str:
-    """The state of the alert in a word or two: "Critical", "Still critical", "Acknowledged by Ann", "Resolved"."""
-    actor = one_line(message.actor)
-    match message.event:
+    """How things stand in a word or two: "Critical", "Still critical", "Acknowledged by Ann", "Resolved"."""
+    alert = message.alert
+    if alert is None:
+        return one_line(message.state)
+    actor = one_line(alert.actor)
+    match alert.event:
         case Event.TRIGGER:
-            return SEVERITY_NAMES[message.severity]
+            return SEVERITY_NAMES[message.urgency]
         case Event.REMIND | Event.UPDATE:
-            return f"Still {message.severity}"
+            return f"Still {message.urgency}"
         case Event.ACKNOWLEDGE:
             return f"Acknowledged by {actor}" if actor else "Acknowledged"
         case Event.RESOLVE:
@@ -68,34 +79,61 @@ def state(message: Message) -> str:
             return "Test"
 
 
-def link_text(message: Message) -> str:
-    """What a button or line says that leads to Mainstay."""
-    return "Open all alerts" if message.alerts else "Open alert"
+def tone(message: Message) -> str:
+    """How it looks, for channels with colours: a severity, "acknowledged", "resolved" or "test"."""
+    event = message.alert.event if message.alert is not None else None
+    return _TONES.get(event, message.urgency) if event is not None else message.urgency
+
+
+def links(message: Message, limit: int) -> list[Link]:
+    """The last `LINKS_LIMIT` links, the most useful last: only addresses of the web, of at most `limit` characters."""
+    found = list(message.links)
+    alert = message.alert
+    if alert is not None:
+        open_still = alert.event in {Event.TRIGGER, Event.REMIND}
+        acknowledge = [Link("Acknowledge", alert.acknowledge_url or "", main=True)] if open_still else []
+        found = [*acknowledge, Link("Open all alerts" if alert.alerts else "Open alert", alert.url), *found]
+    shown = [link for link in found if is_web_link(link.url, limit)][-LINKS_LIMIT:]
+    return [replace(link, text=shorten(one_line(link.text) or "Open", LINK_LIMIT)) for link in shown]
+
+
+def is_loud(message: Message) -> bool:
+    """Whether somebody is to be woken: it is critical, and new or still nobody's."""
+    calls = message.alert is None or message.alert.event in {Event.TRIGGER, Event.REMIND}
+    return calls and message.urgency == "critical"
 
 
 def headline(message: Message) -> str:
     """State and title on one line."""
-    return f"{state(message)}: {title(message)}"
+    return f"{stands}: {title(message)}" if (stands := state(message)) else title(message)
 
 
 def facts(message: Message) -> list[tuple[str, str]]:
-    """What a reader needs beside the text, in reading order, as name and value on one line each."""
+    """What a reader needs beside the text, in reading order, as name and value on one line each; names cut."""
+    named = [*_alert_facts(message), *message.facts][:FACTS_LIMIT]
+    return [(shorten(one_line(name), NAME_LIMIT), line) for name, value in named if (line := one_line(value))]
+
+
+def _alert_facts(message: Message) -> list[tuple[str, str]]:
+    alert = message.alert
+    if alert is None:
+        return []
     named = [
-        ("Application", message.application),
-        ("Environment", message.environment),
-        ("Severity", SEVERITY_NAMES[message.severity]),
-        ("Started", utc(message.starts_at)),
+        ("Application", alert.application),
+        ("Environment", alert.environment),
+        ("Severity", SEVERITY_NAMES[message.urgency]),
+        ("Started", utc(message.at)),
     ]
-    if message.ends_at is not None:
-        named.append(("Ended", f"{utc(message.ends_at)}, after {duration(message.ends_at - message.starts_at)}"))
-    if message.actor:
-        named.append(("By", message.actor))
-    return [(name, line) for name, value in named if (line := one_line(value))]
+    if alert.ends_at is not None:
+        named.append(("Ended", f"{utc(alert.ends_at)}, after {duration(alert.ends_at - message.at)}"))
+    if alert.actor:
+        named.append(("By", alert.actor))
+    return named
 
 
 def label_lines(message: Message) -> list[tuple[str, str]]:
     """The first `LABELS_LIMIT` labels as sorted pairs on one line each, names and values cut."""
-    first = sorted(message.labels.items())[:LABELS_LIMIT]
+    first = sorted(message.alert.labels.items())[:LABELS_LIMIT] if message.alert is not None else []
     return [(shorten(one_line(name), LABEL_LIMIT), shorten(one_line(value), LABEL_LIMIT)) for name, value in first]
 
 
@@ -112,7 +150,7 @@ def duration(length: timedelta) -> str:
     return " ".join(f"{amount} {unit}" for unit, amount in units[first : first + 2] if amount) or "0 s"
 
 
-def cut_pairs(message: Message, value_limit: int, pair_limit: int = 60) -> dict[str, dict[str, str]]:
+def cut_pairs(part: AlertPart, value_limit: int, pair_limit: int = 60) -> dict[str, dict[str, str]]:
     """Labels and annotations cut to `pair_limit` pairs each, names and values to `value_limit` characters.
 
     For receivers with a limit on the whole body: call with a smaller limit until the body fits.
@@ -122,4 +160,4 @@ def cut_pairs(message: Message, value_limit: int, pair_limit: int = 60) -> dict[
         kept = sorted(pairs.items())[:pair_limit]
         return {shorten(name, value_limit): shorten(value, value_limit) for name, value in kept}
 
-    return {"labels": cut(message.labels), "annotations": cut(message.annotations)}
+    return {"labels": cut(part.labels), "annotations": cut(part.annotations)}

@@ -23,10 +23,11 @@ from mainstay.respond.delivery.sending.groups import write_message
 STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn")
 ATTEMPTS_SHOWN = 5
 ATTEMPTS_MOST = 200
-COLUMNS = columns(
-    "id=pk channel=channel_name event status subject subject_name attempts created_at due_at delivered_at "
-    "answer group=group_id"
-)
+COLUMNS: dict[str, Any] = {
+    **columns("id=pk channel=channel_name"),
+    "receiver": lambda d: d.receiver or d.channel_name,
+    **columns("event status subject subject_name attempts created_at due_at delivered_at answer group=group_id"),
+}
 _MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "resolved", "single": "firing"}
 
 

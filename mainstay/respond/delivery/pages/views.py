@@ -21,8 +21,9 @@ from mainstay.respond.alerts.routes import shown_match
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
+from mainstay.respond.delivery.pages.channel_health import WAITING, channel_health, headline
 from mainstay.respond.delivery.pages.forms import ChannelForm
-from mainstay.respond.delivery.pages.overview import WAITING, headline, standings
+from mainstay.respond.delivery.receivers import channels_of
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
@@ -36,12 +37,12 @@ COLUMNS = columns(
 @require_safe
 def channels(request: HttpRequest) -> HttpResponseBase:
     """Show channels with their state, routes in order, and the question who would be paged."""
-    found = standings(LABELS)
+    found = channel_health(LABELS)
     file = export(request, "channels", COLUMNS, found)
     if file is not None:
         return file
     routes = list(Route.objects.all())
-    known = {row.channel.name for row in found}
+    known = channels_of([name for route in routes for name in (*route.notify, *route.fallback)], clock.now())
     context: dict[str, Any] = {
         "now": clock.now(),
         "title": headline(found, len(routes)),
@@ -53,7 +54,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
                 "match": shown_match(row.match),
                 "hours": shown_hours(row.times),
                 "reminder": shown_reminder(row.remind_every_s),
-                "unknown": sorted({*row.notify, *row.fallback} - known),
+                "unknown": sorted({*row.notify, *row.fallback} - known.keys()),
             }
             for row in routes
         ],
@@ -96,7 +97,7 @@ def _edit(request: HttpRequest, kind: str, row: Channel | None) -> HttpResponse:
         "place": "channels",
     }
     if row is not None:
-        context["standing"] = next((found for found in standings(LABELS) if found.channel.pk == row.pk), None)
+        context["health"] = next((found for found in channel_health(LABELS) if found.channel.pk == row.pk), None)
         context["deliveries"] = recent(row)
         context["routes"] = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
         context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.words import SEVERITIES
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 from mainstay.respond.delivery.sending.grouping import SINGLY_MOST
 
 CARRIED_MOST = 100
@@ -65,35 +65,39 @@ def group_message(
         title = f"{_number(live, 'alert')} {_is(live)} acknowledged"
     else:
         title = f"{_number(live, 'alert')} {_is(live)} firing"
-    applications = {alert.application for alert in alerts}
+    parts = [alert.alert for alert in alerts if alert.alert is not None]
+    applications = {part.application for part in parts}
     application = applications.pop() if len(applications) == 1 and len(alerts) == total else ""
     lines = [", ".join(f"{by_severity[name]:,} {name}" for name in SEVERITIES if by_severity[name])]
     if live and had:
         lines[0] += f"; {had:,} acknowledged"
     if live and over:
         lines[0] += f"; {over:,} more {_is(over)} over"
-    named = [alert for alert in alerts if not live or alert.event is not Event.RESOLVE][:NAMED_MOST]
+    named = [alert for alert in alerts if not live or alert.event != Event.RESOLVE][:NAMED_MOST]
     ended = "" if live else ", over"
-    lines += [f"{alert.severity}{ended}: {alert.title[:200]}" for alert in named]
+    lines += [f"{alert.urgency}{ended}: {alert.title[:200]}" for alert in named]
     rest = (live or total) - len(named)
     if rest:
         lines.append(f"and {rest:,} more: {url}")
     return Message(
-        event=event,
+        kind=ALERT,
         title=f"{application}: {title}" if application else title,
         text="\n".join(lines),
-        severity=worst,
-        application=application,
-        environment="",
-        labels=_common(alert.labels for alert in alerts) if len(alerts) == total else {},
-        annotations={},
-        starts_at=min((alert.starts_at for alert in alerts), default=created_at),
-        ends_at=max((row.ended_at for row in carried if row.ended_at), default=None) if not live else None,
-        url=url,
-        dedup_key=dedup_key,
+        urgency=worst,
+        thread=dedup_key,
+        at=min((alert.at for alert in alerts), default=created_at),
         reason=f"More than {SINGLY_MOST} pages were waiting for {channel}, so one message tells them.",
-        alerts=alerts,
-        more=total - len(alerts),
+        alert=AlertPart(
+            event=event,
+            application=application,
+            environment="",
+            labels=_common(part.labels for part in parts) if len(alerts) == total else {},
+            annotations={},
+            ends_at=max((row.ended_at for row in carried if row.ended_at), default=None) if not live else None,
+            url=url,
+            alerts=alerts,
+            more=total - len(alerts),
+        ),
     )
 
 
@@ -106,12 +110,11 @@ def _alerts(carried: Sequence[Carried]) -> tuple[Message, ...]:
             page = Message.from_json(row.stored)
         except ValueError:
             continue
-        annotations = {name: value[:TEXT_MOST] for name, value in sorted(page.annotations.items())[:20]}
-        alert = replace(
-            page,
+        if page.alert is None:
+            continue
+        alert = replace(page, text=page.text[:TEXT_MOST]).of_alert(
             event=_EVENTS[row.state],
-            text=page.text[:TEXT_MOST],
-            annotations=annotations,
+            annotations={name: value[:TEXT_MOST] for name, value in sorted(page.alert.annotations.items())[:20]},
             ends_at=row.ended_at,
             acknowledge_url=None,
             alerts=(),

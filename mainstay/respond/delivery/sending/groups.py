@@ -299,7 +299,7 @@ def compose(delivery: Delivery, now: datetime) -> str:
         now,
         event=delivery.event,
         channel=group.channel_name,
-        alerts=len(message.alerts) + message.more,
+        alerts=message.alert.number if message.alert is not None else 0,
         says=message.title,
         delivery=delivery.pk,
     )

@@ -18,7 +18,7 @@ from mainstay.foundation.processes.outage import Outage
 from mainstay.foundation.secrets import LostKey, unseal_all
 from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import CHANNELS
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 from mainstay.respond.delivery.models import Channel
 
 log = logging.getLogger("mainstay.delivery")
@@ -89,7 +89,7 @@ class LastMessage:
                 return None
             over, self._told = self._told, None
             text = "The database takes writes again. What was due meanwhile is judged and sent now."
-            return replace(over, event=Event.RESOLVE, text=text, ends_at=now)
+            return replace(over.of_alert(event=Event.RESOLVE, ends_at=now), text=text)
         recently = self._told_at is not None and timedelta(0) <= now - self._told_at < NOT_AGAIN_FOR
         lasted_s = self.outage.lasted_s(monotonic)
         if not wrong or recently or lasted_s < AFTER_S:
@@ -97,17 +97,20 @@ class LastMessage:
         begun = now - timedelta(seconds=lasted_s)
         self._told_at = now
         self._told = Message(
-            event=Event.TRIGGER,
+            kind=ALERT,
             title=TITLE,
             text=f"The database {wrong}, since {begun:%H:%M} UTC. Checks may fail without a page until that is mended.",
-            severity="critical",
-            application="",
-            environment="",
-            labels={"alertname": "MainstayCannotRecord"},
-            annotations={},
-            starts_at=begun,
-            url=self.url,
-            dedup_key=f"mainstay-{self.instance}-cannot-record-{begun:%Y%m%dT%H%M%S}",
+            urgency="critical",
+            thread=f"mainstay-{self.instance}-cannot-record-{begun:%Y%m%dT%H%M%S}",
+            at=begun,
+            alert=AlertPart(
+                event=Event.TRIGGER,
+                application="",
+                environment="",
+                labels={"alertname": "MainstayCannotRecord"},
+                annotations={},
+                url=self.url,
+            ),
         )
         return self._told
 
@@ -138,7 +141,7 @@ class LastMessage:
             receipt = CHANNELS[known.kind].send(
                 known.settings,
                 message,
-                idempotency_key=f"{message.dedup_key}-{message.event}",
+                idempotency_key=f"{message.thread}-{message.event}",
                 state=known.state,
                 timeout_s=TIMEOUT_S,
                 policy=self.policy,

@@ -11,7 +11,8 @@ from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.message import Message
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, Thread
-from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, existing, owe, retry_at
+from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, Owing, owe_all, retry_at
+from mainstay.respond.delivery.receivers import channels_of
 
 WORKER = program("worker")
 BARELY_AGAIN = timedelta(minutes=5)
@@ -102,28 +103,38 @@ def record(sent: Sent) -> None:
 
 
 def fall_back(delivery: Delivery, now: datetime) -> None:
-    """Also send it by the next channel that exists. This one is still tried: it may be the one that is read."""
-    known = existing(delivery.fallback)
-    waiting = [name for name in delivery.fallback if name in known]
-    delivery.fallback = []
-    if not waiting:
+    """Also send it to the next receiver that is somebody now. This one is still tried: it may be what is read."""
+    receivers, delivery.fallback = delivery.fallback, []
+    if not receivers:
         return
-    to, *rest = waiting
     # Several channels of one page may fail; what takes their place gets it once.
     siblings = Delivery.objects.filter(thread=delivery.thread, event=delivery.event, created_at=delivery.created_at)
-    if Delivery.objects.filter(channel_name=to, fallback_of__in=siblings).exists():
+    paged = dict(siblings.values_list("pk", "channel_name"))
+    channels = {
+        receiver: [name for name in names if name not in paged.values()]
+        for receiver, names in channels_of(receivers, now).items()
+    }
+    waiting = [receiver for receiver in receivers if channels.get(receiver)]
+    if not waiting:
         return
-    owed = owe(Message.from_json(delivery.message), [to], _subject(delivery), now, fallback=rest, fallback_of=delivery)
-    write(
-        facts.PAGE_FELL_BACK,
-        _subject(delivery),
-        WORKER,
-        now,
-        event=delivery.event,
-        channel=delivery.channel_name,
-        to=to,
-        delivery=owed.deliveries[0].pk,
-    )
+    receiver, *rest = waiting
+    sent = Delivery.objects.filter(channel_name__in=channels[receiver], fallback_of__in=list(paged))
+    has_it = set(sent.values_list("channel_name", flat=True))
+    to = [name for name in channels[receiver] if name not in has_it]
+    message, subject = Message.from_json(delivery.message), _subject(delivery)
+    via = dict.fromkeys(to, receiver)
+    owing = Owing(message, to, subject, now, fallback=rest, fallback_of=delivery, via=via)
+    for row in owe_all([owing])[0].deliveries if to else ():
+        write(
+            facts.PAGE_FELL_BACK,
+            subject,
+            WORKER,
+            now,
+            event=delivery.event,
+            channel=delivery.channel_name,
+            to=row.channel_name,
+            delivery=row.pk,
+        )
 
 
 def _subject(delivery: Delivery) -> Subject:

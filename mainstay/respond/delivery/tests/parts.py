@@ -11,6 +11,7 @@ from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.models import Process
 from mainstay.respond.delivery import actions
+from mainstay.respond.delivery.kinds.tests.samples import alert_message
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.outbox import owe
@@ -46,7 +47,7 @@ def channel(url: str, name: str = "ops") -> Channel:
 
 
 def message(event: Event = Event.TRIGGER, thread: str = "t1", text: str = "HTTP 500.") -> Message:
-    return Message(
+    return alert_message(
         event=event, title="shop/front is down", text=text, severity="major", application="shop", environment="",
         labels={}, annotations={}, starts_at=NOON, url="http://127.0.0.1/alerts/1/", dedup_key=thread,
     )  # fmt: skip
@@ -85,7 +86,7 @@ def say(
 ) -> Delivery:
     """Owe a message about alert `number`."""
     now = clock_now()
-    message = Message(
+    message = alert_message(
         event=event, title=f"shop/check-{number} is down", text="HTTP 500.", severity=severity, application="shop",
         environment="", labels={"check": f"check-{number}"}, annotations={}, starts_at=now - timedelta(minutes=1),
         ends_at=now if event is Event.RESOLVE else None, url=f"http://127.0.0.1/alerts/{number}/",

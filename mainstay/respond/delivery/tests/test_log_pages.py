@@ -1,6 +1,5 @@
 """The log of deliveries."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.write import Subject
 from mainstay.respond.alerts.wording import message, subject
 from mainstay.respond.delivery.actions import remove_channel
+from mainstay.respond.delivery.kinds.tests.samples import NOTICE, changed
 from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
 from mainstay.respond.delivery.outbox import owe
@@ -37,6 +37,19 @@ def client(here: Desk) -> Client:
 
 def _owe(here: Desk, event: Event = Event.REMIND) -> Delivery:
     return owe(message(here.alert, event, now()), ["ops"], subject(here.alert), now()).deliveries[0]
+
+
+def test_a_message_about_no_alert_is_listed_told_and_given_by_the_api(client: Client, here: Desk) -> None:
+    [row] = owe(NOTICE, ["ops"], Subject("bug", 17, "BUG-17"), now()).deliveries
+    assert (row.event, row.thread, row.urgency) == ("notice", "bug:17", 12)  # like a page about a major alert
+    assert "BUG-17" in page(client, "/deliveries/")
+    html = page(client, f"/deliveries/{row.pk}/")
+    assert "BUG-17 must be fixed within 30 minutes" in html
+    assert "Does the notice message reach ops?" in html
+    found = caller(Role.SUPPORT).get(f"/deliveries/{row.pk}")
+    assert (found["event"], found["alert"], found["message"]["kind"]) == ("notice", None, "notice")
+    gather(now())
+    assert Delivery.objects.get(pk=row.pk).status == "queued"
 
 
 @pytest.mark.parametrize(
@@ -127,12 +140,12 @@ def group(here: Desk) -> Group:
     at = now()
     here.delivery.delete()
     for number in range(21):
-        each = replace(message(here.alert, Event.TRIGGER, at), severity="critical", dedup_key=f"other-{number}")
+        each = changed(message(here.alert, Event.TRIGGER, at), severity="critical", dedup_key=f"other-{number}")
         owe(each, ["ops"], Subject("alert", 900 + number, f"other {number}"), at)
-    owe(replace(message(here.alert, Event.TRIGGER, at), severity="minor"), ["ops"], subject(here.alert), at)
-    over = replace(message(here.alert, Event.TRIGGER, at), dedup_key="over")
+    owe(changed(message(here.alert, Event.TRIGGER, at), severity="minor"), ["ops"], subject(here.alert), at)
+    over = changed(message(here.alert, Event.TRIGGER, at), dedup_key="over")
     owe(over, ["ops"], Subject("alert", 990, "was over"), at)
-    owe(replace(over, event=Event.RESOLVE), ["ops"], Subject("alert", 990, "was over"), at)
+    owe(changed(over, event=Event.RESOLVE), ["ops"], Subject("alert", 990, "was over"), at)
     gather(at)
     return Group.objects.get()
 

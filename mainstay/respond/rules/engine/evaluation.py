@@ -29,7 +29,7 @@ from mainstay.observe.metrics.store.limits import Coverage
 from mainstay.respond.rules.engine import records
 from mainstay.respond.rules.engine.blind import held_open
 from mainstay.respond.rules.engine.outcome import Health, Outcome, RuleFails, SourceAway, evaluate
-from mainstay.respond.rules.engine.records import Held, HeldGroup, Standing
+from mainstay.respond.rules.engine.records import Held, HeldGroup, RuleHealth
 from mainstay.respond.rules.engine.sources import OWN_RULES, Instant, Source
 from mainstay.respond.rules.engine.state import Change, Code, State, moved
 from mainstay.respond.rules.engine.verdict import Verdict, verdict
@@ -63,7 +63,7 @@ class _Done:
 
     held: Held
     found: Outcome
-    standing: Standing
+    standing: RuleHealth
     broken: bool = False
 
     def breaks(self, error: Exception) -> None:
@@ -160,7 +160,7 @@ class Evaluation:
         for (at, offset_ms), groups in sorted(due.items(), key=lambda item: item[0]):
             self._round(groups, at, offset_ms, source)
         if at_s - self._standing_at >= STANDING_EVERY_S:
-            self._tell_standing()
+            self._tell_health()
             self._standing_at = at_s
         self.figures.lag_s = 0.0
         return False
@@ -286,7 +286,7 @@ class Evaluation:
         since = held.standing.since if found.health == held.standing.health else at
         spent_s = time.perf_counter() - began
         health, reason = found.health.value, storable(found.reason)
-        return _Done(held, found, Standing(health, reason, since or at, at, spent_s, found.results))
+        return _Done(held, found, RuleHealth(health, reason, since or at, at, spent_s, found.results))
 
     @staticmethod
     def _kept(held: Held, instant: Instant, found: Outcome) -> Outcome:
@@ -314,12 +314,12 @@ class Evaluation:
             return found
         return replace(found, health=missing.health, reason=missing.reason)
 
-    def _tell_standing(self) -> None:
+    def _tell_health(self) -> None:
         stale = [held for group in self.groups.values() for held in group.rules if held.standing != held.told]
         for begin in range(0, len(stale), STANDINGS_AT_ONCE):
             part = stale[begin : begin + STANDINGS_AT_ONCE]
             with transaction.atomic():
-                records.commit_standing(part)
+                records.commit_health(part)
             records.commit_values(part)
             for held in part:
                 held.told = held.standing

@@ -19,7 +19,7 @@ from mainstay.foundation.pieces import is_of_the_content
 from mainstay.foundation.processes.beat import alive
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.words import severity_of, weight
-from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
+from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules.alerting import source_of
 from mainstay.respond.rules.models import Rule, RuleGroup
@@ -69,7 +69,7 @@ class Lookout:
         for source, firing in wanted.items():
             open_one = opened.get(source)
             if open_one is None or _differs(open_one, firing):
-                _apart(source, partial(fire_anew, firing, now))
+                _apart(source, partial(fire, firing, now))
         for source, alert in opened.items():
             if source not in wanted:
                 why = "evaluated again" if source == NOT_EVALUATED else "it does not fail any more"

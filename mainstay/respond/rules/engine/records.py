@@ -13,7 +13,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.words import severity_of
-from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
+from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import facts
 from mainstay.respond.rules.alerting import source_of
@@ -30,7 +30,7 @@ STATE_COLUMNS = ("health", "reason", "since", "evaluated_at", "duration_s", "res
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RuleHealth:
     """How the last evaluation of a rule went."""
 
     health: str = "unknown"  # ok, no_series, unknown, err
@@ -48,8 +48,8 @@ class Held:
     id: int
     rule: read.Rule
     instances: Mapping[str, Instance] = field(default_factory=dict)
-    standing: Standing = field(default_factory=Standing)
-    told: Standing = field(default_factory=Standing)  # as the records have it
+    standing: RuleHealth = field(default_factory=RuleHealth)
+    told: RuleHealth = field(default_factory=RuleHealth)  # as the records have it
 
     @property
     def subject(self) -> Subject:
@@ -103,8 +103,8 @@ def _held_group(group: RuleGroup) -> HeldGroup:
             id=row.pk,
             rule=rule,
             instances={one.fingerprint: Instance.restored(one.kept) for one in row.instances.all()},
-            standing=_standing(row.state),
-            told=_standing(row.state),
+            standing=_health_of(row.state),
+            told=_health_of(row.state),
         )
         for row, rule in zip(rows, plain.evaluated, strict=True)
     ]
@@ -131,8 +131,8 @@ def _plain(row: Rule) -> read.Rule:
     )
 
 
-def _standing(state: RuleState) -> Standing:
-    return Standing(state.health, state.reason, state.since, state.evaluated_at, state.duration_s, state.results)
+def _health_of(state: RuleState) -> RuleHealth:
+    return RuleHealth(state.health, state.reason, state.since, state.evaluated_at, state.duration_s, state.results)
 
 
 def commit_change(held: Held, after: Mapping[str, Instance], change: Change) -> None:
@@ -147,7 +147,7 @@ def commit_change(held: Held, after: Mapping[str, Instance], change: Change) -> 
         values = {"state": instance.state.value, "kept": instance.document(), "changed_at": at}
         Row.objects.update_or_create(rule_id=held.id, fingerprint=change.fingerprint, defaults=values)
     if change.code is Code.FIRED and instance is not None:
-        fire_anew(firing(held, source, instance), at)
+        fire(firing(held, source, instance), at)
     elif change.code in {Code.RESOLVED, Code.OVER_LIMIT}:
         alert = Alert.objects.filter(source=source, ended_at=None).first()
         if alert is not None:
@@ -189,7 +189,7 @@ def _named(name: str, labels: Mapping[str, str]) -> str:
     return f"{name} on {where}" if where else name
 
 
-def commit_standing(rules: Iterable[Held]) -> None:
+def commit_health(rules: Iterable[Held]) -> None:
     """Write how evaluations went; the journal hears when a rule can no longer be trusted, and when it can again."""
     rows = []
     for held in rules:

@@ -42,4 +42,4 @@ def facts(alert: Alert) -> Sequence[Fact]:
     return found
 
 
-ORIGIN = Origin("rule", link, chart, facts)
+ORIGIN = Origin(word="rule", link=link, chart=chart, facts=facts)

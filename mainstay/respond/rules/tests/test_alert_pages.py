@@ -10,7 +10,7 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.clock import now
 from mainstay.observe.metrics.tests.speaker import Speaker, asked_by_pages, speaking
 from mainstay.respond.alerts import origins
-from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
+from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert, Silence
 from mainstay.respond.rules.actions import put_group
 from mainstay.respond.rules.models import Rule
@@ -47,7 +47,7 @@ def raised(at: datetime | None = None) -> Alert:
         annotations=said,
         value=0.08,
     )
-    return fire_anew(firing, at or now() - timedelta(minutes=10))
+    return fire(firing, at or now() - timedelta(minutes=10))
 
 
 def test_the_first_step_is_read_before_anything_else() -> None:
@@ -135,6 +135,5 @@ def test_now_and_the_list_show_an_alert_without_a_check() -> None:
 
 def test_alerts_know_what_raised_them_by_the_register_alone() -> None:
     assert origins.link(raised()) == ("rule", f"/rules/{Rule.objects.get().pk}/")
-    assert origins.of(Alert(source="check:1")) is None
     assert origins.link(Alert(source="nobody:1")) == ("", "")
     assert origins.link(Alert(source="rule:x:y"))[1] == "/rules/"

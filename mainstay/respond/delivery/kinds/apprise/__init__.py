@@ -21,21 +21,24 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from mainstay.foundation.text import is_web_link
 from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.base import SHOWN_ANSWER_CHARACTERS, Channel, ChannelSettings, Outcome, Receipt
 from mainstay.respond.delivery.kinds.masking import masked_line
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Message
 
 BODY_LIMIT = 3500
 TITLE_LIMIT = 250
+URL_LIMIT = 1000
 
 _CHILD = Path(__file__).with_name("child.py")
 _LINE_LIMIT_BYTES = 100_000
 # Local actions (desktop pop-ups, this machine's log) and files tell nobody who is on call.
 _LOCAL_SCHEMAS = {"dbus", "qt", "kde", "glib", "gnome", "macosx", "windows", "syslog", "file", "python"}
-_TYPES = {"critical": "failure", "major": "failure", "minor": "warning"}
+_TYPES = {
+    "critical": "failure", "major": "failure", "minor": "warning",
+    "acknowledged": "info", "resolved": "success", "test": "info",
+}  # fmt: skip
 
 
 class AppriseSettings(ChannelSettings):
@@ -80,7 +83,7 @@ class AppriseChannel(Channel[AppriseSettings]):
             "url": settings.url.get_secret_value(),
             "title": wording.shorten(wording.headline(message), TITLE_LIMIT),
             "body": body(message),
-            "type": _type(message),
+            "type": _TYPES[wording.tone(message)],
         }
         deadline = time.monotonic() + timeout_s
         try:
@@ -112,12 +115,12 @@ def body(message: Message) -> str:
     """The message as plain text: what is wrong, the facts, the links."""
     lines = [message.text.strip()] if message.text.strip() else []
     lines += [f"{name}: {wording.shorten(value, 300)}" for name, value in wording.facts(message)]
-    if message.event in {Event.TRIGGER, Event.REMIND} and is_web_link(message.acknowledge_url, 500):
-        lines.append(f"Acknowledge: {message.acknowledge_url}")
+    links = wording.links(message, URL_LIMIT)
+    lines += [f"{link.text}: {link.url}" for link in links[:-1]]
     if reason := wording.one_line(message.reason):
         lines.append(f"Why this message: {wording.shorten(reason, 300)}")
     # The link comes last and is never cut: a long text gives way to it.
-    link = f"\n{message.url}" if is_web_link(message.url, 1000) else ""
+    link = f"\n{links[-1].url}" if links else ""
     return wording.shorten("\n".join(lines), BODY_LIMIT - len(link)) + link
 
 
@@ -196,13 +199,3 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _schema(settings: AppriseSettings) -> str:
     return settings.url.get_secret_value().partition("://")[0].lower()
-
-
-def _type(message: Message) -> str:
-    match message.event:
-        case Event.RESOLVE:
-            return "success"
-        case Event.ACKNOWLEDGE | Event.TEST:
-            return "info"
-        case _:
-            return _TYPES[message.severity]

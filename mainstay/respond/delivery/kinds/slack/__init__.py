@@ -157,14 +157,14 @@ def post_payload(message: Message, *, channel: str, thread_ts: str | None, idemp
         # Slack drops a second message with the same client_msg_id for a while; nothing promises for how long.
         "client_msg_id": str(uuid.uuid5(_MESSAGE_IDS, idempotency_key)),
         "metadata": {
-            "event_type": "mainstay_alert",
-            "event_payload": {"event": message.event.value, "idempotency_key": idempotency_key},
+            "event_type": f"mainstay_{message.kind}",
+            "event_payload": {"event": message.event, "idempotency_key": idempotency_key},
         },
     }
     if thread_ts is not None:
         payload["thread_ts"] = thread_ts
-        # A reminder hidden in a thread reminds nobody.
-        payload["reply_broadcast"] = message.event is Event.REMIND
+        # A reminder hidden in a thread reminds nobody; nor does news that changes no first message.
+        payload["reply_broadcast"] = message.alert is None or message.alert.event is Event.REMIND
     return payload
 
 
@@ -188,15 +188,15 @@ class _Bot:
 
     def send(self, message: Message, idempotency_key: str, state: Mapping[str, str]) -> Receipt:
         first_ts, channel = state.get("ts"), state.get("channel")
-        follows_up = message.event not in {Event.TRIGGER, Event.TEST}
-        if not follows_up or not first_ts or not channel:
+        event = message.alert.event if message.alert is not None else None
+        if event in {Event.TRIGGER, Event.TEST} or not first_ts or not channel:
             return self._begin_thread(message, idempotency_key)
-        if message.event is not Event.REMIND:
+        if event is not None and event is not Event.REMIND:
             # The update comes first: it can be repeated without a trace, a second post in the thread cannot.
             update, _ = self._call("chat.update", update_payload(message, channel=channel, ts=first_ts), state)
             if update.outcome in {"retry", "unknown"}:
                 return update
-            if message.event is Event.UPDATE and update.outcome == "delivered":
+            if event is Event.UPDATE and update.outcome == "delivered":
                 return update  # the first message says it already
         payload = post_payload(message, channel=channel, thread_ts=first_ts, idempotency_key=idempotency_key)
         receipt, verdict = self._call("chat.postMessage", payload, state)

@@ -5,25 +5,21 @@ Limits: https://docs.slack.dev/reference/block-kit/blocks, /messaging/formatting
 
 from typing import Any
 
-from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.kinds import wording
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import Message
 
 TEXT_LIMIT = 3000
 FIELD_LIMIT = 2000
-FIELDS_LIMIT = 10
 CONTEXT_LIMIT = 2000
 BLOCKS_LIMIT = 50
 URL_LIMIT = 3000
 
-_COLOURS = {"critical": "#c62828", "major": "#ef6c00", "minor": "#f9a825"}
-_ACKNOWLEDGED = "#1565c0"
-_RESOLVED = "#2e7d32"
-_TEST = "#607d8b"
-
+_COLOURS = {
+    "critical": "#c62828", "major": "#ef6c00", "minor": "#f9a825",
+    "acknowledged": "#1565c0", "resolved": "#2e7d32", "test": "#607d8b",
+}  # fmt: skip
 # A shape beside the colour: colour alone is not readable for everybody.
-_SIGNS = {Event.ACKNOWLEDGE: "👀", Event.RESOLVE: "✅", Event.TEST: "🔧"}
-_SEVERITY_SIGNS = {"critical": "🔴", "major": "🟠", "minor": "🟡"}
+_SIGNS = {"critical": "🔴", "major": "🟠", "minor": "🟡", "acknowledged": "👀", "resolved": "✅", "test": "🔧"}
 
 
 def escape(text: str) -> str:
@@ -44,21 +40,12 @@ def escaped_within(text: str, limit: int) -> str:
 
 def fallback(message: Message) -> str:
     """The one line for notifications and screen readers, escaped."""
-    sign = _SIGNS.get(message.event) or _SEVERITY_SIGNS[message.severity]
-    return f"{sign} {escaped_within(wording.headline(message), TEXT_LIMIT - 3)}"
+    return f"{_SIGNS[wording.tone(message)]} {escaped_within(wording.headline(message), TEXT_LIMIT - 3)}"
 
 
 def colour(message: Message) -> str:
     """The colour of the bar beside the message."""
-    match message.event:
-        case Event.ACKNOWLEDGE:
-            return _ACKNOWLEDGED
-        case Event.RESOLVE:
-            return _RESOLVED
-        case Event.TEST:
-            return _TEST
-        case _:
-            return _COLOURS[message.severity]
+    return _COLOURS[wording.tone(message)]
 
 
 def attachment(message: Message) -> dict[str, Any]:
@@ -66,14 +53,11 @@ def attachment(message: Message) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     if text := message.text.strip():
         blocks.append({"type": "section", "text": _mrkdwn(escaped_within(text, TEXT_LIMIT))})
-    fields = [
-        _mrkdwn(f"*{name}*\n{escaped_within(value, FIELD_LIMIT - 40)}")
-        for name, value in wording.facts(message)[:FIELDS_LIMIT]
-    ]
-    blocks.append({"type": "section", "fields": fields})
+    fields = [_field(name, value) for name, value in wording.facts(message)]
+    if fields:
+        blocks.append({"type": "section", "fields": fields})
     notes = []
-    if message.labels:
-        labels = " · ".join(f"{name}={value}" for name, value in wording.label_lines(message))
+    if labels := " · ".join(f"{name}={value}" for name, value in wording.label_lines(message)):
         notes.append(_mrkdwn(escaped_within(labels, CONTEXT_LIMIT)))
     if reason := wording.one_line(message.reason):
         notes.append(_mrkdwn(f"Why this message: {escaped_within(reason, CONTEXT_LIMIT - 20)}"))
@@ -81,21 +65,25 @@ def attachment(message: Message) -> dict[str, Any]:
         blocks.append({"type": "context", "elements": notes})
     if buttons := _buttons(message):
         blocks.append({"type": "actions", "elements": buttons})
+    if not blocks:  # Slack takes no attachment without one
+        blocks.append({"type": "section", "text": _mrkdwn(escaped_within(wording.headline(message), TEXT_LIMIT))})
     return {"color": colour(message), "blocks": blocks}
 
 
+def _field(name: str, value: str) -> dict[str, Any]:
+    head = f"*{escaped_within(name, 4 * wording.NAME_LIMIT)}*\n"
+    return _mrkdwn(head + escaped_within(value, FIELD_LIMIT - max(40, _utf16_units(head))))
+
+
 def _buttons(message: Message) -> list[dict[str, Any]]:
-    buttons: list[dict[str, Any]] = []
-    open_for_acknowledgement = message.event in {Event.TRIGGER, Event.REMIND}
-    if open_for_acknowledgement and is_web_link(message.acknowledge_url, URL_LIMIT):
-        buttons.append(_link_button("acknowledge", "Acknowledge", str(message.acknowledge_url)) | {"style": "primary"})
-    if is_web_link(message.url, URL_LIMIT):
-        buttons.append(_link_button("open", wording.link_text(message), message.url))
-    return buttons
-
-
-def _link_button(action: str, text: str, url: str) -> dict[str, Any]:
-    return {"type": "button", "action_id": action, "text": {"type": "plain_text", "text": text}, "url": url}
+    buttons: dict[str, dict[str, Any]] = {}
+    for place, link in enumerate(wording.links(message, URL_LIMIT)):
+        word = link.text.partition(" ")[0].lower()
+        action = word if word not in buttons else f"{word}-{place}"
+        text = {"type": "plain_text", "text": link.text}
+        button = {"type": "button", "action_id": action, "text": text, "url": link.url}
+        buttons[action] = button | {"style": "primary"} if link.main else button
+    return list(buttons.values())
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -1,17 +1,39 @@
 """Messages for the tests: a plain one, hostile ones, and strategies for any."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
 from mainstay.foundation.words import SEVERITIES
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Link, Message
 
 STARTED = datetime(2026, 3, 1, 14, 5, 9, tzinfo=UTC)
 
-PLAIN = Message(
+_RENAMED = {"severity": "urgency", "dedup_key": "thread", "starts_at": "at"}
+_OF_PART = {field.name for field in fields(AlertPart)}
+
+
+def split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is said of an alert, as values of the message and of its part."""
+    of_part = {name: value for name, value in values.items() if name in _OF_PART}
+    return {_RENAMED.get(name, name): value for name, value in values.items() if name not in _OF_PART}, of_part
+
+
+def alert_message(**values: Any) -> Message:
+    """A message about an alert, from the values of both in one."""
+    general, of_part = split(values)
+    return Message(kind=ALERT, **general, alert=AlertPart(**of_part))
+
+
+def changed(message: Message, **values: Any) -> Message:
+    """The same message about an alert with other values."""
+    general, of_part = split(values)
+    return replace(message.of_alert(**of_part), **general)
+
+
+PLAIN = alert_message(
     event=Event.TRIGGER,
     title="shop / storefront is down",
     text="GET http://127.0.0.1:9001/ answered 503 instead of 200, twice in a row.",
@@ -26,6 +48,9 @@ PLAIN = Message(
     dedup_key="alert:17",
     reason="route severity=critical to ops; first notification",
 )
+
+assert PLAIN.alert is not None
+PART = PLAIN.alert
 
 HOSTILE_TEXTS = [
     "two\nlines\r\nBcc: victim@example.org\r\n\r\nand a body",
@@ -46,7 +71,7 @@ HOSTILE_TEXTS = [
 
 def everywhere(text: str, **changes: Any) -> Message:
     """A message with `text` in every place that other people's text can reach."""
-    return replace(
+    return changed(
         PLAIN,
         title=text,
         text=text,
@@ -65,7 +90,7 @@ _TEXTS = st.text(st.characters(), max_size=300)
 _PAIRS = st.dictionaries(_TEXTS, _TEXTS, max_size=5)
 
 MESSAGES = st.builds(
-    Message,
+    alert_message,
     event=st.sampled_from(Event),
     title=_TEXTS,
     text=_TEXTS,
@@ -87,4 +112,21 @@ MESSAGES = st.builds(
 def follow_up(event: Event, actor: str = "") -> Message:
     """What is sent later about the same alert."""
     ends_at = STARTED + timedelta(minutes=5, seconds=3) if event is Event.RESOLVE else None
-    return replace(PLAIN, event=event, actor=actor, ends_at=ends_at)
+    return changed(PLAIN, event=event, actor=actor, ends_at=ends_at)
+
+
+NOTICE = Message(
+    kind="notice",
+    state="SLA warning",
+    title="BUG-17 must be fixed within 30 minutes",
+    text="Checkout fails for guests.\nNobody works on it.",
+    facts=(("Policy", "critical within 4 h"), ("Time left", "30 min")),
+    links=(
+        Link("Take it", "https://mainstay.example.org/bugs/17/take", main=True),
+        Link("Open bug", "https://mainstay.example.org/bugs/17"),
+    ),
+    urgency="major",
+    thread="bug:17",
+    at=STARTED,
+    reason="the SLA policy critical warns ops",
+)

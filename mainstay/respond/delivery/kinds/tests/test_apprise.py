@@ -13,7 +13,7 @@ from mainstay.respond.delivery.kinds.apprise import AppriseChannel, AppriseSetti
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PART, PLAIN, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message
 
 SECRET = "tokentokentoken"
@@ -35,7 +35,7 @@ def test_a_message_arrives_through_apprise(receiver: Receiver, policy: AllowAll)
     assert sent["title"] == "Critical: shop / storefront is down"
     assert sent["type"] == "failure"
     assert PLAIN.text in sent["message"]
-    assert sent["message"].endswith(PLAIN.url)
+    assert sent["message"].endswith(PART.url)
     assert "apprise" not in sys.modules, "the library stays in the process of its own"
 
 
@@ -108,7 +108,7 @@ def test_settings_that_cannot_work_are_refused(bad: str) -> None:
 def test_the_link_survives_any_text(text: str) -> None:
     shown = body(everywhere(text))
     assert len(shown) <= 3500
-    assert shown.endswith(PLAIN.url)
+    assert shown.endswith(PART.url)
 
 
 @pytest.mark.parametrize("event", [Event.ACKNOWLEDGE, Event.RESOLVE])

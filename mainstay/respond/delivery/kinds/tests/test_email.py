@@ -4,7 +4,6 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from email.headerregistry import Address
 from email.message import EmailMessage
 from html.parser import HTMLParser
@@ -22,7 +21,15 @@ from mainstay.respond.delivery.kinds.email import Email, EmailSettings, letter, 
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
 from mainstay.respond.delivery.kinds.tests.mail_server import MailServer, Script, up_to_the_full_stop
 from mainstay.respond.delivery.kinds.tests.receiver import closed_port
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, MESSAGES, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.kinds.tests.samples import (
+    HOSTILE_TEXTS,
+    MESSAGES,
+    PART,
+    PLAIN,
+    changed,
+    everywhere,
+    follow_up,
+)
 from mainstay.respond.delivery.message import Event, Message
 
 PASSWORD = "correct horse battery"
@@ -72,9 +79,9 @@ def test_a_letter_says_what_is_wrong_in_text_and_html(server: MailServer, policy
     assert mail.get_content_type() == "multipart/alternative"
     text, html = parts(mail)
     for content in (text, html):
-        for expected in (PLAIN.title, PLAIN.text, PLAIN.url, "storefront", "Why you get this: route severity"):
+        for expected in (PLAIN.title, PLAIN.text, PART.url, "storefront", "Why you get this: route severity"):
             assert expected in content
-    assert str(PLAIN.acknowledge_url) in text
+    assert str(PART.acknowledge_url) in text
     assert "src=" not in html
     assert "prefers-color-scheme: dark" in html
 
@@ -95,7 +102,7 @@ def test_all_letters_of_an_alert_are_one_conversation_and_each_has_its_own_id(
     assert (len(ids), len(threads)) == (3, 1)
     send(settings_for(server.port), policy, key="d-1")
     assert server.mailbox.letter()["Message-ID"] in ids, "sent again, it is the same letter"
-    send(settings_for(server.port), policy, replace(PLAIN, dedup_key="alert:18"), key="d-4")
+    send(settings_for(server.port), policy, changed(PLAIN, dedup_key="alert:18"), key="d-4")
     assert server.mailbox.letter()["References"] not in threads
 
 
@@ -128,7 +135,7 @@ class _OnlyOurMarkup(HTMLParser):
         for name, value in attrs:
             assert not name.startswith("on")
             if name == "href":
-                assert value in {PLAIN.url, PLAIN.acknowledge_url}
+                assert value in {PART.url, PART.acknowledge_url}
 
 
 @bounds(deadline=None)
@@ -139,7 +146,7 @@ def test_any_message_makes_a_letter(message: Message) -> None:
         sender=Address("Mainstay", addr_spec="desk@example.org"),
         to=["ann@example.org"],
         idempotency_key="d-1",
-        at=message.starts_at,
+        at=message.at,
     )
     raw = written.as_bytes()
     raw.decode("ascii")
@@ -360,7 +367,7 @@ def test_a_conversation_that_breaks_off_is_judged_by_how_far_it_came(talk: Any, 
 
 
 def test_lines_that_begin_with_a_full_stop_arrive_whole(server: MailServer, policy: AllowAll) -> None:
-    send(settings_for(server.port), policy, replace(PLAIN, text=".\n.hidden\n..two\nlast"))
+    send(settings_for(server.port), policy, changed(PLAIN, text=".\n.hidden\n..two\nlast"))
     text, _ = parts(server.mailbox.letter())
     assert "\n.\n.hidden\n..two\nlast\n" in text.replace("\r\n", "\n")
 

@@ -1,7 +1,6 @@
 """Messages about many alerts: each receiver gets one that it takes, bounded, with where to look for the rest."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +11,8 @@ from mainstay.respond.delivery.kinds.apprise import body as apprise_body
 from mainstay.respond.delivery.kinds.email import letter
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, reply
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, STARTED, everywhere
-from mainstay.respond.delivery.message import Event, Message
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, STARTED, changed, everywhere
+from mainstay.respond.delivery.message import AlertPart, Event, Message
 from mainstay.respond.delivery.sending.group_message import (
     CARRIED_BYTES,
     CARRIED_MOST,
@@ -27,8 +26,13 @@ ENDED = STARTED + timedelta(minutes=5)
 Counts = dict[tuple[str, str], int]
 
 
+def part(message: Message) -> AlertPart:
+    assert message.alert is not None
+    return message.alert
+
+
 def alert(number: int) -> Message:
-    return replace(
+    return changed(
         PLAIN,
         title=f"shop / check-{number} is down",
         labels={"check": f"check-{number}", "team": "web"},
@@ -74,7 +78,7 @@ def test_its_text_names_the_first_and_counts_the_rest() -> None:
     assert lines[1] == "critical: shop / check-0 is down"
     assert len(lines) == NAMED_MOST + 2
     assert lines[-1] == f"and 1,960 more: {URL}"
-    assert (message.severity, message.more, len(message.alerts)) == ("critical", 1880, 100)
+    assert (message.urgency, part(message).more, len(part(message).alerts)) == ("critical", 1880, 100)
 
 
 def test_what_is_over_is_not_called_down_without_saying_so() -> None:
@@ -161,9 +165,9 @@ def test_teams_and_apprise_get_a_list_that_fits() -> None:
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_alerts_fit_every_receiver(text: str) -> None:
     message = group([(everywhere(text), "open")] * CARRIED_MOST, {("open", "critical"): CARRIED_MOST})
-    assert len(message.alerts) + message.more == CARRIED_MOST
-    assert len(message.alerts) >= 1
-    assert sum(len(each.to_json()) for each in message.alerts[1:]) <= CARRIED_BYTES
+    assert len(part(message).alerts) + part(message).more == CARRIED_MOST
+    assert len(part(message).alerts) >= 1
+    assert sum(len(each.to_json()) for each in part(message).alerts[1:]) <= CARRIED_BYTES
     assert_fits("alertmanager_v4", json.loads(json.dumps(webhook.payload(message, "ops"))))
     assert len(pagerduty.body(message, "k" * 32)) <= pagerduty.BODY_LIMIT_BYTES
     assert_fits("slack_webhook", json.loads(json.dumps(slack.webhook_payload(message))))
@@ -183,4 +187,4 @@ def test_an_alert_that_cannot_be_read_is_counted() -> None:
         first=True,
         created_at=STARTED,
     )
-    assert (len(message.alerts), message.more) == (1, 1)
+    assert (len(part(message).alerts), part(message).more) == (1, 1)

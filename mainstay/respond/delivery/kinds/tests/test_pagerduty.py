@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -14,7 +13,7 @@ from mainstay.respond.delivery.kinds.pagerduty import (
 )
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, reply
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PART, PLAIN, changed, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -48,13 +47,13 @@ def test_a_trigger_carries_everything_a_responder_needs(receiver: Receiver, poli
             "started": "2026-03-01 14:05:09 UTC",
             "text": PLAIN.text,
             "why": PLAIN.reason,
-            "labels": dict(PLAIN.labels),
-            "annotations": dict(PLAIN.annotations),
+            "labels": dict(PART.labels),
+            "annotations": dict(PART.annotations),
         },
     }
     assert event["client"] == "Mainstay"
-    assert event["client_url"] == PLAIN.url
-    assert [link["href"] for link in event["links"]] == [PLAIN.url, PLAIN.acknowledge_url]
+    assert event["client_url"] == PART.url
+    assert [link["href"] for link in event["links"]] == [PART.url, PART.acknowledge_url]
 
 
 def test_one_alert_is_one_pagerduty_alert_from_trigger_to_resolve() -> None:
@@ -65,7 +64,7 @@ def test_one_alert_is_one_pagerduty_alert_from_trigger_to_resolve() -> None:
 
 @pytest.mark.parametrize(("severity", "theirs"), [("critical", "critical"), ("major", "error"), ("minor", "warning")])
 def test_severities_are_mapped(severity: str, theirs: str) -> None:
-    assert payload(replace(PLAIN, severity=severity), KEY)["payload"]["severity"] == theirs
+    assert payload(changed(PLAIN, severity=severity), KEY)["payload"]["severity"] == theirs
     assert SEVERITIES[severity] == theirs
 
 
@@ -83,7 +82,7 @@ def test_hostile_text_fits_the_schema(text: str, event: Event) -> None:
 
 
 def test_long_keys_stay_apart() -> None:
-    keys = [payload(replace(PLAIN, dedup_key="k" * 300 + end), KEY)["dedup_key"] for end in ("a", "b", "a")]
+    keys = [payload(changed(PLAIN, dedup_key="k" * 300 + end), KEY)["dedup_key"] for end in ("a", "b", "a")]
     assert keys[0] == keys[2] != keys[1]
     assert all(len(key) <= 255 for key in keys)
 

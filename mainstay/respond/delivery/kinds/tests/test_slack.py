@@ -8,7 +8,7 @@ from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.slack import Slack, SlackSettings, blocks, post_payload, webhook_payload
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, hang, reply
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PART, PLAIN, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message
 
 THREAD = {"ts": "1700000000.000100", "channel": "C0123456789"}
@@ -43,8 +43,8 @@ def test_a_webhook_posts_blocks_with_a_text_fallback(receiver: Receiver, policy:
     assert "answered 503 instead of 200" in shown
     buttons = payload["attachments"][0]["blocks"][-1]["elements"]
     assert [(button["text"]["text"], button["url"]) for button in buttons] == [
-        ("Acknowledge", PLAIN.acknowledge_url),
-        ("Open alert", PLAIN.url),
+        ("Acknowledge", PART.acknowledge_url),
+        ("Open alert", PART.url),
     ]
 
 

@@ -6,7 +6,7 @@ from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.teams import BODY_LIMIT_BYTES, Teams, TeamsSettings, body
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, reply
-from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PLAIN, everywhere, follow_up
+from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, PART, PLAIN, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message
 
 
@@ -24,8 +24,8 @@ def test_a_card_says_what_is_wrong_and_links_to_it(receiver: Receiver, policy: A
     assert card["body"][0]["style"] == "attention"
     assert card["fallbackText"] == "Critical: shop / storefront is down"
     assert [(action["title"], action["url"]) for action in card["actions"]] == [
-        ("Acknowledge", PLAIN.acknowledge_url),
-        ("Open alert", PLAIN.url),
+        ("Acknowledge", PART.acknowledge_url),
+        ("Open alert", PART.url),
     ]
     shown = [run["text"] for part in card["body"] for run in part.get("inlines", [])]
     assert PLAIN.text in shown

@@ -1,4 +1,4 @@
-"""What the page of channels says of each: does it reach anybody, and if not, what does the receiver answer?"""
+"""Health of channels: does each reach anybody, and if not, what does its receiver answer?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ WAITING = ("queued", "sending")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ChannelHealth:
     """One channel and how it does.
 
     `state`: paused, failing, sending, delivered, or unknown (nothing was ever sent). `since`: of the oldest message
@@ -30,7 +30,7 @@ class Standing:
     kind: str
 
 
-def standings(kinds: dict[str, str]) -> list[Standing]:
+def channel_health(kinds: dict[str, str]) -> list[ChannelHealth]:
     """Return all channels by name, in a fixed number of queries.
 
     Args:
@@ -57,10 +57,12 @@ def standings(kinds: dict[str, str]) -> list[Standing]:
             "pk", "answer"
         )
     )
-    return [_standing(channel, waiting.get(channel.pk, {}), answers, kinds) for channel in channels]
+    return [_health_of(channel, waiting.get(channel.pk, {}), answers, kinds) for channel in channels]
 
 
-def _standing(channel: Channel, row: Mapping[str, Any], answers: dict[int, str], kinds: dict[str, str]) -> Standing:
+def _health_of(
+    channel: Channel, row: Mapping[str, Any], answers: dict[int, str], kinds: dict[str, str]
+) -> ChannelHealth:
     count: int = row.get("count", 0)
     delivered_at: datetime | None = getattr(channel, "delivered_at", None)
     answer: str = getattr(channel, "last_answer", None) or ""
@@ -77,10 +79,10 @@ def _standing(channel: Channel, row: Mapping[str, Any], answers: dict[int, str],
     if channel.paused:
         state, word = "paused", "paused"
     kind = kinds.get(channel.kind, channel.kind)
-    return Standing(channel, state, word, count, since, answer, delivered_at, kind)
+    return ChannelHealth(channel, state, word, count, since, answer, delivered_at, kind)
 
 
-def headline(found: Sequence[Standing], routes: int) -> str:
+def headline(found: Sequence[ChannelHealth], routes: int) -> str:
     """Return what the page answers: would a page reach anybody now?"""
     if not found:
         return "Nobody can be paged yet: there is no channel."

@@ -4,7 +4,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.write import on
 from mainstay.foundation.processes import facts
-from mainstay.respond.alerts.actions import Firing, fire_anew, resolve
+from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 
 SEVERITY = "critical"  # what it watches is not watched
@@ -27,7 +27,7 @@ def an_item_was_set_aside(entry: Entry) -> None:
         labels=labels,
         application=application,
     )
-    fire_anew(firing, entry.at)
+    fire(firing, entry.at)
 
 
 @on(facts.RELEASED)
