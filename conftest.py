@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush as flushing
 from django.db import connection
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -47,12 +48,19 @@ def django_db_keepdb() -> bool:
     return connection.vendor == "sqlite" and "PYTEST_XDIST_WORKER" in os.environ
 
 
+OF_MODELS = {"django_content_type", "auth_permission"}
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """Let the flush after transactional tests pass the journal's triggers, which refuse every DELETE."""
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Let the flush after transactional tests pass the journal's triggers, which refuse every DELETE.
+
+    What Django keeps of the models themselves stays, so that it need not be written anew each time.
+    """
     flush = connection.ops.sql_flush
 
     def sql_flush(style: object, tables: list[str], **options: bool) -> list[str]:
+        tables = [table for table in tables if table not in OF_MODELS]
         statements = flush(style, tables, **options)
         if connection.vendor == "postgresql" and statements:
             # TRUNCATE makes new files for fifty tables and their indexes, a second and more each time.
@@ -67,6 +75,9 @@ def django_db_setup(django_db_setup: None) -> None:
         return [*(f"DROP TRIGGER IF EXISTS {name}" for name in names), *statements, *migration.sqlite()]
 
     connection.ops.sql_flush = sql_flush
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(flushing, "emit_post_migrate_signal", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
