@@ -33,8 +33,8 @@ outage: setup
 recover: setup
 	$(BIN)/python -m examples.shop.fault clear
 
-# More workers than processors, since many tests wait (conftest.py says in which order they come).
-PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
+# More workers than processors, since many tests wait (tests/rows.py).
+PARALLEL := -n 4
 AGAIN := (database and not slow) or postgresql
 
 # All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.
@@ -46,7 +46,7 @@ test: dev
 
 # What can be known in two minutes: SQLite, no browser, nothing that takes long or starts the whole program.
 quick: dev
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --hypothesis-profile quick \
+	$(BIN)/python -m pytest -n 3 --hypothesis-profile quick \
 	  -m "not (slow or long or browser or timing or postgresql)"
 
 lint: dev

@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.management.commands import flush as flushing
 from django.db import connection
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
-from tests import tables
+from tests import rows, tables
 
 # How long one example takes depends on what else the machine does.
 hypothesis.settings.register_profile("full", deadline=None)
@@ -47,12 +47,19 @@ def django_db_keepdb() -> bool:
     return connection.vendor == "sqlite" and "PYTEST_XDIST_WORKER" in os.environ
 
 
+OF_MODELS = {"django_content_type", "auth_permission"}
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """Let the flush after transactional tests pass the journal's triggers, which refuse every DELETE."""
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Let the flush after transactional tests pass the journal's triggers, which refuse every DELETE.
+
+    What Django keeps of the models themselves stays, so that it need not be written anew each time.
+    """
     flush = connection.ops.sql_flush
 
     def sql_flush(style: object, tables: list[str], **options: bool) -> list[str]:
+        tables = [table for table in tables if table not in OF_MODELS]
         statements = flush(style, tables, **options)
         if connection.vendor == "postgresql" and statements:
             # TRUNCATE makes new files for fifty tables and their indexes, a second and more each time.
@@ -67,6 +74,9 @@ def django_db_setup(django_db_setup: None) -> None:
         return [*(f"DROP TRIGGER IF EXISTS {name}" for name in names), *statements, *migration.sqlite()]
 
     connection.ops.sql_flush = sql_flush
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(flushing, "emit_post_migrate_signal", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -105,61 +115,19 @@ def noon() -> datetime:
     return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
-# Workers are given tests in rows. Tests of the running program mostly wait: they stand in a few long rows that begin
-# first, and the others fill the time that they wait.
-ROWS_OF_PROGRAMS = 2
-ROW = 8
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark every test that meets the database: these run again on PostgreSQL. Put tests into rows."""
+    """Mark every test that meets the database: these run again on PostgreSQL."""
     for item in items:
         if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("django_db"):
             item.add_marker("database")
     gc.collect()
     gc.freeze()  # what was loaded and collected stays: it need not be looked through again and again
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return (yield)
-    into_rows(items)
     yield
-    items.sort(key=lambda item: not starts_the_program(item))  # the others as pytest-django has ordered them
-    return None
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        rows.arrange(items)
 
 
-def into_rows(items: list[pytest.Item]) -> None:
-    """Say of each test with which others one worker runs it, one after the other."""
-    programs: dict[str, int] = {}
-    rows: dict[tuple[str, bool, int], int] = {}
-    alone: Counter[tuple[str, bool]] = Counter()
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        empties = empties_the_database(item)
-        if starts_the_program(item):
-            together = module if shares_with_its_module(item) else item.nodeid
-            row = f"programs {programs.setdefault(together, len(programs)) % ROWS_OF_PROGRAMS}"
-        elif shares_with_its_module(item):
-            row = str(rows.setdefault((module, empties, -1), len(rows)))
-        else:
-            row = str(rows.setdefault((module, empties, alone[module, empties] // ROW), len(rows)))
-            alone[module, empties] += 1
-        item.add_marker(pytest.mark.xdist_group(row))
-
-
-def empties_the_database(item: pytest.Item) -> bool:
-    """Whether a test's end is an empty database, without the rows of migrations: those come after the others."""
-    mark = item.get_closest_marker("django_db")
-    return "transactional_db" in getattr(item, "fixturenames", ()) or bool(mark and mark.kwargs.get("transaction"))
-
-
-def starts_the_program(item: pytest.Item) -> bool:
-    """Whether a test starts the program, or commands of it."""
-    return item.get_closest_marker("slow") is not None or "program" in getattr(item, "fixturenames", ())
-
-
-def shares_with_its_module(item: pytest.Item) -> bool:
-    """Whether a test uses what is made once for all tests of its file."""
-    found: Any = getattr(item, "_fixtureinfo", None)
-    return found is not None and any(
-        fixture.scope == "module" for fixtures in found.name2fixturedefs.values() for fixture in fixtures
-    )
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> rows.Rows:
+    """Give out tests in rows."""
+    return rows.Rows(config, log)

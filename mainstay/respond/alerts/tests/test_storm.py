@@ -8,6 +8,7 @@ import pytest
 from django.db import DataError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from mainstay.foundation import pieces
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.actions import remove_application
 from mainstay.foundation.catalog.models import Application
@@ -81,9 +82,16 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Callable[[EntryKind], list[int]]:
     return listen
 
 
+@pytest.fixture
+def no_piece_lasts_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are of full size, however slow the machine is."""
+    monkeypatch.setattr(pieces, "LASTS_S", float("inf"))
+
+
 # --- how much at once ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_piece_lasts_too_long")
 def test_a_piece_costs_as_many_statements_as_a_single_change(ops: Channel) -> None:
     rows = many(2 * CHANGES_AT_ONCE + 1)
     held = watch(*rows)
@@ -99,6 +107,7 @@ def test_a_piece_costs_as_many_statements_as_a_single_change(ops: Channel) -> No
     assert Delivery.objects.count() == CHANGES_AT_ONCE + 1
 
 
+@pytest.mark.usefixtures("no_piece_lasts_too_long")
 def test_a_piece_of_recoveries_costs_as_many_statements_as_a_single_one(ops: Channel) -> None:
     rows = many(CHANGES_AT_ONCE + 1)
     held = watch(*rows)

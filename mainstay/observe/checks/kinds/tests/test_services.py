@@ -82,6 +82,7 @@ def postgresql() -> Iterator[int]:
         yield from _port_of_postgresql(Path(folder))
 
 
+@pytest.mark.timing  # three million rows within a second and a half
 @pytest.mark.parametrize(
     ("settings", "health", "words"),
     [

@@ -111,6 +111,7 @@ def test_buckets_know_markers_gaps_and_resets_across_periods() -> None:
     assert is_special(np.ascontiguousarray(got.last[2])).all()
 
 
+@pytest.mark.long
 def test_samples_go_before_their_buckets_and_those_before_the_hours(tmp_path: Path) -> None:
     limits = StoreLimits(raw_ms=DAY_MS // 2, five_minutes_ms=2 * DAY_MS, hour_ms=30 * DAY_MS)
     store = Store(tmp_path, limits)

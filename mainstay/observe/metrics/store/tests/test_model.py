@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ class Model:
         return {labels: samples for labels, samples in chosen.items() if samples}
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(actions)
 def test_the_store_holds_what_was_put(done: list[tuple[object, ...]]) -> None:
