@@ -66,8 +66,8 @@ class Server:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
-            self._script(connection)
-            connection.close()
+            with connection:
+                self._script(connection)
 
 
 @contextlib.contextmanager

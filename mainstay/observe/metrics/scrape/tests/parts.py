@@ -11,7 +11,7 @@ from mainstay.observe.checks.kinds.tests.servers import Script, Server, answer, 
 from mainstay.observe.metrics.promql.series import STALE, is_stale
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
-from mainstay.observe.metrics.scrape.state import PlannedScrape, TargetState
+from mainstay.observe.metrics.scrape.state import PlannedScrape, TargetHealth, TargetState
 
 TEXT = "text/plain; version=0.0.4"
 Key = tuple[tuple[str, str], ...]
@@ -114,6 +114,12 @@ def until(condition: Callable[[], Any], timeout_s: float = 8.0, what: str = "") 
     while not condition():
         assert time.monotonic() < end, what or "it did not come to pass"
         time.sleep(0.01)
+
+
+def all_scraped(scraper: Scraper) -> list[TargetState]:
+    """Wait until every target was scraped, however often the others were meanwhile, and return their states."""
+    until(lambda: scraper.targets() and TargetHealth.UNKNOWN not in {state.health for state in scraper.targets()})
+    return list(scraper.targets())
 
 
 def only(scraper: Scraper) -> TargetState:

@@ -29,6 +29,7 @@ from mainstay.observe.metrics.scrape.state import TargetHealth
 from mainstay.observe.metrics.scrape.tests.parts import (
     TEXT,
     RecordingStore,
+    all_scraped,
     exposing,
     only,
     planned,
@@ -211,8 +212,7 @@ def test_the_address_policy_judges_targets_as_it_judges_checks(scraper: Make) ->
     resolver = Resolver(lambda host, _family: ["169.254.169.254"])
     engine = scraper(resolver=resolver)
     engine.update([planned(1, "innocent.test:80", name="named"), planned(2, "169.254.169.254:80", name="plain")])
-    until(lambda: engine.figures().scrapes >= 2)
-    named, plain = engine.targets()
+    named, plain = all_scraped(engine)
     assert "innocent.test resolves to 169.254.169.254" in named.error
     assert "refuses 169.254.169.254" in plain.error
 
@@ -292,8 +292,7 @@ def test_tls_needs_a_trusted_certificate_unless_told_otherwise(
                 planned(3, server, name="trusted", ca=authority.pem, **common),
             ]
         )
-        until(lambda: engine.figures().scrapes >= 3)
-        distrusted, insecure, trusted = engine.targets()
+        distrusted, insecure, trusted = all_scraped(engine)
     assert "the certificate is not accepted" in distrusted.error
     assert insecure.health is TargetHealth.UP
     assert trusted.health is TargetHealth.UP
@@ -314,8 +313,7 @@ def test_a_client_certificate_is_shown(scraper: Make, authority: Authority, tmp_
                 planned(2, server, name="stranger", **common),
             ]
         )
-        until(lambda: engine.figures().scrapes >= 2)
-        known, stranger = engine.targets()
+        known, stranger = all_scraped(engine)
     assert known.health is TargetHealth.UP
     assert stranger.health is TargetHealth.DOWN
 
