@@ -28,8 +28,8 @@ COMMANDS: dict[str, Command] = {
         "mainstay.foundation.processes.supervise", "run everything: web, monitor and worker", django=False, serves=True
     ),
     "web": Command("mainstay.desk.server", "run the web process: pages, API, pings", serves=True),
-    "monitor": Command("mainstay.monitor", "run the monitor process: checks", serves=True),
-    "worker": Command("mainstay.worker", "run the worker process: pages, seals, clean-up", serves=True),
+    "monitor": Command("mainstay.role", "run the monitor process: checks", serves=True),
+    "worker": Command("mainstay.role", "run the worker process: pages, seals, clean-up", serves=True),
     "prepare": Command(
         "mainstay.prepare", "bring the database up to date and make the first administrator", serves=True
     ),

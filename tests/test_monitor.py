@@ -18,7 +18,7 @@ from mainstay.foundation import environment as env
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Process, Revision
-from mainstay.monitor import Monitor
+from mainstay.foundation.processes.run import lower
 from mainstay.observe.checks.actions import pause, put_check, remove_check
 from mainstay.observe.checks.models import Check, CheckState, Lease
 from mainstay.observe.checks.probe.engine import Result
@@ -26,8 +26,10 @@ from mainstay.observe.checks.probe.outcome import Health as Outcomes
 from mainstay.observe.checks.probe.outcome import Outcome
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.checks.runtime.shards import shard_of
+from mainstay.observe.checks.runtime.watching import Watching
 from mainstay.observe.checks.tests.parts import NOON, after, application, check, heartbeat, spec, up
 from mainstay.respond.alerts.models import Alert
+from mainstay.role import end, works_of
 
 pytestmark = pytest.mark.django_db
 ROUND = timedelta(seconds=31)  # longer than what is wanted stays fresh
@@ -35,9 +37,10 @@ RARE: dict[str, Any] = {"http": {"url": "http://127.0.0.1:1/"}, "every": "1d"}
 
 
 @contextmanager
-def monitoring(home: Path) -> Iterator[Monitor]:
+def monitoring(home: Path) -> Iterator[Watching]:
     """A monitor that has all shards and whose prober runs; its cycles are called by hand."""
-    made = Monitor(env.read({"MAINSTAY_HOME": str(home), "METRICS_URL": "http://127.0.0.1:9"}))
+    works = works_of("monitor", env.read({"MAINSTAY_HOME": str(home), "METRICS_URL": "http://127.0.0.1:9"}))
+    made = lower(works, Watching)
     made.prober.start()
     try:
         yield made
@@ -46,7 +49,7 @@ def monitoring(home: Path) -> Iterator[Monitor]:
 
 
 @pytest.fixture
-def monitor(tmp_path: Path) -> Iterator[Monitor]:
+def monitor(tmp_path: Path) -> Iterator[Watching]:
     with monitoring(tmp_path) as made:
         yield made
     for code in [notice["code"] for notice in notices.told()]:
@@ -57,7 +60,7 @@ def process(name: str = "here", at: datetime = NOON) -> int:
     return Process.objects.create(role="monitor", host=name, pid=1, boot="", started_at=at, beat_at=at).pk
 
 
-def probed(monitor: Monitor) -> set[int]:
+def probed(monitor: Watching) -> set[int]:
     """What the prober probes, once its loop has taken over what it was told."""
     turned = threading.Event()
     monitor.prober._post(turned.set)
@@ -105,7 +108,7 @@ def test_what_is_held_becomes_what_is_wanted_and_nothing_else_is_touched(
 
 
 def test_checks_loaded_before_the_database_failed_are_probed_by_the_next_round(
-    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+    monitor: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mainstay.observe.checks.runtime.holding.LOADED_AT_ONCE", 1)
     rows = {check(name, **RARE).pk for name in ("a", "b", "c")}
@@ -118,7 +121,7 @@ def test_checks_loaded_before_the_database_failed_are_probed_by_the_next_round(
     assert probed(monitor) == rows == set(monitor.watch.checks)
 
 
-def test_a_check_let_go_is_taken_again_though_the_database_failed_in_between(monitor: Monitor) -> None:
+def test_a_check_let_go_is_taken_again_though_the_database_failed_in_between(monitor: Watching) -> None:
     row, one = check(**RARE), process()
     monitor.reload(NOON, one)
     monitor.watch.checks.pop(row.pk)
@@ -130,7 +133,7 @@ def test_a_check_let_go_is_taken_again_though_the_database_failed_in_between(mon
     assert set(monitor.watch.checks) == {row.pk} == probed(monitor)
 
 
-def test_shards_that_come_while_checks_are_loaded_are_loaded_next(monitor: Monitor) -> None:
+def test_shards_that_come_while_checks_are_loaded_are_loaded_next(monitor: Watching) -> None:
     rows = {check(f"c{n}", **RARE).pk for n in range(64)}  # one in each shard, whichever of these the other takes
     one, other = process(), process("other")
     monitor.hold(NOON, one)
@@ -151,7 +154,7 @@ def test_shards_that_come_while_checks_are_loaded_are_loaded_next(monitor: Monit
     assert probed(monitor) == rows == set(monitor.watch.checks)
 
 
-def test_a_check_of_an_unknown_kind_costs_only_itself(monitor: Monitor, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_check_of_an_unknown_kind_costs_only_itself(monitor: Watching, caplog: pytest.LogCaptureFixture) -> None:
     good, bad = check("good", **RARE), check("bad", **RARE)
     Check.objects.filter(pk=bad.pk).update(kind="telepathy")
     one = process()
@@ -172,7 +175,7 @@ def test_a_check_of_an_unknown_kind_costs_only_itself(monitor: Monitor, caplog: 
     assert notices.told() == []
 
 
-def test_a_plan_that_the_prober_refuses_costs_only_its_check(monitor: Monitor) -> None:
+def test_a_plan_that_the_prober_refuses_costs_only_its_check(monitor: Watching) -> None:
     good, bad = check("good", **RARE), check("bad", **RARE)
     Check.objects.filter(pk=bad.pk).update(every_s=0.001)
     one = process()
@@ -181,7 +184,7 @@ def test_a_plan_that_the_prober_refuses_costs_only_its_check(monitor: Monitor) -
     assert "the interval must be at least" in CheckState.objects.get(pk=bad.pk).unusable
 
 
-def test_an_edit_that_nobody_announced_is_noticed_within_half_a_minute(monitor: Monitor) -> None:
+def test_an_edit_that_nobody_announced_is_noticed_within_half_a_minute(monitor: Watching) -> None:
     row, one = check(**RARE), process()
     monitor.reload(NOON, one)
     Check.objects.filter(pk=row.pk).update(fail_after=7, version=F("version") + 1)
@@ -189,7 +192,7 @@ def test_an_edit_that_nobody_announced_is_noticed_within_half_a_minute(monitor: 
     assert monitor.watch.checks[row.pk].thresholds.fail_after == 7
 
 
-def test_results_count_on_though_only_the_prober_had_lost_a_check(monitor: Monitor) -> None:
+def test_results_count_on_though_only_the_prober_had_lost_a_check(monitor: Watching) -> None:
     row, one = check(**RARE), process()
     monitor.reload(NOON, one)
     held = monitor.watch.checks[row.pk]
@@ -202,7 +205,7 @@ def test_results_count_on_though_only_the_prober_had_lost_a_check(monitor: Monit
 
 
 def test_metrics_that_refuse_a_check_keep_nothing_from_being_probed(
-    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+    monitor: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, one = {check(name, **RARE).pk for name in ("a", "b")}, process()
 
@@ -210,19 +213,19 @@ def test_metrics_that_refuse_a_check_keep_nothing_from_being_probed(
         raise RuntimeError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(monitor.metrics, "know", know)
+        broken.setattr(monitor.holding.metrics, "know", know)
         monitor.reload(NOON, one)
     assert probed(monitor) == rows
-    assert monitor.metrics.known() == {}
+    assert monitor.holding.metrics.known() == {}
     monitor.reload(NOON + ROUND, one)
-    assert set(monitor.metrics.known()) == rows
+    assert set(monitor.holding.metrics.known()) == rows
 
 
 # --- what others need ----------------------------------------------------------------------------------------------
 
 
 def test_a_parent_is_asked_at_once_and_goes_down_by_its_own_interval_only(
-    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+    monitor: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = check("parent", every="20s", fail_after=2)
     children = [check(f"child{number}", needs=["parent"]) for number in range(3)]
@@ -266,7 +269,7 @@ ACTS = st.one_of(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_goes_while_it_stops_is_one_sentence_and_all_else_ends(
-    monitor: Monitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monitor: Watching, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     process_id = process()
     Lease.objects.update_or_create(shard=1, defaults={"holder": process_id})
@@ -276,7 +279,7 @@ def test_a_database_that_goes_while_it_stops_is_one_sentence_and_all_else_ends(
 
     monkeypatch.setattr(monitor.watch, "flush", gone)
     with caplog.at_level(logging.WARNING):
-        monitor.finish(process_id)
+        end([monitor], process_id)
     assert [record.getMessage() for record in caplog.records] == [
         "the last results: not stored on stopping: the database refuses: the connection is closed"
     ]
@@ -286,7 +289,7 @@ def test_a_database_that_goes_while_it_stops_is_one_sentence_and_all_else_ends(
 class World:
     """A monitor and people who do things around it."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Watching) -> None:
         self.monitor = monitor
         self.at = NOON
         self.one = process()
@@ -349,7 +352,7 @@ class World:
         monitor, left = self.monitor, number
         owner, name = {
             "prober": (monitor.prober, "update"),
-            "metrics": (monitor.metrics, "know"),
+            "metrics": (monitor.holding.metrics, "know"),
             "watch": (monitor.watch, "put"),
         }[what]
         real = getattr(owner, name)
@@ -385,7 +388,7 @@ class World:
         assert monitor.prober.held() == {
             row.pk: row.version for row in usable if not row.paused and row.kind != "heartbeat"
         }
-        assert monitor.metrics.known() == {row.pk: row.version for row in usable if not row.paused}
+        assert monitor.holding.metrics.known() == {row.pk: row.version for row in usable if not row.paused}
         assert {row.pk for row in mine if row.state.unusable} == {row.pk for row in mine} - {row.pk for row in usable}
 
 

@@ -1,5 +1,6 @@
 """What configuration files do again and again in the worker."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.config.models import Applying, cut_off
@@ -7,7 +8,7 @@ from mainstay.foundation.environment import Environment
 from mainstay.foundation.processes.run import Cycle, Work
 
 
-def worker(_environment: Environment) -> Work:
+def worker(_environment: Environment, _works: Sequence[Work]) -> Work:
     """Finish a file whose applying was cut off."""
 
     def finish(now: datetime, _process: int) -> bool:

@@ -18,6 +18,7 @@ from django.db import close_old_connections
 from django.http import HttpRequest
 from django.urls import get_resolver
 
+from mainstay.desk import compose
 from mainstay.desk.health import healthz
 from mainstay.foundation.api.problems import CONTENT_TYPE, problem_response
 from mainstay.foundation.http.bodies import Bodies, Receive, Refusal, Scope, Send, answer
@@ -78,7 +79,7 @@ class Application:
 
     def __init__(self, limits: Limits) -> None:
         django: Any = get_wsgi_application()
-        assert get_resolver().url_patterns  # imported now, not in the first request
+        load()  # now, not in the first request
         bodies, known = Bodies(limits, settings.DATA_UPLOAD_MAX_MEMORY_SIZE), Known(settings.SESSION_COOKIE_NAME)
         turns = Turns(THREADS, each=THREADS // 2, waiting=200, wait_s=10.0)
         asking = Turns(ASKING_THREADS, each=ASKING_THREADS - 1, waiting=200, wait_s=30.0)
@@ -131,6 +132,12 @@ class Application:
                 self.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def load() -> None:
+    """Load what requests need: the pages, and what wings give to those that compose."""
+    assert get_resolver().url_patterns
+    compose.load()
 
 
 async def _refuse(path: str, refusal: Refusal, send: Send) -> None:

@@ -1,7 +1,7 @@
 """The desk's own pages: what composes all wings."""
 
-from mainstay.foundation.accounts.permissions import SETTINGS_VIEW
-from mainstay.foundation.wing import Place, Wing
+from mainstay.foundation.accounts.permissions import SETTINGS_VIEW, STATUS_VIEW
+from mainstay.foundation.wing import Part, Place, Wing
 
 WING = Wing(
     app="mainstay.desk",
@@ -11,4 +11,8 @@ WING = Wing(
         Place("Settings", "settings", "below", 20, "settings", "s", "configuration environment"),
     ),
     permissions=(SETTINGS_VIEW,),
+    parts=(
+        Part("now", "live", 10, "mainstay.desk.parts.itself"),
+        Part("now", "side", 10, "mainstay.desk.parts.yours", STATUS_VIEW),
+    ),
 )

@@ -1,6 +1,7 @@
 """What wings give to the pages and commands that compose all of them: each a small value."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,41 @@ from mainstay.foundation.terminal import moment
 
 FOUND_MOST = 6
 """Things of one kind that Ctrl K shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a page could say first: it says the one with the smallest rank.
+
+    On Now: below 10 Mainstay itself does not work, 20 somebody is paged, 30 somebody should be, 90 there is nothing.
+    """
+
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A few words below the first sentence, and where they lead."""
+
+    text: str
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A part of a page.
+
+    Attributes:
+        template: what draws it, with `context`; "" when it only speaks.
+        alone: it is drawn only where no other part of its region is.
+    """
+
+    template: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    says: Sentence | None = None
+    facts: tuple[Fact, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mainstay.foundation.accounts.permissions import Permission, Role
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission, Role
 
 Group = Literal["first", "Observe", "Respond", "last", "below"]
 GROUPS: tuple[Group, ...] = ("first", "Observe", "Respond", "last", "below")
@@ -28,6 +28,7 @@ class Place:
         key: opens it after `g`.
         words: further words that it answers to in Ctrl K.
         bottom: also in the bar of small screens.
+        count: what is counted beside its label, as a dotted path of `() -> int`; 0 shows nothing.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Place:
     key: str = ""
     words: str = ""
     bottom: bool = False
+    count: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,25 @@ class SubjectPage:
 
     url: str
     by: Literal["id", "name", "#", "?", ""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a page that several wings share.
+
+    Attributes:
+        page: "now", or that of an "application".
+        region: where it stands: what of the page is drawn anew together.
+        at: its position there, the smallest first.
+        draw: dotted path of `(request, now) -> Iterable[Drawn]`, for an application of `(request, now, application)`.
+        needs: which permission it takes to see it.
+    """
+
+    page: Literal["now", "application"]
+    region: str
+    at: int
+    draw: str
+    needs: Permission = OPERATIONS_VIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +150,13 @@ class Wing:
         subjects: what its journal entries are about, by type, with their pages.
         permissions: what it lets people do, for those who hold them.
         resources: what people configure of it, each a dotted path of a `Resource`.
+        parts: its parts of Now and of an application's page.
         duties: what it finds for people to do.
         searches: what Ctrl K finds of it.
         reports: its parts of `mainstay status`.
         figures: its parts of `/metrics`, each a dotted path of `(now) -> Iterable[Metric]`.
-        cycles: what it does again and again, by process: the dotted path of `(environment) -> Work`.
+        cycles: what it does again and again, in the "monitor" or the "worker": the dotted path of
+            `(environment, works) -> Work`; `works` are those of lower wings.
     """
 
     app: str
@@ -145,8 +168,9 @@ class Wing:
     subjects: Mapping[str, SubjectPage] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     resources: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     duties: tuple[Duties, ...] = ()
     searches: tuple[Search, ...] = ()
     reports: tuple[Report, ...] = ()
     figures: tuple[str, ...] = ()
-    cycles: Mapping[Literal["monitor", "worker"], str] = field(default_factory=dict)
+    cycles: Mapping[str, str] = field(default_factory=dict)

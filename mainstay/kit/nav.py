@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, resolve, reverse
+from django.utils.module_loading import import_string
 
 from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import Permission
@@ -17,7 +18,7 @@ PLACES: list[Place] = []
 not shown, nor is one that the person may not open: its page says which permission it needs."""
 
 
-def open_to(request: HttpRequest | None, current: str | None) -> Mapping[str, object]:
+def open_to(request: HttpRequest | None, current: str | None) -> dict[str, list[dict[str, Any]]]:
     """Return the groups of places that the person may open, above and below.
 
     Args:
@@ -32,7 +33,7 @@ def open_to(request: HttpRequest | None, current: str | None) -> Mapping[str, ob
             continue
         items[place.group].append({
             "label": place.label, "name": place.url, "href": href, "icon": place.icon, "key": place.key,
-            "bottom": place.bottom,
+            "bottom": place.bottom, "count": import_string(place.count)() if place.count else None,
         })  # fmt: skip
     every = [item for group in items.values() for item in group]
     if not current:
@@ -45,6 +46,12 @@ def open_to(request: HttpRequest | None, current: str | None) -> Mapping[str, ob
     }
     below = groups.pop("below", [])
     return {"groups": [one for group in groups.values() for one in group], "below": below}
+
+
+def counts(request: HttpRequest) -> list[Mapping[str, object]]:
+    """Return the numbers beside places that the person may open, as elements to replace: their ids and `n`."""
+    items = [item for one in open_to(request, None)["groups"] for item in one["items"] if item["count"] is not None]
+    return [{"id": f"{of}{item['name']}", "n": item["count"]} for item in items for of in ("count-", "count-bar-")]
 
 
 def _is_below(path: str, href: str) -> bool:

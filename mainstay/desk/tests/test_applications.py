@@ -172,7 +172,7 @@ def test_an_application_has_a_fixed_number_of_queries(client: Client) -> None:
 def test_days_are_exported(client: Client) -> None:
     build()
     seen("front")
-    rows = json.loads(exported(client.get("/applications/shop/?format=json")))
+    rows = json.loads(exported(client.get("/applications/shop/days/?format=json")))
     assert len(rows) == 90
     assert rows[0]["uptime_percent"] is None
     assert rows[-1]["uptime_percent"] == 100

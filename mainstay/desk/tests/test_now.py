@@ -10,7 +10,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.desk.duties import duties
-from mainstay.desk.now import Opened, headline, spaced
 from mainstay.desk.tests.browser import fragment, page, seen_in, signed_in, title
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Team, User
@@ -18,7 +17,6 @@ from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.processes import notices
-from mainstay.foundation.processes.beat import ProcessHealth
 from mainstay.foundation.processes.models import Process
 from mainstay.foundation.processes.notices import Notice
 from mainstay.foundation.processes.outage import Outage
@@ -26,8 +24,9 @@ from mainstay.observe.checks.actions import announce
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Result
 from mainstay.observe.checks.tests.parts import check
 from mainstay.observe.checks.windows import Window
-from mainstay.respond.alerts.actions import acknowledge, fire
+from mainstay.respond.alerts.actions import acknowledge, fire, resolve
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages.now import spaced
 from mainstay.respond.alerts.routes import put_route
 from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.spec import RouteSpec
@@ -152,8 +151,6 @@ def test_pages_that_do_not_get_through_are_loud(client: Client) -> None:
     text = page(client, "/")
     assert "Pages that do not get through" in text
     assert "connection refused" in text
-    from mainstay.respond.alerts.actions import resolve
-
     resolve(alert, "a test", now())
     CheckState.objects.update(health="up")
     assert title(page(client, "/")) == "Nothing is wrong, but pages do not get through."
@@ -165,7 +162,7 @@ def test_while_the_database_refuses_the_page_says_so_and_calls_no_process_missin
     seen()
     refused = Outage()
     refused.refused("beat", OperationalError("database is locked"), time.monotonic())
-    monkeypatch.setattr("mainstay.desk.now.outage", refused)
+    monkeypatch.setattr("mainstay.desk.parts.outage", refused)
     text = page(signed_in(), "/")
     assert title(text) == "Nothing is recorded: the database cannot be written: another program has locked it."
     assert "nobody is paged" in text
@@ -218,7 +215,7 @@ def test_the_parts_are_rendered_alone_and_only_when_they_changed(client: Client)
     fire(of_check(made, "critical", "shop/front is down", ""), now())
     changed = fragment(client, "/", "live").content.decode()
     assert 'id="headline" hx-swap-oob="true"' in changed
-    assert 'id="open-alerts" hx-swap-oob="true">1' in changed.replace('"true" ', '"true"')
+    assert 'id="count-alerts" hx-swap-oob="true">1' in changed.replace('"true" ', '"true"')
 
 
 def test_the_course_of_the_last_results_stands_beside_an_alert(client: Client) -> None:
@@ -329,8 +326,6 @@ def test_a_security_specialist_hears_of_missing_second_factors() -> None:
 
 # --- the sentence, as a table ---------------------------------------------------------------------------------------
 
-FINE = {role: ProcessHealth("ok", 0.0, 1) for role in ("web", "monitor", "worker")}
-
 
 @pytest.mark.parametrize(
     ("watched", "failing", "monitor", "said"),
@@ -343,9 +338,23 @@ FINE = {role: ProcessHealth("ok", 0.0, 1) for role in ("web", "monitor", "worker
         (3, 0, "late", "Nothing is wrong."),
     ],
 )
-def test_the_headline_without_alerts(watched: int, failing: int, monitor: str, said: str) -> None:
-    processes = FINE | {"monitor": ProcessHealth(monitor, 0.0, 1)}
-    assert headline(None, Opened(), [], processes, watched=watched, failing=failing) == said
+def test_the_headline_without_alerts(client: Client, watched: int, failing: int, monitor: str, said: str) -> None:
+    for i in range(watched):
+        seen(f"check-{i}")
+    if failing:
+        put_channel(
+            ChannelSpec.model_validate({"name": "ops", "webhook": {"url": "http://127.0.0.1:1/"}}), COMMAND_LINE, now()
+        )
+        put_route(RouteSpec.model_validate({"match": {}, "notify": ["ops"]}), COMMAND_LINE, now())
+        alert = alarm("back")
+        Delivery.objects.update(attempts=failing)
+        resolve(alert, "a test", now())
+        CheckState.objects.update(health="up")
+    if monitor == "missing":
+        Process.objects.filter(role="monitor").delete()
+    elif monitor == "late":
+        Process.objects.filter(role="monitor").update(lag_s=60.0)
+    assert title(page(client, "/")) == said
 
 
 def test_only_a_check_s_name_is_spaced() -> None:

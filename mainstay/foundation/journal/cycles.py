@@ -1,5 +1,6 @@
 """What the journal does again and again in the worker."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.foundation.environment import Environment
@@ -8,7 +9,7 @@ from mainstay.foundation.journal.seal import BATCH, seal_once
 from mainstay.foundation.processes.run import Cycle, Work
 
 
-def worker(environment: Environment) -> Work:
+def worker(environment: Environment, _works: Sequence[Work]) -> Work:
     """Seal what was written."""
 
     def seal(now: datetime, _process: int) -> bool:

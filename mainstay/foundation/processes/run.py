@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
+from prometheus_client.registry import Collector
 
 from mainstay.foundation import gaps, store
 from mainstay.foundation.clock import now
@@ -78,12 +80,68 @@ class Cycle:
         return watchdog.Turn(f"the cycle {self.name}", since, place, self.patience_s, dead)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a wing does in one process: its cycles, and what is to be ended after them."""
+Ending = tuple[str, Callable[[], object]]
+"""Something written when a process ends: what it is, and what does it."""
 
-    cycles: Sequence[Cycle]
-    stop: Callable[[], None] = lambda: None
+
+class Work:
+    """What a wing does in one process. A wing whose work is more than cycles says the rest in a class of its own.
+
+    Attributes:
+        collectors: the figures of it that the process serves.
+    """
+
+    def __init__(self, cycles: Sequence[Cycle] = (), stop: Callable[[], None] | None = None) -> None:
+        self.cycles = cycles
+        self.collectors: list[Collector] = []
+        self._stop = stop
+
+    def prepare(self) -> None:
+        """Look whether it can begin, before the process is one of those that others count on.
+
+        Raises:
+            CannotStart.
+        """
+
+    def start(self, works: Sequence["Work"]) -> None:
+        """Begin what is no cycle, after the cycles have begun; `works` are those of all wings."""
+
+    def stop(self) -> None:
+        """End what is no cycle, after the cycles were told to end."""
+        if self._stop is not None:
+            self._stop()
+
+    def endings(self) -> Iterable[Ending]:
+        """Return what is still to be written, once all have stopped."""
+        return ()
+
+    def leave(self, process: int) -> Iterable[Ending]:
+        """Return what gives back to others what this process held, last of all."""
+        return ()
+
+    def lag_s(self) -> float:
+        """Return how late its loops are that are no cycles."""
+        return 0.0
+
+    def waiting_s(self) -> float:
+        """Return for how long work has waited there for its turn: that is lag, too, but nothing hangs."""
+        return 0.0
+
+    def turns(self) -> Iterable[watchdog.Turn]:
+        """Return what its threads do that are no cycles."""
+        return ()
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what every beat carries for other processes."""
+        return {}
+
+
+W = TypeVar("W", bound=Work)
+
+
+def lower(works: Iterable[Work], kind: type[W]) -> W:
+    """Return the work of this kind among those of lower wings."""
+    return next(work for work in works if isinstance(work, kind))
 
 
 @dataclass(slots=True)

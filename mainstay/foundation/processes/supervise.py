@@ -190,7 +190,7 @@ def _command(role: str) -> list[str]:
 def _act(role: str) -> Callable[[], int]:
     def act() -> int:  # what `mainstay ROLE` does once Django is set up, which it is
         try:
-            status: int = importlib.import_module(template.ROLES[role]).run(argparse.Namespace())
+            status: int = importlib.import_module(template.ROLES[role]).run(argparse.Namespace(command=role))
         except CannotStart as error:
             _say(str(error))
             return 1

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
-ROLES = {"web": "mainstay.desk.server", "monitor": "mainstay.monitor", "worker": "mainstay.worker"}
-LOADED = (*ROLES.values(), "mainstay.desk.asgi")  # this one by uvicorn, from its name
+ROLES = {"web": "mainstay.desk.server", "monitor": "mainstay.role", "worker": "mainstay.role"}
+LOADED = ("mainstay.role", "mainstay.desk.asgi")  # each says itself what more it needs
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}  # for processes that are not copies, too
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _M_ARENA_MAX = -8
@@ -48,7 +48,7 @@ def load() -> None:
 
         django.setup()
         for name in LOADED:
-            importlib.import_module(name)
+            importlib.import_module(name).load()
         _warm()
     finally:
         gc.enable()

@@ -1,5 +1,6 @@
 """What checks do again and again in the worker; the monitor watches them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.foundation.api.idempotency import forget
@@ -10,7 +11,7 @@ from mainstay.observe.checks.uptime.retention import roll_up, tell_distrust, tri
 CLEARING_S = 600.0  # that one statement may take which clears away what is old
 
 
-def worker(environment: Environment) -> Work:
+def worker(environment: Environment, _works: Sequence[Work]) -> Work:
     """Make hourly figures and clear away what is old."""
 
     def clear(now: datetime, _process: int) -> bool:

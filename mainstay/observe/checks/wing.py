@@ -1,7 +1,7 @@
 """Checks: probes and heartbeats, their states and uptime, maintenance."""
 
-from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Role, permission
-from mainstay.foundation.wing import Action, Duties, Look, Place, Report, Search, SubjectPage, Wing
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, STATUS_VIEW, Role, permission
+from mainstay.foundation.wing import Action, Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
 
 CHECKS_EDIT = permission("checks.edit", "Add, edit and remove checks", Role.DEVELOPER, Role.DEVOPS)
 MAINTENANCE_EDIT = permission(
@@ -13,6 +13,8 @@ MAINTENANCE_EDIT = permission(
 )
 
 _PARTS = "mainstay.observe.checks.pages.parts"
+_NOW = "mainstay.observe.checks.pages.now"
+_APPLICATION = "mainstay.observe.checks.pages.application"
 
 WING = Wing(
     app="mainstay.observe.checks",
@@ -45,6 +47,18 @@ WING = Wing(
         "mainstay.observe.checks.resource.CHECKS",
         "mainstay.observe.checks.resource.WINDOWS",
     ),
+    parts=(
+        Part("now", "live", 50, f"{_NOW}.states"),
+        Part("now", "live", 60, f"{_NOW}.public", STATUS_VIEW),
+        Part("now", "fleet", 10, f"{_NOW}.fleet", STATUS_VIEW),
+        Part("now", "side", 20, f"{_NOW}.maintenance", STATUS_VIEW),
+        Part("now", "buttons", 10, f"{_NOW}.buttons", MAINTENANCE_EDIT),
+        Part("application", "live", 20, f"{_APPLICATION}.standing", STATUS_VIEW),
+        Part("application", "below", 20, f"{_APPLICATION}.consists_of", STATUS_VIEW),
+        Part("application", "side", 20, f"{_APPLICATION}.maintenance", STATUS_VIEW),
+        Part("application", "buttons", 10, f"{_APPLICATION}.announcing", MAINTENANCE_EDIT),
+        Part("application", "buttons", 20, f"{_APPLICATION}.adding", CHECKS_EDIT),
+    ),
     duties=(
         Duties(f"{_PARTS}.broken", {Role.DEVELOPER: 30, Role.DEVOPS: 40, Role.ADMIN: 40}),
         Duties(f"{_PARTS}.paused_long", {Role.DEVOPS: 50}),
@@ -54,5 +68,8 @@ WING = Wing(
     searches=(Search("Checks", f"{_PARTS}.find", OPERATIONS_VIEW, 20),),
     reports=(Report("checks", "mainstay.observe.checks.status.report", 20),),
     figures=("mainstay.observe.checks.status.figures",),
-    cycles={"worker": "mainstay.observe.checks.cycles.worker"},
+    cycles={
+        "monitor": "mainstay.observe.checks.runtime.watching.Watching",
+        "worker": "mainstay.observe.checks.cycles.worker",
+    },
 )

@@ -1,6 +1,6 @@
 """Metrics: scrapes and their targets, the explorer."""
 
-from mainstay.foundation.wing import Action, Place, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Part, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.observe.metrics",
@@ -11,6 +11,8 @@ WING = Wing(
         Place("Targets", "targets", "Observe", 30, "targets", "t", "scrapes scraping prometheus exporters jobs"),
     ),
     actions=(Action("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),),
+    parts=(Part("application", "below", 10, "mainstay.observe.metrics.pages.parts.signals"),),
     subjects={"scrape": SubjectPage("scrape", by="name")},
+    cycles={"monitor": "mainstay.observe.metrics.measuring.Measuring"},
     resources=("mainstay.observe.metrics.resource.SCRAPES",),
 )

@@ -1,5 +1,6 @@
 """What alerts do again and again in the worker."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.foundation import gaps
@@ -9,7 +10,7 @@ from mainstay.foundation.processes.run import Cycle, Work
 from mainstay.respond.alerts.actions import after_jump, consider_due, pull_in
 
 
-def worker(_environment: Environment) -> Work:
+def worker(_environment: Environment, _works: Sequence[Work]) -> Work:
     """Decide on what is due, and follow the clock when it was set."""
     follower = gaps.detector.follow()
     forward: list[gaps.Gap] = []

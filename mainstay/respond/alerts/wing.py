@@ -1,16 +1,27 @@
 """Alerts: what pages people, and silences."""
 
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, Role
-from mainstay.foundation.wing import Duties, Look, Place, Report, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
 
 _PARTS = "mainstay.respond.alerts.pages.parts"
+_NOW = "mainstay.respond.alerts.pages.now"
 
 WING = Wing(
     app="mainstay.respond.alerts",
     urls="mainstay.respond.alerts.pages.urls",
     routers=("mainstay.respond.alerts.api.router",),
     places=(
-        Place("Alerts", "alerts", "Respond", 10, "alerts", "a", "incidents firing", bottom=True),
+        Place(
+            "Alerts",
+            "alerts",
+            "Respond",
+            10,
+            "alerts",
+            "a",
+            "incidents firing",
+            bottom=True,
+            count=f"{_NOW}.open_count",
+        ),
         Place("Silences", "silences", "Respond", 15, words="mute"),
     ),
     states={
@@ -22,6 +33,11 @@ WING = Wing(
     subjects={"alert": SubjectPage("alert", by="id"), "route": SubjectPage("channels", by="#")},
     permissions=(ALERTS_RESPOND,),
     resources=("mainstay.respond.alerts.resource.ROUTES",),
+    parts=(
+        Part("now", "live", 30, f"{_NOW}.troubles"),
+        Part("now", "live", 40, f"{_NOW}.without_alert"),
+        Part("application", "live", 10, f"{_NOW}.of_application"),
+    ),
     duties=(
         Duties(
             f"{_PARTS}.unacknowledged",

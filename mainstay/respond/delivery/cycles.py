@@ -1,5 +1,6 @@
 """What delivery does again and again in the worker."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -17,7 +18,7 @@ from mainstay.respond.delivery.sending.send import Sender
 STOP_WITHIN_S = 2.0
 
 
-def worker(environment: Environment) -> Work:
+def worker(environment: Environment, _works: Sequence[Work]) -> Work:
     """Send what waits; tell others that all is well, and the last message when nothing can be recorded."""
     connections = Connections(policy(environment))
     sender = Sender(connections, freed=lambda: send.wake.set())

@@ -1,7 +1,7 @@
 """Delivery: channels, and what was sent through them."""
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Role, permission
-from mainstay.foundation.wing import Duties, Look, Place, Report, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
 
 DELIVERY_EDIT = permission("delivery.edit", "Edit channels and routes, send tests", Role.DEVOPS)
 
@@ -27,6 +27,7 @@ WING = Wing(
     subjects={"channel": SubjectPage("channels", by="#"), "group": SubjectPage("deliveries", by="?")},
     permissions=(DELIVERY_EDIT,),
     resources=("mainstay.respond.delivery.resource.CHANNELS",),
+    parts=(Part("now", "live", 20, f"{_PARTS}.late"),),
     duties=(Duties(f"{_PARTS}.failing", {Role.SUPPORT: 20, Role.DEVOPS: 10, Role.ADMIN: 10}),),
     searches=(Search("Channels", f"{_PARTS}.find", OPERATIONS_VIEW, 40),),
     reports=(Report("deliveries", "mainstay.respond.delivery.status.report", 30),),

@@ -13,5 +13,8 @@ WING = Wing(
     },
     subjects={"rule": SubjectPage("rule", by="id"), "rules": SubjectPage("rules")},
     resources=("mainstay.respond.rules.resource.RULE_GROUPS",),
-    cycles={"worker": "mainstay.respond.rules.cycles.worker"},
+    cycles={
+        "monitor": "mainstay.respond.rules.engine.evaluating.Evaluating",
+        "worker": "mainstay.respond.rules.cycles.worker",
+    },
 )

@@ -1,4 +1,4 @@
-"""The forms of applications. Their list and their pages are at `desk/applications.py`."""
+"""The forms of applications. Their list is of the checks; their pages are composed by the desk."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Adding, editing and removing applications. How they fare: `desk/applications.py`, which knows all wings."""
+"""Adding, editing and removing applications. How they fare: `observe/checks/pages/applications.py`."""
 
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404

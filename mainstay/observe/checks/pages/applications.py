@@ -260,7 +260,7 @@ def _columns(days: Calendar) -> dict[str, Any]:
 # --- what one is made of ----------------------------------------------------------------------------------------------
 
 
-def graph(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:
+def components(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:
     """Draw the components and what they need; empty when there is none. `links`: to their checks."""
     mine = list(application.components.order_by("name"))
     if not mine:

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from mainstay.observe.checks.pages import applications, edit_views, maintenance_views, views
+from mainstay.observe.checks.pages import application, applications, edit_views, maintenance_views, views
 
 urlpatterns = [
     path("applications/", applications.applications, name="applications"),
+    path("applications/<slug:name>/days/", application.days, name="application_days"),
     path("checks/", views.checks, name="checks"),
     path("checks/new/", edit_views.new, name="check_new"),
     path("checks/try/", edit_views.try_it, name="check_try"),

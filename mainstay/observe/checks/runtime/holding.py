@@ -77,6 +77,26 @@ class Measurer(Protocol):
     def known(self) -> dict[int, int]: ...
 
 
+class Unmeasured:
+    """Keeps nothing, and knows all that it was told."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, int] = {}
+
+    def know(self, check: int, kind: str, target: str, labels: Mapping[str, str], version: int = 0) -> None:
+        """Know a check."""
+        self._versions[check] = version
+
+    def forget(self, checks: Iterable[int], now: datetime) -> None:
+        """Let go of checks."""
+        for check in checks:
+            self._versions.pop(check, None)
+
+    def known(self) -> dict[int, int]:
+        """Return the checks that are known, each with its version."""
+        return dict(self._versions)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The checks of some shards as they were at one revision: one value, so no half of it is ever older."""

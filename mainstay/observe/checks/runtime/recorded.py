@@ -15,7 +15,7 @@ class Recorded(Generic[T]):
     """Takes results in the thread that recorded them, and passes them on in another."""
 
     def __init__(self, heard: Callable[[Sequence[T]], None], most: int = WAITING_MOST) -> None:
-        self._heard = heard
+        self.heard = heard
         self._most = most
         self._lock = threading.Lock()
         self._waiting: deque[T] = deque()
@@ -44,7 +44,7 @@ class Recorded(Generic[T]):
         if not seen:
             return False
         try:
-            self._heard(seen)
+            self.heard(seen)
         except OSError:
             with self._lock:
                 later = list(self._waiting)
@@ -60,7 +60,7 @@ class Recorded(Generic[T]):
         refused = 0
         for one in seen:
             try:
-                self._heard([one])
+                self.heard([one])
             except Exception as error:  # noqa: BLE001  # the first was logged in full
                 refused += 1
                 last = error

@@ -4,15 +4,28 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db.models import Q
+from django.http import HttpRequest
 from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
-from mainstay.foundation.parts import FOUND_MOST, Duty, Found
+from mainstay.foundation.parts import FOUND_MOST, Drawn, Duty, Fact, Found, Sentence
 from mainstay.kit.rows import in_minutes
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.waiting import waiting
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
+
+LATE_SHOWN = 5
+
+
+def late(_request: HttpRequest, now: datetime) -> Iterator[Drawn]:
+    """Pages that do not get through."""
+    found = waiting(now)
+    if found:
+        number = "1 page waits" if len(found) == 1 else f"{len(found)} pages wait"
+        says = Sentence(30, "Nothing is wrong, but pages do not get through.")
+        context = {"late": found[:LATE_SHOWN], "number": len(found)}
+        yield Drawn("delivery/parts/late.html", context, says, (Fact(number, reverse("deliveries")),))
 
 
 def failing(_user: User, now: datetime) -> Iterator[Duty]:
