@@ -1,14 +1,15 @@
 """Every page declares the permission it needs; `SignInRequired` (kit/security.py) refuses one that declares nothing.
 
-@needs(CHECKS_EDIT)
+@needs(CHECKS_EDIT, "GET", "POST")
 def edit(request): …
 """
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, Literal, ParamSpec, cast
 
 from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.http import require_http_methods
 
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.models import User
@@ -30,14 +31,21 @@ def actor_of(request: HttpRequest) -> Actor:
     return user.actor
 
 
-def needs(permission: Permission) -> Callable[[View[P]], View[P]]:
-    """Let only those call the page who hold `permission`; the rest get 403 with the reason."""
+def needs(permission: Permission, *methods: Literal["GET", "POST"]) -> Callable[[View[P]], View[P]]:
+    """Let only those call the page who hold `permission`; the rest get 403 with the reason.
+
+    Args:
+        methods: how the page may be called ("GET" with HEAD); any other method gets 405. None: in any way.
+    """
+    taken = [*methods, "HEAD"] if "GET" in methods else [*methods]
 
     def decorate(view: View[P]) -> View[P]:
+        inner = require_http_methods(taken)(view) if taken else view
+
         @wraps(view)
         def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             actor_of(request).need(permission)
-            return view(request, *args, **kwargs)
+            return inner(request, *args, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]  # read by permission_of
         return cast(View[P], guarded)

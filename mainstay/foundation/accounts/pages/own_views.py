@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from mainstay.foundation import clock, secrets
 from mainstay.foundation.accounts import actions, own
@@ -31,8 +31,7 @@ CHOOSE_WITHIN = timedelta(minutes=30)
 """For so long after the link a password can be chosen without knowing the one before."""
 
 
-@needs(SELF_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(SELF_EDIT, "GET", "POST")
 def me(request: HttpRequest) -> HttpResponse:
     """Show and change the own account."""
     user, now = _myself(request), clock.now()
@@ -57,8 +56,7 @@ def me(request: HttpRequest) -> HttpResponse:
     return form_page(request, "accounts/me.html", form, context)
 
 
-@needs(SELF_EDIT)
-@require_POST
+@needs(SELF_EDIT, "POST")
 def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the own sessions."""
     session = get_object_or_404(UserSession, pk=session_id, user=_myself(request))
@@ -68,8 +66,7 @@ def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     return done(request, "That browser is signed out.", reverse("profile"))
 
 
-@needs(SELF_EDIT)
-@require_POST
+@needs(SELF_EDIT, "POST")
 def revoke_others(request: HttpRequest) -> HttpResponse:
     """End all own sessions but this one."""
     user, now = _myself(request), clock.now()
@@ -111,9 +108,8 @@ def _unseen(response: HttpResponse) -> HttpResponse:
     return response
 
 
-@needs(SELF_EDIT)
+@needs(SELF_EDIT, "GET", "POST")
 @sensitive_post_parameters()
-@require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     """Choose a password after coming by a one-time link."""
     user, now = _myself(request), clock.now()

@@ -6,7 +6,6 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions
@@ -27,8 +26,7 @@ COLUMNS = {
 }
 
 
-@needs(PEOPLE_VIEW)
-@require_safe
+@needs(PEOPLE_VIEW, "GET")
 def teams(request: HttpRequest) -> HttpResponseBase:
     """List teams with their members and what they own."""
     members = Prefetch("members", User.objects.order_by("name", "email"))
@@ -45,15 +43,13 @@ def teams(request: HttpRequest) -> HttpResponseBase:
     return render(request, "accounts/teams.html", context)
 
 
-@needs(PEOPLE_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PEOPLE_EDIT, "GET", "POST")
 def create(request: HttpRequest) -> HttpResponse:
     """Add a team."""
     return _edit(request, None)
 
 
-@needs(PEOPLE_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PEOPLE_EDIT, "GET", "POST")
 def edit(request: HttpRequest, team_id: int) -> HttpResponse:
     """Change a team; one that a file manages is shown only."""
     return _edit(request, _team(team_id))
@@ -83,8 +79,7 @@ def _edit(request: HttpRequest, team: Team | None) -> HttpResponse:
     return form_page(request, "accounts/team_form.html", form, context)
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def delete(request: HttpRequest, team_id: int) -> HttpResponse:
     """Remove a team that owns nothing."""
     team = _team(team_id)

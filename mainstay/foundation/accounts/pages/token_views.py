@@ -7,7 +7,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions
@@ -22,8 +21,7 @@ from mainstay.kit.replies import done, form_page, posted, saved
 COLUMNS = columns("id=pk name role hint created_by created_at expires_at last_used_at revoked_at")
 
 
-@needs(PEOPLE_VIEW)
-@require_safe
+@needs(PEOPLE_VIEW, "GET")
 def tokens(request: HttpRequest) -> HttpResponseBase:
     """List tokens: what each is for, until when, last used."""
     file = export(request, "tokens", COLUMNS, Token.objects.order_by("-pk"))
@@ -44,8 +42,7 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
     return render(request, "accounts/tokens.html", context)
 
 
-@needs(PEOPLE_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PEOPLE_EDIT, "GET", "POST")
 def create(request: HttpRequest) -> HttpResponse:
     """Make a token and show it once."""
     form = TokenForm(posted(request))
@@ -67,8 +64,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return form_page(request, "accounts/token_form.html", form, {"crumbs": crumbs, "place": "people"})
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """Make a token void."""
     token = get_object_or_404(Token, pk=token_id)

@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions, own
@@ -52,8 +51,7 @@ def with_access(now: datetime) -> QuerySet[User]:
     )
 
 
-@needs(PEOPLE_VIEW)
-@require_safe
+@needs(PEOPLE_VIEW, "GET")
 def people(request: HttpRequest) -> HttpResponseBase:
     """List people: role, second factor, sessions, last sign-in."""
     now = clock.now()
@@ -88,8 +86,7 @@ def people(request: HttpRequest) -> HttpResponseBase:
     return render(request, "accounts/people.html", context)
 
 
-@needs(PEOPLE_VIEW)
-@require_safe
+@needs(PEOPLE_VIEW, "GET")
 def permissions(request: HttpRequest) -> HttpResponse:
     """Show the table that decides who may do what."""
     table = [{"permission": one, "cells": [(role, role in one.roles) for role in Role]} for one in PERMISSIONS]
@@ -97,8 +94,7 @@ def permissions(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/permissions.html", context)
 
 
-@needs(PEOPLE_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PEOPLE_EDIT, "GET", "POST")
 def invite(request: HttpRequest) -> HttpResponse:
     """Add a person and show once the link by which they sign in."""
     form = InviteForm(posted(request))
@@ -113,8 +109,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     return form_page(request, "accounts/invite.html", form, {"crumbs": _crumbs(), "place": "people"})
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def link(request: HttpRequest, user_id: int) -> HttpResponse:
     """Make a new one-time link for a person who is locked out; earlier ones are void."""
     user = _user(user_id)
@@ -138,8 +133,7 @@ def _show_link(request: HttpRequest, user: User) -> HttpResponse:
     return response
 
 
-@needs(PEOPLE_VIEW)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(PEOPLE_VIEW, "GET", "POST")
 def person(request: HttpRequest, user_id: int) -> HttpResponse:
     """Show one person: access, teams, journal; administrators change name, role and zone here."""
     user = _user(user_id)
@@ -191,8 +185,7 @@ def sessions_of(user: User, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
     """End all sessions of a person."""
     user = _user(user_id)
@@ -200,8 +193,7 @@ def sign_out(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, f"{user} was signed out of {ended} session{'' if ended == 1 else 's'}.", _page(user))
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
     """Remove a person's second factor, whose device is lost."""
     user = _user(user_id)
@@ -210,8 +202,7 @@ def second_factor(request: HttpRequest, user_id: int) -> HttpResponse:
     return done(request, f"{user} has no second factor.", _page(user), tone="warn")
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     """Take a person's access away. Their name stays in the journal."""
     user = _user(user_id)
@@ -224,8 +215,7 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     )
 
 
-@needs(PEOPLE_EDIT)
-@require_POST
+@needs(PEOPLE_EDIT, "POST")
 def reactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     """Give a deactivated person their access back."""
     user = _user(user_id)

@@ -3,7 +3,6 @@
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -14,13 +13,13 @@ from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
 
-@needs(CATALOG_EDIT)
+@needs(CATALOG_EDIT, "GET", "POST")
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add an application."""
     return _edit(request, None)
 
 
-@needs(CATALOG_EDIT)
+@needs(CATALOG_EDIT, "GET", "POST")
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change an application; one that a file manages is shown, and where to change it."""
     return _edit(request, get_object_or_404(Application, name=name))
@@ -42,8 +41,7 @@ def _edit(request: HttpRequest, row: Application | None) -> HttpResponseBase:
     return form_page(request, "catalog/edit.html", form, context)
 
 
-@needs(CATALOG_EDIT)
-@require_POST
+@needs(CATALOG_EDIT, "POST")
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove an application with its checks; the journal keeps its facts."""
     application = get_object_or_404(Application, name=name)

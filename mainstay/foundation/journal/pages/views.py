@@ -7,7 +7,6 @@ import orjson
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
@@ -29,8 +28,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def journal(request: HttpRequest) -> HttpResponseBase:
     """List facts, newest first, with filters; or export them."""
     wanted, problems = search.read(request.GET, _zone())
@@ -80,8 +78,7 @@ def _chips(request: HttpRequest, wanted: search.Search, applications: dict[int, 
     return chips(request, shown)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     """Show one fact with its seal, and whether it is still what was sealed."""
     row = get_object_or_404(Entry.objects.select_related("seal"), pk=entry_id)
@@ -107,8 +104,7 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     return render(request, "journal/entry.html", context)
 
 
-@needs(OPERATIONS_VIEW)
-@require_POST
+@needs(OPERATIONS_VIEW, "POST")
 def verify_now(request: HttpRequest) -> HttpResponseBase:
     """Recompute the newest seals (as many as take a moment) and say what was found."""
     found = verify_newest()

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -42,8 +41,7 @@ _DAY_COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(STATUS_VIEW)
-@require_safe
+@needs(STATUS_VIEW, "GET")
 def days(request: HttpRequest, name: str) -> HttpResponseBase:
     """Send the uptime of each of the last days as a file."""
     now, one = clock.now(), get_object_or_404(Application, name=name)

@@ -10,7 +10,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -127,8 +126,7 @@ def sentence(name: str, status: Status, *, checks: int) -> str:
 # --- the list -------------------------------------------------------------------------------------------------------
 
 
-@needs(STATUS_VIEW)
-@require_safe
+@needs(STATUS_VIEW, "GET")
 def applications(request: HttpRequest) -> HttpResponseBase:
     """List applications with status and uptime; or export them."""
     now = clock.now()

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -31,7 +30,7 @@ def _check(check_id: int) -> Check:
     return get_object_or_404(found, pk=check_id)
 
 
-@needs(CHECKS_EDIT)
+@needs(CHECKS_EDIT, "GET", "POST")
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add a check: first its application and kind, then what the kind needs."""
     names = list(Application.objects.order_by("name").values_list("name", flat=True))
@@ -58,7 +57,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
     return _page(request, form, context)
 
 
-@needs(CHECKS_EDIT)
+@needs(CHECKS_EDIT, "GET", "POST")
 def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Change a check; one that a file manages is shown, and where to change it."""
     check = _check(check_id)
@@ -95,8 +94,7 @@ def _page(request: HttpRequest, form: CheckForm, context: dict[str, Any]) -> Htt
     return form_page(request, "checks/edit.html", form, {**context, "timing": timing})
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def try_it(request: HttpRequest) -> HttpResponseBase:
     """Probe once what the form describes, without saving it; answers a fragment."""
     number = request.POST.get("check", "")
@@ -120,8 +118,7 @@ def try_it(request: HttpRequest) -> HttpResponseBase:
     return _tried(request, form.spec)
 
 
-@needs(MAINTENANCE_EDIT)
-@require_POST
+@needs(MAINTENANCE_EDIT, "POST")
 def probe(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Probe a check once, now; what is seen is shown and does not count."""
     check = _check(check_id)
@@ -156,8 +153,7 @@ def _tried(request: HttpRequest, spec: Common, *, dialog: Check | None = None) -
     return render(request, "checks/tried.html", context)
 
 
-@needs(MAINTENANCE_EDIT)
-@require_POST
+@needs(MAINTENANCE_EDIT, "POST")
 def pause(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Pause (`paused=1`) or resume a check."""
     check = _check(check_id)
@@ -167,8 +163,7 @@ def pause(request: HttpRequest, check_id: int) -> HttpResponseBase:
     return done(request, text, reverse("check", args=[check.pk]))
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def remove(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Remove a check with its results; the journal keeps its facts."""
     check = _check(check_id)

@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -64,8 +63,7 @@ def announced(now: datetime) -> list[Announced]:
     return sorted(found, key=lambda one: (one.state != "active", one.starts or now))
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def maintenance(request: HttpRequest) -> HttpResponseBase:
     """List what is open, what comes and what was; or export it."""
     now = clock.now()
@@ -115,7 +113,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(MAINTENANCE_EDIT)
+@needs(MAINTENANCE_EDIT, "GET", "POST")
 def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpResponseBase:
     """Announce maintenance, or change what was announced."""
     now = clock.now()
@@ -140,8 +138,7 @@ def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpRes
     return form_page(request, "checks/announce.html", form, context)
 
 
-@needs(MAINTENANCE_EDIT)
-@require_POST
+@needs(MAINTENANCE_EDIT, "POST")
 def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
     """End or call off maintenance."""
     row = get_object_or_404(Maintenance, pk=maintenance_id)

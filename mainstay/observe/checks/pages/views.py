@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -60,8 +59,7 @@ def filters_of(query: Mapping[str, str]) -> Filters:
     )
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def checks(request: HttpRequest) -> HttpResponseBase:
     """List checks, filtered and sorted by URL; or export them."""
     now = clock.now()
@@ -240,8 +238,7 @@ def _columns(now: datetime) -> dict[str, Any]:
 # --- one check ------------------------------------------------------------------------------------------------------
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
     """Show one check; or export its results."""
     now = clock.now()

@@ -10,7 +10,6 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -45,8 +44,7 @@ _memory = Memory(_KEPT_S)
 _PARAMETER_MOST = 20_000
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def explore(request: HttpRequest) -> HttpResponseBase:
     """Evaluate the expressions in the address, as chart and table; or export them."""
     now = clock.now()
@@ -336,8 +334,7 @@ def forget() -> None:
 # --- while somebody types -------------------------------------------------------------------------------------------
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def complete(request: HttpRequest) -> JsonResponse:
     """Return what could stand at the cursor: between `before` and `after`."""
     before = request.GET.get("before", "")[-_PARAMETER_MOST:]

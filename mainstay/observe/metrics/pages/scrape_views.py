@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -36,8 +35,7 @@ def _crumbs(scrape: Scrape | None = None) -> list[dict[str, str]]:
     return crumbs
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
     """Show a scrape: its targets, what keeps targets from being found, and what it says."""
     row = _scrape(name)
@@ -71,15 +69,13 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
     return live(request, "metrics/scrape.html", context)
 
 
-@needs(CHECKS_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(CHECKS_EDIT, "GET", "POST")
 def new(request: HttpRequest) -> HttpResponseBase:
     """Add a scrape."""
     return _edit(request, None)
 
 
-@needs(CHECKS_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(CHECKS_EDIT, "GET", "POST")
 def edit(request: HttpRequest, name: str) -> HttpResponseBase:
     """Change a scrape; one that a file manages is shown, and where to change it."""
     return _edit(request, _scrape(name))
@@ -94,8 +90,7 @@ def _edit(request: HttpRequest, row: Scrape | None) -> HttpResponse:
     return form_page(request, "metrics/scrape_edit.html", form, context)
 
 
-@needs(MAINTENANCE_EDIT)
-@require_POST
+@needs(MAINTENANCE_EDIT, "POST")
 def pause(request: HttpRequest, name: str) -> HttpResponseBase:
     """Pause (`paused=1`) or resume a scrape."""
     row = _scrape(name)
@@ -105,8 +100,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponseBase:
     return done(request, text, reverse("scrape", args=[row.name]))
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def remove(request: HttpRequest, name: str) -> HttpResponseBase:
     """Remove a scrape; the journal keeps its facts, and the store what was measured."""
     row = _scrape(name)

@@ -9,7 +9,6 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
@@ -34,8 +33,7 @@ NOT_TOLD = {
 _memory = Memory(120.0)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def signals(request: HttpRequest, name: str) -> HttpResponseBase:
     """Draw rate, errors, latency and saturation of an application over the last hour, from what it has."""
     application = get_object_or_404(Application, name=name)

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -81,8 +80,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def targets(request: HttpRequest) -> HttpResponseBase:
     """List scrapes and their targets, the worst first; or export the targets."""
     seen = ask_the_monitor()
@@ -155,8 +153,7 @@ def _sub(seen: Seen, scrapes: list[Standing]) -> str:
     return f"{len(scrapes):,} {noun} · {samples:,} samples a round" if scrapes else "A scrape asks targets for metrics"
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def target(request: HttpRequest, identity: str) -> HttpResponseBase:
     """Show one target: its health, its labels, and what it was before relabelling."""
     seen = ask_the_monitor()

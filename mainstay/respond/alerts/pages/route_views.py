@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -23,15 +22,13 @@ from mainstay.respond.delivery.models import Channel
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def create(request: HttpRequest) -> HttpResponse:
     """Add a route, at the end."""
     return _edit(request, None)
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def edit(request: HttpRequest, route_id: int) -> HttpResponse:
     """Edit a route; one that a file manages is shown only."""
     return _edit(request, _route(route_id))
@@ -51,8 +48,7 @@ def _edit(request: HttpRequest, row: Route | None) -> HttpResponse:
     return form_page(request, "alerts/route_form.html", form, {"route": row, "crumbs": crumbs, "place": "channels"})
 
 
-@needs(DELIVERY_EDIT)
-@require_POST
+@needs(DELIVERY_EDIT, "POST")
 def move(request: HttpRequest, route_id: int) -> HttpResponse:
     """Move a route before the one above it (`to=up`) or after the one below it (`to=down`)."""
     row, up, back = _route(route_id), request.POST.get("to") == "up", f"{reverse('channels')}#routes"
@@ -65,8 +61,7 @@ def move(request: HttpRequest, route_id: int) -> HttpResponse:
     return done(request, f"{row} is tried {'earlier' if up else 'later'} now.", back)
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def delete(request: HttpRequest, route_id: int) -> HttpResponse:
     """Ask, then remove a route."""
     row = _route(route_id)
@@ -89,8 +84,7 @@ def delete(request: HttpRequest, route_id: int) -> HttpResponse:
     return render(request, "alerts/route_delete.html", context, status=409 if problem else 200)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def who(request: HttpRequest) -> HttpResponseBase:
     """Answer who would be paged for an alert with given labels, at a given time. Nothing is written."""
     return render(request, "alerts/who.html", tester(request))

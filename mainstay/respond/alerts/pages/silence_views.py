@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -44,8 +43,7 @@ class Table:
     rows: Sequence[tuple[Silence, int]]
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def silences(request: HttpRequest) -> HttpResponseBase:
     """List what is silenced now, what will be, and what was."""
     now = clock.now()
@@ -85,8 +83,7 @@ def _holds(active: list[Silence]) -> dict[int, int]:
     return {row.pk: sum(map(Matchers.of(row.match).matches, labels)) for row in active}
 
 
-@needs(ALERTS_RESPOND)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(ALERTS_RESPOND, "GET", "POST")
 def create(request: HttpRequest) -> HttpResponse:
     """Silence alerts with given labels for a while. `label` ticks come as name=value, `matchers` as text."""
     now = clock.now()
@@ -107,8 +104,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return form_page(request, "alerts/silence_form.html", form, {"crumbs": crumbs, "place": "alerts"})
 
 
-@needs(ALERTS_RESPOND)
-@require_POST
+@needs(ALERTS_RESPOND, "POST")
 def end(request: HttpRequest, silence_id: int) -> HttpResponse:
     """End a silence early; what it held is decided on again."""
     row = get_object_or_404(Silence, pk=silence_id)

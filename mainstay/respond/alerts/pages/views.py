@@ -8,7 +8,6 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -42,8 +41,7 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def alerts(request: HttpRequest) -> HttpResponseBase:
     """List alerts: the open ones first, then those that are over, newest first."""
     now = clock.now()
@@ -90,8 +88,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
     return live(request, "alerts/alerts.html", context)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     """Tell one alert: what, since when, who has it, why it paged, whom it reached, what happened."""
     now = clock.now()
@@ -148,8 +145,7 @@ def _crumbs(row: Alert) -> list[dict[str, str]]:
     return crumbs
 
 
-@needs(ALERTS_RESPOND)
-@require_POST
+@needs(ALERTS_RESPOND, "POST")
 def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Take an alert, with a note."""
     row = _alert(alert_id)
@@ -161,8 +157,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     return done(request, f"{row.acknowledged_by} was faster and has it.", _page(row), tone="warn")
 
 
-@needs(ALERTS_RESPOND)
-@require_POST
+@needs(ALERTS_RESPOND, "POST")
 def unacknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     """Give an alert back: those who heard that it was taken hear so, and reminders start again."""
     row = _alert(alert_id)

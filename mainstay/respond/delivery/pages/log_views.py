@@ -6,7 +6,6 @@ from django.db.models import Count, Prefetch
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -31,8 +30,7 @@ COLUMNS: dict[str, Any] = {
 _MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "resolved", "single": "firing"}
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def deliveries(request: HttpRequest) -> HttpResponseBase:
     """List deliveries, newest first; `?group=` lists the messages of a group and the alerts that they tell of."""
     given = {name: request.GET.get(name, "") for name in ("channel", "status", "event")}
@@ -106,8 +104,7 @@ def _newest() -> Any:
     return Attempt.objects.order_by("-pk")[:ATTEMPTS_SHOWN]
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
     """Show one message: what it says, each attempt, and the receiver's answer."""
     row = _delivery(delivery_id)
@@ -128,8 +125,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
     return live(request, "delivery/delivery.html", context)
 
 
-@needs(ALERTS_RESPOND)
-@require_POST
+@needs(ALERTS_RESPOND, "POST")
 def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Try a waiting delivery at once."""
     row = _delivery(delivery_id)

@@ -5,7 +5,6 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -33,8 +32,7 @@ COLUMNS = columns(
 )
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def channels(request: HttpRequest) -> HttpResponseBase:
     """Show channels with their state, routes in order, and the question who would be paged."""
     found = channel_health(LABELS)
@@ -65,8 +63,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
     return live(request, "delivery/channels.html", context)
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def create(request: HttpRequest, kind: str) -> HttpResponse:
     """Add a channel of a kind."""
     if kind not in CHANNELS:
@@ -74,8 +71,7 @@ def create(request: HttpRequest, kind: str) -> HttpResponse:
     return _edit(request, kind, None)
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     """Show a channel's settings, secrets masked; save them unless a file manages it."""
     row = get_object_or_404(Channel, name=name)
@@ -109,8 +105,7 @@ def recent(row: Channel, most: int = 8) -> list[Delivery]:
     return list(Delivery.objects.filter(channel=row).order_by("-pk")[:most])
 
 
-@needs(DELIVERY_EDIT)
-@require_POST
+@needs(DELIVERY_EDIT, "POST")
 def test(request: HttpRequest, name: str) -> HttpResponse:
     """Owe a test message to a channel, and follow it: htmx gets the part that keeps itself current."""
     row = get_object_or_404(Channel, name=name)
@@ -122,8 +117,7 @@ def test(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("delivery", delivery.pk)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Show what became of a test so far."""
     row = get_object_or_404(Delivery.objects.select_related("channel"), pk=delivery_id, event="test")
@@ -133,8 +127,7 @@ def test_result(request: HttpRequest, delivery_id: int) -> HttpResponse:
     )
 
 
-@needs(DELIVERY_EDIT)
-@require_POST
+@needs(DELIVERY_EDIT, "POST")
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Pause a channel (`to=pause`) so that its messages wait, or resume it."""
     row = get_object_or_404(Channel, name=name)
@@ -146,8 +139,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-@needs(DELIVERY_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(DELIVERY_EDIT, "GET", "POST")
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Say what would be lost, then remove a channel."""
     row = get_object_or_404(Channel, name=name)

@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -29,8 +28,7 @@ GIVES_SHOWN = 5
 DEFAULT_REPLAY = "24h"
 
 
-@needs(CHECKS_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(CHECKS_EDIT, "GET", "POST")
 def new(request: HttpRequest) -> HttpResponseBase:
     """Write a rule."""
     expr, group = request.GET.get("expr", "")[:20_000], request.GET.get("group", "")[:200]
@@ -40,8 +38,7 @@ def new(request: HttpRequest) -> HttpResponseBase:
     return _page(request, form, None)
 
 
-@needs(CHECKS_EDIT)
-@require_http_methods(["GET", "HEAD", "POST"])
+@needs(CHECKS_EDIT, "GET", "POST")
 def edit(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Change a rule; one that a file manages is shown, and where to change it."""
     rule = find_rule(rule_id)
@@ -76,8 +73,7 @@ def _put(request: HttpRequest, form: RuleForm) -> Rule:
     return kept.rules.order_by("position", "id")[index]
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Remove a rule, and its group with the last one. Alerts that it raised are resolved."""
     rule = find_rule(rule_id)
@@ -97,8 +93,7 @@ def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
 # --- the preview ----------------------------------------------------------------------------------------------------
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def show_preview(request: HttpRequest) -> HttpResponse:
     """Tell what the rule in the form gives now and what it would have done; answers a fragment, saves nothing."""
     name = request.POST.get("replay", "")

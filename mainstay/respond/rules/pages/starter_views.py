@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -30,8 +29,7 @@ class Offer:
     added: bool
 
 
-@needs(CHECKS_EDIT)
-@require_safe
+@needs(CHECKS_EDIT, "GET")
 def starter(request: HttpRequest) -> HttpResponseBase:
     """List the packs and what each of them needs."""
     known = set(RuleGroup.objects.values_list("name", flat=True))
@@ -49,8 +47,7 @@ def starter(request: HttpRequest) -> HttpResponseBase:
     return render(request, "rules/starter.html", {"offers": offers, "crumbs": crumbs, "place": "rules"})
 
 
-@needs(CHECKS_EDIT)
-@require_POST
+@needs(CHECKS_EDIT, "POST")
 def add(request: HttpRequest, pack: str) -> HttpResponseBase:
     """Add the groups of a pack that are not there yet."""
     chosen = next((each for each in packs() if each.name == pack), None)

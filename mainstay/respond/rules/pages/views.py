@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_safe
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -43,8 +42,7 @@ COLUMNS = columns(
 )
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def rules(request: HttpRequest) -> HttpResponseBase:
     """List rules by group, those in front in which something fires; or export them."""
     now = clock.now()
@@ -99,8 +97,7 @@ def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
     return groups
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def sparks(request: HttpRequest) -> HttpResponse:
     """Return the small courses of the rules in `?rule=`, as many as can be asked in a few seconds, and ask for more."""
     given = {int(text) for text in request.GET.getlist("rule")[: listing.PAGE] if text.isascii() and text.isdecimal()}
@@ -125,8 +122,7 @@ def find_rule(rule_id: int) -> Rule:
     return get_object_or_404(Rule.objects.select_related("group", "state"), pk=rule_id)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Tell one rule: does it fire and why, what its alerts are, what it means and what happened."""
     now = clock.now()
@@ -212,8 +208,7 @@ def _course_url(request: HttpRequest, one: Rule) -> str:
     return reverse("rule_course", args=[one.pk]) + (f"?range={name}" if name in RANGES else "")
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def course(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     """Draw a rule's value over a range against its threshold, with the times in which it fired."""
     now = clock.now()
@@ -266,8 +261,7 @@ def _shaded(one: Rule, now: datetime, length: timedelta) -> list[charts.Interval
 _LEAD_LEAST, _LEAD_MOST, _AROUND_MOST = timedelta(minutes=20), timedelta(hours=2), timedelta(hours=24)
 
 
-@needs(OPERATIONS_VIEW)
-@require_safe
+@needs(OPERATIONS_VIEW, "GET")
 def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     """Draw a rule's value around one of its alerts: what it was when it fired, what it is now."""
     now = clock.now()
