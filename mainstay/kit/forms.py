@@ -105,6 +105,7 @@ class SpecForm(Form):
         self,
         data: Any = None,
         *,
+        spec: type[BaseModel] | None = None,
         shown: Mapping[str, Any] | None = None,
         stored: Mapping[str, Any] | None = None,
         groups: Sequence[Group] | None = None,
@@ -114,14 +115,16 @@ class SpecForm(Form):
         """Make the form.
 
         Args:
+            spec: what it describes, where no class says so.
             shown: what there is, as a document of the spec with masked secrets; None for something new.
             stored: the same with sealed secrets, as far as it holds some.
             groups: the inputs; those of the spec unless given.
             initial: values by input that go before those of `shown`.
             managed: a file manages it, so nothing can be changed here.
         """
+        self.model = spec or self.SPEC
         self.shown, self.stored = dict(shown or {}), dict(stored or {})
-        self.groups = tuple(groups_of(self.SPEC) if groups is None else groups)
+        self.groups = tuple(groups_of(self.model) if groups is None else groups)
         self.inputs = {one.name: one for group in self.groups for one in group.inputs}
         self.spec: Any = None
         values = {one.name: one.shown(value_at(self.shown, one.path)) for one in self.inputs.values()}
@@ -155,9 +158,9 @@ class SpecForm(Form):
             return values
         unread = set(self.errors)
         try:
-            self.spec = self.SPEC.model_validate(document)
+            self.spec = self.model.model_validate(document)
         except ValidationError as error:
-            for fault in faults(error, self.SPEC, document):
+            for fault in faults(error, self.model, document):
                 # What could not be read is missing in the document: what follows from that is not said as well.
                 if not unread or self.input_at(fault.path)[0] not in {None, *unread}:
                     self.tell(fault.path, fault.detail, missing=fault.missing)

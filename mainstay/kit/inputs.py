@@ -183,7 +183,7 @@ def groups_of(
         inside = _inputs(
             inner, list(inner.model_fields), OPEN_IN_GROUP, f"{prefix}{key}.", (*within, key), always=always
         )
-        groups.append(Group(inside, _label(key), info.description or ""))
+        groups.append(Group(inside, label_of(key), info.description or ""))
     return tuple(groups)
 
 
@@ -220,7 +220,7 @@ def _inputs(
                 path=(*within, key),
                 name=f"{prefix}{key}",
                 sort="long" if sort == "text" and longest > LONG_TEXT else sort,
-                label=_label(key),
+                label=label_of(key),
                 help=info.description or "",
                 required=always and info.is_required(),
                 open=info.is_required() or name in shown,
@@ -274,7 +274,8 @@ def _default(info: FieldInfo, sort: str) -> Any:
     return default if isinstance(default, str | int | float) else None
 
 
-def _label(key: str) -> str:
+def label_of(key: str) -> str:
+    """Return what people call a field."""
     words = " ".join(_SPELLED.get(word, word) for word in key.split("_"))
     return words[:1].upper() + words[1:]
 

@@ -15,6 +15,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
+from mainstay.foundation import clock
+
 _SEEN = "@seen@"
 # The browser itself keeps relative times current, and a form's token differs each time it is written.
 _PASSING = re.compile(r'(?<=>)[^<]*(?=</time>)|(?<=name="csrfmiddlewaretoken" value=")[^"]*')
@@ -25,9 +27,12 @@ def live(
 ) -> HttpResponse:
     """Return the page; to htmx asking for `#<part>` only that part, or 204 when the browser shows it already.
 
+    The context gets `now`, and `fragment`: only the part is asked for.
+
     Args:
         also: further parts that keep themselves current on their own, such as a chart that changes with every result.
     """
+    context = {"now": clock.now(), "fragment": is_fragment(request, part), **context}
     parts: dict[str, SafeString] = {}
     for name in (part, *also):
         alone = is_fragment(request, name)

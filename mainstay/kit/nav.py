@@ -48,6 +48,17 @@ def open_to(request: HttpRequest | None, current: str | None) -> dict[str, list[
     return {"groups": [one for group in groups.values() for one in group], "below": below}
 
 
+def trail(*steps: str | tuple[str, str]) -> dict[str, Any]:
+    """Return what a page's context says of where it stands: its place in the navigation, and the crumbs to it.
+
+    Args:
+        steps: names of places, the first of which is the present one, or an address with its label.
+    """
+    labels = {place.url: place.label for place in PLACES}
+    pairs = [step if isinstance(step, tuple) else (reverse(step), labels[step]) for step in steps]
+    return {"place": steps[0], "crumbs": [{"href": href, "label": label} for href, label in pairs]}
+
+
 def counts(request: HttpRequest) -> list[Mapping[str, object]]:
     """Return the numbers beside places that the person may open, as elements to replace: their ids and `n`."""
     items = [item for one in open_to(request, None)["groups"] for item in one["items"] if item["count"] is not None]

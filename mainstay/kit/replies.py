@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from mainstay.foundation import clock
 from mainstay.foundation.explained import sentence
 from mainstay.foundation.refusal import Refused
 from mainstay.kit.forms import Form
@@ -67,7 +68,7 @@ def saved(form: Form, put: Callable[[], T], existing: Model | None = None) -> T 
 
 def form_page(request: HttpRequest, template: str, form: Form, context: Mapping[str, Any]) -> HttpResponse:
     """Show the page of a form: for the first time, or with its errors (422)."""
-    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
+    return render(request, template, {"now": clock.now(), **context, "form": form}, status=422 if form.errors else 200)
 
 
 def next_of(request: HttpRequest) -> str:

@@ -3,19 +3,22 @@
 from typing import Any
 
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 
-from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.pages.forms import TeamForm
 from mainstay.foundation.accounts.pages.views import tabs
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW
+from mainstay.foundation.accounts.resource import TEAMS
+from mainstay.foundation.resource import By
+from mainstay.kit.editing import Editing
+from mainstay.kit.forms import Form
 from mainstay.kit.lists import export
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.replies import posted
 
 COLUMNS = {
     "name": lambda t: t.name,
@@ -43,55 +46,32 @@ def teams(request: HttpRequest) -> HttpResponseBase:
     return render(request, "accounts/teams.html", context)
 
 
-@needs(PEOPLE_EDIT, "GET", "POST")
-def create(request: HttpRequest) -> HttpResponse:
-    """Add a team."""
-    return _edit(request, None)
+class TeamPages(Editing[Team]):
+    """A team, who is in it, and what it owns."""
 
+    resource, permission, model = TEAMS, PEOPLE_EDIT, Team
+    place, by, template = "teams", "pk", "accounts/team_form.html"
 
-@needs(PEOPLE_EDIT, "GET", "POST")
-def edit(request: HttpRequest, team_id: int) -> HttpResponse:
-    """Change a team; one that a file manages is shown only."""
-    return _edit(request, _team(team_id))
+    def form_of(self, request: HttpRequest, row: Team | None, **given: str) -> TeamForm:
+        initial = {"name": row.name, "email": row.email, "members": row.members.all()} if row else {}
+        form = TeamForm(posted(request), initial=initial)
+        if row is not None and row.managed_by:
+            form.lock()
+        return form
 
-
-def _edit(request: HttpRequest, team: Team | None) -> HttpResponse:
-    initial = {"name": team.name, "email": team.email, "members": team.members.all()} if team else {}
-    form = TeamForm(posted(request), initial=initial)
-    if team is not None and team.managed_by:
-        form.lock()
-
-    def put() -> Team:
+    def put(self, form: TeamForm, row: Team | None, by: By) -> Team:
         given = form.cleaned_data
-        members = list(given["members"])
-        return actions.put_team(
-            given["name"].strip(), given["email"], members, actor_of(request), clock.now(), existing=team
-        )
+        name, members = given["name"].strip(), list(given["members"])
+        return actions.put_team(name, given["email"], members, by.actor, by.at, existing=row)
 
-    if row := saved(form, put, team):
-        return done(request, f"Team {row} was saved.", reverse("teams"))
-    context = {
-        "team": team,
-        "owned": list(team.applications.order_by("name")) if team else [],
-        "crumbs": [{"href": reverse("teams"), "label": "Teams"}],
-        "place": "people",
-    }
-    return form_page(request, "accounts/team_form.html", form, context)
+    def named(self, row: Team) -> str:
+        return f"Team {row}"
+
+    def back(self, row: Team) -> str:
+        return reverse("team", args=[row.pk])
+
+    def context(self, request: HttpRequest, row: Team | None, form: Form) -> dict[str, Any]:
+        return {"owned": list(row.applications.order_by("name")) if row else [], "place": "people"}
 
 
-@needs(PEOPLE_EDIT, "POST")
-def delete(request: HttpRequest, team_id: int) -> HttpResponse:
-    """Remove a team that owns nothing."""
-    team = _team(team_id)
-    name = team.name
-    return attempt(
-        request,
-        lambda: actions.remove_team(team, actor_of(request), clock.now()),
-        f"Team {name} was removed.",
-        reverse("teams"),
-        back=reverse("team", args=[team_id]),
-    )
-
-
-def _team(team_id: int) -> Team:
-    return get_object_or_404(Team, pk=team_id)
+TEAM = TeamPages()

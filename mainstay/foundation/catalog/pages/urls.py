@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from mainstay.foundation.catalog.pages import views
+from mainstay.foundation.catalog.pages.views import APPLICATION
 
 urlpatterns = [
-    path("add/application/", views.new, name="application_new"),  # not below applications/: one may be called "new"
-    path("applications/<slug:name>/edit/", views.edit, name="application_edit"),
-    path("applications/<slug:name>/delete/", views.remove, name="application_delete"),
+    # Not below applications/: one may be called "new".
+    path("add/application/", APPLICATION.new, name="application_new"),
+    path("applications/<slug:name>/edit/", APPLICATION.edit, name="application_edit"),
+    path("applications/<slug:name>/delete/", APPLICATION.delete, name="application_delete"),
 ]

@@ -12,14 +12,18 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import By
 from mainstay.foundation.secrets import LostKey
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.editing import Editing
+from mainstay.kit.nav import trail
+from mainstay.kit.replies import done, posted
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages.drawing import phases_bar
 from mainstay.observe.checks.pages.forms import CheckForm
+from mainstay.observe.checks.resource import CHECKS
 from mainstay.observe.checks.spec import Common
 from mainstay.observe.checks.uptime.latency import PHASE_LABELS, PHASES
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
@@ -30,68 +34,53 @@ def _check(check_id: int) -> Check:
     return get_object_or_404(found, pk=check_id)
 
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def new(request: HttpRequest) -> HttpResponseBase:
-    """Add a check: first its application and kind, then what the kind needs."""
-    names = list(Application.objects.order_by("name").values_list("name", flat=True))
-    given = request.POST if request.method == "POST" else request.GET
-    kind = given.get("kind", "http") if given.get("kind", "http") in KINDS else "http"
-    wanted = given.get("application", "")
-    application = Application.objects.filter(name=wanted if wanted in names else (names or [""])[0]).first()
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "crumbs": [{"href": reverse("checks"), "label": "Checks"}],
-        "applications": names,
-        "application": application,
-        "kinds": [(name, one.label) for name, one in KINDS.items()],
-        "kind": kind,
-        "passive": KINDS[kind].passive,
-        "place": "checks",
-    }
-    if application is None:
-        return render(request, "checks/edit.html", context)
-    form = CheckForm(kind, application, posted(request))
-    if check := _saved(request, form):
-        text = f"{check} is watched from now on." if not check.paused else f"{check} was added, paused."
-        return done(request, text, reverse("check", args=[check.pk]))
-    return _page(request, form, context)
+class CheckPages(Editing[Check]):
+    """Checks: first the application and the kind, then what the kind needs."""
+
+    resource, permission, model = CHECKS, CHECKS_EDIT, Check
+    place, page, by, template = "checks", "check", "pk", "checks/edit.html"
+
+    def find(self, key: int) -> Check:
+        return _check(key)
+
+    def add(self, request: HttpRequest, /, **given: str) -> HttpResponseBase:
+        names = list(Application.objects.order_by("name").values_list("name", flat=True))
+        asked = request.POST if request.method == "POST" else request.GET
+        kind = asked.get("kind", "http") if asked.get("kind", "http") in KINDS else "http"
+        wanted = asked.get("application", "")
+        application = Application.objects.filter(name=wanted if wanted in names else (names or [""])[0]).first()
+        if application is None:
+            return render(request, self.template, {**trail(self.place), "now": clock.now(), "check": None})
+        return self.answer(request, None, CheckForm(kind, application, posted(request), names=names))
+
+    def change(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
+        check = self.find(*key.values())
+        if check.kind not in KINDS:
+            context = {"check": check, "application": check.application, "lost_kind": check.kind}
+            return render(request, self.template, {**trail(self.place, *self.steps(check)), **context}, status=409)
+        return self.answer(request, check, CheckForm(check.kind, check.application, posted(request), check=check))
+
+    def put(self, form: CheckForm, row: Check | None, by: By) -> Check:
+        return actions.put_check(form.application, form.spec, by.actor, by.at, existing=row)
+
+    def said(self, kept: Check, *, new: bool) -> str:
+        if not new:
+            return f"{kept} was saved."
+        return f"{kept} is watched from now on." if not kept.paused else f"{kept} was added, paused."
+
+    def context(self, request: HttpRequest, row: Check | None, form: Any) -> dict[str, Any]:
+        timing = [form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields]
+        return {
+            "applications": form.names,
+            "application": form.application,
+            "kinds": [(name, one.label) for name, one in KINDS.items()],
+            "kind": form.kind,
+            "passive": KINDS[form.kind].passive,
+            "timing": timing,
+        }
 
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def edit(request: HttpRequest, check_id: int) -> HttpResponseBase:
-    """Change a check; one that a file manages is shown, and where to change it."""
-    check = _check(check_id)
-    kind = check.kind
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "crumbs": [
-            {"href": reverse("checks"), "label": "Checks"},
-            {"href": reverse("check", args=[check.pk]), "label": str(check)},
-        ],
-        "check": check,
-        "application": check.application,
-        "kind": kind,
-        "passive": check.passive,
-        "place": "checks",
-    }
-    if kind not in KINDS:
-        return render(request, "checks/edit.html", context | {"lost_kind": kind}, status=409)
-    form = CheckForm(kind, check.application, posted(request), check=check)
-    if row := _saved(request, form):
-        return done(request, f"{row} was saved.", reverse("check", args=[row.pk]))
-    return _page(request, form, context)
-
-
-def _saved(request: HttpRequest, form: CheckForm) -> Check | None:
-    def put() -> Check:
-        return actions.put_check(form.application, form.spec, actor_of(request), clock.now(), existing=form.check)
-
-    return saved(form, put)
-
-
-def _page(request: HttpRequest, form: CheckForm, context: dict[str, Any]) -> HttpResponse:
-    timing = [form[name] for name in ("every", "timeout", "fail_after", "recover_after") if name in form.fields]
-    return form_page(request, "checks/edit.html", form, {**context, "timing": timing})
+CHECK = CheckPages()
 
 
 @needs(CHECKS_EDIT, "POST")
@@ -161,17 +150,3 @@ def pause(request: HttpRequest, check_id: int) -> HttpResponseBase:
     actions.pause(check, actor_of(request), clock.now(), paused=paused)
     text = f"{check} is paused: neither probed nor paged." if paused else f"{check} is watched again."
     return done(request, text, reverse("check", args=[check.pk]))
-
-
-@needs(CHECKS_EDIT, "POST")
-def remove(request: HttpRequest, check_id: int) -> HttpResponseBase:
-    """Remove a check with its results; the journal keeps its facts."""
-    check = _check(check_id)
-    name = str(check)
-    return attempt(
-        request,
-        lambda: actions.remove_check(check, actor_of(request), clock.now()),
-        f"{name} was removed.",
-        reverse("checks"),
-        back=reverse("check", args=[check_id]),
-    )

@@ -1,6 +1,6 @@
 """Forms of checks and of maintenance. What they gather is validated by the same specs as a file or the API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,9 +54,9 @@ class CheckForm(SpecForm):
         data: Any = None,
         *,
         check: Check | None = None,
-        managed: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
-        self.kind, self.application, self.check = kind, application, check
+        self.kind, self.application, self.check, self.names = kind, application, check, names
         of_kind = groups_of(KINDS[kind].Settings, prefix="kind.", within=(kind,), folded={"conditions"})
         passive = KINDS[kind].passive
         own = [name for name in Common.model_fields if not (passive and name in {"every", "timeout"})]

@@ -5,20 +5,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.matching import Matchers
+from mainstay.foundation.resource import By
+from mainstay.kit.editing import Editing
+from mainstay.kit.forms import Form
 from mainstay.kit.lists import columns, export
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.nav import trail
+from mainstay.kit.replies import posted
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.pages.forms import MaintenanceForm
+from mainstay.observe.checks.resource import WINDOWS
 from mainstay.observe.checks.standing import window_of
 from mainstay.observe.checks.windows import next_start, open_until
 from mainstay.observe.checks.wing import MAINTENANCE_EDIT
@@ -113,38 +117,33 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-@needs(MAINTENANCE_EDIT, "GET", "POST")
-def announce(request: HttpRequest, maintenance_id: int | None = None) -> HttpResponseBase:
-    """Announce maintenance, or change what was announced."""
-    now = clock.now()
-    row = None
-    if maintenance_id is not None:
-        found = Maintenance.objects.select_related("application").filter(cancelled_at=None)
-        row = get_object_or_404(found, pk=maintenance_id)
-    given = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
-    form = MaintenanceForm(posted(request), row=row, initial=given, now=now)
+class WindowPages(Editing[Maintenance]):
+    """Announcing maintenance, changing and ending what was announced."""
 
-    def put() -> Maintenance:
+    resource, permission, model = WINDOWS, MAINTENANCE_EDIT, Maintenance
+    place, by, template = "maintenance", "pk", "checks/announce.html"
+
+    def form_of(self, request: HttpRequest, row: Maintenance | None, **given: str) -> MaintenanceForm:
+        if row is not None and row.cancelled_at is not None:
+            raise Http404
+        asked = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
+        return MaintenanceForm(posted(request), row=row, initial=asked, now=clock.now())
+
+    def put(self, form: MaintenanceForm, row: Maintenance | None, by: By) -> Maintenance:
         assert form.spec is not None  # a valid form has one
-        return actions.announce(actions.window_for(form.spec), actor_of(request), now, existing=row)
+        return actions.announce(actions.window_for(form.spec), by.actor, by.at, existing=row)
 
-    if kept := saved(form, put, row):
-        return done(request, f"{kept.name} is announced.", reverse("maintenance"))
-    crumbs = [
-        {"href": reverse("checks"), "label": "Checks"},
-        {"href": reverse("maintenance"), "label": "Maintenance"},
-    ]
-    context = {"now": now, "row": row, "place": "checks", "crumbs": crumbs}
-    return form_page(request, "checks/announce.html", form, context)
+    def remove(self, row: Maintenance, by: By) -> None:
+        actions.cancel(row, by.actor, by.at)
+
+    def said(self, kept: Maintenance, *, new: bool) -> str:
+        return f"{kept.name} is announced."
+
+    def gone(self, row: Maintenance) -> str:
+        return f"{row.name} is over."
+
+    def context(self, request: HttpRequest, row: Maintenance | None, form: Form) -> dict[str, Any]:
+        return trail("checks", "maintenance")
 
 
-@needs(MAINTENANCE_EDIT, "POST")
-def cancel(request: HttpRequest, maintenance_id: int) -> HttpResponseBase:
-    """End or call off maintenance."""
-    row = get_object_or_404(Maintenance, pk=maintenance_id)
-    return attempt(
-        request,
-        lambda: actions.cancel(row, actor_of(request), clock.now()),
-        f"{row.name} is over.",
-        reverse("maintenance"),
-    )
+WINDOW = WindowPages()

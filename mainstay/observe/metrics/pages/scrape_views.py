@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
@@ -12,27 +12,23 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.yaml.write import dump
+from mainstay.kit.editing import Editing
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.nav import trail
+from mainstay.kit.replies import done, posted
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.health import live as ask_the_monitor
 from mainstay.observe.metrics.models import Scrape
 from mainstay.observe.metrics.pages.forms import ScrapeForm
 from mainstay.observe.metrics.pages.target_views import standings
+from mainstay.observe.metrics.resource import SCRAPES
 
 TARGETS_SHOWN, DROPPED_SHOWN, ENTRIES_SHOWN = 500, 20, 10
 
 
 def _scrape(name: str) -> Scrape:
     return get_object_or_404(Scrape.objects.select_related("application", "environment"), name=name)
-
-
-def _crumbs(scrape: Scrape | None = None) -> list[dict[str, str]]:
-    crumbs = [{"href": reverse("targets"), "label": "Targets"}]
-    if scrape is not None:
-        crumbs.append({"href": reverse("scrape", args=[scrape.name]), "label": scrape.name})
-    return crumbs
 
 
 @needs(OPERATIONS_VIEW, "GET")
@@ -63,31 +59,25 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
             for entry in Entry.objects.filter(subject=f"scrape:{row.pk}").order_by("-id")[:ENTRIES_SHOWN]
         ],
         "may": {"edit": actor.may(CHECKS_EDIT), "pause": actor.may(MAINTENANCE_EDIT)},
-        "crumbs": _crumbs(),
-        "place": "targets",
+        **trail("targets"),
     }
     return live(request, "metrics/scrape.html", context)
 
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def new(request: HttpRequest) -> HttpResponseBase:
-    """Add a scrape."""
-    return _edit(request, None)
+class ScrapePages(Editing[Scrape]):
+    """Scrapes. The journal keeps the facts of one that is removed, and the store what was measured."""
+
+    resource, permission, model = SCRAPES, CHECKS_EDIT, Scrape
+    place, page, template = "targets", "scrape", "metrics/scrape_edit.html"
+
+    def form_of(self, request: HttpRequest, row: Scrape | None, **given: str) -> ScrapeForm:
+        return ScrapeForm(posted(request), scrape=row)
+
+    def said(self, kept: Scrape, *, new: bool) -> str:
+        return f"{kept.name} is scraped from now on." if new else super().said(kept, new=new)
 
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def edit(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Change a scrape; one that a file manages is shown, and where to change it."""
-    return _edit(request, _scrape(name))
-
-
-def _edit(request: HttpRequest, row: Scrape | None) -> HttpResponse:
-    form = ScrapeForm(posted(request), scrape=row)
-    if kept := saved(form, lambda: actions.put_scrape(form.spec, actor_of(request), clock.now(), existing=row)):
-        text = f"{kept.name} is scraped from now on." if row is None else f"{kept.name} was saved."
-        return done(request, text, reverse("scrape", args=[kept.name]))
-    context = {"now": clock.now(), "scrape": row, "crumbs": _crumbs(row), "place": "targets"}
-    return form_page(request, "metrics/scrape_edit.html", form, context)
+SCRAPE = ScrapePages()
 
 
 @needs(MAINTENANCE_EDIT, "POST")
@@ -98,16 +88,3 @@ def pause(request: HttpRequest, name: str) -> HttpResponseBase:
     actions.pause(row, actor_of(request), clock.now(), paused=paused)
     text = f"{row.name} is paused: its series end." if paused else f"{row.name} is scraped again."
     return done(request, text, reverse("scrape", args=[row.name]))
-
-
-@needs(CHECKS_EDIT, "POST")
-def remove(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Remove a scrape; the journal keeps its facts, and the store what was measured."""
-    row = _scrape(name)
-    return attempt(
-        request,
-        lambda: actions.remove_scrape(row, actor_of(request), clock.now()),
-        f"{row.name} was removed.",
-        reverse("targets"),
-        back=reverse("scrape", args=[row.name]),
-    )

@@ -11,10 +11,10 @@ urlpatterns = [
     path("metrics/complete", explore_views.complete, name="explore_complete"),
     path("targets/", target_views.targets, name="targets"),
     path("targets/<slug:identity>/", target_views.target, name="target"),
-    path("add/scrape/", scrape_views.new, name="scrape_new"),
+    path("add/scrape/", scrape_views.SCRAPE.new, name="scrape_new"),
     path("scrapes/<slug:name>/", scrape_views.scrape, name="scrape"),
-    path("scrapes/<slug:name>/edit/", scrape_views.edit, name="scrape_edit"),
+    path("scrapes/<slug:name>/edit/", scrape_views.SCRAPE.edit, name="scrape_edit"),
     path("scrapes/<slug:name>/pause/", scrape_views.pause, name="scrape_pause"),
-    path("scrapes/<slug:name>/delete/", scrape_views.remove, name="scrape_delete"),
+    path("scrapes/<slug:name>/delete/", scrape_views.SCRAPE.delete, name="scrape_delete"),
     path("prometheus/api/v1/<path:path>", prometheus, name="prometheus"),
 ]

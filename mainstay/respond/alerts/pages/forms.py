@@ -136,9 +136,12 @@ class RouteForm(Form):
     end = forms.TimeField(required=False, label="to", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
     timezone = ZoneField(required=False, label="in the time zone")
 
-    def __init__(self, data: Any = None, *, channels: Iterable[tuple[str, str]] = (), **given: Any) -> None:
-        super().__init__(data, **given)
+    def __init__(self, data: Any = None, *, row: Route | None = None, channels: Iterable[tuple[str, str]] = ()) -> None:
+        self.spec: RouteSpec | None = None
+        super().__init__(data, initial=route_initial(row) if row is not None else None)
         self.choose("notify", ((name, f"{name} ({target})" if target else name) for name, target in channels))
+        if row is not None and row.managed_by:
+            self.lock()
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -146,7 +149,7 @@ class RouteForm(Form):
             return values
         try:
             document = self._document(values)
-            values["spec"] = RouteSpec.model_validate(document)
+            self.spec = RouteSpec.model_validate(document)
         except Refused as error:
             self.refuse(error)
         except ValidationError as error:

@@ -12,9 +12,9 @@ urlpatterns = [
     path("silences/", silence_views.silences, name="silences"),
     path("silences/new", silence_views.create, name="silence_create"),
     path("silences/<id:silence_id>/end", silence_views.end, name="silence_end"),
-    path("routes/new", route_views.create, name="route_new"),
+    path("routes/new", route_views.ROUTE.new, name="route_new"),
     path("routes/who", route_views.who, name="route_who"),
-    path("routes/<id:route_id>/", route_views.edit, name="route_edit"),
+    path("routes/<id:route_id>/", route_views.ROUTE.edit, name="route_edit"),
     path("routes/<id:route_id>/move", route_views.move, name="route_move"),
-    path("routes/<id:route_id>/delete", route_views.delete, name="route_delete"),
+    path("routes/<id:route_id>/delete", route_views.ROUTE.delete, name="route_delete"),
 ]

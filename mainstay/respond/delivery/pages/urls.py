@@ -6,11 +6,11 @@ from mainstay.respond.delivery.pages import log_views, views
 
 urlpatterns = [
     path("channels/", views.channels, name="channels"),
-    path("new-channel/<slug:kind>", views.create, name="channel_new"),
-    path("channels/<slug:name>/", views.edit, name="channel_edit"),
+    path("new-channel/<slug:kind>", views.CHANNEL.new, name="channel_new"),
+    path("channels/<slug:name>/", views.CHANNEL.edit, name="channel_edit"),
     path("channels/<slug:name>/test", views.test, name="channel_test"),
     path("channels/<slug:name>/pause", views.pause, name="channel_pause"),
-    path("channels/<slug:name>/delete", views.delete, name="channel_delete"),
+    path("channels/<slug:name>/delete", views.CHANNEL.delete, name="channel_delete"),
     path("deliveries/", log_views.deliveries, name="deliveries"),
     path("deliveries/<id:delivery_id>/", log_views.delivery, name="delivery"),
     path("deliveries/<id:delivery_id>/test", views.test_result, name="delivery_test"),

@@ -4,15 +4,15 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.refusal import Managed
+from mainstay.kit.editing import Editing
 from mainstay.kit.lists import columns, export
 from mainstay.kit.live import live
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.nav import trail
+from mainstay.kit.replies import attempt, posted
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.pages.forms import shown_hours, shown_reminder
 from mainstay.respond.alerts.pages.route_views import tester
@@ -23,6 +23,7 @@ from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.pages.channel_health import WAITING, channel_health, headline
 from mainstay.respond.delivery.pages.forms import ChannelForm
 from mainstay.respond.delivery.receivers import channels_of
+from mainstay.respond.delivery.resource import CHANNELS as RESOURCE
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 LABELS = {name: kind.label for name, kind in CHANNELS.items()}
@@ -63,41 +64,50 @@ def channels(request: HttpRequest) -> HttpResponseBase:
     return live(request, "delivery/channels.html", context)
 
 
-@needs(DELIVERY_EDIT, "GET", "POST")
-def create(request: HttpRequest, kind: str) -> HttpResponse:
-    """Add a channel of a kind."""
-    if kind not in CHANNELS:
-        raise Http404
-    return _edit(request, kind, None)
+class ChannelPages(Editing[Channel]):
+    """Channels. Secrets are masked, and a channel keeps its name."""
+
+    resource, permission, model = RESOURCE, DELIVERY_EDIT, Channel
+    place, page = "channels", "channel_edit"
+    template, asks = "delivery/channel_form.html", "delivery/channel_delete.html"
+
+    def form_of(self, request: HttpRequest, row: Channel | None, kind: str = "", **given: str) -> ChannelForm:
+        kind = row.kind if row is not None else kind
+        if kind not in CHANNELS:
+            raise Http404
+        return ChannelForm(posted(request), kind=kind, channel=row)
+
+    def named(self, row: Channel) -> str:
+        return f"Channel {row.name}"
+
+    def said(self, kept: Channel, *, new: bool) -> str:
+        text = "added. Send a test to see whether it arrives" if new else "saved. What waits for it is sent at once"
+        return f"{self.named(kept)} was {text}."
+
+    def context(self, request: HttpRequest, row: Channel | None, form: Any) -> dict[str, Any]:
+        context: dict[str, Any] = {"kind": LABELS[form.kind], **trail("channels")}
+        if row is not None:
+            context["health"] = next((found for found in channel_health(LABELS) if found.channel.pk == row.pk), None)
+            context["deliveries"] = recent(row)
+            context["routes"] = _naming(row)
+            context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
+        return context
+
+    def consequences(self, row: Channel) -> dict[str, Any]:
+        waiting, naming = Delivery.objects.filter(channel=row, status__in=WAITING), _naming(row)
+        return {
+            "waiting": waiting.count(),
+            "oldest": waiting.order_by("pk").first(),
+            "routes": naming,
+            "left_alone": [route for route in naming if [*route.notify] == [row.name]],
+        }
 
 
-@needs(DELIVERY_EDIT, "GET", "POST")
-def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Show a channel's settings, secrets masked; save them unless a file manages it."""
-    row = get_object_or_404(Channel, name=name)
-    if row.kind not in CHANNELS:
-        raise Http404
-    return _edit(request, row.kind, row)
+CHANNEL = ChannelPages()
 
 
-def _edit(request: HttpRequest, kind: str, row: Channel | None) -> HttpResponse:
-    form = ChannelForm(posted(request), kind=kind, channel=row)
-    if kept := saved(form, lambda: actions.put_channel(form.spec, actor_of(request), clock.now(), existing=row), row):
-        text = "saved. What waits for it is sent at once" if row else "added. Send a test to see whether it arrives"
-        return done(request, f"Channel {kept} was {text}.", _page(kept))
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "channel": row,
-        "kind": LABELS[kind],
-        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
-        "place": "channels",
-    }
-    if row is not None:
-        context["health"] = next((found for found in channel_health(LABELS) if found.channel.pk == row.pk), None)
-        context["deliveries"] = recent(row)
-        context["routes"] = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
-        context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
-    return form_page(request, "delivery/channel_form.html", form, context)
+def _naming(row: Channel) -> list[Route]:
+    return [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
 
 
 def recent(row: Channel, most: int = 8) -> list[Delivery]:
@@ -134,41 +144,5 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
     paused = request.POST.get("to") == "pause"
     spec = actions.spec_of(row).model_copy(update={"paused": paused})
     text = f"{row} is paused: its messages wait." if paused else f"{row} sends again, what waited first."
-    return attempt(
-        request, lambda: actions.put_channel(spec, actor_of(request), clock.now(), existing=row), text, _page(row)
-    )
-
-
-@needs(DELIVERY_EDIT, "GET", "POST")
-def delete(request: HttpRequest, name: str) -> HttpResponse:
-    """Say what would be lost, then remove a channel."""
-    row = get_object_or_404(Channel, name=name)
-    problem = ""
-    if request.method == "POST":
-        try:
-            actions.remove_channel(row, actor_of(request), clock.now())
-        except Managed as error:
-            problem = f"{error}."
-        else:
-            return done(request, f"Channel {row.name} was removed.", reverse("channels"))
-    waiting = Delivery.objects.filter(channel=row, status__in=WAITING)
-    naming = [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
-    context = {
-        "now": clock.now(),
-        "channel": row,
-        "problem": problem,
-        "waiting": waiting.count(),
-        "oldest": waiting.order_by("pk").first(),
-        "routes": naming,
-        "left_alone": [route for route in naming if [*route.notify] == [row.name]],
-        "crumbs": [
-            {"href": reverse("channels"), "label": "Channels and routes"},
-            {"href": _page(row), "label": row.name},
-        ],
-        "place": "channels",
-    }
-    return render(request, "delivery/channel_delete.html", context, status=409 if problem else 200)
-
-
-def _page(row: Channel) -> str:
-    return reverse("channel_edit", args=[row.name])
+    actor, now = actor_of(request), clock.now()
+    return attempt(request, lambda: actions.put_channel(spec, actor, now, existing=row), text, CHANNEL.address(row))

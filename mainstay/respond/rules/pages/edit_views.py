@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from mainstay.foundation import clock
-from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.access import needs
+from mainstay.foundation.resource import By
 from mainstay.kit import charts, rows
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.editing import Editing
+from mainstay.kit.forms import Form
+from mainstay.kit.replies import posted
 from mainstay.kit.scales import quantity
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.client import BadQuery, MetricsAway, Sample
@@ -22,72 +25,56 @@ from mainstay.respond.rules.pages import drawing, preview
 from mainstay.respond.rules.pages.drawing import Watched
 from mainstay.respond.rules.pages.forms import NEW_GROUP, RuleForm, place_of
 from mainstay.respond.rules.pages.views import find_rule, zone
+from mainstay.respond.rules.resource import RULE_GROUPS
 from mainstay.respond.rules.spec import RuleSpec
 
 GIVES_SHOWN = 5
 DEFAULT_REPLAY = "24h"
 
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def new(request: HttpRequest) -> HttpResponseBase:
-    """Write a rule."""
-    expr, group = request.GET.get("expr", "")[:20_000], request.GET.get("group", "")[:200]
-    form = RuleForm(posted(request), expr=expr, group=group)
-    if kept := saved(form, lambda: _put(request, form)):
-        return done(request, f"{kept.name} is evaluated from now on.", reverse("rule", args=[kept.pk]))
-    return _page(request, form, None)
+class RulePages(Editing[Rule]):
+    """Rules, each a part of its group; the group goes with its last one, and alerts that it raised are resolved."""
 
+    resource, permission, model = RULE_GROUPS, CHECKS_EDIT, Rule
+    kind, place, page, by, template = "rule", "rules", "rule", "pk", "rules/edit.html"
 
-@needs(CHECKS_EDIT, "GET", "POST")
-def edit(request: HttpRequest, rule_id: int) -> HttpResponseBase:
-    """Change a rule; one that a file manages is shown, and where to change it."""
-    rule = find_rule(rule_id)
-    form = RuleForm(posted(request), rule=rule)
-    if kept := saved(form, lambda: _put(request, form)):
-        return done(request, f"{kept.name} was saved.", reverse("rule", args=[kept.pk]))
-    return _page(request, form, rule)
+    def find(self, key: int) -> Rule:
+        return find_rule(key)
 
+    def form_of(self, request: HttpRequest, row: Rule | None, **given: str) -> RuleForm:
+        expr, group = request.GET.get("expr", "")[:20_000], request.GET.get("group", "")[:200]
+        form = RuleForm(posted(request), rule=row, expr=expr, group=group)
+        form.fields["expr"].widget.attrs["data-completes"] = reverse("explore_complete")
+        return form
 
-def _page(request: HttpRequest, form: RuleForm, rule: Rule | None) -> HttpResponse:
-    crumbs = [{"href": reverse("rules"), "label": "Rules"}]
-    if rule is not None:
-        crumbs.append({"href": reverse("rule", args=[rule.pk]), "label": rule.name})
-    form.fields["expr"].widget.attrs["data-completes"] = reverse("explore_complete")
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "rule": rule,
-        "managed_by": rule.group.managed_by if rule is not None else "",
-        "only_one": rule is not None and rule.group.rules.count() == 1,
-        "replays": list(preview.RANGES_S),
-        "replay": DEFAULT_REPLAY,
-        "new_group": NEW_GROUP,
-        "crumbs": crumbs,
-        "place": "rules",
-    }
-    return form_page(request, "rules/edit.html", form, context)
+    def put(self, form: RuleForm, row: Rule | None, by: By) -> Rule:
+        group, spec, index = form.target()
+        kept = actions.put_group(spec, by.actor, by.at, existing=group)
+        return kept.rules.order_by("position", "id")[index]
 
-
-def _put(request: HttpRequest, form: RuleForm) -> Rule:
-    group, spec, index = form.target()
-    kept = actions.put_group(spec, actor_of(request), clock.now(), existing=group)
-    return kept.rules.order_by("position", "id")[index]
-
-
-@needs(CHECKS_EDIT, "POST")
-def remove(request: HttpRequest, rule_id: int) -> HttpResponseBase:
-    """Remove a rule, and its group with the last one. Alerts that it raised are resolved."""
-    rule = find_rule(rule_id)
-    group, name = rule.group, rule.name
-
-    def act() -> None:
+    def remove(self, row: Rule, by: By) -> None:
+        group = row.group
         if group.rules.count() == 1:
-            actions.remove_group(group, actor_of(request), clock.now())
+            actions.remove_group(group, by.actor, by.at)
             return
-        spec, index = actions.spec_of(group), place_of(rule)
+        spec, index = actions.spec_of(group), place_of(row)
         left = [one for place, one in enumerate(spec.rules) if place != index]
-        actions.put_group(spec.model_copy(update={"rules": left}), actor_of(request), clock.now(), existing=group)
+        actions.put_group(spec.model_copy(update={"rules": left}), by.actor, by.at, existing=group)
 
-    return attempt(request, act, f"{name} was removed.", reverse("rules"), back=reverse("rule", args=[rule_id]))
+    def said(self, kept: Rule, *, new: bool) -> str:
+        return f"{kept.name} is evaluated from now on." if new else super().said(kept, new=new)
+
+    def context(self, request: HttpRequest, row: Rule | None, form: Form) -> dict[str, Any]:
+        return {
+            "managed_by": row.group.managed_by if row is not None else "",
+            "only_one": row is not None and row.group.rules.count() == 1,
+            "replays": list(preview.RANGES_S),
+            "replay": DEFAULT_REPLAY,
+            "new_group": NEW_GROUP,
+        }
+
+
+RULE = RulePages()
 
 
 # --- the preview ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,227 @@
+"""Pages to add, change and delete what people configure: one small class per resource.
+
+class RoomPages(Editing[Room]):
+    resource, permission, model, place = ROOMS, ROOMS_EDIT, Room, "rooms"
+
+ROOM = RoomPages()
+urlpatterns = [
+    path("rooms/", ROOM.list, name="rooms"),
+    path("rooms/new", ROOM.new, name="room_new"),
+    path("rooms/<slug:name>/", ROOM.edit, name="room_edit"),
+    path("rooms/<slug:name>/delete", ROOM.delete, name="room_delete"),
+]
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+
+from mainstay.foundation import clock
+from mainstay.foundation.accounts.access import actor_of, needs
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission
+from mainstay.foundation.explained import sentence
+from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import By, Resource
+from mainstay.kit.forms import Form, SpecForm
+from mainstay.kit.inputs import label_of
+from mainstay.kit.lists import export
+from mainstay.kit.nav import trail
+from mainstay.kit.replies import attempt, done, form_page, posted, saved
+
+M = TypeVar("M", bound=Model)
+
+
+class Editing(Generic[M]):
+    """The pages `list`, `new`, `edit` and `delete` of one resource.
+
+    What a subclass must say are the first four values; everything else fits a plain resource without secrets.
+    """
+
+    resource: ClassVar[Resource[Any]]
+    permission: ClassVar[Permission]
+    """What changing it needs. The list is open to whoever may view operations."""
+    model: type[M]
+    place: ClassVar[str]
+    """The name of the list's address, which is a place of the navigation."""
+    kind: ClassVar[str] = ""
+    """What templates and names of addresses call a row; the resource's kind unless given."""
+    by: ClassVar[str] = "name"
+    """The field that tells a row in addresses."""
+    page: ClassVar[str] = ""
+    """The name of the address of a row's own page. Without one, the list takes its part."""
+    template: ClassVar[str] = "edit.html"
+    asks: ClassVar[str] = ""
+    """A page that asks before something is deleted. Without one, a button of the form's page does."""
+    columns: ClassVar[tuple[str, ...]] = ("name",)
+    """The fields of the spec that the list shows."""
+
+    def __init__(self) -> None:
+        self.called = self.kind or self.resource.kind
+        self.list = needs(OPERATIONS_VIEW, "GET")(self.show_list)
+        self.new = needs(self.permission, "GET", "POST")(self.add)
+        self.edit = needs(self.permission, "GET", "POST")(self.change)
+        methods = ("GET", "POST") if self.asks else ("POST",)
+        self.delete = needs(self.permission, *methods)(self.ask_and_remove)
+
+    # What differs between resources
+
+    def find(self, key: Any) -> M:
+        """Return the row that an address names, or raise Http404."""
+        return get_object_or_404(self.model, **{self.by: key})
+
+    def form_of(self, request: HttpRequest, row: M | None, **given: str) -> Form:
+        """Return the form; `given` is what the address of a new one says."""
+        shown = self.document(row) if row is not None else None
+        return SpecForm(posted(request), spec=self.resource.spec, shown=shown, managed=bool(managed_by(row)))
+
+    def context(self, request: HttpRequest, row: M | None, form: Form) -> Mapping[str, Any]:
+        """Return what else the form's page shows."""
+        return {}
+
+    def consequences(self, row: M) -> Mapping[str, Any]:
+        """Return what the page that asks shows of what would be lost."""
+        return {}
+
+    def put(self, form: Any, row: M | None, by: By) -> M:
+        """Make the row what the form says.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+        one, spec = self.resource, form.spec
+        name, wanted = (one.called(spec) if row is None else one.name_of(row)), one.called(spec)
+        if row is None and one.find(name) is not None:
+            article = "an" if one.kind[0] in "aeiou" else "a"
+            raise Refused(f"{article} {one.kind} named {name} exists already", "name", conflict=True)
+        with transaction.atomic():
+            settling = one.put(name, spec, by)
+            if one.ties(spec):
+                one.tie(wanted, spec)
+            if settling:
+                one.settle()
+        return cast(M, one.find(wanted))
+
+    def remove(self, row: M, by: By) -> None:
+        """Remove the row.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+        self.resource.remove(self.resource.name_of(row), by)
+
+    def named(self, row: M) -> str:
+        """Return what messages call a row."""
+        return str(row)
+
+    def said(self, kept: M, *, new: bool) -> str:
+        """Return the message after something was saved."""
+        return f"{self.named(kept)} was saved."
+
+    def gone(self, row: M) -> str:
+        """Return the message after a row was removed."""
+        return f"{self.named(row)} was removed."
+
+    def home(self) -> str:
+        """Return the address of the list."""
+        return reverse(self.place)
+
+    def address(self, row: M) -> str:
+        """Return the address of a row's page."""
+        return reverse(self.page, args=[getattr(row, self.by)]) if self.page else self.home()
+
+    def back(self, row: M) -> str:
+        """Return the address at which a refused removal is said."""
+        return self.address(row)
+
+    def steps(self, row: M | None) -> list[tuple[str, str]]:
+        """Return the crumbs between the list and the form."""
+        return [(self.address(row), str(row))] if row is not None and self.page else []
+
+    # The pages
+
+    def show_list(self, request: HttpRequest) -> HttpResponseBase:
+        """List all rows; or export them."""
+        rows = [(row, self.document(row)) for row in self.resource.rows()]
+        fields = self.resource.spec.model_fields
+        file = export(request, self.place, {name: _value(name) for name in fields}, [shown for _, shown in rows])
+        if file is not None:
+            return file
+        context = {
+            "title": self.resource.title,
+            "kind": self.called,
+            "heads": [label_of(name) for name in self.columns],
+            "rows": [(row, self._link(row), [shown.get(name) for name in self.columns]) for row, shown in rows],
+            "new": reverse(f"{self.called}_new") if actor_of(request).may(self.permission) else "",
+            "place": self.place,
+        }
+        return render(request, "list.html", context)
+
+    def add(self, request: HttpRequest, /, **given: str) -> HttpResponseBase:
+        """Add something."""
+        return self.answer(request, None, self.form_of(request, None, **given))
+
+    def change(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
+        """Change a row; one that a file manages is shown, and where to change it."""
+        row = self.find(*key.values())
+        return self.answer(request, row, self.form_of(request, row))
+
+    def answer(self, request: HttpRequest, row: M | None, form: Form) -> HttpResponse:
+        """Save what the form says, or show it."""
+        by = By(actor_of(request), clock.now())
+        if kept := saved(form, lambda: self.put(form, row, by), row):
+            return done(request, self.said(kept, new=row is None), self.address(kept))
+        kind = self.called
+        context = {
+            **trail(self.place, *self.steps(row)),
+            kind: row,
+            "kind": kind,
+            "row": row,
+            "managed_by": managed_by(row),
+            "back": self.address(row) if row is not None else self.home(),
+            **self.context(request, row, form),
+        }
+        return form_page(request, self.template, form, context)
+
+    def ask_and_remove(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
+        """Remove a row, after asking where there is a page for that."""
+        row, by = self.find(*key.values()), By(actor_of(request), clock.now())
+        text = self.gone(row)
+        if not self.asks:
+            return attempt(request, lambda: self.remove(row, by), text, self.home(), back=self.back(row))
+        problem = ""
+        if request.method == "POST":
+            try:
+                self.remove(row, by)
+            except Refused as refused:
+                problem = sentence(refused.detail, refused.field)
+            else:
+                return done(request, text, self.home())
+        context = {
+            **trail(self.place, *self.steps(row)),
+            self.called: row,
+            "problem": problem,
+            **self.consequences(row),
+        }
+        return render(request, self.asks, context, status=409 if problem else 200)
+
+    def document(self, row: M) -> dict[str, Any]:
+        """Return a row as people write it."""
+        document: dict[str, Any] = self.resource.read(row).model_dump(mode="json", by_alias=True)
+        return document
+
+    def _link(self, row: M) -> str:
+        return reverse(self.page or f"{self.called}_edit", args=[getattr(row, self.by)])
+
+
+def managed_by(row: Any) -> str:
+    """Return the file that manages a row; "" when none does."""
+    return str(getattr(row, "managed_by", "") or "")
+
+
+def _value(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda shown: shown.get(name)
