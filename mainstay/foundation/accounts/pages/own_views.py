@@ -45,7 +45,6 @@ def me(request: HttpRequest) -> HttpResponse:
     if saved(form, put):
         return done(request, "Saved.", reverse("profile"))
     context: dict[str, Any] = {
-        "now": now,
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
         "has_password": user.has_usable_password(),

@@ -16,6 +16,7 @@ from mainstay.foundation.accounts.pages.forms import TokenForm
 from mainstay.foundation.accounts.pages.views import tabs
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, PEOPLE_VIEW, Role
 from mainstay.kit.lists import columns, export, page_of
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import done, form_page, posted, saved
 
 COLUMNS = columns("id=pk name role hint created_by created_at expires_at last_used_at revoked_at")
@@ -31,7 +32,6 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
     page = page_of(request, Token.objects.all())
     labels = {role.value: role.label for role in Role}
     context: dict[str, Any] = {
-        "now": now,
         "tokens": [(token, labels.get(token.role, token.role), token.usable(now)) for token in page.rows],
         "usable": sum(token.usable(now) for token in page.rows),
         "page": page,
@@ -46,7 +46,7 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
 def create(request: HttpRequest) -> HttpResponse:
     """Make a token and show it once."""
     form = TokenForm(posted(request))
-    crumbs = [{"href": reverse("tokens"), "label": "API tokens"}]
+    where = trail("tokens") | {"place": "people"}
     now = clock.now()
 
     def put() -> tuple[Token, str]:
@@ -57,11 +57,11 @@ def create(request: HttpRequest) -> HttpResponse:
     if made := saved(form, put):
         row, secret = made
         command = f'curl -H "Authorization: Bearer {secret}" {settings.BASE_URL}/api/v1/alerts'
-        context = {"token": row, "secret": secret, "command": command, "crumbs": crumbs, "place": "people"}
+        context = {"token": row, "secret": secret, "command": command, **where}
         response = render(request, "accounts/token_shown.html", context)
         response.headers["Cache-Control"] = "no-store"
         return response
-    return form_page(request, "accounts/token_form.html", form, {"crumbs": crumbs, "place": "people"})
+    return form_page(request, "accounts/token_form.html", form, where)
 
 
 @needs(PEOPLE_EDIT, "POST")

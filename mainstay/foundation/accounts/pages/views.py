@@ -27,6 +27,7 @@ from mainstay.foundation.accounts.permissions import (
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit.lists import choice, columns, export, search_box
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
 LINK_LASTS = timedelta(days=3)
@@ -69,7 +70,6 @@ def people(request: HttpRequest) -> HttpResponseBase:
     active = [user for user in found if user.is_active]
     bare = sum(1 for user in active if not getattr(user, "second_factor", False))
     context: dict[str, Any] = {
-        "now": now,
         "people": found,
         "active": len(active),
         "bare": bare,
@@ -106,7 +106,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 
     if user := saved(form, put):
         return _show_link(request, user)
-    return form_page(request, "accounts/invite.html", form, {"crumbs": _crumbs(), "place": "people"})
+    return form_page(request, "accounts/invite.html", form, trail("people"))
 
 
 @needs(PEOPLE_EDIT, "POST")
@@ -125,8 +125,7 @@ def _show_link(request: HttpRequest, user: User) -> HttpResponse:
         "person": user,
         "link": address,
         "until": now + LINK_LASTS,
-        "crumbs": [*_crumbs(), {"href": _page(user), "label": str(user)}],
-        "place": "people",
+        **trail("people", (_page(user), str(user))),
     }
     response = render(request, "accounts/link.html", context)
     response.headers["Cache-Control"] = "no-store"  # shown once: neither Back nor a proxy may bring it again
@@ -153,7 +152,6 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
         return done(request, f"{user} was saved.", _page(user))
     entries = Entry.objects.filter(subject=f"user:{user.pk}").order_by("-pk")[:ENTRIES_SHOWN]
     context: dict[str, Any] = {
-        "now": now,
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
         "can_edit": can_edit,
@@ -162,8 +160,7 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
         "teams": list(user.teams.order_by("name")),
         "open_link": SignInLink.objects.filter(user=user, used_at=None, expires_at__gt=now).first(),
         "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in entries],
-        "crumbs": _crumbs(),
-        "place": "people",
+        **trail("people"),
     }
     return form_page(request, "accounts/person.html", form, context)
 
@@ -232,7 +229,3 @@ def _user(user_id: int) -> User:
 
 def _page(user: User) -> str:
     return reverse("person", args=[user.pk])
-
-
-def _crumbs() -> list[dict[str, str]]:
-    return [{"href": reverse("people"), "label": "People"}]

@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
@@ -19,6 +18,7 @@ from mainstay.foundation.journal.pages.lines import line, subject_url
 from mainstay.foundation.journal.seal import prove, verify_newest
 from mainstay.kit.lists import by_key, chips, choice, columns, cursor, export, page_between, search_box, with_query
 from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 
 UNSEALED_SHOWN = 1_000
 COLUMNS: dict[str, Any] = {
@@ -40,7 +40,6 @@ def journal(request: HttpRequest) -> HttpResponseBase:
     applications = list(Application.objects.order_by("name").values_list("pk", "name"))
     by_number = [(str(number), name) for number, name in applications]
     context: dict[str, Any] = {
-        "now": clock.now(),
         "entries": [line(entry) for entry in found.entries],
         "page": page_between(request, found.entries, newer=found.newer, older=found.older),
         "reached": found.reached,
@@ -84,7 +83,6 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
     row = get_object_or_404(Entry.objects.select_related("seal"), pk=entry_id)
     proof = prove(row.pk, bytes(row.seal.leaves) if row.seal else None)
     context = {
-        "now": clock.now(),
         "entry": row,
         "line": line(row),
         "subject_href": subject_url(row.subject, row.subject_name),
@@ -96,10 +94,9 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
         "proof": proof,
         "seal_digest": bytes(row.seal.digest).hex() if row.seal else "",
         "application": Application.objects.filter(pk=row.application).first() if row.application else None,
-        "crumbs": [{"href": "/journal/", "label": "Journal"}],
+        **trail("journal"),
         "newer": Entry.objects.filter(pk__gt=entry_id).order_by("pk").values_list("pk", flat=True).first(),
         "older": Entry.objects.filter(pk__lt=entry_id).order_by("-pk").values_list("pk", flat=True).first(),
-        "place": "journal",
     }
     return render(request, "journal/entry.html", context)
 
@@ -108,7 +105,7 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
 def verify_now(request: HttpRequest) -> HttpResponseBase:
     """Recompute the newest seals (as many as take a moment) and say what was found."""
     found = verify_newest()
-    return render(request, "journal/verified.html", {"now": clock.now(), "found": found, "place": "journal"})
+    return render(request, "journal/verified.html", {"found": found, "place": "journal"})
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,7 @@ from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.kit import rows
 from mainstay.kit.lists import choice, export, page_number, pages_beside, search_box
-from mainstay.kit.live import is_fragment, live
+from mainstay.kit.live import live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import bars, listing
@@ -147,8 +147,6 @@ def applications(request: HttpRequest) -> HttpResponseBase:
         some = fared(some, days, now)
     owners = Application.objects.exclude(owner=None).order_by("owner__name").values_list("owner__name", flat=True)
     context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
         "title": _title(found, filtered=any(given.values())),
         "sub": _sub(found),
         "rows": rows.join(_row(one, days) for one in some),

@@ -50,7 +50,7 @@ class CheckPages(Editing[Check]):
         wanted = asked.get("application", "")
         application = Application.objects.filter(name=wanted if wanted in names else (names or [""])[0]).first()
         if application is None:
-            return render(request, self.template, {**trail(self.place), "now": clock.now(), "check": None})
+            return render(request, self.template, {**trail(self.place), "check": None})
         return self.answer(request, None, CheckForm(kind, application, posted(request), names=names))
 
     def change(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
@@ -131,7 +131,6 @@ def _tried(request: HttpRequest, spec: Common, *, dialog: Check | None = None) -
         else []
     )
     context = {
-        "now": clock.now(),
         "seen": seen,
         "phases": phases,
         "bar": phases_bar(phases) if phases else "",

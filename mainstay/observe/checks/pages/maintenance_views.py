@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponseBase
-from django.urls import reverse
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -16,7 +15,7 @@ from mainstay.foundation.resource import By
 from mainstay.kit.editing import Editing
 from mainstay.kit.forms import Form
 from mainstay.kit.lists import columns, export
-from mainstay.kit.live import is_fragment, live
+from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import posted
 from mainstay.observe.checks import actions
@@ -82,16 +81,13 @@ def maintenance(request: HttpRequest) -> HttpResponseBase:
         return file
     open_now = [one for one in found if one.state == "active"]
     context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
         "title": _title(open_now),
         "open": open_now,
         "coming": [one for one in found if one.state == "scheduled" and not one.row.cron],
         "recurring": [one for one in found if one.state == "scheduled" and one.row.cron],
         "over": over,
         "may_edit": actor_of(request).may(MAINTENANCE_EDIT),
-        "place": "checks",
-        "crumbs": [{"href": reverse("checks"), "label": "Checks"}],
+        **trail("checks"),
     }
     return live(request, "checks/maintenance.html", context)
 

@@ -21,6 +21,7 @@ from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import chips, choice, export, page_number, pages_beside, search_box, with_query
 from mainstay.kit.live import is_fragment, live
+from mainstay.kit.nav import trail
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Ping, Result
@@ -71,8 +72,6 @@ def checks(request: HttpRequest) -> HttpResponseBase:
     days = calendar(now, LIST_DAYS, timezone.get_current_timezone())
     listed, found = _page(request, filters, sort, days, now)
     context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
         "title": _title(listed, filters),
         "sub": _sub(listed),
         "rows": rows.join(_row(row, shown, found[row.id], days, now) for row, shown in listed.rows),
@@ -252,16 +251,13 @@ def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
     if file is not None:
         return file
     if is_fragment(request, "course"):
-        return live(request, "checks/check.html", {"now": now, **_course(request, one, now)}, part="course")
+        return live(request, "checks/check.html", {**_course(request, one, now)}, part="course")
     if is_fragment(request, "latest"):
-        return live(request, "checks/check.html", {"now": now, **_latest(one)}, part="latest")
-    context = {"now": now, "fragment": is_fragment(request), **_standing(request, one, now)}
+        return live(request, "checks/check.html", {**_latest(one)}, part="latest")
+    context = {**_standing(request, one, now)}
     if not is_fragment(request):
-        context |= _course(request, one, now) | _latest(one) | {"place": "checks"}
-        context["crumbs"] = [
-            {"href": reverse("checks"), "label": "Checks"},
-            {"href": reverse("application", args=[one.application.name]), "label": one.application.name},
-        ]
+        context |= _course(request, one, now) | _latest(one)
+        context |= trail("checks", (reverse("application", args=[one.application.name]), one.application.name))
     return live(request, "checks/check.html", context)
 
 

@@ -58,7 +58,6 @@ def explore(request: HttpRequest) -> HttpResponseBase:
         return render(request, "metrics/explore.html#browse", _browsed(request))
     answers = _answers(times)
     context: dict[str, Any] = {
-        "now": now,
         "fragment": is_fragment(request, "results"),
         "times": times,
         "ranges": list(RANGES_S),

@@ -13,7 +13,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.yaml.write import dump
 from mainstay.kit.editing import Editing
-from mainstay.kit.live import is_fragment, live
+from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done, posted
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
@@ -41,8 +41,6 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
     actor = actor_of(request)
     document = actions.shown_spec(row)
     context: dict[str, Any] = {
-        "now": clock.now(),
-        "fragment": is_fragment(request),
         "scrape": row,
         "health": seen,
         "standing": standing,

@@ -8,11 +8,11 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.kit.lists import choice, columns, export, search_box, with_query
-from mainstay.kit.live import is_fragment, live
+from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.health import Seen
 from mainstay.observe.metrics.health import live as ask_the_monitor
@@ -92,8 +92,6 @@ def targets(request: HttpRequest) -> HttpResponseBase:
     scrapes = standings(seen)
     names = [each.row.name for each in scrapes]
     context: dict[str, Any] = {
-        "now": clock.now(),
-        "fragment": is_fragment(request),
         "title": _title(seen, scrapes),
         "sub": _sub(seen, scrapes),
         "health": seen,
@@ -161,13 +159,10 @@ def target(request: HttpRequest, identity: str) -> HttpResponseBase:
     if one is None and seen.available:
         raise Http404
     context: dict[str, Any] = {
-        "now": clock.now(),
-        "fragment": is_fragment(request),
         "health": seen,
         "target": one,
         "title": _target_title(one),
-        "crumbs": [{"href": reverse("targets"), "label": "Targets"}],
-        "place": "targets",
+        **trail("targets"),
     }
     if one is not None:
         selector = f'job="{_quoted(one.labels.get("job", one.job))}",instance="{_quoted(one.instance)}"'

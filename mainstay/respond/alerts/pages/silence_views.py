@@ -17,6 +17,7 @@ from mainstay.foundation.matching import Matchers
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import done, form_page, posted, saved
 from mainstay.respond.alerts import actions
 from mainstay.respond.alerts.models import Alert, Silence
@@ -57,7 +58,6 @@ def silences(request: HttpRequest) -> HttpResponseBase:
     page = page_of(request, Silence.objects.filter(ends_at__lte=now))
     holds = _holds(active)
     context: dict[str, Any] = {
-        "now": now,
         "tables": [
             Table("active", "In force now", "Silences in force", "Ends", [(row, holds[row.pk]) for row in active]),
             Table("pending", "Begin later", "Silences that begin later", "Begins", [(row, 0) for row in pending]),
@@ -69,8 +69,7 @@ def silences(request: HttpRequest) -> HttpResponseBase:
         "paged": paged,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "held": sum(holds.values()),
-        "crumbs": [{"href": reverse("alerts"), "label": "Alerts"}],
-        "place": "alerts",
+        **trail("alerts"),
     }
     return live(request, "alerts/silences.html", context)
 
@@ -100,8 +99,7 @@ def create(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.ticked:
         text = ", ".join(part for part in (form.data.get("matchers", ""), *form.ticked) if part)
         form.data = {**{name: form.data.get(name, "") for name in form.fields}, "matchers": text}
-    crumbs = [{"href": reverse("alerts"), "label": "Alerts"}, {"href": reverse("silences"), "label": "Silences"}]
-    return form_page(request, "alerts/silence_form.html", form, {"crumbs": crumbs, "place": "alerts"})
+    return form_page(request, "alerts/silence_form.html", form, trail("alerts", "silences"))
 
 
 @needs(ALERTS_RESPOND, "POST")

@@ -19,6 +19,7 @@ from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, search_box, with_query
 from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import acknowledge as take
@@ -62,7 +63,6 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
     past = page.rows if page else []
     applications = Application.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
-        "now": now,
         "title": title,
         "sub": sub,
         "open_rows": listing.table(current[: listing.OPEN_SHOWN], active, now),
@@ -100,8 +100,8 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     origin = origins.of(row)
     over = row.ended_at is not None
     zone = ZoneInfo(timezone.get_current_timezone_name())
+    named = [row.application.name] if row.application is not None else []
     context: dict[str, Any] = {
-        "now": now,
         "alert": row,
         "state": state,
         "silence": Silence.objects.filter(pk=quiet.id).first() if quiet else None,
@@ -123,9 +123,8 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "said": [(name, title, row.annotations[name]) for name, title in _SAID if row.annotations.get(name)],
         "annotations": [(n, text) for n, text in sorted(row.annotations.items()) if n not in _SHOWN_ELSEWHERE and text],
         "tone": {"critical": "bad", "major": "warn"}.get(row.severity, "quiet") if not over else "ok",
-        "crumbs": _crumbs(row),
+        **trail("alerts", *((f"{reverse('alerts')}?application={name}", name) for name in named)),
         "silence_form": SilenceForm(auto_id="silence_%s"),
-        "place": "alerts",
     }
     return live(request, "alerts/alert.html", context, also=("course", "rest"))
 
@@ -135,14 +134,6 @@ def _title(row: Alert) -> str:
         lasted = rows.write_duration((row.ended_at - row.started_at).total_seconds())
         return f"Over after {lasted}: {row.name}."
     return f"{row.name}."
-
-
-def _crumbs(row: Alert) -> list[dict[str, str]]:
-    crumbs = [{"href": reverse("alerts"), "label": "Alerts"}]
-    if row.application is not None:
-        name = row.application.name
-        crumbs.append({"href": f"{reverse('alerts')}?application={name}", "label": name})
-    return crumbs
 
 
 @needs(ALERTS_RESPOND, "POST")

@@ -13,6 +13,7 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_
 from mainstay.foundation.journal.pages.lines import subject_url
 from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.message import Event, Message
@@ -59,7 +60,6 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
     waiting = Delivery.objects.filter(status__in=("queued", "sending"))[:1001].count()
     channels = Channel.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
-        "now": clock.now(),
         "deliveries": page.rows,
         "page": page,
         "paged": cursor(request) != (None, None),
@@ -76,8 +76,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
             choice("event", "Any event", given["event"], [event.value for event in Event]),
             *([choice("group", "Any group", str(group.pk), [(str(group.pk), str(group))])] if group else []),
         ],
-        "crumbs": [{"href": reverse("channels"), "label": "Channels and routes"}],
-        "place": "channels",
+        **trail("channels"),
     }
     return live(request, "delivery/deliveries.html", context)
 
@@ -109,18 +108,13 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponseBase:
     """Show one message: what it says, each attempt, and the receiver's answer."""
     row = _delivery(delivery_id)
     context: dict[str, Any] = {
-        "now": clock.now(),
         "delivery": row,
         "message": write_message(row) if row.of_group and row.tried_at is None else Message.from_json(row.message),
         "tries": list(row.tries.order_by("-pk")[:ATTEMPTS_MOST]),
         "subject_href": subject_url(row.subject, row.subject_name),
         "fallbacks": list(row.fallbacks.order_by("pk")),
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
-        "crumbs": [
-            {"href": reverse("channels"), "label": "Channels and routes"},
-            {"href": reverse("deliveries"), "label": "Deliveries"},
-        ],
-        "place": "channels",
+        **trail("channels", "deliveries"),
     }
     return live(request, "delivery/delivery.html", context)
 

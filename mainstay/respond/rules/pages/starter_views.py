@@ -9,6 +9,7 @@ from django.urls import reverse
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.refusal import Refused
+from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions
@@ -43,8 +44,7 @@ def starter(request: HttpRequest) -> HttpResponseBase:
         )
         for pack in packs()
     ]
-    crumbs = [{"href": reverse("rules"), "label": "Rules"}]
-    return render(request, "rules/starter.html", {"offers": offers, "crumbs": crumbs, "place": "rules"})
+    return render(request, "rules/starter.html", {"offers": offers, **trail("rules")})
 
 
 @needs(CHECKS_EDIT, "POST")

@@ -20,7 +20,8 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import charts
 from mainstay.kit.lists import choice, columns, export, page_number, pages_beside, search_box
-from mainstay.kit.live import is_fragment, live
+from mainstay.kit.live import live
+from mainstay.kit.nav import trail
 from mainstay.kit.scales import quantity
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.durations import written
@@ -60,8 +61,6 @@ def rules(request: HttpRequest) -> HttpResponseBase:
     shown = ordered[(number - 1) * listing.PAGE : number * listing.PAGE]
     may_edit = actor_of(request).may(CHECKS_EDIT)
     context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
         "title": whole,
         "sub": listing.counted(found),
         "groups": _grouped(shown),
@@ -135,8 +134,6 @@ def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     subjects = [f"rule:{one.pk}", f"rules:{one.group_id}", *(f"alert:{alert.pk}" for alert in alerts)]
     entries = Entry.objects.filter(subject__in=subjects).order_by("-pk")[:ENTRIES_SHOWN]
     context: dict[str, Any] = {
-        "now": now,
-        "fragment": is_fragment(request),
         "rule": one,
         "row": row,
         "headline": headline(row),
@@ -152,11 +149,7 @@ def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:
         "entries": [line(entry, about=entry.subject == subjects[0]) for entry in entries],
         "course_url": _course_url(request, one),
         "may_edit": actor_of(request).may(CHECKS_EDIT),
-        "crumbs": [
-            {"href": reverse("rules"), "label": "Rules"},
-            {"href": f"{reverse('rules')}?group={one.group.name}", "label": one.group.name},
-        ],
-        "place": "rules",
+        **trail("rules", (f"{reverse('rules')}?group={one.group.name}", one.group.name)),
     }
     return live(request, "rules/rule.html", context, also=("rest",))
 
@@ -224,7 +217,6 @@ def course(request: HttpRequest, rule_id: int) -> HttpResponseBase:
     )  # fmt: skip
     counts = {state: one.instances.filter(state=state).count() for state in ("firing", "pending")}
     context = {
-        "now": now,
         "course": found,
         "rule": one,
         "because": drawing.because(one.expr, found, for_s=one.for_s, **counts) if one.alerts else "",
@@ -267,7 +259,7 @@ def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
     now = clock.now()
     alert = get_object_or_404(Alert, pk=raised_id, source__startswith="rule:")
     one = Rule.objects.filter(pk=rule_of(alert.source) or 0).first()
-    context: dict[str, Any] = {"now": now, "rule": one}
+    context: dict[str, Any] = {"rule": one}
     if one is None:
         context |= {"because": "The rule is not there any more.", "course": drawing.Course(mark_safe(""))}
         return live(request, "rules/course.html", context, part="course")
