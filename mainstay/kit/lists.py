@@ -2,17 +2,18 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import reduce
 from itertools import chain, islice
-from operator import attrgetter
+from operator import attrgetter, or_
 from typing import Any, Generic, TypeVar
 
 import orjson
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import urlencode
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 PAGE_ROWS = 50
 CHUNK_ROWS = 500
+VALUE_MOST, WORDS_MOST = 300, 6
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json", "jsonl": "application/x-ndjson"}
 # A spreadsheet runs a cell that begins so as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -121,6 +123,52 @@ def chips(request: HttpRequest, shown: Mapping[str, str]) -> list[dict[str, str]
         for name, label in shown.items()
         if label
     ]
+
+
+class Wanted:
+    """What the query string narrows a list to: the value of each filter by its name, empty for any.
+
+    Attributes:
+        filters: for `components/filters.html`.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self.values: dict[str, str] = {}
+        self.filters: list[dict[str, Any]] = []
+
+    def __bool__(self) -> bool:
+        return any(self.values.values())
+
+    def read(self, name: str) -> str:
+        """Return the value of a filter that is not offered."""
+        value = self.values[name] = self._request.GET.get(name, "").replace("\0", "").strip()[:VALUE_MOST]
+        return value
+
+    def search(self, label: str) -> str:
+        """Offer a search box, and return what stands in it."""
+        self.filters.append(search_box(label, self.read("q")))
+        return self.values["q"]
+
+    def choose(self, name: str, label: str, choices: Iterable[str | tuple[str, str]], *, known: bool = False) -> str:
+        """Offer some values, and return the chosen one; `known`: any other counts as none."""
+        offered = choice(name, label, self.read(name), choices)
+        if known and self.values[name] not in {value for value, _ in offered["choices"]}:
+            self.values[name] = offered["value"] = ""
+        self.filters.append(offered)
+        return self.values[name]
+
+    def chips(self, **words: str) -> list[dict[str, str]]:
+        """Return what the list is narrowed to, each with the address without it; `words` where the value is not it."""
+        shown = {name: words.get(name, value) for name, value in self.values.items() if value and name != "q"}
+        return chips(self._request, {**shown, "q": f"“{self.values['q']}”"} if self.values.get("q") else shown)
+
+
+def with_words(rows: QuerySet[M], words: str | Sequence[str], *fields: str) -> QuerySet[M]:
+    """Narrow `rows` to those that have each word in one of `fields`; of many words, the first six count."""
+    for word in (words.split() if isinstance(words, str) else words)[:WORDS_MOST]:
+        rows = rows.filter(reduce(or_, (Q(**{f"{field}__icontains": word}) for field in fields)))
+    return rows
 
 
 def by_key(rows: QuerySet[M], size: int = CHUNK_ROWS) -> Iterator[M]:

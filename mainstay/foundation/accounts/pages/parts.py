@@ -9,6 +9,7 @@ from django.urls import reverse
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.parts import FOUND_MOST, Duty, Found
+from mainstay.kit.lists import with_words
 
 
 def second_factors(_user: User, _now: datetime) -> Iterator[Duty]:
@@ -24,8 +25,6 @@ def second_factors(_user: User, _now: datetime) -> Iterator[Duty]:
 
 def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
     """Find people by name and address."""
-    found = User.objects.filter(is_active=True)
-    for word in words:
-        found = found.filter(Q(name__icontains=word) | Q(email__icontains=word))
+    found = with_words(User.objects.filter(is_active=True), words, "name", "email")
     for row in found.order_by("email")[:FOUND_MOST]:
         yield Found(reverse("person", args=[row.pk]), str(row), row.email)

@@ -26,7 +26,7 @@ from mainstay.foundation.accounts.permissions import (
 )
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
-from mainstay.kit.lists import choice, columns, export, search_box
+from mainstay.kit.lists import Wanted, columns, export, with_words
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
 
@@ -56,12 +56,11 @@ def with_access(now: datetime) -> QuerySet[User]:
 def people(request: HttpRequest) -> HttpResponseBase:
     """List people: role, second factor, sessions, last sign-in."""
     now = clock.now()
-    q = request.GET.get("q", "").replace("\0", "").strip()[:100]
-    role = request.GET.get("role", "")
-    rows = with_access(now).order_by("-is_active", "name", "email")
-    for word in q.split()[:6]:
-        rows = rows.filter(email__icontains=word) | rows.filter(name__icontains=word)
-    if role in {each.value for each in Role}:
+    wanted = Wanted(request)
+    found_by = wanted.search("Name or address")
+    role = wanted.choose("role", "Any role", [(each.value, each.label) for each in Role], known=True)
+    rows = with_words(with_access(now).order_by("-is_active", "name", "email"), found_by, "email", "name")
+    if role:
         rows = rows.filter(role=role)
     file = export(request, "people", COLUMNS, rows)
     if file is not None:
@@ -73,13 +72,9 @@ def people(request: HttpRequest) -> HttpResponseBase:
         "people": found,
         "active": len(active),
         "bare": bare,
-        "filtered": bool(q or role),
         "can_edit": actor_of(request).may(PEOPLE_EDIT),
         "tabs": tabs("people"),
-        "filters": [
-            search_box("Name or address", q),
-            choice("role", "Any role", role, [(each.value, each.label) for each in Role]),
-        ],
+        "filters": wanted.filters,
         "roles": {each.value: each.label for each in Role},
         "place": "people",
     }

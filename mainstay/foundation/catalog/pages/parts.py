@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -12,6 +11,7 @@ from mainstay.foundation.accounts.models import User
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.foundation.parts import FOUND_MOST, Drawn, Duty, Fact, Found
 from mainstay.kit import rows
+from mainstay.kit.lists import with_words
 
 
 def without_owner(_user: User, _now: datetime) -> Iterator[Duty]:
@@ -55,9 +55,7 @@ def buttons(_request: HttpRequest, _now: datetime, application: Application) -> 
 
 def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
     """Find applications by name and description."""
-    found = Application.objects.all()
-    for word in words:
-        found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+    found = with_words(Application.objects.all(), words, "name", "description")
     for row in found.order_by("name")[:FOUND_MOST]:
         tier = TIERS.get(row.tier, row.tier).lower()
         yield Found(reverse("application", args=[row.name]), row.name, f"{tier} application")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -18,7 +17,7 @@ from mainstay.foundation.catalog.models import TIERS, Application, Component, De
 from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.kit import rows
-from mainstay.kit.lists import choice, export, page_number, pages_beside, search_box
+from mainstay.kit.lists import Wanted, export, page_number, pages_beside, with_words
 from mainstay.kit.live import live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
@@ -131,49 +130,40 @@ def applications(request: HttpRequest) -> HttpResponseBase:
     """List applications with status and uptime; or export them."""
     now = clock.now()
     days = calendar(now, DAYS, timezone.get_current_timezone())
-    given = {name: request.GET.get(name, "")[:200].replace("\0", "") for name in ("q", "tier", "owner", "status")}
-    sort = request.GET.get("sort", "")
-    found = standings(_narrowed(given), now)
-    if given["status"] in listing.STATUSES:
-        found = [one for one in found if one.state == given["status"]]
+    sort, wanted = request.GET.get("sort", ""), Wanted(request)
+    owners = Application.objects.exclude(owner=None).order_by("owner__name").values_list("owner__name", flat=True)
+    some = with_words(
+        Application.objects.select_related("owner"), wanted.search("Name or description"), "name", "description"
+    )
+    if tier := wanted.choose("tier", "Any tier", TIERS.items()):
+        some = some.filter(tier=tier)
+    if owner := wanted.choose("owner", "Any owner", owners.distinct()):
+        some = some.filter(owner__name=owner)
+    found = standings(some, now)
+    status = wanted.choose("status", "Any status", [status.value for status in WORST_FIRST])
+    if status in listing.STATUSES:
+        found = [one for one in found if one.state == status]
     whole_list = "format" in request.GET or sort.removeprefix("-") == "uptime"
     found = _sorted(fared(found, days, now) if whole_list else found, sort, days)
     file = export(request, "applications", _columns(days), found)
     if file is not None:
         return file
     number = page_number(request)
-    some = found[(number - 1) * PAGE : number * PAGE]
+    page = found[(number - 1) * PAGE : number * PAGE]
     if not whole_list:
-        some = fared(some, days, now)
-    owners = Application.objects.exclude(owner=None).order_by("owner__name").values_list("owner__name", flat=True)
+        page = fared(page, days, now)
     context: dict[str, Any] = {
-        "title": _title(found, filtered=any(given.values())),
+        "title": _title(found, filtered=bool(wanted)),
         "sub": _sub(found),
-        "rows": rows.join(_row(one, days) for one in some),
-        "shown": len(some),
+        "rows": rows.join(_row(one, days) for one in page),
+        "shown": len(page),
         "total": len(found),
         **pages_beside(request, number, more=len(found) > number * PAGE),
-        "filtered": any(given.values()),
+        "filtered": bool(wanted),
         "may_edit": actor_of(request).may(CATALOG_EDIT),
-        "filters": [
-            search_box("Name or description", given["q"]),
-            choice("tier", "Any tier", given["tier"], TIERS.items()),
-            choice("owner", "Any owner", given["owner"], owners.distinct()),
-            choice("status", "Any status", given["status"], [status.value for status in WORST_FIRST]),
-        ],
+        "filters": wanted.filters,
     }
     return live(request, "applications/list.html", context)
-
-
-def _narrowed(given: dict[str, str]) -> QuerySet[Application]:
-    found = Application.objects.select_related("owner")
-    if given["tier"]:
-        found = found.filter(tier=given["tier"])
-    if given["owner"]:
-        found = found.filter(owner__name=given["owner"])
-    for word in given["q"].split()[:5]:
-        found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
-    return found
 
 
 def _sorted(found: list[Overview], sort: str, days: Calendar) -> list[Overview]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, IntegerField, QuerySet, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from mainstay.kit.lists import with_words
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.models import Check, Maintenance
@@ -157,14 +158,7 @@ class Filters:
             # Cast: a lookup on the bare key would read the value as JSON.
             found = found.annotate(label=Cast(KeyTextTransform(name.strip(), "labels"), TextField()))
             found = found.filter(label=value.strip()) if equals else found.filter(label__isnull=False)
-        for word in self.text.split()[:5]:
-            found = found.annotate(label_text=Cast("labels", TextField())).filter(
-                Q(name__icontains=word)
-                | Q(target__icontains=word)
-                | Q(application__name__icontains=word)
-                | Q(label_text__icontains=word)
-            )
-        return found
+        return telling(found, self.text) if self.text else found
 
     def candidates(self, found: QuerySet[Check]) -> QuerySet[Check]:
         """Narrow `found` to a superset of those whose status is `status`, as far as the database can tell."""
@@ -177,6 +171,12 @@ class Filters:
                 return found.filter(paused=False, state__health="down")
             case _:
                 return found.filter(paused=False)
+
+
+def telling(found: QuerySet[Check], words: str) -> QuerySet[Check]:
+    """Narrow `found` to the checks that have all words in their name, target, application or labels."""
+    found = found.annotate(label_text=Cast("labels", TextField()))
+    return with_words(found, words, "name", "target", "application__name", "label_text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Min, Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Min, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -62,14 +61,7 @@ def below_target(_user: User, now: datetime) -> Iterator[Duty]:
 def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
     """Find checks by name, target, application and labels."""
     now = clock.now()
-    found = Check.objects.annotate(label_text=Cast("labels", TextField()))
-    for word in " ".join(words).replace("/", " ").split():
-        found = found.filter(
-            Q(name__icontains=word)
-            | Q(target__icontains=word)
-            | Q(application__name__icontains=word)
-            | Q(label_text__icontains=word)
-        )
+    found = listing.telling(Check.objects.all(), " ".join(words).replace("/", " "))
     rows = [listing.row_of(values) for values in found.order_by("name", "id").values_list(*listing.QUICK)[:FOUND_MOST]]
     open_now = listing.open_windows(now) if rows else []
     for row in rows:

@@ -1,6 +1,5 @@
 """The list of checks, and one check: how it stands, how it fared, what it saw."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import chips, choice, export, page_number, pages_beside, search_box, with_query
+from mainstay.kit.lists import Wanted, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.nav import trail
 from mainstay.observe.checks.decide import Shown, Status
@@ -47,24 +46,21 @@ _ORDER = (
 )
 
 
-def filters_of(query: Mapping[str, str]) -> Filters:
-    """Return what a query string narrows the list to; what means nothing counts as absent."""
-    status = query.get("status", "")
-    return Filters(
-        application=query.get("application", "")[:100],
-        status=status if status in listing.STATUSES else "",
-        kind=query.get("kind", "")[:30],
-        severity=query.get("severity", "")[:20],
-        label=query.get("label", "")[:301].replace("\0", ""),
-        text=query.get("q", "")[:200].replace("\0", ""),
-    )
-
-
 @needs(OPERATIONS_VIEW, "GET")
 def checks(request: HttpRequest) -> HttpResponseBase:
     """List checks, filtered and sorted by URL; or export them."""
     now = clock.now()
-    filters = filters_of(request.GET)
+    wanted = Wanted(request)
+    filters = Filters(
+        text=wanted.search("Name, address or label"),
+        application=wanted.choose(
+            "application", "Any application", Application.objects.order_by("name").values_list("name", flat=True)
+        ),
+        status=wanted.choose("status", "Any status", [status.value for status in _ORDER], known=True),
+        kind=wanted.choose("kind", "Any kind", [(name, kind.label) for name, kind in KINDS.items()]),
+        severity=wanted.choose("severity", "Any severity", SEVERITIES),
+        label=wanted.read("label"),
+    )
     sort = request.GET.get("sort", "name")
     file = export(request, "checks", _columns(now), _exported(request, filters, sort, now))
     if file is not None:
@@ -76,9 +72,9 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         "sub": _sub(listed),
         "rows": rows.join(_row(row, shown, found[row.id], days, now) for row, shown in listed.rows),
         "listed": listed,
-        "filtered": filters != Filters(),
-        "chips": _chips(request, filters),
-        "filters": _filter_fields(filters),
+        "filtered": bool(wanted),
+        "chips": wanted.chips(label=f"label {filters.label}"),
+        "filters": wanted.filters,
         "pages": pages_beside(request, listed.number, more=listed.more),
         "every": 3 if len(listed.rows) <= 50 else 10,
         "sort": "name",
@@ -174,29 +170,6 @@ def _sub(listed: Listed) -> str:
         )
     states = [shown.status for _, shown in listed.rows]
     return " · ".join(f"{states.count(state):,} {state.value}" for state in reversed(_ORDER) if state in states)
-
-
-def _filter_fields(filters: Filters) -> list[dict[str, Any]]:
-    applications = Application.objects.order_by("name").values_list("name", flat=True)
-    return [
-        search_box("Name, address or label", filters.text),
-        choice("application", "Any application", filters.application, applications),
-        choice("status", "Any status", filters.status, [status.value for status in _ORDER]),
-        choice("kind", "Any kind", filters.kind, [(name, kind.label) for name, kind in KINDS.items()]),
-        choice("severity", "Any severity", filters.severity, SEVERITIES),
-    ]
-
-
-def _chips(request: HttpRequest, filters: Filters) -> list[dict[str, str]]:
-    shown = {
-        "application": filters.application,
-        "status": filters.status,
-        "kind": filters.kind,
-        "severity": filters.severity,
-        "label": filters.label and f"label {filters.label}",
-        "q": filters.text and f"“{filters.text}”",
-    }
-    return chips(request, shown)
 
 
 Exported = tuple[Row, Shown, Course]

@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.kit.lists import choice, columns, export, search_box, with_query
+from mainstay.kit.lists import WORDS_MOST, Wanted, columns, export
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.observe.checks.wing import CHECKS_EDIT
@@ -84,13 +84,16 @@ COLUMNS: dict[str, Any] = {
 def targets(request: HttpRequest) -> HttpResponseBase:
     """List scrapes and their targets, the worst first; or export the targets."""
     seen = ask_the_monitor()
-    given = {name: request.GET.get(name, "")[:200].replace("\0", "") for name in ("job", "health", "q")}
-    found = sorted(_matching(seen.targets, given), key=lambda one: (_RANKS.get(one.health, 1), one.job, one.instance))
+    scrapes, wanted = standings(seen), Wanted(request)
+    wanted.search("Address, label or problem")
+    wanted.choose("job", "Any scrape", [each.row.name for each in scrapes])
+    wanted.choose("health", "Any health", ("down", "unknown", "up"))
+    found = sorted(
+        _matching(seen.targets, wanted.values), key=lambda one: (_RANKS.get(one.health, 1), one.job, one.instance)
+    )
     file = export(request, "targets", COLUMNS, found)
     if file is not None:
         return file
-    scrapes = standings(seen)
-    names = [each.row.name for each in scrapes]
     context: dict[str, Any] = {
         "title": _title(seen, scrapes),
         "sub": _sub(seen, scrapes),
@@ -98,26 +101,17 @@ def targets(request: HttpRequest) -> HttpResponseBase:
         "scrapes": scrapes,
         "targets": found[:SHOWN_MOST],
         "matching": len(found),
-        "filtered": any(given.values()),
-        "chips": [
-            {"label": value if name != "q" else f"“{value}”", "href": with_query(request, **{name: None})}
-            for name, value in given.items()
-            if value
-        ],
-        "filters": [
-            search_box("Address, label or problem", given["q"]),
-            choice("job", "Any scrape", given["job"], names),
-            choice("health", "Any health", given["health"], ("down", "unknown", "up")),
-        ],
+        "filtered": bool(wanted),
+        "chips": wanted.chips(),
+        "filters": wanted.filters,
         "may_edit": actor_of(request).may(CHECKS_EDIT),
         "example": EXAMPLE,
-        "place": "targets",
     }
     return live(request, "metrics/targets.html", context)
 
 
 def _matching(targets: Iterable[LiveTarget], given: dict[str, str]) -> Iterable[LiveTarget]:
-    words = given["q"].lower().split()[:5]
+    words = given["q"].lower().split()[:WORDS_MOST]
     for target in targets:
         if given["job"] not in ("", target.job) or given["health"] not in ("", target.health):
             continue

@@ -1,15 +1,14 @@
 """The list of alerts: filtered by URL, open ones first, fast whatever has gathered."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
-from django.http import QueryDict
 from django.urls import reverse
 
 from mainstay.foundation.words import SEVERITIES, weight
 from mainstay.kit import rows
+from mainstay.kit.lists import with_words
 from mainstay.kit.scales import NBSP
 from mainstay.respond.alerts.decide import Code, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
@@ -25,44 +24,24 @@ _WEIGHT = Case(
 _FOLLOWS = Case(When(decision=Code.UNREACHABLE, then=Value(1)), default=Value(-1), output_field=IntegerField())
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the list is narrowed to; empty means any."""
-
-    state: str = ""
-    severity: str = ""
-    application: str = ""
-    q: str = ""
-
-    @classmethod
-    def of(cls, given: QueryDict) -> "Filter":
-        """Read a query string; an unknown state or severity counts as none."""
-        values = {field.name: given.get(field.name, "").replace("\0", "").strip()[:100] for field in fields(cls)}
-        values["state"] = values["state"] if values["state"] in {*STATES, "open"} else ""
-        values["severity"] = values["severity"] if values["severity"] in SEVERITIES else ""
-        return cls(**values)
-
-
-def matching(wanted: Filter, active: Iterable[SilenceFacts], now: datetime) -> QuerySet[Alert]:
-    """Return the alerts that `wanted` describes, unordered."""
+def matching(wanted: Mapping[str, str], active: Iterable[SilenceFacts], now: datetime) -> QuerySet[Alert]:
+    """Return the alerts that the filters `wanted` describe, unordered."""
     found = Alert.objects.select_related("application")
-    if wanted.state == "resolved":
+    if wanted["state"] == "resolved":
         found = found.filter(ended_at__isnull=False)
-    elif wanted.state:
+    elif wanted["state"]:
         found = found.filter(ended_at=None)
-    if wanted.state == "acknowledged":
+    if wanted["state"] == "acknowledged":
         found = found.filter(acknowledged_at__isnull=False)
-    elif wanted.state in {"firing", "silenced"}:
+    elif wanted["state"] in {"firing", "silenced"}:
         found = found.filter(acknowledged_at=None)
         covered = silenced_ids(active, now)
-        found = found.filter(pk__in=covered) if wanted.state == "silenced" else found.exclude(pk__in=covered)
-    if wanted.severity:
-        found = found.filter(severity=wanted.severity)
-    if wanted.application:
-        found = found.filter(application__name=wanted.application)
-    for word in wanted.q.split()[:6]:
-        found = found.filter(Q(name__icontains=word) | Q(summary__icontains=word))
-    return found
+        found = found.filter(pk__in=covered) if wanted["state"] == "silenced" else found.exclude(pk__in=covered)
+    if wanted["severity"]:
+        found = found.filter(severity=wanted["severity"])
+    if wanted["application"]:
+        found = found.filter(application__name=wanted["application"])
+    return with_words(found, wanted["q"], "name", "summary")
 
 
 def silenced_ids(active: Iterable[SilenceFacts], now: datetime) -> list[int]:

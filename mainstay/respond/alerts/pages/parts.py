@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min
 from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.parts import FOUND_MOST, Duty, Found
+from mainstay.kit.lists import with_words
 from mainstay.kit.rows import in_minutes
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Alert, Route
@@ -61,9 +62,7 @@ def of_own_applications(user: User, _now: datetime) -> Iterator[Duty]:
 
 def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
     """Find open alerts by their texts, and any by its number."""
-    found = Alert.objects.filter(ended_at=None)
-    for word in words:
-        found = found.filter(Q(name__icontains=word) | Q(summary__icontains=word))
+    found = with_words(Alert.objects.filter(ended_at=None), words, "name", "summary")
     rows = list(found.order_by("-id")[:FOUND_MOST])
     first = words[0].removeprefix("#")
     if len(words) == 1 and first.isascii() and first.isdecimal() and len(first) < 19:

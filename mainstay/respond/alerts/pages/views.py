@@ -17,7 +17,7 @@ from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.matching import equal
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, search_box, with_query
+from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
@@ -46,22 +46,25 @@ COLUMNS: dict[str, Any] = {
 def alerts(request: HttpRequest) -> HttpResponseBase:
     """List alerts: the open ones first, then those that are over, newest first."""
     now = clock.now()
-    wanted = listing.Filter.of(request.GET)
+    wanted = Wanted(request)
+    wanted.search("Name or summary")
+    state = wanted.choose("state", "Any state", ("open", *listing.STATES), known=True)
+    wanted.choose("severity", "Any severity", SEVERITIES, known=True)
+    wanted.choose("application", "Any application", Application.objects.order_by("name").values_list("name", flat=True))
     active = silences(now)
-    found = listing.matching(wanted, active, now)
+    found = listing.matching(wanted.values, active, now)
     file = export(request, "alerts", COLUMNS, by_key(found))
     if file is not None:
         return file
     paged = cursor(request) != (None, None)
-    together = wanted.state in {"", "resolved"}
-    current = listing.open_first(found) if not paged and wanted.state != "resolved" else []
+    together = state in {"", "resolved"}
+    current = listing.open_first(found) if not paged and state != "resolved" else []
     page = page_of(request, found.filter(ended_at__isnull=False) if together else found) if together or paged else None
     more = len(current) > listing.OPEN_SHOWN
     if more and not together:  # too many to show by gravity: page by age
         page, current = page_of(request, found), []
     title, sub = listing.headline(now, active)
     past = page.rows if page else []
-    applications = Application.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "title": title,
         "sub": sub,
@@ -72,18 +75,12 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         "open_shown": listing.OPEN_SHOWN,
         "page": page,
         "paged": paged,
-        "wanted": wanted,
-        "filtered": wanted != listing.Filter(),
+        "filtered": bool(wanted),
         "nothing": not current and not past,
         "silences": len(active),
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
-        "filters": [
-            search_box("Name or summary", wanted.q),
-            choice("state", "Any state", wanted.state, ("open", *listing.STATES)),
-            choice("severity", "Any severity", wanted.severity, SEVERITIES),
-            choice("application", "Any application", wanted.application, applications),
-        ],
+        "filters": wanted.filters,
     }
     return live(request, "alerts/alerts.html", context)
 

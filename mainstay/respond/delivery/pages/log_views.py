@@ -11,7 +11,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import subject_url
-from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, with_query
+from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
@@ -34,21 +34,23 @@ _MEMBER_STATES = {"open": "firing", "acknowledged": "acknowledged", "over": "res
 @needs(OPERATIONS_VIEW, "GET")
 def deliveries(request: HttpRequest) -> HttpResponseBase:
     """List deliveries, newest first; `?group=` lists the messages of a group and the alerts that they tell of."""
-    given = {name: request.GET.get(name, "") for name in ("channel", "status", "event")}
-    given["status"] = given["status"] if given["status"] in {*STATUSES, "waiting"} else ""
-    given["event"] = given["event"] if given["event"] in {event.value for event in Event} else ""
+    wanted = Wanted(request)
+    name = wanted.choose("channel", "Any channel", Channel.objects.order_by("name").values_list("name", flat=True))
+    status = wanted.choose("status", "Any status", ("waiting", *STATUSES), known=True)
+    event = wanted.choose("event", "Any event", [event.value for event in Event], known=True)
     rows = Delivery.objects.select_related("channel")
     group = _group(request.GET.get("group", ""))
     if group is not None:
+        wanted.choose("group", "Any group", [(str(group.pk), str(group))])
         rows = rows.filter(group=group)
-    if given["channel"]:
-        channel = Channel.objects.filter(name=given["channel"]).first()
+    if name:
+        channel = Channel.objects.filter(name=name).first()
         # The index is on the channel; one that was removed is found by name.
-        rows = rows.filter(channel=channel) if channel else rows.filter(channel=None, channel_name=given["channel"])
-    if given["status"]:
-        rows = rows.filter(status__in=("queued", "sending") if given["status"] == "waiting" else (given["status"],))
-    if given["event"]:
-        rows = rows.filter(event=given["event"])
+        rows = rows.filter(channel=channel) if channel else rows.filter(channel=None, channel_name=name)
+    if status:
+        rows = rows.filter(status__in=("queued", "sending") if status == "waiting" else (status,))
+    if event:
+        rows = rows.filter(event=event)
     file = export(request, "deliveries", COLUMNS, by_key(rows))
     if file is not None:
         return file
@@ -58,24 +60,18 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         for row in page.rows:
             row.member = _MEMBER_STATES.get(members.get(row.pk, ""), "")  # type: ignore[attr-defined]
     waiting = Delivery.objects.filter(status__in=("queued", "sending"))[:1001].count()
-    channels = Channel.objects.order_by("name").values_list("name", flat=True)
     context: dict[str, Any] = {
         "deliveries": page.rows,
         "page": page,
         "paged": cursor(request) != (None, None),
-        "filtered": any(given.values()) or group is not None,
+        "filtered": bool(wanted),
         "group": group,
         "group_title": _group_title(group) if group is not None else "",
         "waiting": waiting,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "csv": with_query(request, format="csv", before=None, after=None),
         "json": with_query(request, format="json", before=None, after=None),
-        "filters": [
-            choice("channel", "Any channel", given["channel"], channels),
-            choice("status", "Any status", given["status"], ("waiting", *STATUSES)),
-            choice("event", "Any event", given["event"], [event.value for event in Event]),
-            *([choice("group", "Any group", str(group.pk), [(str(group.pk), str(group))])] if group else []),
-        ],
+        "filters": wanted.filters,
         **trail("channels"),
     }
     return live(request, "delivery/deliveries.html", context)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.parts import FOUND_MOST, Drawn, Duty, Fact, Found, Sentence
+from mainstay.kit.lists import with_words
 from mainstay.kit.rows import in_minutes
 from mainstay.respond.delivery.models import Channel, Delivery
 from mainstay.respond.delivery.waiting import waiting
@@ -44,9 +44,7 @@ def failing(_user: User, now: datetime) -> Iterator[Duty]:
 def find(words: Sequence[str], actor: Actor) -> Iterator[Found]:
     """Find channels by name, target and kind."""
     may_edit = actor.may(DELIVERY_EDIT)
-    found = Channel.objects.all()
-    for word in words:
-        found = found.filter(Q(name__icontains=word) | Q(target__icontains=word) | Q(kind__icontains=word))
+    found = with_words(Channel.objects.all(), words, "name", "target", "kind")
     for row in found.order_by("name")[:FOUND_MOST]:
         href = reverse("channel_edit", args=[row.name]) if may_edit else reverse("channels")
         yield Found(href, row.name, f"{row.kind} · {row.target}")

@@ -5,17 +5,16 @@ whose source is away, whose expression fails or matches nothing is never shown a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, QuerySet
-from django.http import QueryDict
+from django.db.models import Count, QuerySet
 
 from mainstay.foundation.processes.setaside import Known
+from mainstay.kit.lists import with_words
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
 
 PAGE = 50
-STATES = ("firing", "pending", "inactive", "unknown", "err", "no_series", "recording")
 STATE_WORDS = {
     "firing": "firing",
     "pending": "pending",
@@ -27,22 +26,6 @@ STATE_WORDS = {
 }
 _GRAVEST_FIRST = ("firing", "pending", "err", "unknown", "no_series", "inactive", "recording")
 _LATE_LEAST = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What the list is narrowed to; empty means any."""
-
-    q: str = ""
-    group: str = ""
-    state: str = ""
-
-    @classmethod
-    def of(cls, given: QueryDict) -> "Filter":
-        """Read a query string; an unknown state counts as none."""
-        values = {one.name: given.get(one.name, "").replace("\0", "").strip()[:200] for one in fields(cls)}
-        values["state"] = values["state"] if values["state"] in STATES else ""
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +59,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """A key of `STATES`: what a person wants to know first."""
+        """A key of `STATE_WORDS`: what a person wants to know first."""
         if self.firing:
             return "firing"
         if self.pending:
@@ -158,14 +141,12 @@ def _row(rule: Rule, counts: Mapping[str, int], now: datetime) -> Row:
     )
 
 
-def matching(wanted: Filter) -> QuerySet[Rule]:
-    """Return the rules that `wanted` describes, but for its state, in the order of their groups."""
+def matching(text: str, group: str) -> QuerySet[Rule]:
+    """Return the rules of a group, or of any, that have all words of a text, in the order of their groups."""
     found = Rule.objects.order_by("group__name", "position", "id")
-    if wanted.group:
-        found = found.filter(group__name=wanted.group)
-    for word in wanted.q.split()[:6]:
-        found = found.filter(Q(name__icontains=word) | Q(expr__icontains=word) | Q(group__name__icontains=word))
-    return found
+    if group:
+        found = found.filter(group__name=group)
+    return with_words(found, text, "name", "expr", "group__name")
 
 
 def gravest_group_first(found: Sequence[Row]) -> list[Row]:

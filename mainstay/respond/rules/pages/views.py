@@ -19,7 +19,7 @@ from mainstay.foundation.api.types import ID_MOST
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import charts
-from mainstay.kit.lists import choice, columns, export, page_number, pages_beside, search_box
+from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.scales import quantity
@@ -31,7 +31,7 @@ from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.models import Instance, Rule
 from mainstay.respond.rules.pages import drawing, listing
 from mainstay.respond.rules.pages.drawing import Course, Watched
-from mainstay.respond.rules.pages.listing import Filter, Row
+from mainstay.respond.rules.pages.listing import Row
 
 RANGES = {"1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
 DEFAULT_RANGE = "6h"
@@ -47,11 +47,14 @@ COLUMNS = columns(
 def rules(request: HttpRequest) -> HttpResponseBase:
     """List rules by group, those in front in which something fires; or export them."""
     now = clock.now()
-    wanted = Filter.of(request.GET)
-    found = listing.rows(listing.matching(wanted), now)
-    whole = listing.headline(found, filtered=wanted != Filter())
-    if wanted.state:
-        found = [row for row in found if row.state == wanted.state]
+    wanted = Wanted(request)
+    text = wanted.search("Name, group or expression")
+    state = wanted.choose("state", "Any state", listing.STATE_WORDS.items(), known=True)
+    group = wanted.choose("group", "Any group", listing.group_names())
+    found = listing.rows(listing.matching(text, group), now)
+    whole = listing.headline(found, filtered=bool(wanted))
+    if state:
+        found = [row for row in found if row.state == state]
         whole = listing.headline(found, filtered=True)
     file = export(request, "rules", COLUMNS, found)
     if file is not None:
@@ -67,14 +70,10 @@ def rules(request: HttpRequest) -> HttpResponseBase:
         "shown": len(shown),
         "total": len(found),
         **pages_beside(request, number, more=len(found) > number * listing.PAGE),
-        "filtered": wanted != Filter(),
+        "filtered": bool(wanted),
         "may_edit": may_edit,
         "spark_query": "&".join(f"rule={row.id}" for row in shown),
-        "filters": [
-            search_box("Name, group or expression", wanted.q),
-            choice("state", "Any state", wanted.state, listing.STATE_WORDS.items()),
-            choice("group", "Any group", wanted.group, listing.group_names()),
-        ],
+        "filters": wanted.filters,
     }
     return live(request, "rules/list.html", context)
 
