@@ -33,6 +33,47 @@ class ZoneField(forms.CharField):
         return name
 
 
+def line(
+    label: str | None = None,
+    help_text: str = "",
+    *,
+    needed: bool = False,
+    most: int | None = None,
+    rows: int = 0,
+    mono: bool = False,
+    kept: bool = False,
+    **attrs: str,
+) -> forms.CharField:
+    """Return an input for a text.
+
+    Args:
+        label: made from the field's name unless given.
+        most: letters.
+        rows: of an input of several lines.
+        mono: written as code is.
+        kept: spaces around it count.
+        attrs: of the element: `placeholder`, `spellcheck`, `autocomplete`.
+    """
+    given = {**({"rows": rows} if rows else {}), **({"class": "mono"} if mono else {}), **attrs}
+    widget = forms.Textarea(attrs=given) if rows else forms.TextInput(attrs=given)
+    return forms.CharField(
+        label=label, help_text=help_text, required=needed, max_length=most, widget=widget, strip=not kept
+    )
+
+
+def moment(label: str, help_text: str = "") -> forms.DateTimeField:
+    """Return an input for a date and a time in the person's zone, which may be left out."""
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    return forms.DateTimeField(label=label, help_text=help_text, required=False, widget=widget)
+
+
+def ticks(label: str, help_text: str, choices: Iterable[tuple[str, str]] = ()) -> forms.MultipleChoiceField:
+    """Return boxes of which any number may be ticked."""
+    return forms.MultipleChoiceField(
+        label=label, help_text=help_text, required=False, choices=[*choices], widget=forms.CheckboxSelectMultiple
+    )
+
+
 class Form(forms.Form):
     """A form that shows what an action refused and what a spec did not take, beside the input or above all."""
 
@@ -90,6 +131,38 @@ class Form(forms.Form):
     def clear_box(self, name: str) -> forms.BoundField | None:
         """Return the box that removes the stored secret of an input."""
         return None
+
+
+class DescribingForm(Form):
+    """A form with fields of its own that describes what a spec does. After `is_valid`, `spec` is that."""
+
+    SPEC: ClassVar[type[BaseModel]]
+
+    def __init__(self, data: Any = None, **given: Any) -> None:
+        self.spec: Any = None
+        super().__init__(data, **given)
+
+    def document(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what the cleaned fields say, as the spec reads it.
+
+        Raises:
+            Refused.
+        """
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        """Read the fields as the spec; what it does not take becomes an error at its field."""
+        values = super().clean() or {}
+        if self.errors:
+            return values
+        try:
+            document = self.document(values)
+            self.spec = self.SPEC.model_validate(document)
+        except Refused as refused:
+            self.refuse(refused)
+        except ValidationError as error:
+            self.show(error, self.SPEC, document)
+        return values
 
 
 class SpecForm(Form):

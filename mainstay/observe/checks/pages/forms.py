@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
@@ -16,7 +15,7 @@ from mainstay.foundation.matching import Matchers
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump
-from mainstay.kit.forms import SEVERITY_CHOICES, Form, SpecForm, ZoneField
+from mainstay.kit.forms import SEVERITY_CHOICES, DescribingForm, SpecForm, ZoneField, line, moment
 from mainstay.kit.inputs import groups_of, read_lines
 from mainstay.observe.checks.actions import shown_spec
 from mainstay.observe.checks.kinds import KINDS
@@ -34,17 +33,17 @@ class CheckForm(SpecForm):
         required=False, help_text="The part that is watched. While what it needs is down, this check does not page."
     )
     severity = forms.ChoiceField(choices=SEVERITY_CHOICES, initial="major", help_text="Of the alert when it is down.")
-    needs = forms.CharField(
-        required=False,
-        help_text="Checks without which this one cannot be up, separated by commas: name, or application/name.",
+    needs = line(
+        help_text="Checks without which this one cannot be up, separated by commas: name, or application/name."
     )
     from_yaml = forms.BooleanField(required=False, label="Take these settings instead of the fields above")
-    yaml = forms.CharField(
-        required=False,
-        label="Settings as YAML",
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
-        help_text="As in a file. A secret shown as ******** is kept.",
+    yaml = line(
+        "Settings as YAML",
+        "As in a file. A secret shown as ******** is kept.",
+        rows=12,
+        mono=True,
+        kept=True,
+        spellcheck="false",
     )
 
     def __init__(
@@ -114,60 +113,37 @@ class CheckForm(SpecForm):
         return super().input_at(path)
 
 
-class MaintenanceForm(Form):
+class MaintenanceForm(DescribingForm):
     """A window, once or recurring. Times are in the zone of whoever fills it in, unless it recurs."""
 
+    SPEC = MaintenanceSpec
     PLACES = {"matchers": "match", "timezone": "time_zone"}
     WHOLE = frozenset({"match"})
 
-    name = forms.CharField(max_length=200, help_text="What is done; people read it on the pages of what it covers.")
+    name = line(needed=True, most=200, help_text="What is done; people read it on the pages of what it covers.")
     application = forms.ModelChoiceField(
         Application.objects.order_by("name"), required=False, empty_label="all applications", to_field_name="name"
     )
-    match = forms.CharField(
-        required=False,
-        label="Only checks with",
-        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "check=storefront, environment=production"}),
-        help_text='Labels that a check must have: environment!=test, team=~"web|db". Empty: all checks.',
+    match = line(
+        "Only checks with",
+        'Labels that a check must have: environment!=test, team=~"web|db". Empty: all checks.',
+        mono=True,
+        placeholder="check=storefront, environment=production",
     )
     when = forms.ChoiceField(
         choices=[("once", "Once"), ("recurring", "Again and again")], widget=forms.RadioSelect, initial="once"
     )
-    starts_at = forms.DateTimeField(
-        required=False,
-        label="From",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    ends_at = forms.DateTimeField(
-        required=False,
-        label="Until",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    cron = forms.CharField(
-        required=False,
-        max_length=100,
-        label="Begins (cron)",
-        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "0 3 * * SUN"}),
-        help_text="Minute, hour, day, month, weekday.",
-    )
-    duration = forms.CharField(
-        required=False,
-        label="Lasts",
-        help_text="For example 90m or 2h: elapsed time, also on a night when the clock changes.",
-    )
+    starts_at = moment("From")
+    ends_at = moment("Until")
+    cron = line("Begins (cron)", "Minute, hour, day, month, weekday.", most=100, mono=True, placeholder="0 3 * * SUN")
+    duration = line("Lasts", "For example 90m or 2h: elapsed time, also on a night when the clock changes.")
     time_zone = ZoneField(required=False, help_text="The wall clock that the cron expression means.")
 
     def __init__(
-        self,
-        data: Any = None,
-        *,
-        row: Maintenance | None = None,
-        initial: Mapping[str, Any] | None = None,
-        now: datetime,
+        self, data: Any = None, *, row: Maintenance | None = None, initial: Mapping[str, Any], now: datetime
     ) -> None:
         self.row, self.now = row, now
-        self.spec: MaintenanceSpec | None = None
-        super().__init__(data, initial={**self._initial(), **(initial or {})})
+        super().__init__(data, initial={**self._initial(), **initial})
 
     def _initial(self) -> dict[str, Any]:
         row, zone = self.row, timezone.get_current_timezone_name()
@@ -187,22 +163,20 @@ class MaintenanceForm(Form):
         }
 
     def clean(self) -> dict[str, Any]:
-        """Gather the window; what it may be is the action's to say."""
-        given = self.cleaned_data
-        recurring = given.get("when") == "recurring"
+        """Need the times that the kind of window has."""
+        recurring = self.cleaned_data.get("when") == "recurring"
         for name in ("cron", "duration", "time_zone") if recurring else ("starts_at", "ends_at"):
-            if not given.get(name) and name not in self.errors:
+            if not self.cleaned_data.get(name) and name not in self.errors:
                 self.add_error(name, REQUIRED)
-        if self.errors:
-            return given
-        document = {"name": given["name"], "matchers": [given["match"]] if given["match"] else []}
-        document |= {"application": given["application"].name if given["application"] else None}
-        if recurring:
-            document |= {"cron": given["cron"], "duration": given["duration"], "timezone": given["time_zone"]}
-        else:
-            document |= {name: given[name] for name in ("starts_at", "ends_at")}
-        try:
-            self.spec = MaintenanceSpec.model_validate(document)
-        except ValidationError as error:
-            self.show(error, MaintenanceSpec, document)
-        return given
+        return super().clean()
+
+    def document(self, values: dict[str, Any]) -> dict[str, Any]:
+        times = {"cron": "cron", "duration": "duration", "timezone": "time_zone"}
+        if values["when"] != "recurring":
+            times = {"starts_at": "starts_at", "ends_at": "ends_at"}
+        return {
+            "name": values["name"],
+            "matchers": [values["match"]] if values["match"] else [],
+            "application": values["application"].name if values["application"] else None,
+            **{name: values[field] for name, field in times.items()},
+        }

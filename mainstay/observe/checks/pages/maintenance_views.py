@@ -126,7 +126,6 @@ class WindowPages(Editing[Maintenance]):
         return MaintenanceForm(posted(request), row=row, initial=asked, now=clock.now())
 
     def put(self, form: MaintenanceForm, row: Maintenance | None, by: By) -> Maintenance:
-        assert form.spec is not None  # a valid form has one
         return actions.announce(actions.window_for(form.spec), by.actor, by.at, existing=row)
 
     def remove(self, row: Maintenance, by: By) -> None:

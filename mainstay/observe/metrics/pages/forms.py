@@ -10,7 +10,7 @@ from mainstay.foundation.secrets import MASK
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump
-from mainstay.kit.forms import SpecForm
+from mainstay.kit.forms import SpecForm, line
 from mainstay.kit.inputs import groups_of, read_lines
 from mainstay.observe.metrics.actions import shown_spec
 from mainstay.observe.metrics.models import Scrape
@@ -37,20 +37,22 @@ class ScrapeForm(SpecForm):
         to_field_name="name",
         help_text="The application that is measured; a label of its series.",
     )
-    targets = forms.CharField(
-        required=False,
-        widget=forms.Textarea(
-            attrs={"rows": 4, "class": "mono", "spellcheck": "false", "placeholder": "10.0.0.5:9100\n10.0.0.6:9100"}
-        ),
+    targets = line(
         help_text="Addresses as host:port, one per line. Targets from files or DNS: under “More settings”.",
+        rows=4,
+        mono=True,
+        spellcheck="false",
+        placeholder="10.0.0.5:9100\n10.0.0.6:9100",
     )
-    more = forms.CharField(
-        required=False,
-        label="More settings as YAML",
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 10, "class": "mono", "spellcheck": "false", "placeholder": _MORE_EXAMPLE}),
-        help_text="All that a file may say of a scrape, or lines of a Prometheus <code>scrape_config</code>. A secret "
+    more = line(
+        "More settings as YAML",
+        "All that a file may say of a scrape, or lines of a Prometheus <code>scrape_config</code>. A secret "
         "shown as ******** is kept.",
+        rows=10,
+        mono=True,
+        kept=True,
+        spellcheck="false",
+        placeholder=_MORE_EXAMPLE,
     )
 
     def __init__(self, data: Any = None, *, scrape: Scrape | None = None) -> None:

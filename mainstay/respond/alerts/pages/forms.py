@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from pydantic import ValidationError
 
 from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
-from mainstay.kit.forms import Form, ZoneField
+from mainstay.kit.forms import DescribingForm, Form, ZoneField, line, moment, ticks
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
@@ -24,139 +23,94 @@ DURATIONS = (
     (604_800, "1 week"),
     (2_592_000, "30 days"),
 )
+_CLOCK = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
 _DAY_NAMES = dict(zip(DAYS, ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), strict=True))
 
 
-class SilenceForm(Form):
+class SilenceForm(DescribingForm):
     """What is silenced (ticked labels, or labels as text), how long, and why."""
 
+    SPEC = SilenceSpec
     PLACES = {"match": "matchers", "ends_at": "duration", "starts_at": "starts"}
     WHOLE = frozenset({"matchers"})
 
-    matchers = forms.CharField(
-        label="Labels",
-        required=False,
-        max_length=2000,
-        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "application=shop, check=storefront"}),
-        help_text='Alerts that have all of these: application=shop, environment!=test, instance=~"web-.*".',
+    matchers = line(
+        "Labels",
+        'Alerts that have all of these: application=shop, environment!=test, instance=~"web-.*".',
+        most=2000,
+        mono=True,
+        placeholder="application=shop, check=storefront",
     )
-    starts = forms.DateTimeField(
-        label="From",
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text="Empty: now. In your time zone.",
-    )
+    starts = moment("From", "Empty: now. In your time zone.")
     duration = forms.TypedChoiceField(label="For", coerce=int, choices=DURATIONS, initial=3600)
 
     def __init__(self, data: Any = None, *, ticked: Iterable[str] = (), **given: Any) -> None:
         super().__init__(data, **given)
         self.ticked = list(ticked)
         for name, info in SilenceNote.model_fields.items():
-            self.fields[name] = forms.CharField(
-                label=info.title,
-                required=info.is_required(),
-                max_length=next((one.max_length for one in info.metadata if hasattr(one, "max_length")), None),
-                help_text=info.description or "",
-                widget=forms.Textarea(attrs={"rows": 2}) if name == "comment" else forms.TextInput,
+            self.fields[name] = line(
+                info.title,
+                info.description or "",
+                needed=info.is_required(),
+                most=next((one.max_length for one in info.metadata if hasattr(one, "max_length")), None),
+                rows=2 if name == "comment" else 0,
             )
 
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if not self.errors:
-            document = {"starts_at": values["starts"], "duration": values["duration"]}
-            document |= {name: values[name] for name in SilenceNote.model_fields}
-            document["matchers"] = [text for text in (values["matchers"], *self.ticked) if text]
-            try:
-                values["spec"] = SilenceSpec.model_validate(document)
-            except ValidationError as error:
-                self.show(error, SilenceSpec, document)
-        return values
+    def document(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "starts_at": values["starts"],
+            "duration": values["duration"],
+            **{name: values[name] for name in SilenceNote.model_fields},
+            "matchers": [text for text in (values["matchers"], *self.ticked) if text],
+        }
 
 
-class RouteForm(Form):
-    """A route as `RouteSpec` has it."""
+class RouteForm(DescribingForm):
+    """A route."""
 
-    PLACES = {
-        "matchers": "match",
-        "hours.from": "begin",
-        "hours.to": "end",
-        "hours.days": "days",
-        "hours.timezone": "timezone",
+    SPEC = RouteSpec
+    PLACES = {"matchers": "match", "hours.from": "begin", "hours.to": "end"} | {
+        f"hours.{name}": name for name in ("days", "timezone")
     }
     WHOLE = frozenset({"match"})
 
-    name = forms.CharField(
-        required=False, max_length=100, help_text="Letters, digits, - and _. Empty: made from what it matches."
+    name = line(most=100, help_text="Letters, digits, - and _. Empty: made from what it matches.")
+    severity = ticks("Severity is", "None ticked: any.", [(name, name) for name in SEVERITIES])
+    match = line(
+        "And labels are",
+        'One per line: environment=production, team!=web, application=~"shop|billing". Empty: every alert.',
+        rows=3,
+        mono=True,
+        placeholder='application=~"shop|billing"\nenvironment=production',
     )
-    severity = forms.MultipleChoiceField(
-        required=False,
-        label="Severity is",
-        choices=[(name, name) for name in SEVERITIES],
-        widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked: any.",
-    )
-    match = forms.CharField(
-        required=False,
-        label="And labels are",
-        widget=forms.Textarea(
-            attrs={"rows": 3, "class": "mono", "placeholder": 'application=~"shop|billing"\nenvironment=production'}
-        ),
-        help_text='One per line: environment=production, team!=web, application=~"shop|billing". Empty: every alert.',
-    )
-    notify = forms.MultipleChoiceField(
-        required=False, label="Notify", widget=forms.CheckboxSelectMultiple, help_text="All of them are told."
-    )
-    fallback = forms.CharField(
-        required=False,
+    notify = ticks("Notify", "All of them are told.")
+    fallback = line(
         help_text="Names of channels, in order. Each is tried when the one before does not answer.",
-        widget=forms.TextInput(attrs={"placeholder": "sms, phone"}),
+        placeholder="sms, phone",
     )
-    remind_every = forms.CharField(
-        required=False,
-        label="Remind every",
-        max_length=20,
-        widget=forms.TextInput(attrs={"placeholder": "15m"}),
-        help_text="Page again so often until somebody acknowledges: 30s, 15m, 2h. Empty: page once.",
+    remind_every = line(
+        "Remind every",
+        "Page again so often until somebody acknowledges: 30s, 15m, 2h. Empty: page once.",
+        most=20,
+        placeholder="15m",
     )
     also = forms.BooleanField(
         required=False,
         label="Go on to the next route after this one",
         help_text="Else the first route that matches decides alone.",
     )
-    days = forms.MultipleChoiceField(
-        required=False,
-        label="Only on",
-        choices=list(_DAY_NAMES.items()),
-        widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked and no hours: always.",
-    )
-    begin = forms.TimeField(
-        required=False, label="from", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
-    )
-    end = forms.TimeField(required=False, label="to", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
+    days = ticks("Only on", "None ticked and no hours: always.", _DAY_NAMES.items())
+    begin = forms.TimeField(required=False, label="from", widget=_CLOCK)
+    end = forms.TimeField(required=False, label="to", widget=_CLOCK)
     timezone = ZoneField(required=False, label="in the time zone")
 
     def __init__(self, data: Any = None, *, row: Route | None = None, channels: Iterable[tuple[str, str]] = ()) -> None:
-        self.spec: RouteSpec | None = None
         super().__init__(data, initial=route_initial(row) if row is not None else None)
         self.choose("notify", ((name, f"{name} ({target})" if target else name) for name, target in channels))
         if row is not None and row.managed_by:
             self.lock()
 
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if self.errors:
-            return values
-        try:
-            document = self._document(values)
-            self.spec = RouteSpec.model_validate(document)
-        except Refused as error:
-            self.refuse(error)
-        except ValidationError as error:
-            self.show(error, RouteSpec, document)
-        return values
-
-    def _document(self, values: dict[str, Any]) -> dict[str, Any]:
+    def document(self, values: dict[str, Any]) -> dict[str, Any]:
         others = Matchers.read(texts=[values["match"]], place="match")
         if values["severity"] and any(one.name == "severity" for one in others.all):
             raise Refused("severity is ticked above already", "match")
@@ -240,24 +194,10 @@ class TesterForm(Form):
 
     severity = forms.ChoiceField(choices=[(name, name) for name in SEVERITIES], required=False)
     application = forms.ChoiceField(required=False)
-    environment = forms.CharField(
-        required=False, max_length=100, widget=forms.TextInput(attrs={"placeholder": "production"})
-    )
-    check_name = forms.CharField(
-        required=False, label="Check", max_length=100, widget=forms.TextInput(attrs={"placeholder": "storefront"})
-    )
-    labels = forms.CharField(
-        required=False,
-        label="Further labels",
-        max_length=2000,
-        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "team=payments"}),
-    )
-    at = forms.DateTimeField(
-        required=False,
-        label="At",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Empty: now.",
-    )
+    environment = line(most=100, placeholder="production")
+    check_name = line("Check", most=100, placeholder="storefront")
+    labels = line("Further labels", most=2000, mono=True, placeholder="team=payments")
+    at = moment("At", "Empty: now.")
 
     def __init__(self, data: Any = None, *, applications: Iterable[str] = (), **given: Any) -> None:
         super().__init__(data, **given)

@@ -90,7 +90,7 @@ def create(request: HttpRequest) -> HttpResponse:
     form = SilenceForm(posted(request), ticked=request.POST.getlist("label"), initial=asked)
 
     def put() -> Silence:
-        return actions.silence(form.cleaned_data["spec"], actor_of(request), now)
+        return actions.silence(form.spec, actor_of(request), now)
 
     if row := saved(form, put):
         when = timezone.localtime(row.ends_at)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.explained import Path, faults
 from mainstay.foundation.refusal import Refused
-from mainstay.kit.forms import SEVERITY_CHOICES, Form
+from mainstay.kit.forms import SEVERITY_CHOICES, DescribingForm, line
 from mainstay.kit.inputs import read_pairs, write_pairs
 from mainstay.observe.metrics.durations import written
 from mainstay.respond.rules.actions import spec_of
@@ -21,9 +21,10 @@ SEVERITIES = [("", "none: counts as major"), *SEVERITY_CHOICES]
 SAID = ("summary", "description", "cause", "first_step", "runbook_url")
 
 
-class RuleForm(Form):
+class RuleForm(DescribingForm):
     """One rule of one group."""
 
+    SPEC = RuleSpec
     PLACES = {
         "alert": "name",
         "record": "name",
@@ -40,8 +41,9 @@ class RuleForm(Form):
         widget=forms.RadioSelect,
         label="This rule",
     )
-    name = forms.CharField(
-        max_length=200,
+    name = line(
+        needed=True,
+        most=200,
         help_text="What people read in the page at night, such as ErrorRateHigh; of a series recorded, its name.",
     )
     expr = forms.CharField(
@@ -50,46 +52,24 @@ class RuleForm(Form):
         widget=forms.Textarea(attrs={"rows": 3, "class": "mono promql", "spellcheck": "false", "autocomplete": "off"}),
         help_text="PromQL. An alert fires for each series that it gives: compare with a limit, as in … > 0.05.",
     )
-    for_ = forms.CharField(
-        required=False, label="For", help_text="How long it must hold before it fires: 5m. Empty: fires at once."
-    )
-    keep_firing_for = forms.CharField(
-        required=False, label="Fires on for", help_text="How long it fires on when it no longer holds; calms flapping."
-    )
+    for_ = line("For", "How long it must hold before it fires: 5m. Empty: fires at once.")
+    keep_firing_for = line("Fires on for", "How long it fires on when it no longer holds; calms flapping.")
     severity = forms.ChoiceField(choices=SEVERITIES, required=False)
     application = forms.ChoiceField(
         required=False, help_text="Whom it is about, when the series do not say so by a label “application”."
     )
-    labels = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
-        label="Further labels",
-        help_text="name=value, one per line. Routes and silences match them.",
-    )
-    summary = forms.CharField(
-        required=False,
-        max_length=10_000,
-        help_text="One line: what is wrong, with {{ $labels.instance }} and {{ $value }}.",
-    )
-    description = forms.CharField(
-        required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="What it means for people who use it."
-    )
-    cause = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), label="Likely cause")
-    first_step = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="What to do first, at 3 a.m., half asleep: one command or one page.",
-    )
-    runbook_url = forms.CharField(required=False, label="Runbook", max_length=500)
-    annotations = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "mono"}),
-        label="Further annotations",
-        help_text="name: value, one per line; a line that is indented goes on.",
+    labels = line("Further labels", "name=value, one per line. Routes and silences match them.", rows=2, mono=True)
+    summary = line(most=10_000, help_text="One line: what is wrong, with {{ $labels.instance }} and {{ $value }}.")
+    description = line(rows=2, help_text="What it means for people who use it.")
+    cause = line("Likely cause", rows=2)
+    first_step = line(rows=2, help_text="What to do first, at 3 a.m., half asleep: one command or one page.")
+    runbook_url = line("Runbook", most=500)
+    annotations = line(
+        "Further annotations", "name: value, one per line; a line that is indented goes on.", rows=2, mono=True
     )
     group = forms.ChoiceField(help_text="Rules of a group are evaluated together, one after another.")
-    new_group = forms.CharField(required=False, max_length=200, label="Name of the new group")
-    every = forms.CharField(required=False, label="Evaluated every", help_text="15s where nothing is written.")
+    new_group = line("Name of the new group", most=200)
+    every = line("Evaluated every", "15s where nothing is written.")
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(
@@ -101,7 +81,6 @@ class RuleForm(Form):
         group: str = "",
     ) -> None:
         self.rule = rule
-        self.spec: RuleSpec | None = None
         groups = {
             str(pk): name
             for pk, name in RuleGroup.objects.filter(managed_by="").order_by("name").values_list("pk", "name")
@@ -133,17 +112,8 @@ class RuleForm(Form):
         """Read the annotations that have no field of their own."""
         return read_pairs(self.cleaned_data["annotations"], ": ")
 
-    def clean(self) -> dict[str, Any]:
-        """Make a specification of the fields."""
-        given = super().clean() or {}
-        if self.errors:
-            return given
-        written = document(given)
-        try:
-            self.spec = RuleSpec.model_validate(written)
-        except ValidationError as error:
-            self.show(error, RuleSpec, written)
-        return given
+    def document(self, values: dict[str, Any]) -> dict[str, Any]:
+        return document(values)
 
     def input_at(self, path: Path) -> tuple[str | None, Path]:
         """Return the input that an error belongs to; of the rules of its group this is the one."""
