@@ -17,15 +17,14 @@ from mainstay.foundation.accounts.resource import TEAMS
 from mainstay.foundation.resource import By
 from mainstay.kit.editing import Editing
 from mainstay.kit.forms import Form
-from mainstay.kit.lists import export
+from mainstay.kit.lists import columns, export
 from mainstay.kit.replies import posted
 
 COLUMNS = {
-    "name": lambda t: t.name,
-    "email": lambda t: t.email,
+    **columns("name email"),
     "members": lambda t: [user.email for user in t.members.all()],
     "applications": lambda t: [application.name for application in t.applications.all()],
-    "managed_by": lambda t: t.managed_by,
+    **columns("managed_by"),
 }
 
 

@@ -14,7 +14,7 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, STATUS_VIE
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.parts import Drawn, Fact, Sentence
 from mainstay.kit import rows
-from mainstay.kit.lists import export
+from mainstay.kit.lists import columns, export
 from mainstay.observe.checks.pages import bars
 from mainstay.observe.checks.pages.applications import (
     DAYS,
@@ -26,6 +26,7 @@ from mainstay.observe.checks.pages.applications import (
     standings,
 )
 from mainstay.observe.checks.pages.maintenance_views import announced
+from mainstay.observe.checks.pages.views import check_row
 from mainstay.observe.checks.uptime.applications import deciding
 from mainstay.observe.checks.uptime.records import courses
 from mainstay.observe.checks.uptime.timeline import calendar
@@ -35,9 +36,9 @@ LIST_DAYS = 30
 CHECKS_SHOWN, WINDOWS_SHOWN = 200, 5
 
 _DAY_COLUMNS: dict[str, Any] = {
-    "day": lambda one: one.label,
+    **columns("day=label"),
     "uptime_percent": lambda one: None if one.uptime is None else one.uptime * 100,
-    "detail": lambda one: one.detail,
+    **columns("detail"),
 }
 
 
@@ -77,23 +78,7 @@ def _checks(found: Overview, now: datetime) -> dict[str, Any]:
     each = courses([row for row, _ in listed[:CHECKS_SHOWN]], datetime.fromtimestamp(month.edges[0], UTC), now)
     return {
         "rows": rows.join(
-            rows.check_row(
-                href=f"/checks/{row.id}/",
-                name=row.name,
-                state=shown.status.value,
-                now=now,
-                environment=row.environment or "",
-                application=row.component or "",
-                kind=row.kind,
-                target=row.target,
-                severity=row.severity,
-                duration_s=row.last_duration_s,
-                uptime_percent=bars.percent(each[row.id], month.edges[0], month.edges[-1]),
-                uptime_html=bars.small_bar(each[row.id], month),
-                last_at=row.last_at,
-                since=row.since,
-                source=row.managed_by,
-            )
+            check_row(row, shown, each[row.id], month, now, beside=row.component or "")
             for row, shown in listed[:CHECKS_SHOWN]
         ),
         "left_out": max(0, len(listed) - CHECKS_SHOWN),

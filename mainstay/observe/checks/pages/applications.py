@@ -17,7 +17,7 @@ from mainstay.foundation.catalog.models import TIERS, Application, Component, De
 from mainstay.foundation.catalog.pages.drawing import Node, draw
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.kit import rows
-from mainstay.kit.lists import Wanted, export, page_number, pages_beside, with_words
+from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_words
 from mainstay.kit.live import live
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
@@ -231,15 +231,12 @@ def _row(one: Overview, days: Calendar) -> str:
 
 def _columns(days: Calendar) -> dict[str, Any]:
     return {
-        "name": lambda one: one.application.name,
-        "tier": lambda one: one.application.tier,
+        **columns("name=application.name tier=application.tier"),
         "owner": lambda one: one.application.owner.name if one.application.owner else "",
-        "status": lambda one: one.state,
-        "reason": lambda one: one.whole.reason,
+        **columns("status=state reason=whole.reason"),
         "checks": lambda one: len(one.checks),
         "uptime_90d_percent": lambda one: one.percent(days),
-        "description": lambda one: one.application.description,
-        "managed_by": lambda one: one.application.managed_by,
+        **columns("description=application.description managed_by=application.managed_by"),
     }
 
 

@@ -1,7 +1,7 @@
 """The list of checks, and one check: how it stands, how it fared, what it saw."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Count
@@ -18,13 +18,14 @@ from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import Wanted, export, page_number, pages_beside, with_query
+from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.nav import trail
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.pages import bars, drawing, listing
+from mainstay.observe.checks.pages.applications import SENTENCES, WORST_FIRST
 from mainstay.observe.checks.pages.listing import Filters, Listed, Row
 from mainstay.observe.checks.uptime import latency
 from mainstay.observe.checks.uptime.records import courses
@@ -35,15 +36,6 @@ LIST_DAYS, DAYS = 30, 90
 RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
 EXPORTED_MOST = 50_000
 LIVE_ROWS_MOST = 200  # a longer list is not asked for again and again
-_ORDER = (
-    Status.DOWN,
-    Status.UNREACHABLE,
-    Status.DEGRADED,
-    Status.UNKNOWN,
-    Status.MAINTENANCE,
-    Status.PAUSED,
-    Status.UP,
-)
 
 
 @needs(OPERATIONS_VIEW, "GET")
@@ -56,7 +48,7 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         application=wanted.choose(
             "application", "Any application", Application.objects.order_by("name").values_list("name", flat=True)
         ),
-        status=wanted.choose("status", "Any status", [status.value for status in _ORDER], known=True),
+        status=wanted.choose("status", "Any status", [status.value for status in WORST_FIRST], known=True),
         kind=wanted.choose("kind", "Any kind", [(name, kind.label) for name, kind in KINDS.items()]),
         severity=wanted.choose("severity", "Any severity", SEVERITIES),
         label=wanted.read("label"),
@@ -70,7 +62,7 @@ def checks(request: HttpRequest) -> HttpResponseBase:
     context: dict[str, Any] = {
         "title": _title(listed, filters),
         "sub": _sub(listed),
-        "rows": rows.join(_row(row, shown, found[row.id], days, now) for row, shown in listed.rows),
+        "rows": rows.join(check_row(row, shown, found[row.id], days, now) for row, shown in listed.rows),
         "listed": listed,
         "filtered": bool(wanted),
         "chips": wanted.chips(label=f"label {filters.label}"),
@@ -110,13 +102,14 @@ def _page(
     return Listed(some, len(every), number, len(every) > begin + listing.PAGE), found
 
 
-def _row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime) -> str:
+def check_row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime, *, beside: str | None = None) -> str:
+    """Return a row of the list as HTML; `beside` its name stands the application, or what is given."""
     return rows.check_row(
         href=f"/checks/{row.id}/",
         name=row.name,
         state=shown.status.value,
         now=now,
-        application=row.application,
+        application=row.application if beside is None else beside,
         environment=row.environment or "",
         kind=row.kind,
         target=row.target,
@@ -169,10 +162,15 @@ def _sub(listed: Listed) -> str:
             f"{begin + 1:,}–{begin + len(listed.rows):,} of {listed.total:,} shown" if listed.rows else "No such page"
         )
     states = [shown.status for _, shown in listed.rows]
-    return " · ".join(f"{states.count(state):,} {state.value}" for state in reversed(_ORDER) if state in states)
+    return " · ".join(f"{states.count(state):,} {state.value}" for state in reversed(WORST_FIRST) if state in states)
 
 
-Exported = tuple[Row, Shown, Course]
+class Exported(NamedTuple):
+    """A row of the list's file."""
+
+    row: Row
+    shown: Shown
+    course: Course
 
 
 def _exported(request: HttpRequest, filters: Filters, sort: str, now: datetime) -> list[Exported]:
@@ -180,30 +178,21 @@ def _exported(request: HttpRequest, filters: Filters, sort: str, now: datetime) 
         return []
     every = listing.everything(filters, now, sort=sort)
     found = courses([row for row, _ in every], now - timedelta(days=LIST_DAYS), now)
-    return [(row, shown, found[row.id]) for row, shown in every]
+    return [Exported(row, shown, found[row.id]) for row, shown in every]
 
 
 def _columns(now: datetime) -> dict[str, Any]:
     end = now.timestamp()
     start = end - LIST_DAYS * 86_400
     return {
-        "id": lambda one: one[0].id,
-        "application": lambda one: one[0].application,
-        "name": lambda one: one[0].name,
-        "environment": lambda one: one[0].environment or "",
-        "component": lambda one: one[0].component or "",
-        "kind": lambda one: one[0].kind,
-        "target": lambda one: one[0].target,
-        "status": lambda one: one[1].status.value,
-        "reason": lambda one: one[1].reason,
-        "since": lambda one: one[0].since,
-        "severity": lambda one: one[0].severity,
-        "labels": lambda one: one[0].labels,
-        "every_s": lambda one: one[0].every_s,
-        "last_at": lambda one: one[0].last_at,
-        "last_duration_s": lambda one: one[0].last_duration_s,
-        "uptime_30d_percent": lambda one: bars.percent(one[2], start, end),
-        "managed_by": lambda one: one[0].managed_by,
+        **columns("id=row.id application=row.application name=row.name"),
+        "environment": lambda one: one.row.environment or "",
+        "component": lambda one: one.row.component or "",
+        **columns("kind=row.kind target=row.target status=shown.status.value reason=shown.reason since=row.since"),
+        **columns("severity=row.severity labels=row.labels every_s=row.every_s last_at=row.last_at"),
+        **columns("last_duration_s=row.last_duration_s"),
+        "uptime_30d_percent": lambda one: bars.percent(one.course, start, end),
+        **columns("managed_by=row.managed_by"),
     }
 
 
@@ -224,24 +213,17 @@ def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
     if file is not None:
         return file
     if is_fragment(request, "course"):
-        return live(request, "checks/check.html", {**_course(request, one, now)}, part="course")
+        return live(request, "checks/check.html", _course(request, one, now), part="course")
     if is_fragment(request, "latest"):
-        return live(request, "checks/check.html", {**_latest(one)}, part="latest")
-    context = {**_standing(request, one, now)}
+        return live(request, "checks/check.html", _latest(one), part="latest")
+    context = _standing(request, one, now)
     if not is_fragment(request):
         context |= _course(request, one, now) | _latest(one)
         context |= trail("checks", (reverse("application", args=[one.application.name]), one.application.name))
     return live(request, "checks/check.html", context)
 
 
-RESULT_COLUMNS: dict[str, Any] = {
-    "at": lambda one: one.at,
-    "health": lambda one: one.health,
-    "duration_s": lambda one: one.duration_s,
-    **{name: (lambda one, name=name: getattr(one, name)) for name in latency.PHASES},
-    "code": lambda one: one.code,
-    "message": lambda one: one.message,
-}
+RESULT_COLUMNS = columns(" ".join(("at health duration_s", *latency.PHASES, "code message")))
 
 
 def _results(one: Check) -> Any:
@@ -292,16 +274,6 @@ def _latest(one: Check) -> dict[str, Any]:
     }
 
 
-_SENTENCES = {
-    Status.UP: "is up",
-    Status.DEGRADED: "is degraded",
-    Status.DOWN: "is down",
-    Status.UNREACHABLE: "is unreachable",
-    Status.PAUSED: "is paused",
-    Status.MAINTENANCE: "is in maintenance",
-}
-
-
 def _headline(one: Check, shown: Shown) -> str:
     if shown.status is Status.UNKNOWN:
         if one.state.unusable:
@@ -309,7 +281,7 @@ def _headline(one: Check, shown: Shown) -> str:
         if one.state.last_at is None:
             return f"{one.application.name} / {one.name} waits for its first {'ping' if one.passive else 'result'}."
         return f"Nobody knows how {one.application.name} / {one.name} is."
-    return f"{one.application.name} / {one.name} {_SENTENCES[shown.status]}."
+    return f"{one.application.name} / {one.name} {(SENTENCES | {Status.PAUSED: 'is paused'})[shown.status]}."
 
 
 def _course(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:

@@ -49,23 +49,28 @@ def drawing(alert: Alert, now: datetime, zone: tzinfo) -> str:
     if len(found) == RESULTS_MOST:
         end = found[-1][0]
     over = alert.ended_at or end
-    marks = [charts.Mark(alert.started_at.timestamp(), "fired", "bad")]
-    if alert.acknowledged_at is not None:
-        marks.append(charts.Mark(alert.acknowledged_at.timestamp(), "acknowledged", "accent"))
-    if alert.ended_at is not None:
-        marks.append(charts.Mark(alert.ended_at.timestamp(), "resolved", "ok"))
     return charts.line_chart(
         [charts.Series("response", [(at.timestamp(), duration) for at, duration, _ in found])],
         start=start.timestamp(),
         end=end.timestamp(),
         unit="s",
-        marks=marks,
+        marks=marks(alert),
         down=[charts.Interval(alert.started_at.timestamp(), over.timestamp(), "the alert was open")],
         gap_s=check.every_s * 2.5 + check.timeout_s,
         zone=zone,
         title=f"Response time of {alert.labels.get('check', 'the check')}",
         height=160,
     )
+
+
+def marks(alert: Alert) -> list[charts.Mark]:
+    """Return what a chart marks of an alert's life."""
+    moments = (
+        (alert.started_at, "fired", "bad"),
+        (alert.acknowledged_at, "acknowledged", "accent"),
+        (alert.ended_at, "resolved", "ok"),
+    )
+    return [charts.Mark(at.timestamp(), word, tone) for at, word, tone in moments if at is not None]
 
 
 ORIGIN = Origin(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -26,7 +25,7 @@ from mainstay.respond.alerts.spec import SilenceNote
 
 OPEN_READ = 2_000
 COLUMNS: dict[str, Callable[[Silence], Any]] = {
-    "id": attrgetter("pk"),
+    **columns("id=pk"),
     "match": lambda s: Matchers.of(s.match).match,
     "matchers": lambda s: Matchers.of(s.match).matchers,
     **columns(" ".join(("starts_at", "ends_at", *SilenceNote.model_fields, "created_by", "created_at"))),

@@ -27,6 +27,7 @@ from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.pages.explore import automatic_step
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages.check_alerts import marks
 from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.models import Instance, Rule
 from mainstay.respond.rules.pages import drawing, listing
@@ -274,7 +275,7 @@ def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
             charts.Interval((alert.started_at - held).timestamp(), alert.started_at.timestamp(), "pending", "warn"),
             charts.Interval(alert.started_at.timestamp(), (alert.ended_at or now).timestamp(), "firing"),
         ],
-        marks=_marks(alert),
+        marks=marks(alert),
         narrow_to=lambda curve: _is_of(curve.labels, alert.labels),
         height=180,
     )  # fmt: skip
@@ -286,15 +287,6 @@ def alert_course(request: HttpRequest, raised_id: int) -> HttpResponseBase:
         "to": end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return live(request, "rules/course.html", context, part="course")
-
-
-def _marks(alert: Alert) -> list[charts.Mark]:
-    marks = [charts.Mark(alert.started_at.timestamp(), "fired", "bad")]
-    if alert.acknowledged_at is not None:
-        marks.append(charts.Mark(alert.acknowledged_at.timestamp(), "acknowledged", "accent"))
-    if alert.ended_at is not None:
-        marks.append(charts.Mark(alert.ended_at.timestamp(), "resolved", "ok"))
-    return marks
 
 
 def _is_of(series: Mapping[str, str], alert: Mapping[str, str]) -> bool:
