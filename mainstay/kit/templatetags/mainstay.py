@@ -249,6 +249,21 @@ def query(context: Context, **changes: object) -> str:
     return "?" + urlencode(data, doseq=True)
 
 
+@register.simple_tag(takes_context=True)
+def exports(context: Context, label: str = "", second: str = "json") -> SafeString:
+    """Link to the files of a list, with all of its pages: `{% exports "All that match:" %}`."""
+    said = format_html('<span class="muted">{}</span> ', label) if label else ""
+    links = format_html_join(
+        "",
+        '<a class="button quiet small" href="{}">{}</a>',
+        (
+            (query(context, page=None, before=None, after=None, format=kind), word)
+            for kind, word in (("csv", "CSV"), (second, {"json": "JSON", "jsonl": "JSON lines"}[second]))
+        ),
+    )
+    return format_html('<p class="exports">{}{}</p>', said, links)
+
+
 # --- forms ----------------------------------------------------------------------------------------------------------
 
 

@@ -55,8 +55,6 @@ def journal(request: HttpRequest) -> HttpResponseBase:
         "since": request.GET.get("since", ""),
         "until": request.GET.get("until", ""),
         "chips": _chips(request, wanted, dict(applications)),
-        "csv": with_query(request, format="csv", before=None, after=None),
-        "jsonl": with_query(request, format="jsonl", before=None, after=None),
         "newest": Seal.objects.order_by("-id").only("id", "sealed_at").first(),
         "unsealed": Entry.objects.filter(seal=None)[: UNSEALED_SHOWN + 1].count(),
         "unsealed_shown": UNSEALED_SHOWN,

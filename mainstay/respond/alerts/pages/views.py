@@ -17,7 +17,7 @@ from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.matching import equal
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
-from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of, with_query
+from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
@@ -78,8 +78,6 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         "filtered": bool(wanted),
         "nothing": not current and not past,
         "silences": len(active),
-        "csv": with_query(request, format="csv", before=None, after=None),
-        "json": with_query(request, format="json", before=None, after=None),
         "filters": wanted.filters,
     }
     return live(request, "alerts/alerts.html", context)

@@ -11,7 +11,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import subject_url
-from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of, with_query
+from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
@@ -69,8 +69,6 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         "group_title": _group_title(group) if group is not None else "",
         "waiting": waiting,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
-        "csv": with_query(request, format="csv", before=None, after=None),
-        "json": with_query(request, format="json", before=None, after=None),
         "filters": wanted.filters,
         **trail("channels"),
     }
