@@ -57,6 +57,8 @@ class Editing(Generic[M]):
     template: ClassVar[str] = "edit.html"
     asks: ClassVar[str] = ""
     """A page that asks before something is deleted. Without one, a button of the form's page does."""
+    deletes: ClassVar[str] = "delete"
+    """How the name of the address ends at which a row is removed."""
     columns: ClassVar[tuple[str, ...]] = ("name",)
     """The fields of the spec that the list shows."""
 
@@ -153,7 +155,8 @@ class Editing(Generic[M]):
             return file
         context = {
             "title": self.resource.title,
-            "kind": self.called,
+            "noun": self.called,
+            "about": self.resource.about,
             "heads": [label_of(name) for name in self.columns],
             "rows": [(row, self._link(row), [shown.get(name) for name in self.columns]) for row, shown in rows],
             "new": reverse(f"{self.called}_new") if actor_of(request).may(self.permission) else "",
@@ -175,12 +178,12 @@ class Editing(Generic[M]):
         by = By(actor_of(request), clock.now())
         if kept := saved(form, lambda: self.put(form, row, by), row):
             return done(request, self.said(kept, new=row is None), self.address(kept))
-        kind = self.called
         context = {
             **trail(self.place, *self.steps(row)),
-            kind: row,
-            "kind": kind,
+            self.called: row,
+            "noun": self.called,
             "row": row,
+            "removal": reverse(f"{self.called}_{self.deletes}", args=[getattr(row, self.by)]) if row else "",
             "managed_by": managed_by(row),
             "back": self.address(row) if row is not None else self.home(),
             **self.context(request, row, form),

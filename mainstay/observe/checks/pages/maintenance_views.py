@@ -117,7 +117,7 @@ class WindowPages(Editing[Maintenance]):
     """Announcing maintenance, changing and ending what was announced."""
 
     resource, permission, model = WINDOWS, MAINTENANCE_EDIT, Maintenance
-    place, by, template = "maintenance", "pk", "checks/announce.html"
+    place, by, template, deletes = "maintenance", "pk", "checks/announce.html", "cancel"
 
     def form_of(self, request: HttpRequest, row: Maintenance | None, **given: str) -> MaintenanceForm:
         if row is not None and row.cancelled_at is not None:
