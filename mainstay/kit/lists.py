@@ -39,27 +39,37 @@ class Page(Generic[T]):
     older: str
 
 
+def ids_in(texts: Iterable[str]) -> list[int]:
+    """Return the ids among `texts`."""
+    numbers = [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) < 20]
+    return [number for number in numbers if number <= ID_MOST]
+
+
+def id_in(text: str) -> int | None:
+    """Return the id that a text is; None when it is none."""
+    return next(iter(ids_in([text])), None)
+
+
 def cursor(request: HttpRequest) -> tuple[int | None, int | None]:
     """Return the ids in `?before=` and `?after=`; what is no id counts as absent."""
-
-    def number(name: str) -> int | None:
-        text = request.GET.get(name, "")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= ID_MOST else None
-
-    return number("before"), number("after")
+    return id_in(request.GET.get("before", "")), id_in(request.GET.get("after", ""))
 
 
-def page_of(request: HttpRequest, rows: QuerySet[M], size: int = PAGE_ROWS) -> Page[M]:
-    """Return one page of `rows` by id, newest first. No row is counted, so a long list costs what a short one does."""
-    before, after = cursor(request)
+def rows_at(rows: QuerySet[M], before: int | None, after: int | None, size: int) -> tuple[list[M], bool, bool]:
+    """Return one page of `rows` by id, newest first, and whether there are newer and older ones."""
     if after is not None:
         found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
-        more, shown = len(found) > size, found[:size][::-1]
-        return page_between(request, shown, newer=more, older=bool(shown))
+        return found[:size][::-1], len(found) > size, bool(found)
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = list(rows.order_by("-pk")[: size + 1])
-    return page_between(request, found[:size], newer=before is not None and bool(found), older=len(found) > size)
+    return found[:size], before is not None and bool(found), len(found) > size
+
+
+def page_of(request: HttpRequest, rows: QuerySet[M], size: int = PAGE_ROWS) -> Page[M]:
+    """Return one page of `rows`. No row is counted, so a long list costs what a short one does."""
+    found, newer, older = rows_at(rows, *cursor(request), size)
+    return page_between(request, found, newer=newer, older=older)
 
 
 def page_between(request: HttpRequest, rows: list[M], *, newer: bool, older: bool) -> Page[M]:

@@ -27,33 +27,10 @@ register = template.Library()
 _STATIC = Path(__file__).resolve().parent.parent / "static" / "mainstay"
 
 STYLESHEETS = (
-    "tokens",
-    "base",
-    "layout",
-    "shell",
-    "bare",
-    "button",
-    "badge",
-    "card",
-    "chart",
-    "code",
-    "decision",
-    "dialog",
-    "empty",
-    "filters",
-    "form",
-    "menu",
-    "meter",
-    "pagination",
-    "palette",
-    "stat",
-    "status",
-    "table",
-    "tabs",
-    "timeline",
-    "toast",
-    "print",
-)
+    "tokens", "base", "layout", "shell", "bare", "button", "badge", "card", "chart", "code", "decision", "dialog",
+    "empty", "filters", "form", "menu", "meter", "pagination", "palette", "stat", "status", "table", "tabs", "timeline",
+    "toast", "print",
+)  # fmt: skip
 """The files of `static/mainstay/css`, in the order of the cascade."""
 
 

@@ -10,7 +10,6 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts import actions, own
@@ -24,8 +23,7 @@ from mainstay.foundation.accounts.permissions import (
     PERMISSIONS,
     Role,
 )
-from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.journal.pages.lines import latest
 from mainstay.kit.lists import Wanted, columns, export, with_words
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import attempt, done, form_page, posted, saved
@@ -145,7 +143,6 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
         actor.need(PEOPLE_EDIT)
     if saved(form, put):
         return done(request, f"{user} was saved.", _page(user))
-    entries = Entry.objects.filter(subject=f"user:{user.pk}").order_by("-pk")[:ENTRIES_SHOWN]
     context: dict[str, Any] = {
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
@@ -154,7 +151,7 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
         "sessions": sessions_of(user, now),
         "teams": list(user.teams.order_by("name")),
         "open_link": SignInLink.objects.filter(user=user, used_at=None, expires_at__gt=now).first(),
-        "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in entries],
+        "entries": latest(f"user:{user.pk}", ENTRIES_SHOWN),
         **trail("people"),
     }
     return form_page(request, "accounts/person.html", form, context)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
 from mainstay.foundation.journal.kinds import KINDS, sentence
 from mainstay.foundation.journal.models import Entry
@@ -68,6 +69,12 @@ def line(entry: Entry, *, about: bool = False) -> dict[str, Any]:
         "tone": tone(entry),
         "kind": entry.kind,
     }
+
+
+def latest(subject: str, most: int) -> list[dict[str, Any]]:
+    """Return the newest entries about `subject`, for the page that is about it."""
+    entries = Entry.objects.filter(subject=subject).order_by("-pk")[:most]
+    return [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in entries]
 
 
 def _verb(entry: Entry, text: str) -> str:

@@ -18,6 +18,7 @@ from django.db.models.functions import Cast
 
 from mainstay.foundation.journal.kinds import KINDS
 from mainstay.foundation.journal.models import Entry
+from mainstay.kit.lists import rows_at
 
 SLICE_ENTRIES = 5_000
 BUDGET_ENTRIES = 20_000  # looked through per request: well under 100 ms
@@ -104,18 +105,8 @@ def find(search: Search, *, before: int | None = None, after: int | None = None,
     """Return a page of what `search` describes: the newest, those before an id, or those after one."""
     rows = _indexed(search)
     if not search.scans:
-        return _page(rows, before, after, size)
+        return Found(*rows_at(rows, before, after, size))
     return _scan(rows, search, before, after, size)
-
-
-def _page(rows: QuerySet[Entry], before: int | None, after: int | None, size: int) -> Found:
-    if after is not None:
-        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
-        return Found(found[:size][::-1], newer=len(found) > size, older=bool(found))
-    if before is not None:
-        rows = rows.filter(pk__lt=before)
-    found = list(rows.order_by("-pk")[: size + 1])
-    return Found(found[:size], newer=before is not None and bool(found), older=len(found) > size)
 
 
 def _scan(rows: QuerySet[Entry], search: Search, before: int | None, after: int | None, size: int) -> Found:

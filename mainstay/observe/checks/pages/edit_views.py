@@ -15,6 +15,7 @@ from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By
 from mainstay.foundation.secrets import LostKey
 from mainstay.kit.editing import Editing
+from mainstay.kit.lists import id_in
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done, posted
 from mainstay.observe.checks import actions
@@ -86,8 +87,8 @@ CHECK = CheckPages()
 @needs(CHECKS_EDIT, "POST")
 def try_it(request: HttpRequest) -> HttpResponseBase:
     """Probe once what the form describes, without saving it; answers a fragment."""
-    number = request.POST.get("check", "")
-    check = _check(int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else None
+    number = id_in(request.POST.get("check", ""))
+    check = _check(number) if number is not None else None
     kind = check.kind if check is not None else request.POST.get("kind", "")
     application = (
         check.application

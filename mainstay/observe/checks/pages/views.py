@@ -14,8 +14,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.journal.pages.lines import latest
 from mainstay.foundation.words import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
@@ -257,7 +256,6 @@ def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]
 def _latest(one: Check) -> dict[str, Any]:
     """What each result adds to, and what stands beside it."""
     url = f"{settings.BASE_URL}/ping/{one.ping_key}"
-    entries = Entry.objects.filter(subject=f"check:{one.pk}").order_by("-id")[:ENTRIES_SHOWN]
     return {
         "check": one,
         "state": one.state,
@@ -265,7 +263,7 @@ def _latest(one: Check) -> dict[str, Any]:
         "results": list(_results(one)[:RESULTS_SHOWN]),
         "pings": list(Ping.objects.filter(check_ref=one).order_by("-id")[:PINGS_SHOWN]) if one.passive else [],
         "alerts": list(one.alerts.order_by("-id")[:ALERTS_SHOWN]),
-        "entries": [line(entry, about=True) for entry in entries],
+        "entries": latest(f"check:{one.pk}", ENTRIES_SHOWN),
         "kind": KINDS[one.kind].label if one.kind in KINDS else f"{one.kind} (unknown kind)",
         "needed": list(one.needs.select_related("application").order_by("application__name", "name")),
         "needed_by": list(one.needed_by.select_related("application").order_by("application__name", "name")[:50]),

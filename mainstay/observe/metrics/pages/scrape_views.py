@@ -9,8 +9,7 @@ from django.urls import reverse
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.journal.pages.lines import latest
 from mainstay.foundation.yaml.write import dump
 from mainstay.kit.editing import Editing
 from mainstay.kit.live import live
@@ -52,10 +51,7 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
             if each.get("scrapePool") == row.name
         ][:DROPPED_SHOWN],
         "document": dump({"scrapes": [document]}),
-        "entries": [
-            line(entry, about=True)
-            for entry in Entry.objects.filter(subject=f"scrape:{row.pk}").order_by("-id")[:ENTRIES_SHOWN]
-        ],
+        "entries": latest(f"scrape:{row.pk}", ENTRIES_SHOWN),
         "may": {"edit": actor.may(CHECKS_EDIT), "pause": actor.may(MAINTENANCE_EDIT)},
         **trail("targets"),
     }

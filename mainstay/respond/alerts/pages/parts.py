@@ -9,7 +9,7 @@ from django.urls import reverse
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.parts import FOUND_MOST, Duty, Found
-from mainstay.kit.lists import with_words
+from mainstay.kit.lists import ids_in, with_words
 from mainstay.kit.rows import in_minutes
 from mainstay.observe.checks.models import Check
 from mainstay.respond.alerts.models import Alert, Route
@@ -64,8 +64,7 @@ def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:
     """Find open alerts by their texts, and any by its number."""
     found = with_words(Alert.objects.filter(ended_at=None), words, "name", "summary")
     rows = list(found.order_by("-id")[:FOUND_MOST])
-    first = words[0].removeprefix("#")
-    if len(words) == 1 and first.isascii() and first.isdecimal() and len(first) < 19:
-        rows = [*Alert.objects.filter(pk=int(first)), *rows]
+    if len(words) == 1:
+        rows = [*Alert.objects.filter(pk__in=ids_in([words[0].removeprefix("#")])), *rows]
     for row in rows:
         yield Found(reverse("alert", args=[row.pk]), row.name, f"alert {row.pk}, {row.severity}", row.state)

@@ -11,7 +11,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import subject_url
-from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of
+from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, ids_in, page_of
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import done
@@ -39,7 +39,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
     status = wanted.choose("status", "Any status", ("waiting", *STATUSES), known=True)
     event = wanted.choose("event", "Any event", [event.value for event in Event], known=True)
     rows = Delivery.objects.select_related("channel")
-    group = _group(request.GET.get("group", ""))
+    group = Group.objects.filter(pk__in=ids_in([request.GET.get("group", "")])).first()
     if group is not None:
         wanted.choose("group", "Any group", [(str(group.pk), str(group))])
         rows = rows.filter(group=group)
@@ -73,11 +73,6 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         **trail("channels"),
     }
     return live(request, "delivery/deliveries.html", context)
-
-
-def _group(given: str) -> Group | None:
-    found = given.isascii() and given.isdecimal() and len(given) < 20 and int(given) < 2**63
-    return Group.objects.filter(pk=int(given)).first() if found else None
 
 
 def _group_title(group: Group) -> str:

@@ -15,11 +15,10 @@ from django.utils.safestring import mark_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.api.types import ID_MOST
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
 from mainstay.kit import charts
-from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside
+from mainstay.kit.lists import Wanted, columns, export, ids_in, page_number, pages_beside
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.scales import quantity
@@ -99,8 +98,8 @@ def _grouped(shown: Sequence[Row]) -> list[dict[str, Any]]:
 @needs(OPERATIONS_VIEW, "GET")
 def sparks(request: HttpRequest) -> HttpResponse:
     """Return the small courses of the rules in `?rule=`, as many as can be asked in a few seconds, and ask for more."""
-    given = {int(text) for text in request.GET.getlist("rule")[: listing.PAGE] if text.isascii() and text.isdecimal()}
-    pairs = list(Rule.objects.filter(pk__in=[one for one in given if one <= ID_MOST]).values_list("pk", "expr"))
+    given = ids_in(request.GET.getlist("rule")[: listing.PAGE])
+    pairs = list(Rule.objects.filter(pk__in=given).values_list("pk", "expr"))
     found, away = drawing.sparks([expr for _, expr in pairs], clock.now().timestamp())
     context = {
         "sparks": [{"id": pk, "spark": found[expr]} for pk, expr in pairs if expr in found],
