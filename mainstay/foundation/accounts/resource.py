@@ -42,7 +42,9 @@ class Teams(Resource[TeamSpec]):
 
     def put(self, name: str, spec: TeamSpec, by: By, position: int | None = None) -> bool:
         members = list(User.objects.filter(email__in=spec.members))
-        actions.put_team(name, spec.email or "", members, by.actor, by.at, existing=self.find(name), by_file=by.file)
+        actions.put_team(
+            spec.name, spec.email or "", members, by.actor, by.at, existing=self.find(name), by_file=by.file
+        )
         return False
 
     def remove(self, name: str, by: By) -> None:
