@@ -8,10 +8,10 @@ from django.db import transaction
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.catalog import facts
-from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application, Component, Dependency, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec, ComponentSpec
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
+from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged

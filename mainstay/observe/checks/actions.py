@@ -11,9 +11,9 @@ from django.db.models import F, Model
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.matching import Matchers
