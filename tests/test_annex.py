@@ -57,7 +57,8 @@ def test_a_wing_is_its_folder_and_one_line(copy: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not timing and not slow", "tests/annex", *OF_ALL],
         cwd=copy,
-        env={name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {"PYTHONPATH": str(copy)},
+        env={name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        | {"PYTHONPATH": str(copy)},
         capture_output=True,
         text=True,
         check=False,
