@@ -6,6 +6,7 @@ from typing import Any
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.spec import TeamSpec
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 
 
@@ -40,14 +41,16 @@ class Teams(Resource[TeamSpec]):
     def in_use(self, users: Sequence[str]) -> str:
         return f"it still owns {', '.join(users)}; give these another owner first"
 
-    def put(self, name: str, spec: TeamSpec, by: By, position: int | None = None) -> bool:
-        members = list(User.objects.filter(email__in=spec.members))
-        actions.put_team(name, spec.email or "", members, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: TeamSpec, by: By, existing: Any | None = None) -> Team:
+        found = {row.email: row for row in User.objects.filter(email__in=spec.members)}
+        for number, address in enumerate(spec.members):
+            if address not in found:
+                raise Refused(f"there is no user {address}", f"members.{number}")
+        people, email = list(found.values()), spec.email or ""
+        return actions.put_team(spec.name, email, people, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_team(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_team(row, by.actor, by.at, by_file=by.file)
 
 
 TEAMS = Teams()

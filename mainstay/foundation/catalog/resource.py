@@ -60,6 +60,9 @@ class Applications(Resource[ApplicationSpec]):
             needs = [in_full(needed, name) for needed in part.needs]
             yield Edge(f"{name}/{part.name}", needs, ("components", number, "needs"))
 
+    def save(self, spec: ApplicationSpec, by: By, existing: Any | None = None) -> Application:
+        return actions.put_application(spec, by.actor, by.at, existing=existing, by_file=by.file)
+
     def put(self, name: str, spec: ApplicationSpec, by: By, position: int | None = None) -> bool:
         row = self.find(name)
         ordered = _in_present_order(spec, actions.spec_of(row) if row else None)
@@ -77,9 +80,8 @@ class Applications(Resource[ApplicationSpec]):
     def tie(self, name: str, spec: ApplicationSpec) -> None:
         actions.depend(Application.objects.get(name=name), spec.components)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_application(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_application(row, by.actor, by.at, by_file=by.file)
 
 
 APPLICATIONS = Applications()

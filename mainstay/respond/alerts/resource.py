@@ -44,16 +44,18 @@ class Routes(Resource[RouteSpec]):
                 kind, called = split(receiver)
                 yield Use(kind or "channel", called, (field, number))
 
+    def save(self, spec: RouteSpec, by: By, existing: Any | None = None, position: int | None = None) -> Route:
+        return routes.put_route(spec, by.actor, by.at, existing=existing, position=position, by_file=by.file)
+
     def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> bool:
-        routes.put_route(spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file)
+        self.save(spec, by, self.find(name), position)
         return False
 
     def arrange(self, names: Sequence[str], by: By) -> None:
         routes.arrange(names, by.actor, by.at, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            routes.remove_route(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        routes.remove_route(row, by.actor, by.at, by_file=by.file)
 
 
 ROUTES = Routes()

@@ -38,13 +38,11 @@ class RuleGroups(Resource[RuleGroupSpec]):
         for path, detail in problems(spec):
             yield tuple(int(part) if part.isdecimal() else part for part in path.split(".") if part), detail
 
-    def put(self, name: str, spec: RuleGroupSpec, by: By, position: int | None = None) -> bool:
-        actions.put_group(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: RuleGroupSpec, by: By, existing: Any | None = None) -> RuleGroup:
+        return actions.put_group(spec, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_group(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_group(row, by.actor, by.at, by_file=by.file)
 
 
 RULE_GROUPS = RuleGroups()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.collection import columns
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.types import Paging, Seconds
@@ -114,15 +115,15 @@ def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeR
         (each[row.id] for row in rows if row.severity != severity),
     )
     start, end = since.timestamp(), at.timestamp()
-    return _share(timeline.share(total, start, end)) | {
+    return columns(timeline.share(total, start, end), ShareRow) | {
         "application": application.name,
         "days": given.days,
         "since": since,
         "until": at,
         "decided_by": severity,
-        "by_day": [{"day": one.day, **_share(one.share)} for one in timeline.by_day(total, at, given.days, UTC)],
+        "by_day": [columns(one.share, DayRow, day=one.day) for one in timeline.by_day(total, at, given.days, UTC)],
         "checks": [
-            {"check": row.name, "severity": row.severity, **_share(timeline.share(each[row.id], start, end))}
+            columns(timeline.share(each[row.id], start, end), CheckShare, check=row.name, severity=row.severity)
             for row in rows
         ],
     }
@@ -150,13 +151,4 @@ def _status(application: Application, states: States) -> dict[str, Any]:
         "status": found.status,
         "reason": found.reason,
         "checks": dict(Counter(part.status.value for part in parts)),
-    }
-
-
-def _share(share: timeline.Share) -> dict[str, Any]:
-    return {
-        "uptime": share.uptime,
-        "known_s": share.known_s,
-        "down_s": share.down_s,
-        "degraded_s": share.degraded_s,
     }
