@@ -8,12 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.secrets import MASK, LostKey
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
@@ -126,12 +129,12 @@ class Resource(ABC, Generic[S]):
     # What is configured
 
     @abstractmethod
-    def rows(self) -> Iterable[Any]:
-        """Read all rows in a stable order (that in which they are tried, when it counts), with what `read` needs."""
+    def rows(self) -> "QuerySet[Any]":
+        """Return all rows in a stable order (that in which they are tried, when it counts), with what `read` needs."""
 
-    @abstractmethod
     def find(self, name: str) -> Any | None:
         """Read the row of this full name."""
+        return self.rows().filter(name=name).first()
 
     @abstractmethod
     def read(self, row: Any) -> S:
@@ -271,6 +274,11 @@ def read_or_none(read: Callable[[R], S], row: R) -> S | None:
         return read(row)
     except (ValidationError, LostKey):
         return None
+
+
+def differences(was: BaseModel | None, now: BaseModel) -> list[str]:
+    """Return the names of the fields in which two specs differ: all of them, when what was cannot be read."""
+    return [name for name in type(now).model_fields if was is None or getattr(was, name) != getattr(now, name)]
 
 
 def written(model: BaseModel) -> Written:

@@ -24,7 +24,7 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.pagination import Page
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Body, Id, Paging, Search, Time
+from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, Time
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
 from mainstay.foundation.words import Zone
@@ -65,12 +65,7 @@ class Me(BaseModel):
 def show_me(request: HttpRequest) -> dict[str, Any]:
     """Tell who the caller is and what they may do."""
     actor = actor_of(request)
-    return {
-        "key": actor.key,
-        "name": actor.name,
-        "role": actor.role,
-        "permissions": [one.name for one in PERMISSIONS if actor.may(one)],
-    }
+    return columns(actor, Me, permissions=[one.name for one in PERMISSIONS if actor.may(one)])
 
 
 class RoleRow(BaseModel):
@@ -225,7 +220,7 @@ class TeamRow(BaseModel):
     name: str
     email: str
     members: list[str] = Field(description="E-mail addresses.")
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
 
 
 class TeamBody(Body):
@@ -253,7 +248,6 @@ TEAMS = Collection(
     resource=resource.TEAMS,
     view=PEOPLE_VIEW,
     edit=PEOPLE_EDIT,
-    rows=lambda: Team.objects.prefetch_related("members"),
     row=TeamRow,
     show=_team,
     body=TeamBody,

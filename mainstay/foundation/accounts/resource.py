@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.spec import TeamSpec
@@ -17,11 +19,8 @@ class Teams(Resource[TeamSpec]):
     title, listed = "Teams", "list of [teams](#teams)"
     about = "People must be users already: `mainstay user create`."
 
-    def rows(self) -> Iterable[Team]:
+    def rows(self) -> QuerySet[Team]:
         return Team.objects.order_by("name").prefetch_related("members")
-
-    def find(self, name: str) -> Team | None:
-        return Team.objects.filter(name=name).first()
 
     def read(self, row: Any) -> TeamSpec:
         members = [user.email for user in row.members.all()]

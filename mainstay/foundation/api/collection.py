@@ -70,7 +70,7 @@ class Collection(Generic[M]):
         view, edit: the permissions to read, and to create, replace and remove.
         texts: what each operation says of itself in the OpenAPI document. An operation without a text is not served.
         names: operations that are named otherwise.
-        rows: reads all rows, with what `show` needs.
+        rows: returns all rows, with what `show` needs; without it the resource's.
         row, show: how a list shows one; without `show` it has the columns of `row`.
         detail, more: the further fields where one is shown alone; without `more` that is its `spec`.
         filters, narrow: parameters of the list, and the column, or the condition, that each of them stands for.
@@ -89,7 +89,7 @@ class Collection(Generic[M]):
     edit: Permission
     texts: Mapping[Verb, str]
     names: Mapping[Verb, str] = field(default_factory=dict)
-    rows: Callable[[], QuerySet[M]]
+    rows: Callable[[], QuerySet[M]] | None = None
     row: type[BaseModel]
     show: Callable[[M, datetime], dict[str, Any]] | None = None
     detail: type[BaseModel] | None = None
@@ -153,7 +153,7 @@ class Collection(Generic[M]):
         Raises:
             Problem: 404.
         """
-        rows = self.rows() if whole else self.rows().prefetch_related(None)
+        rows = self._rows() if whole else self._rows().prefetch_related(None)
         return find(rows, self.called or self.one, **{self._by: key})
 
     def brief(self, row: M, at: datetime) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Collection(Generic[M]):
         return self.brief(row, at) | (self.more(row) if self.more else {"spec": self._resource.shown(row)})
 
     def _list(self, request: HttpRequest, given: Paging) -> dict[str, Any]:
-        at, rows = now(), self.rows()
+        at, rows = now(), self._rows()
         for name, how in self.narrow.items():
             if (value := getattr(given, name)) not in (None, ""):
                 rows = rows.filter(Q(**{how: value}) if isinstance(how, str) else how(value))
@@ -195,6 +195,9 @@ class Collection(Generic[M]):
         spec = spec_in(body, self._resource.spec, self._resource, existing) if self._resource.secrets else body
         saved: M = self._resource.save(spec, by, existing)
         return saved
+
+    def _rows(self) -> QuerySet[M]:
+        return self.rows() if self.rows is not None else self._resource.rows()
 
     @property
     def _resource(self) -> Resource[Any]:

@@ -11,8 +11,7 @@ ID_MOST = 2**63 - 1
 
 Id = Annotated[int, Field(ge=1, le=ID_MOST, examples=[1])]
 Search = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-
-
+ManagedBy = Annotated[str, Field(description="The configuration file that describes it, or empty.")]
 Time = Moment
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.collection import Collection, columns
-from mainstay.foundation.api.types import Paging, Search
+from mainstay.foundation.api.types import ManagedBy, Paging, Search
 from mainstay.foundation.catalog import resource
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec
@@ -31,7 +31,7 @@ class ApplicationRow(BaseModel):
     repository: str
     environments: list[str]
     components: list[str]
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 

@@ -1,7 +1,9 @@
 """Applications, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.models import Application
@@ -28,11 +30,8 @@ class Applications(Resource[ApplicationSpec]):
     title, listed = "Applications", "list of [applications](#applications), each with its [checks](#checks)"
     parts = ("environments", "components")
 
-    def rows(self) -> Iterable[Application]:
+    def rows(self) -> QuerySet[Application]:
         return Application.objects.order_by("name").select_related("owner")
-
-    def find(self, name: str) -> Application | None:
-        return Application.objects.filter(name=name).first()
 
     def read(self, row: Any) -> ApplicationSpec:
         return actions.spec_of(row)

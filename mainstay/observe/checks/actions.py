@@ -20,7 +20,7 @@ from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.resource import read_or_none, without_empty
+from mainstay.foundation.resource import differences, read_or_none, without_empty
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
 from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
@@ -360,11 +360,6 @@ def _needs(check: Check) -> Iterable[Check]:
     if "needs" in getattr(check, "_prefetched_objects_cache", {}):  # by whoever reads many, with the applications
         return check.needs.all()
     return check.needs.select_related("application").order_by("id")
-
-
-def differences(was: BaseModel, now: BaseModel) -> list[str]:
-    """Return the names of the fields in which two specs differ."""
-    return [name for name in type(now).model_fields if getattr(was, name) != getattr(now, name)]
 
 
 def default_thresholds(kind: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Checks and maintenance, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,6 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 
-READ_AT_ONCE = 2_000
 _AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "labels", "runbook", "paused", "needs")
 
 
@@ -37,8 +36,8 @@ class Checks(Resource[Common]):
     kinds = KINDS
     secrets = tuple(KINDS)
 
-    def rows(self) -> Iterable[Check]:
-        return _whole(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE)
+    def rows(self) -> QuerySet[Check]:
+        return _whole(Check.objects.order_by("application__name", "name"))
 
     def find(self, name: str) -> Check | None:
         application, _, own = name.partition("/")
@@ -121,11 +120,8 @@ class Windows(Resource[MaintenanceSpec]):
         " mean: [matching](matching.md)."
     )
 
-    def rows(self) -> Iterable[Maintenance]:
+    def rows(self) -> QuerySet[Maintenance]:
         return Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id")
-
-    def find(self, name: str) -> Maintenance | None:
-        return Maintenance.objects.filter(name=name, cancelled_at=None).order_by("id").first()
 
     def read(self, row: Any) -> MaintenanceSpec:
         return actions.spec_of_window(row)

@@ -13,7 +13,7 @@ from mainstay.foundation.durations import format_duration
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.resource import read_or_none
+from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import facts
@@ -57,7 +57,7 @@ def put_scrape(
         scrape.version = F("version") + 1
         scrape.save()
         scrape.refresh_from_db(fields=["version"])
-        changed = _differences(was, spec)
+        changed = differences(was, spec)
         if changed:
             write(facts.SCRAPE_EDITED, subject(scrape), actor, at, fields=changed)
         if was_paused != spec.paused:
@@ -117,10 +117,6 @@ def shown_spec(scrape: Scrape) -> dict[str, Any]:
     return short({name: value for name, value in document.items() if value not in (None, [], {}, "", False)}) | {
         name: False for name, value in scrape.config.items() if value is False
     }
-
-
-def _differences(was: ScrapeSpec | None, now: ScrapeSpec) -> list[str]:
-    return [name for name in ScrapeSpec.model_fields if was is None or getattr(was, name) != getattr(now, name)]
 
 
 def _document(scrape: Scrape, config: dict[str, Any]) -> dict[str, Any]:

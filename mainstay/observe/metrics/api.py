@@ -11,7 +11,7 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import needs
 from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import Collection, columns
-from mainstay.foundation.api.types import Paging, Search, Seconds
+from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.resource import By
 from mainstay.foundation.words import Name
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
@@ -36,7 +36,7 @@ class ScrapeRow(BaseModel):
     timeout_s: Seconds
     labels: dict[str, str]
     paused: bool = Field(description="Nothing is scraped.")
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 
@@ -53,13 +53,12 @@ class ScrapeFilter(Paging):
     paused: bool | None = None
 
 
-SCRAPES = Collection(
+SCRAPES = Collection[Scrape](
     router=router,
     resource=resource.SCRAPES,
     named=ScrapeName,
     view=OPERATIONS_VIEW,
     edit=CHECKS_EDIT,
-    rows=lambda: Scrape.objects.select_related("application", "environment"),
     row=ScrapeRow,
     detail=ScrapeDetail,
     filters=ScrapeFilter,

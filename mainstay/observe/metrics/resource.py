@@ -1,7 +1,9 @@
 """Scrapes, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.observe.metrics import actions
@@ -22,11 +24,8 @@ class Scrapes(Resource[ScrapeSpec]):
         " names that differ, and all that a scrape does, are in [scraping](scraping.md)."
     )
 
-    def rows(self) -> Iterable[Scrape]:
+    def rows(self) -> QuerySet[Scrape]:
         return Scrape.objects.order_by("name").select_related("application", "environment")
-
-    def find(self, name: str) -> Scrape | None:
-        return Scrape.objects.filter(name=name).first()
 
     def read(self, row: Any) -> ScrapeSpec:
         return actions.spec_of(row)

@@ -12,7 +12,7 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Body, Id, Paging, Search, Time
+from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
@@ -227,7 +227,7 @@ class RouteRow(BaseModel):
     name: str
     position: int = Field(description="Routes are tried in this order; of equal ones the older first.")
     matches: str = Field(description="What it matches, in words.", examples=["severity is critical"])
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
     spec: RouteSpec = Field(description="The route as people write it; PUT takes the same.")
 
@@ -270,7 +270,6 @@ ROUTES = Collection(
     resource=resource.ROUTES,
     view=OPERATIONS_VIEW,
     edit=DELIVERY_EDIT,
-    rows=Route.objects.all,
     row=RouteRow,
     show=_route,
     body=RouteBody,
@@ -296,14 +295,7 @@ def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
     severity = body.labels.get("severity", "major")
     imagined = AlertFacts(labels={**body.labels, "severity": severity}, severity=severity, started_at=at)
     found = decide(imagined, World(routes.routes(), silences(at)), at)
-    return {
-        "page": found.page,
-        "code": found.code,
-        "reason": found.reason,
-        "channels": list(found.channels),
-        "fallback": list(found.fallback),
-        "steps": [columns(step, Step) for step in found.steps],
-    }
+    return columns(found, Explanation, steps=[columns(step, Step) for step in found.steps])
 
 
 ROUTES.serve("get", "replace", "remove")

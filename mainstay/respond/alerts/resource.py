@@ -1,7 +1,9 @@
 """Routes, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.respond.alerts import routes
@@ -22,11 +24,8 @@ class Routes(Resource[RouteSpec]):
         " tells of the others. What `match` and `matchers` mean: [matching](matching.md)."
     )
 
-    def rows(self) -> Iterable[Route]:
+    def rows(self) -> QuerySet[Route]:
         return Route.objects.order_by("position", "id")
-
-    def find(self, name: str) -> Route | None:
-        return Route.objects.filter(name=name).first()
 
     def read(self, row: Any) -> RouteSpec:
         return routes.spec_of(row)

@@ -11,7 +11,7 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.resource import read_or_none
+from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -52,8 +52,7 @@ def put_channel(
     if existing is None:
         write(facts.CHANNEL_CREATED, subject(row), actor, at, kind=row.kind, target=row.target)
         return row
-    changed = [name for name in ChannelSpec.model_fields if was is None or getattr(was, name) != getattr(spec, name)]
-    if changed:
+    if changed := differences(was, spec):
         write(facts.CHANNEL_EDITED, subject(row), actor, at, fields=changed)
         Delivery.objects.filter(channel=row, status="queued", due_at__gt=at).update(due_at=at)
     return row

@@ -14,7 +14,7 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import ID_MOST, Paging, Search, Seconds
+from mainstay.foundation.api.types import ID_MOST, ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
 from mainstay.foundation.words import Name
@@ -39,7 +39,7 @@ class ChannelRow(BaseModel):
     kind: str = Field(examples=["webhook"])
     target: str = Field(description="Where it sends to; holds no secret.")
     paused: bool = Field(description="Messages wait until it is resumed.")
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 
@@ -56,13 +56,12 @@ class ChannelFilter(Paging):
     paused: bool | None = None
 
 
-CHANNELS = Collection(
+CHANNELS = Collection[Channel](
     router=router,
     resource=resource.CHANNELS,
     named=ChannelName,
     view=OPERATIONS_VIEW,
     edit=DELIVERY_EDIT,
-    rows=Channel.objects.all,
     row=ChannelRow,
     detail=ChannelDetail,
     filters=ChannelFilter,

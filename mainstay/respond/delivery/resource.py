@@ -1,7 +1,9 @@
 """Channels, as files and the API have them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Settled, Written, shortened
 from mainstay.respond.delivery import actions
@@ -18,11 +20,8 @@ class Channels(Resource[Common]):
     kinds = KINDS
     secrets = tuple(KINDS)
 
-    def rows(self) -> Iterable[Channel]:
+    def rows(self) -> QuerySet[Channel]:
         return Channel.objects.order_by("name")
-
-    def find(self, name: str) -> Channel | None:
-        return Channel.objects.filter(name=name).first()
 
     def read(self, row: Any) -> Common:
         return actions.spec_of(row)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.collection import Collection, columns
+from mainstay.foundation.api.types import ManagedBy
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions, resource
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
@@ -50,7 +51,7 @@ class GroupRow(BaseModel):
 
     id: int
     name: str
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
     rules: list[RuleRow]
     spec: RuleGroupSpec = Field(description="The group as people write it; PUT takes the same.")

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mainstay.foundation.resource import By, Loc, Resource, Written, shortened, without_empty, written
 from mainstay.respond.rules import actions
 from mainstay.respond.rules.files.lint import problems
@@ -21,11 +23,8 @@ class RuleGroups(Resource[RuleGroupSpec]):
     about = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
     steps = ("rules",)
 
-    def rows(self) -> Iterable[RuleGroup]:
+    def rows(self) -> QuerySet[RuleGroup]:
         return RuleGroup.objects.order_by("name").prefetch_related("rules")
-
-    def find(self, name: str) -> RuleGroup | None:
-        return RuleGroup.objects.filter(name=name).first()
 
     def read(self, row: Any) -> RuleGroupSpec:
         return actions.spec_of(row)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.collection import Collection, columns
-from mainstay.foundation.api.types import Paging, Search, Seconds
+from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.matching import Matchers
 from mainstay.foundation.resource import By
@@ -44,7 +44,7 @@ class MaintenanceRow(BaseModel):
     created_by: str
     created_at: datetime
     cancelled_at: datetime | None
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
 
 
 class MaintenanceFilter(Paging):

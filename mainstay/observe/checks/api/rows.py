@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import columns
-from mainstay.foundation.api.types import Seconds
+from mainstay.foundation.api.types import ManagedBy, Seconds
 from mainstay.foundation.words import Severity
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.pages.listing import Row
@@ -36,7 +36,7 @@ class CheckRow(BaseModel):
     since: datetime | None = Field(description="Of this health.")
     last_at: datetime | None = Field(description="Of the newest result.")
     last_duration_s: Seconds | None
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 
