@@ -23,8 +23,8 @@ from pydantic import BaseModel
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
-from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page, page_by_position
+from mainstay.foundation.api.problems import not_found
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By, Resource
@@ -154,7 +154,10 @@ class Collection(Generic[M]):
             Problem: 404.
         """
         rows = self._rows() if whole else self._rows().prefetch_related(None)
-        return find(rows, self.called or self.one, **{self._by: key})
+        row = rows.filter(**{self._by: key}).first()
+        if row is None:
+            raise not_found(self.called or self.one, key)
+        return row
 
     def brief(self, row: M, at: datetime) -> dict[str, Any]:
         """Return a row as a list shows it."""
