@@ -15,6 +15,7 @@ from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.resource import differences
 
 
 def subject(application: Application) -> Subject:
@@ -71,8 +72,7 @@ def put_application(
     _put_parts(existing, spec)
     if dependencies:
         depend(existing, spec.components)
-    changed = [name for name in ApplicationSpec.model_fields if getattr(was, name) != getattr(spec, name)]
-    if changed:
+    if changed := differences(was, spec):
         write(facts.APPLICATION_EDITED, subject(existing), actor, at, fields=changed)
         Revision.bump("checks")
     return existing
