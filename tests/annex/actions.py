@@ -1,6 +1,7 @@
 """What people do with contracts: permission, change and journal entry in one transaction."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -10,7 +11,8 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.secrets import sealed_config, unseal_all
+from mainstay.foundation.resource import without_empty
+from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from tests.annex import facts
 from tests.annex.models import Call, Contract
 from tests.annex.spec import ContractSpec
@@ -24,13 +26,22 @@ def subject(contract: Contract) -> Subject:
 
 def spec_of(contract: Contract) -> ContractSpec:
     """Return the contract as people write it, secrets opened."""
-    return ContractSpec.model_validate({
+    return ContractSpec.model_validate(_document(contract, unseal_all(contract.config, settings.SECRET_KEY)))
+
+
+def shown_spec(contract: Contract) -> dict[str, Any]:
+    """Return the contract as people see it: secrets masked, what is empty left out."""
+    return without_empty(_document(contract, mask_all(contract.config)))
+
+
+def _document(contract: Contract, config: dict[str, Any]) -> dict[str, Any]:
+    return {
         "name": contract.name,
         "application": contract.application.name if contract.application else None,
         "vendor": contract.vendor,
         "ends_at": contract.ends_at,
-        **unseal_all(contract.config, settings.SECRET_KEY),
-    })  # fmt: skip
+        **config,
+    }
 
 
 @transaction.atomic

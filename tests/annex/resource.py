@@ -1,7 +1,9 @@
 """Contracts, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Use
 from tests.annex import actions
@@ -16,30 +18,27 @@ class Contracts(Resource[ContractSpec]):
     title, listed = "Contracts", "list of [contracts](#contracts)"
     secrets = ("pin",)
 
-    def rows(self) -> Iterable[Contract]:
+    def rows(self) -> QuerySet[Contract]:
         return Contract.objects.order_by("name").select_related("application")
-
-    def find(self, name: str) -> Contract | None:
-        return Contract.objects.filter(name=name).select_related("application").first()
 
     def read(self, row: Any) -> ContractSpec:
         return actions.spec_of(row)
 
-    def sealed(self) -> Iterator[tuple[str, str, Any]]:
-        for name, config in Contract.objects.values_list("name", "config"):
-            yield from ((name, field, value) for field, value in config.items())
+    def stored(self, row: Any) -> Mapping[str, Any]:
+        return dict(row.config)
+
+    def shown(self, row: Any) -> dict[str, Any]:
+        return actions.shown_spec(row)
 
     def uses(self, name: str, spec: ContractSpec) -> Iterator[Use]:
         if spec.application is not None:
             yield Use("application", spec.application, ("application",))
 
-    def put(self, name: str, spec: ContractSpec, by: By, position: int | None = None) -> bool:
-        actions.put_contract(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: ContractSpec, by: By, existing: Any | None = None) -> Contract:
+        return actions.put_contract(spec, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_contract(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_contract(row, by.actor, by.at, by_file=by.file)
 
 
 CONTRACTS = Contracts()

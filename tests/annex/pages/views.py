@@ -85,7 +85,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponseBase:
 def _edit(request: HttpRequest, row: Contract | None) -> HttpResponse:
     shown = CONTRACTS.shown(row) if row is not None else {}
     form = ContractForm(
-        posted(request), shown=shown, stored=row.config if row else {}, managed=bool(row and row.managed_by)
+        posted(request), shown=shown, stored=CONTRACTS.stored(row) if row else {}, managed=bool(row and row.managed_by)
     )
     if kept := saved(form, lambda: actions.put_contract(form.spec, actor_of(request), clock.now(), existing=row), row):
         return done(request, f"{kept.name} was saved.", reverse("contract", args=[kept.name]))
