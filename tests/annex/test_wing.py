@@ -108,7 +108,7 @@ def test_its_operations(contract: Contract) -> None:
     assert unseal(Contract.objects.get(name="network").config["pin"], env_key()) == PIN
     refused = ask("POST", "/contracts", {"name": "x", "vendor": "", "colour": "red"})
     assert refused.status_code == 422
-    assert {one["field"] for one in refused.json()["errors"]} >= {"vendor", "colour"}
+    assert {one["pointer"] for one in refused.json()["errors"]} >= {"/vendor", "/colour"}
     called = ask("POST", "/contracts/hosting/calls", {"note": "The rack burns."})
     assert called.status_code == 201
     assert Call.objects.get().note == "The rack burns."
