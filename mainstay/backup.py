@@ -10,13 +10,16 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+from django.utils.module_loading import import_string
+
 from mainstay import __version__
 from mainstay.foundation import environment as env
 from mainstay.foundation.backups import database, note
+from mainstay.foundation.backups.kept import COPIED, Files
 from mainstay.foundation.clock import now
 from mainstay.foundation.secrets import fingerprint
 from mainstay.foundation.terminal import example, fail, say, say_json
-from mainstay.observe.metrics.backup import COPIED, FOLDER, MetricsNotCopied, copy_metrics
+from mainstay.wings import WINGS
 
 USAGE, INCONCLUSIVE = 2, 3
 
@@ -30,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     acts = parser.add_subparsers(dest="act", metavar="ACT", required=True)
     backup = acts.add_parser("backup", help="copy database and metrics into an empty directory; it may go on running")
     backup.add_argument("directory", metavar="DIR", type=Path, help="is made; it must be empty or not there yet")
-    backup.add_argument("--without-metrics", action="store_true", help="only the database")
+    for name in (kept.folder for wing in WINGS for kept in wing.kept):
+        backup.add_argument(
+            f"--without-{name}", dest="without", action="append_const", const=name, help=f"leave {name} out"
+        )
     backup.add_argument("--json", action="store_true", help="for a program")
     example(backup, ["mainstay self backup /backups/mainstay-$(date +%F)"])
     restore = acts.add_parser("restore", help="make this installation what a backup says; it must be stopped")
@@ -45,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked; exit status 0 done, 1 not done, 2 wrong usage, 3 done but for the metrics."""
+    """Do what is asked; exit status 0 done, 1 not done, 2 wrong usage, 3 done but for files of wings."""
     environment = env.read()
     try:
         if args.act == "backup":
@@ -67,18 +73,15 @@ def _backup(environment: env.Environment, args: argparse.Namespace, at: datetime
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         return fail(f"{folder} cannot be used: {error.strerror}")
-    missing = ""
+    kept, missing = {}, []
     try:
         database.copy_database(environment, folder)
-        try:
-            if args.without_metrics:
-                metrics = "left out, as asked"
-            else:
-                metrics = copy_metrics(environment, note.key_of(environment), folder)
-        except MetricsNotCopied as error:
-            metrics = missing = str(error)
-            shutil.rmtree(folder / FOLDER, ignore_errors=True)
-        written = note.write(environment, folder, at, metrics)
+        for files in _files():
+            kept[files.name], failed = "left out, as asked", False
+            if files.name not in (args.without or ()):
+                kept[files.name], failed = files.back_up(environment, folder)
+            missing += [kept[files.name]] if failed else []
+        written = note.write(environment, folder, at, kept)
     except (OSError, database.CopyFailed) as error:
         _empty(folder, itself=made)
         return fail(f"nothing was backed up: {error}")
@@ -86,14 +89,19 @@ def _backup(environment: env.Environment, args: argparse.Namespace, at: datetime
         say_json({"directory": str(folder)} | asdict(written))
     else:
         size = sum(int(about["bytes"]) for about in written.files.values())
-        say(f"{folder}: database{' and metrics' if metrics == COPIED else ''}, {size / 1e6:.1f} MB.")
-        if metrics != COPIED:
-            say(f"Metrics are not in it: {metrics}.")
+        held = [name for name, said in kept.items() if said == COPIED]
+        say(f"{folder}: {' and '.join(['database', *held])}, {size / 1e6:.1f} MB.")
+        for name, said in kept.items():
+            if said != COPIED:
+                say(f"{name.capitalize()} are not in it: {said}.")
         say("The key is not in it. Keep it apart from it: " + _where(environment))
-    if missing:
-        fail(missing)
-        return INCONCLUSIVE
-    return 0
+    for why in missing:
+        fail(why)
+    return INCONCLUSIVE if missing else 0
+
+
+def _files() -> list[Files]:
+    return [Files(kept.folder, import_string(kept.copy)) for wing in WINGS for kept in wing.kept]
 
 
 def _where(environment: env.Environment) -> str:
@@ -117,7 +125,7 @@ def _restore(environment: env.Environment, args: argparse.Namespace, at: datetim
     environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(environment, at):
         finish_cut_off(environment)
-        held = not database.is_empty(environment) or (environment.home / FOLDER).exists()
+        held = not database.is_empty(environment) or any(files.are_in(environment) for files in _files())
         if held and not args.force:
             raise Refused(
                 f"{environment.home} holds data already. To replace it, add --force;"
@@ -127,10 +135,11 @@ def _restore(environment: env.Environment, args: argparse.Namespace, at: datetim
         _known(given)
         aside = environment.home / note.COPIES / f"{database.BEFORE_RESTORE}{at:%Y%m%dT%H%M%SZ}"
         name = database.POSTGRESQL_FILE if database.is_postgresql(environment) else database.SQLITE_FILE
-        missing = _copy_metrics_back(environment, folder / FOLDER)
+        put = {files: files.put_beside(environment, folder) for files in _files()}
         database.put_back(environment, folder / name, aside)
-        if not missing:
-            _change_metrics(environment, aside)
+        for files, hindrance in put.items():
+            if not hindrance:
+                files.change(environment, aside)
         from mainstay.prepare import migrate
 
         migrate()
@@ -142,10 +151,10 @@ def _restore(environment: env.Environment, args: argparse.Namespace, at: datetim
         if kept:
             say(f"What was there before: {kept}")
         say("Prove the journal: mainstay journal verify")
-    if missing:
-        fail(f"the metrics could not be put back: {missing}. The database was")
-        return INCONCLUSIVE
-    return 0
+    for files, hindrance in put.items():
+        if hindrance:
+            fail(f"the {files.name} could not be put back: {hindrance}. The database was")
+    return INCONCLUSIVE if any(put.values()) else 0
 
 
 def _fits(environment: env.Environment, given: note.Note, *, other_key: bool) -> None:
@@ -199,48 +208,20 @@ def _known(given: note.Note) -> None:
         )
 
 
-def _copy_metrics_back(environment: env.Environment, source: Path) -> str:
-    """Copy the metrics of a backup beside those that are there; return why that failed, or ""."""
-    copied = environment.home / f"{FOLDER}{database.RESTORING}"
-    try:
-        if copied.exists():  # left of a restore that was cut off
-            shutil.rmtree(copied)
-        if source.is_dir():
-            shutil.copytree(source, copied)
-        else:
-            copied.mkdir(mode=0o700)  # there were none
-    except OSError as error:
-        return str(error)
-    return ""
-
-
-def _change_metrics(environment: env.Environment, aside: Path) -> None:
-    """Have the copied metrics take the place of those that are there, which are kept in `aside`."""
-    copied = environment.home / f"{FOLDER}{database.RESTORING}"
-    copied.rename(environment.home / f"{FOLDER}.{aside.name}")
-    _finish_metrics(environment)
-
-
-def _finish_metrics(environment: env.Environment) -> bool:
-    target = environment.home / FOLDER
-    for copied in environment.home.glob(f"{FOLDER}.{database.BEFORE_RESTORE}*"):
-        aside = environment.home / note.COPIES / copied.name.removeprefix(f"{FOLDER}.")
-        if target.exists():
-            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
-            target.rename(database.free(aside / FOLDER))
-        copied.rename(target)
-        return True
-    return False
-
-
 def finish_cut_off(environment: env.Environment) -> str:
     """Do what is left of a restore that was cut off; return what there is to say of it, or "".
 
-    To be called before anything opens the database or the metrics.
+    To be called before anything opens the database, or what wings keep beside it.
     """
-    if any([database.finish_put_back(environment, environment.home / note.COPIES), _finish_metrics(environment)]):
+    every = _files()
+    if any(
+        [
+            database.finish_put_back(environment, environment.home / note.COPIES),
+            *[files.finish(environment) for files in every],
+        ]
+    ):
         return "a restore was cut off; the rest of it is done now"
-    left = [environment.home / f"{FOLDER}{database.RESTORING}"]
+    left = [path for files in every for path in files.left(environment)]
     if not database.is_postgresql(environment):
         file = database.sqlite_file(environment)
         left.append(file.with_name(f"{file.name}{database.RESTORING}"))

@@ -5,23 +5,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mainstay import __version__
 from mainstay.foundation.environment import BadEnvironment
 from mainstay.foundation.processes.steady import steady
 from mainstay.foundation.refusal import CannotStart
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Where a subcommand lives, and what it is for."""
-
-    module: str
-    help: str
-    django: bool = True  # whether it needs models, and so the database settings
-    serves: bool = False  # goes on whatever becomes of its log
-
+from mainstay.foundation.wing import Command
+from mainstay.wings import WINGS
 
 COMMANDS: dict[str, Command] = {
     "up": Command(
@@ -33,14 +23,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command(
         "mainstay.prepare", "bring the database up to date and make the first administrator", serves=True
     ),
-    "plan": Command("mainstay.config.commands.plan", "show what a configuration file would change"),
-    "apply": Command("mainstay.config.commands.apply", "make the configuration what a file says"),
-    "export": Command("mainstay.config.commands.export", "print the configuration as a file"),
-    "rules": Command("mainstay.respond.rules.commands.rules", "check alert rules, run their unit tests", django=False),
-    "status": Command("mainstay.desk.status", "tell what is wrong now"),
-    "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
-    "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),
-    "journal": Command("mainstay.foundation.journal.command", "verify, show and export the journal"),
+    **{name: command for wing in reversed(WINGS) for name, command in wing.commands.items()},
     "self": Command("mainstay.backup", "back this installation up, restore it", django=False),
     "doctor": Command("mainstay.foundation.processes.doctor", "check this installation", django=False),
 }

@@ -50,7 +50,7 @@ PURE = (
     "foundation/yaml",
     "foundation/secrets.py",
     "foundation/processes/supervise.py",
-    "foundation/catalog/graph.py",
+    "foundation/graph.py",
     "observe/checks/probe",
     "observe/checks/kinds",
     "observe/checks/cron.py",

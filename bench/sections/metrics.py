@@ -23,7 +23,8 @@ from bench.machine import cpu_s, memory
 from bench.program import directory, mainstay, written
 from bench.rules import JOBS, document
 from mainstay.foundation.environment import read
-from mainstay.observe.metrics.client import Client, scrape_token
+from mainstay.foundation.http.inner import scrape_token
+from mainstay.observe.metrics.client import Client
 from mainstay.observe.metrics.client import Server as Address
 from mainstay.observe.metrics.servers import monitor
 from tests.program import ROOT, Program, free_port, until

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import CONFIG_APPLY
@@ -15,7 +15,7 @@ from mainstay.foundation.api.body import read
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.parsing import body_of, read_json
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Search
+from mainstay.foundation.api.types import Body, Search
 from mainstay.foundation.clock import now
 
 router = Router()
@@ -23,10 +23,8 @@ YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yam
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f/\\]+$")]
 
 
-class ConfigText(BaseModel):
+class ConfigText(Body):
     """A configuration file in JSON's clothes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(description="The file's text, YAML.", examples=["applications: [{name: shop}]"])
     file: FileName = Field(default="api", description="What it is managed by, unless the text says `managed_as`.")

@@ -12,6 +12,8 @@ from mainstay.config.resources import resources
 from mainstay.foundation.resource import Resource, Written
 from mainstay.foundation.secrets import LostKey, keep_masked
 
+READ_AT_ONCE = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Thing:
@@ -51,7 +53,7 @@ def state() -> State:
     for resource in resources().values():
         for kind, names in resource.known().items():
             found.known.setdefault(kind, set()).update(names)
-        for row in resource.rows():
+        for row in resource.rows().iterator(chunk_size=READ_AT_ONCE):
             _add(found, resource, row)
     return found
 

@@ -14,7 +14,6 @@ from mainstay.config.read import MOST_BYTES
 from mainstay.config.resources import at_the_top, inside
 from mainstay.foundation.durations import format_duration
 from mainstay.foundation.resource import Resource
-from mainstay.observe.checks.kinds.http.status import format_statuses
 
 SPAN = "span of time"
 CONTRACT = """\
@@ -224,8 +223,6 @@ def _default(field: dict[str, Any], *, span: bool) -> str:
         return ""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    if isinstance(default, list) and all(isinstance(item, list) for item in default):
-        return f"`{format_statuses(tuple((low, high) for low, high in default))}`"
     if isinstance(default, list):
         return _cell(", ".join(f"`{item}`" for item in default))
     return "" if isinstance(default, dict) else f"`{_cell(str(default))}`"

@@ -8,7 +8,7 @@ from typing import Any
 from mainstay.config.document import Item, Key
 from mainstay.config.present import State
 from mainstay.config.problems import Problems
-from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.resource import Resource, Use
 
 

@@ -1,4 +1,4 @@
-"""The web process' application: pings and `/healthz` are answered beside Django, everything else by it.
+"""The web process' application: `/healthz` and what wings name (pings) are answered beside Django, all else by it.
 
 Django runs as a WSGI application in fixed pools of threads. Under its own ASGI handler each request would get a fresh
 thread, and with it a fresh connection to the database that nobody closes. What asks the metrics store may take half a
@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from django.conf import settings
@@ -17,6 +17,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from django.http import HttpRequest
 from django.urls import get_resolver
+from django.utils.module_loading import import_string
 
 from mainstay.desk import compose
 from mainstay.desk.health import healthz
@@ -27,15 +28,32 @@ from mainstay.foundation.http.pool import Known, Pool, Threads
 from mainstay.foundation.http.turns import Turns
 from mainstay.foundation.processes.run import settle
 from mainstay.foundation.processes.watchdog import PATIENCE_S, Turn
-from mainstay.observe.checks.pings import Intake
+from mainstay.wings import WINGS
 
 log = logging.getLogger("mainstay.web")
 THREADS, ASKING_THREADS = 8, 4
-ASKS_METRICS = re.compile(
-    r"/(prometheus|metrics|rules|targets|scrapes)/|/applications/[^/]+/signals|/api/v1/(targets|scrapes|rules)"
-)
+SLOW = re.compile("|".join(pattern for wing in WINGS for pattern in wing.slow))
 HEALTH_KEPT_S, HEALTH_WITHIN_S = 1.0, 5.0
 TEXT, JSON = b"text/plain; charset=utf-8", b"application/json"
+
+
+class BesideDjango(Protocol):
+    """What answers some paths by itself: an ASGI application with a thread of its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+    def start(self) -> None:
+        """Begin, in the event loop's thread."""
+
+    def stop(self) -> None:
+        """Do what was accepted, and end."""
+
+    def turn(self) -> Turn:
+        """What its thread does at this moment."""
+
+    def takes(self, monotonic: float) -> bool:
+        """Whether what comes now is taken."""
 
 
 class Health:
@@ -86,7 +104,9 @@ class Application:
         self._pages = Pool(django, "page", THREADS, turns, bodies, known)
         self._asking = Pool(django, "asking", ASKING_THREADS, asking, bodies, known)
         self._health = Health()
-        self._intake = Intake(limits)
+        self._beside: dict[str, BesideDjango] = {
+            one.prefix: import_string(one.answer)(limits) for wing in WINGS for one in wing.beside
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the server."""
@@ -97,27 +117,30 @@ class Application:
             return
         path: str = scope["path"]
         try:
-            if path.startswith("/ping/"):
-                await self._intake(scope, receive, send)
+            beside = next((one for prefix, one in self._beside.items() if path.startswith(prefix)), None)
+            if beside is not None:
+                await beside(scope, receive, send)
             elif path == "/healthz" and scope["method"] in {"GET", "HEAD"}:
                 await self._health(send)
             else:
-                await (self._asking if ASKS_METRICS.match(path) else self._pages)(scope, receive, send)
+                await (self._asking if SLOW.match(path) else self._pages)(scope, receive, send)
         except Refusal as refusal:
             await _refuse(path, refusal, send)
 
     def turns(self) -> list[Turn]:
         """What its threads do at this moment, for the watchdog."""
         asking_s = PATIENCE_S + settings.ENVIRONMENT.metrics_timeout_s
-        return [self._pages.turn(), self._asking.turn(asking_s), self._health.turn(), self._intake.turn()]
+        beside = [one.turn() for one in self._beside.values()]
+        return [self._pages.turn(), self._asking.turn(asking_s), self._health.turn(), *beside]
 
-    def takes_pings(self) -> bool:
-        """Whether a ping that comes now is stored."""
-        return self._intake.takes(time.monotonic())
+    def takes(self, prefix: str) -> bool:
+        """Whether what comes now below `prefix` is taken."""
+        return self._beside[prefix].takes(time.monotonic())
 
     def stop(self) -> None:
-        """Store the pings that have come, and let the threads end."""
-        self._intake.stop()
+        """Let what was accepted be done, and the threads end."""
+        for one in self._beside.values():
+            one.stop()
         for threads in (self._pages, self._asking, self._health):
             threads.stop()
 
@@ -125,7 +148,8 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._intake.start()
+                for one in self._beside.values():
+                    one.start()
                 settle()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":

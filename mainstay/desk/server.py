@@ -6,9 +6,9 @@ import importlib
 
 from mainstay.foundation import environment as env
 from mainstay.foundation.http.connections import Server
-from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.foundation.processes.run import Runner
 from mainstay.foundation.processes.supervise import need_port
+from mainstay.wings import WINGS
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,11 @@ def run(_args: argparse.Namespace) -> int:
         cycles=[],
         extra_lag=lambda: server.lag_s() if server else 0.0,
         others=lambda: asgi.application.turns() if server else (),
-        facts=lambda: {TAKES_PINGS: bool(server and server.started and asgi.application.takes_pings())},
+        facts=lambda: {
+            one.fact: bool(server and server.started and asgi.application.takes(one.prefix))
+            for wing in WINGS
+            for one in wing.beside
+        },
     )
     runner.start(wait=False)  # while the database is away, it answers 503: senders of pings then try again
     asgi = importlib.import_module("mainstay.desk.asgi")  # it needs Django set up, which this module does not

@@ -1,7 +1,7 @@
 """The desk's own pages: what composes all wings."""
 
 from mainstay.foundation.accounts.permissions import SETTINGS_VIEW, STATUS_VIEW
-from mainstay.foundation.wing import Part, Place, Wing
+from mainstay.foundation.wing import Command, Part, Place, Wing
 
 WING = Wing(
     app="mainstay.desk",
@@ -15,4 +15,5 @@ WING = Wing(
         Part("now", "live", 10, "mainstay.desk.parts.itself"),
         Part("now", "side", 10, "mainstay.desk.parts.yours", STATUS_VIEW),
     ),
+    commands={"status": Command("mainstay.desk.status", "tell what is wrong now")},
 )

@@ -5,16 +5,20 @@ docs/adding-a-wing.md.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.secrets import MASK
+from mainstay.foundation.secrets import MASK, LostKey
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
 Written = dict[str, Any]
 """A spec as a document, alike for equal meaning: no defaults, no order where none counts, secrets hidden."""
@@ -125,12 +129,12 @@ class Resource(ABC, Generic[S]):
     # What is configured
 
     @abstractmethod
-    def rows(self) -> Iterable[Any]:
-        """Read all rows in a stable order (that in which they are tried, when it counts), with what `read` needs."""
+    def rows(self) -> "QuerySet[Any]":
+        """Return all rows in a stable order (that in which they are tried, when it counts), with what `read` needs."""
 
-    @abstractmethod
     def find(self, name: str) -> Any | None:
         """Read the row of this full name."""
+        return self.rows().filter(name=name).first()
 
     @abstractmethod
     def read(self, row: Any) -> S:
@@ -148,11 +152,24 @@ class Resource(ABC, Generic[S]):
         """Return when a row no longer matters; None for never."""
         return None
 
+    def stored(self, row: Any) -> Mapping[str, Any]:
+        """Return what a row stores in the fields that may hold secrets, these sealed."""
+        return {}
+
+    def shown(self, row: Any) -> Any:
+        """Return a row as people see it: `read`, unless secrets are to be masked."""
+        return self.read(row)
+
     def sealed(self) -> Iterator[tuple[str, str, Any]]:
-        """Yield the full name, a field and the stored settings, secrets sealed, of each row that may hold any."""
-        yield from ()
+        """Yield the full name, a field and what is `stored` in it, for each row that may hold secrets."""
+        for row in self.rows() if self.secrets else ():
+            yield from ((self.name_of(row), field, value) for field, value in self.stored(row).items())
 
     # What is written
+
+    def in_own_words(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a document of another program with its fields named and placed as here, as far as it can be."""
+        return document
 
     def called(self, spec: S) -> str:
         """Return the name of a spec within its list; one may be made from what it says."""
@@ -196,7 +213,22 @@ class Resource(ABC, Generic[S]):
 
     # What is done
 
+    def save(self, spec: S, by: By, existing: Any | None = None) -> Any:
+        """Create a row, or make an existing one what `spec` says; return it. Who has a `put` of its own may lack this.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+        raise NotImplementedError
+
     @abstractmethod
+    def delete(self, row: Any, by: By) -> None:
+        """Delete a row.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+
     def put(self, name: str, spec: S, by: By, position: int | None = None) -> bool:
         """Make the thing of this full name what `spec` says; `position` for what is ordered.
 
@@ -205,6 +237,8 @@ class Resource(ABC, Generic[S]):
         Raises:
             NotAllowed, Refused.
         """
+        self.save(spec, by, self.find(name))
+        return False
 
     def tie(self, name: str, spec: S) -> None:
         """Tie it to others of its kind, once all of them are there; `ties` says whether there is anything to do."""
@@ -220,17 +254,31 @@ class Resource(ABC, Generic[S]):
             Refused.
         """
 
-    @abstractmethod
     def remove(self, name: str, by: By) -> None:
         """Remove it, if it is there.
 
         Raises:
             NotAllowed, Refused.
         """
+        if (row := self.find(name)) is not None:
+            self.delete(row, by)
 
     def arrange(self, names: Sequence[str], by: By) -> None:
         """Put all rows in this order."""
         raise NotImplementedError
+
+
+def read_or_none(read: Callable[[R], S], row: R) -> S | None:
+    """Return what `read` makes of a row, or None when what is stored cannot be used: then only a new one helps."""
+    try:
+        return read(row)
+    except (ValidationError, LostKey):
+        return None
+
+
+def differences(was: BaseModel | None, now: BaseModel) -> list[str]:
+    """Return the names of the fields in which two specs differ: all of them, when what was cannot be read."""
+    return [name for name in type(now).model_fields if was is None or getattr(was, name) != getattr(now, name)]
 
 
 def written(model: BaseModel) -> Written:

@@ -137,6 +137,52 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand of `mainstay`.
+
+    Attributes:
+        module: where `add_arguments(parser)` and `run(args) -> exit status` are.
+        help: what it is for.
+        django: whether it needs models, and so the database settings.
+        serves: it goes on whatever becomes of its log.
+    """
+
+    module: str
+    help: str
+    django: bool = True
+    serves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What answers requests in the web process beside Django, so that no page can keep them waiting.
+
+    Attributes:
+        prefix: of the paths that it answers.
+        answer: dotted path of a `BesideDjango` (desk/asgi.py), made from `Limits`.
+        fact: what beats of the web process call it that it takes what comes now.
+    """
+
+    prefix: str
+    answer: str
+    fact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a wing keeps in files of its own, for backups.
+
+    Attributes:
+        folder: its name, and that of the folder below `MAINSTAY_HOME`.
+        copy: dotted path of `(environment, key, folder) -> str`: copies it below `folder`, returns "copied" or why
+            there is nothing to copy, and raises `NotCopied`.
+    """
+
+    folder: str
+    copy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wing:
     """One wing.
 
@@ -157,6 +203,10 @@ class Wing:
         figures: its parts of `/metrics`, each a dotted path of `(now) -> Iterable[Metric]`.
         cycles: what it does again and again, in the "monitor" or the "worker": the dotted path of
             `(environment, works) -> Work`; `works` are those of lower wings.
+        commands: its subcommands of `mainstay`, by name.
+        beside: what it answers beside Django.
+        slow: patterns of its addresses that may take half a minute, so that no page waits behind them.
+        kept: what it keeps in files of its own.
     """
 
     app: str
@@ -174,3 +224,7 @@ class Wing:
     reports: tuple[Report, ...] = ()
     figures: tuple[str, ...] = ()
     cycles: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    beside: tuple[Beside, ...] = ()
+    slow: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()

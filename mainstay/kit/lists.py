@@ -191,16 +191,18 @@ def by_key(rows: QuerySet[M], size: int = CHUNK_ROWS) -> Iterator[M]:
 
 
 def export(
-    request: HttpRequest, name: str, columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T]
+    request: HttpRequest, name: str, columns: Mapping[str, Callable[[T], Any]], rows: Iterable[T], always: str = ""
 ) -> StreamingHttpResponse | None:
     """Return `rows` as a file when the request asks for one by `?format=csv|json|jsonl`, else None.
 
     Args:
         name: of the file, without its ending.
         columns: heading → what stands under it for one row.
+        always: the format when the request asks for none.
     """
     kind = request.GET.get("format", "")
-    if kind not in FORMATS:
+    kind = kind if kind in FORMATS else always
+    if not kind:
         return None
     write = {"csv": _csv, "json": _json, "jsonl": _jsonl}[kind]
     pieces = write(columns, rows)

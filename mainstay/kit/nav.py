@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, resolve, reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
 from mainstay.foundation.accounts.access import permission_of
@@ -33,7 +34,7 @@ def open_to(request: HttpRequest | None, current: str | None) -> dict[str, list[
             continue
         items[place.group].append({
             "label": place.label, "name": place.url, "href": href, "icon": place.icon, "key": place.key,
-            "bottom": place.bottom, "count": import_string(place.count)() if place.count else None,
+            "bottom": place.bottom, "count": SimpleLazyObject(import_string(place.count)) if place.count else None,
         })  # fmt: skip
     every = [item for group in items.values() for item in group]
     if not current:

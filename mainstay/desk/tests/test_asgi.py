@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from mainstay.desk.asgi import ASKING_THREADS, ASKS_METRICS, THREADS, Application
+from mainstay.desk.asgi import ASKING_THREADS, SLOW, THREADS, Application
 from mainstay.foundation.http.bodies import Bodies
 from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.http.pool import BUFFERED_BYTES, Known, Pool, Threads, vouch
@@ -154,7 +154,7 @@ def test_what_asks_the_metrics_store_leaves_the_threads_of_pages_alone(monkeypat
     ],
 )  # fmt: skip
 def test_pages_that_ask_the_metrics_store_are_known_by_their_address(path: str, asks: bool) -> None:
-    assert bool(ASKS_METRICS.match(path)) is asks
+    assert bool(SLOW.match(path)) is asks
 
 
 @pytest.mark.parametrize(

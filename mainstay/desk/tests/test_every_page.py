@@ -55,6 +55,7 @@ TABLE: dict[str, Needs] = {
     "/find": Needs(STATUS_VIEW),
     "/applications/": Needs(STATUS_VIEW),
     "/applications/{application}/": Needs(STATUS_VIEW),
+    "/applications/{application}/days/": Needs(STATUS_VIEW),
     "/add/application/": both(CATALOG_EDIT),
     "/applications/{application}/edit/": both(CATALOG_EDIT),
     "/applications/{application}/delete/": act(CATALOG_EDIT),

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from django.http import HttpRequest
+from ninja import Router
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from mainstay.foundation.accounts import actions
+from mainstay.foundation.accounts import actions, resource
 from mainstay.foundation.accounts.models import Team, Token, User
 from mainstay.foundation.accounts.permissions import (
     PEOPLE_EDIT,
@@ -19,13 +19,14 @@ from mainstay.foundation.accounts.permissions import (
     STATUS_VIEW,
     Role,
 )
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.api.access import actor_of, needs
-from mainstay.foundation.api.lookup import find
-from mainstay.foundation.api.pagination import Page, page
+from mainstay.foundation.api.collection import Collection, columns
+from mainstay.foundation.api.pagination import Page
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Id, Paging, Search, Time
+from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, Time
 from mainstay.foundation.clock import now
-from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import By
 from mainstay.foundation.words import Zone
 
 router = Router()
@@ -48,10 +49,6 @@ PersonName = Annotated[str, StringConstraints(max_length=200)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 # --- the caller ---------------------------------------------------------------------------------------------------
 
 
@@ -68,12 +65,7 @@ class Me(BaseModel):
 def show_me(request: HttpRequest) -> dict[str, Any]:
     """Tell who the caller is and what they may do."""
     actor = actor_of(request)
-    return {
-        "key": actor.key,
-        "name": actor.name,
-        "role": actor.role,
-        "permissions": [one.name for one in PERMISSIONS if actor.may(one)],
-    }
+    return columns(actor, Me, permissions=[one.name for one in PERMISSIONS if actor.may(one)])
 
 
 class RoleRow(BaseModel):
@@ -110,7 +102,7 @@ class UserRow(BaseModel):
     last_login: datetime | None
 
 
-class NewUser(_Body):
+class NewUser(Body):
     """A person to add."""
 
     email: Annotated[Address, Field(min_length=3)]
@@ -119,7 +111,7 @@ class NewUser(_Body):
     time_zone: Zone = "UTC"
 
 
-class UserChange(_Body):
+class UserChange(Body):
     """What to change of a person; what is left out stays."""
 
     role: Role | None = None
@@ -143,79 +135,66 @@ class UserFilter(Paging):
     q: Search = Field(default="", description="Part of the name or address.")
 
 
-def _user(row: User) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "email": row.email,
-        "name": row.name,
-        "role": row.role,
-        "time_zone": row.time_zone,
-        "active": row.is_active,
-        "created_at": row.created_at,
-        "last_login": row.last_login,
-    }
+def _user(row: User, at: datetime) -> dict[str, Any]:
+    return columns(row, UserRow, active=row.is_active)
 
 
-@router.get("/users", auth=needs(PEOPLE_VIEW), response=Page[UserRow])
-def list_users(request: HttpRequest, given: Query[UserFilter]) -> dict[str, Any]:
-    """List people."""
-    rows = User.objects.all()
-    if given.active is not None:
-        rows = rows.filter(is_active=given.active)
-    if given.role is not None:
-        rows = rows.filter(role=given.role.value)
-    if given.q:
-        rows = rows.filter(Q(email__icontains=given.q) | Q(name__icontains=given.q))
-    return page(rows, _user, cursor=given.cursor, limit=given.limit)
+USERS = Collection(
+    router=router,
+    path="users",
+    one="user",
+    view=PEOPLE_VIEW,
+    edit=PEOPLE_EDIT,
+    rows=User.objects.all,
+    row=UserRow,
+    show=_user,
+    filters=UserFilter,
+    narrow={
+        "active": "is_active",
+        "role": "role",
+        "q": lambda text: Q(email__icontains=text) | Q(name__icontains=text),
+    },
+    body=NewUser,
+    save=lambda body, by, _: actions.create_user(
+        body.email, body.role, body.name, by.actor, by.at, time_zone=body.time_zone
+    ),
+    texts={
+        "list": "List people.",
+        "create": """Add a person.
 
-
-@router.post("/users", auth=needs(PEOPLE_EDIT), response={201: UserRow})
-def create_user(request: HttpRequest, response: HttpResponse, body: NewUser) -> dict[str, Any]:
-    """Add a person.
-
-    They sign in first by a link: `POST /users/{user_id}/sign-in-link`.
-    """
-    row = actions.create_user(body.email, body.role, body.name, actor_of(request), now(), time_zone=body.time_zone)
-    response["Location"] = f"/api/v1/users/{row.pk}"
-    return _user(row)
-
-
-@router.get("/users/{user_id}", auth=needs(PEOPLE_VIEW), response=UserRow)
-def get_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
-    """Show a person."""
-    return _user(find(User.objects.all(), "user", pk=user_id))
+        They sign in first by a link: `POST /users/{user_id}/sign-in-link`.
+        """,
+        "get": "Show a person.",
+    },
+)
+USERS.serve()
 
 
 @router.patch("/users/{user_id}", auth=needs(PEOPLE_EDIT), response=UserRow)
 def edit_user(request: HttpRequest, user_id: Id, body: UserChange) -> dict[str, Any]:
     """Change a person's role, name or time zone."""
-    row = find(User.objects.all(), "user", pk=user_id)
-    given = body.model_dump(exclude_none=True)
-    actions.edit_user(row, actor_of(request), now(), **given)
-    return _user(row)
+    row, at = USERS.find(user_id), now()
+    actions.edit_user(row, actor_of(request), at, **body.model_dump(exclude_none=True))
+    return _user(row, at)
 
 
-@router.post("/users/{user_id}/deactivate", auth=needs(PEOPLE_EDIT), response=UserRow)
-def deactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
+@USERS.act()
+def deactivate_user(row: User, by: By) -> None:
     """Take a person's access away and sign them out everywhere.
 
     Their name stays in the journal. The last administrator cannot be deactivated.
     """
-    row = find(User.objects.all(), "user", pk=user_id)
     if row.is_active:
-        actions.deactivate(row, actor_of(request), now())
-    return _user(row)
+        actions.deactivate(row, by.actor, by.at)
 
 
-@router.post("/users/{user_id}/reactivate", auth=needs(PEOPLE_EDIT), response=UserRow)
-def reactivate_user(request: HttpRequest, user_id: Id) -> dict[str, Any]:
+@USERS.act()
+def reactivate_user(row: User, by: By) -> None:
     """Give a deactivated person their access back.
 
     They have the role they had, and sign in first by a link: `POST /users/{user_id}/sign-in-link`.
     """
-    row = find(User.objects.all(), "user", pk=user_id)
-    actions.reactivate(row, actor_of(request), now())
-    return _user(row)
+    actions.reactivate(row, by.actor, by.at)
 
 
 @router.post("/users/{user_id}/sign-in-link", auth=needs(PEOPLE_EDIT), response={201: SignInLink})
@@ -224,7 +203,7 @@ def create_sign_in_link(request: HttpRequest, user_id: Id) -> dict[str, Any]:
 
     It is shown only here. Links made before are void.
     """
-    row = find(User.objects.all(), "user", pk=user_id)
+    row = USERS.find(user_id)
     if not row.is_active:
         raise Problem(409, f"{row} is deactivated and cannot sign in. Reactivate them first.")
     at = now()
@@ -241,10 +220,10 @@ class TeamRow(BaseModel):
     name: str
     email: str
     members: list[str] = Field(description="E-mail addresses.")
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
 
 
-class TeamBody(_Body):
+class TeamBody(Body):
     """A team as people write it."""
 
     name: Label
@@ -254,57 +233,34 @@ class TeamBody(_Body):
     )
 
 
-def _team(row: Team) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "name": row.name,
-        "email": row.email,
-        "members": sorted(member.email for member in row.members.all()),
-        "managed_by": row.managed_by,
-    }
+def _team(row: Team, at: datetime) -> dict[str, Any]:
+    return columns(row, TeamRow, members=sorted(member.email for member in row.members.all()))
 
 
-def _members(body: TeamBody) -> list[User]:
-    addresses = [address.lower() for address in body.members]
-    found = {row.email: row for row in User.objects.filter(email__in=addresses)}
-    for place, address in enumerate(addresses):
-        if address not in found:
-            raise Refused(f"there is no user {address}", f"members.{place}")
-    return list(found.values())
+def _save_team(body: TeamBody, by: By, row: Team | None) -> Team:
+    members = [address.lower() for address in body.members]
+    spec = TeamSpec.model_construct(name=body.name, email=body.email, members=members)
+    return resource.TEAMS.save(spec, by, row)
 
 
-@router.get("/teams", auth=needs(PEOPLE_VIEW), response=Page[TeamRow])
-def list_teams(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
-    """List teams."""
-    return page(Team.objects.prefetch_related("members"), _team, cursor=given.cursor, limit=given.limit)
-
-
-@router.post("/teams", auth=needs(PEOPLE_EDIT), response={201: TeamRow})
-def create_team(request: HttpRequest, response: HttpResponse, body: TeamBody) -> dict[str, Any]:
-    """Create a team."""
-    row = actions.put_team(body.name, body.email, _members(body), actor_of(request), now())
-    response["Location"] = f"/api/v1/teams/{row.pk}"
-    return _team(row)
-
-
-@router.get("/teams/{team_id}", auth=needs(PEOPLE_VIEW), response=TeamRow)
-def get_team(request: HttpRequest, team_id: Id) -> dict[str, Any]:
-    """Show a team."""
-    return _team(find(Team.objects.all(), "team", pk=team_id))
-
-
-@router.put("/teams/{team_id}", auth=needs(PEOPLE_EDIT), response=TeamRow)
-def replace_team(request: HttpRequest, team_id: Id, body: TeamBody) -> dict[str, Any]:
-    """Make a team what the body says."""
-    existing = find(Team.objects.all(), "team", pk=team_id)
-    row = actions.put_team(body.name, body.email, _members(body), actor_of(request), now(), existing=existing)
-    return _team(row)
-
-
-@router.delete("/teams/{team_id}", auth=needs(PEOPLE_EDIT), response={204: None})
-def remove_team(request: HttpRequest, team_id: Id) -> None:
-    """Remove a team that owns nothing."""
-    actions.remove_team(find(Team.objects.all(), "team", pk=team_id), actor_of(request), now())
+TEAMS = Collection(
+    router=router,
+    resource=resource.TEAMS,
+    view=PEOPLE_VIEW,
+    edit=PEOPLE_EDIT,
+    row=TeamRow,
+    show=_team,
+    body=TeamBody,
+    save=_save_team,
+    texts={
+        "list": "List teams.",
+        "create": "Create a team.",
+        "get": "Show a team.",
+        "replace": "Make a team what the body says.",
+        "remove": "Remove a team that owns nothing.",
+    },
+)
+TEAMS.serve()
 
 
 # --- tokens -------------------------------------------------------------------------------------------------------
@@ -333,7 +289,7 @@ class FreshToken(TokenRow):
     token: str = Field(examples=["mst_…"], description="Send it as `Authorization: Bearer <token>`.")
 
 
-class NewToken(_Body):
+class NewToken(Body):
     """A token to create."""
 
     name: Label = Field(description="What it is for.")
@@ -343,25 +299,21 @@ class NewToken(_Body):
 
 def _token(row: Token, at: datetime) -> dict[str, Any]:
     state: TokenState = "revoked" if row.revoked_at else "usable" if row.usable(at) else "expired"
-    return {
-        "id": row.pk,
-        "name": row.name,
-        "role": row.role,
-        "hint": row.hint,
-        "state": state,
-        "created_by": row.created_by,
-        "created_at": row.created_at,
-        "expires_at": row.expires_at,
-        "last_used_at": row.last_used_at,
-        "revoked_at": row.revoked_at,
-    }
+    return columns(row, TokenRow, state=state)
 
 
-@router.get("/tokens", auth=needs(PEOPLE_EDIT), response=Page[TokenRow])
-def list_tokens(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
-    """List tokens, revoked and expired ones too."""
-    at = now()
-    return page(Token.objects.all(), lambda row: _token(row, at), cursor=given.cursor, limit=given.limit)
+TOKENS = Collection(
+    router=router,
+    path="tokens",
+    one="token",
+    view=PEOPLE_EDIT,
+    edit=PEOPLE_EDIT,
+    rows=Token.objects.all,
+    row=TokenRow,
+    show=_token,
+    texts={"list": "List tokens, revoked and expired ones too."},
+)
+TOKENS.serve()
 
 
 @router.post("/tokens", auth=needs(PEOPLE_EDIT), response={201: FreshToken})
@@ -375,10 +327,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     return {**_token(row, at), "token": token}
 
 
-@router.post("/tokens/{token_id}/revoke", auth=needs(PEOPLE_EDIT), response=TokenRow)
-def revoke_token(request: HttpRequest, token_id: Id) -> dict[str, Any]:
+@TOKENS.act()
+def revoke_token(row: Token, by: By) -> None:
     """Make a token void at once."""
-    row, at = find(Token.objects.all(), "token", pk=token_id), now()
-    actions.revoke_token(row, actor_of(request), at)
-    row.refresh_from_db()
-    return _token(row, at)
+    actions.revoke_token(row, by.actor, by.at)

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mainstay.foundation.accounts import actions
 from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.spec import TeamSpec
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 
 
@@ -16,11 +19,8 @@ class Teams(Resource[TeamSpec]):
     title, listed = "Teams", "list of [teams](#teams)"
     about = "People must be users already: `mainstay user create`."
 
-    def rows(self) -> Iterable[Team]:
+    def rows(self) -> QuerySet[Team]:
         return Team.objects.order_by("name").prefetch_related("members")
-
-    def find(self, name: str) -> Team | None:
-        return Team.objects.filter(name=name).first()
 
     def read(self, row: Any) -> TeamSpec:
         members = [user.email for user in row.members.all()]
@@ -40,16 +40,16 @@ class Teams(Resource[TeamSpec]):
     def in_use(self, users: Sequence[str]) -> str:
         return f"it still owns {', '.join(users)}; give these another owner first"
 
-    def put(self, name: str, spec: TeamSpec, by: By, position: int | None = None) -> bool:
-        members = list(User.objects.filter(email__in=spec.members))
-        actions.put_team(
-            spec.name, spec.email or "", members, by.actor, by.at, existing=self.find(name), by_file=by.file
-        )
-        return False
+    def save(self, spec: TeamSpec, by: By, existing: Any | None = None) -> Team:
+        found = {row.email: row for row in User.objects.filter(email__in=spec.members)}
+        for number, address in enumerate(spec.members):
+            if address not in found:
+                raise Refused(f"there is no user {address}", f"members.{number}")
+        people, email = list(found.values()), spec.email or ""
+        return actions.put_team(spec.name, email, people, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_team(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_team(row, by.actor, by.at, by_file=by.file)
 
 
 TEAMS = Teams()

@@ -8,7 +8,7 @@ from mainstay.foundation.accounts.permissions import (
     STATUS_VIEW,
     Role,
 )
-from mainstay.foundation.wing import Duties, Place, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Command, Duties, Place, Search, SubjectPage, Wing
 
 _PARTS = "mainstay.foundation.accounts.pages.parts"
 
@@ -39,4 +39,8 @@ WING = Wing(
     resources=("mainstay.foundation.accounts.resource.TEAMS",),
     duties=(Duties(f"{_PARTS}.second_factors", {Role.SECURITY: 10, Role.ADMIN: 50}),),
     searches=(Search("People", f"{_PARTS}.find", PEOPLE_VIEW, 50),),
+    commands={
+        "token": Command("mainstay.foundation.accounts.commands.token", "create, list and revoke API tokens"),
+        "user": Command("mainstay.foundation.accounts.commands.user", "create people, make sign-in links"),
+    },
 )

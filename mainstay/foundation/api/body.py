@@ -1,20 +1,19 @@
 """Bodies that are validated by hand: those in which a mask may stand for a secret that is stored already.
 
-@router.put("/checks/{check_id}")
-def replace_check(request, check_id: Id, body: Annotated[Document, Described(CheckSpec)]):
-    spec = read(CheckSpec, with_stored_secrets(body, …))
+@router.post("/checks/try")
+def try_check(request, body: Annotated[Document, Described(CheckSpec)]):
+    spec = read(CheckSpec, body)
 """
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mainstay.foundation.api.problems import Problem, first_of, pointer
 from mainstay.foundation.explained import faults
-from mainstay.foundation.secrets import LEFT_MASK, keep_masked, left_mask
+from mainstay.foundation.secrets import LEFT_MASK, left_mask
 
 B = TypeVar("B", bound=BaseModel)
 Document = dict[str, Any]
@@ -48,8 +47,9 @@ def read(model: type[B], document: Document) -> B:
     return found
 
 
-def with_stored_secrets(document: Document, member: str, stored: Mapping[str, Any], key: str) -> Document:
-    """Return `document` with each mask inside `member` replaced by the secret that `stored` holds for it."""
-    if not isinstance(document.get(member), dict):
-        return document
-    return {**document, member: keep_masked(document[member], dict(stored), key)}
+def masked_spec(of: str) -> Any:
+    """Return the field of a detail that shows the spec of what may hold secrets."""
+    return Field(
+        description=f"The {of} as people write it; PUT takes the same. Secrets are masked, and a mask that is sent back"
+        " keeps the secret."
+    )

@@ -96,6 +96,21 @@ def page_by_time(
     return cut(found, show, limit, lambda row: encode_time(getattr(row, field), row.pk))
 
 
+def page_by_position(
+    rows: QuerySet[M], show: Callable[[M], Any], *, cursor: str = "", limit: int = LIMIT_DEFAULT
+) -> dict[str, Any]:
+    """Return one page of `rows` in order of `position`; those of one position in order of id. One query.
+
+    Raises:
+        Problem: 422 for a cursor that is none of ours.
+    """
+    if cursor:
+        position, pk = decode_pair(cursor)
+        rows = rows.filter(Q(position__gt=position) | Q(position=position, pk__gt=pk))
+    found: list[Any] = list(rows.order_by("position", "pk")[: limit + 1])
+    return cut(found, show, limit, lambda row: encode_pair(row.position, row.pk))
+
+
 def cut(found: Sequence[T], show: Callable[[T], Any], limit: int, cursor_after: Callable[[T], str]) -> dict[str, Any]:
     """Return the page that the first `limit` of `found` make; one more than that tells that there is a next."""
     shown = found[:limit]

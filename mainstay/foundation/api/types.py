@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
 from mainstay.foundation.api.pagination import LIMIT_DEFAULT, LIMIT_MOST
 from mainstay.foundation.words import Moment
@@ -11,10 +11,15 @@ ID_MOST = 2**63 - 1
 
 Id = Annotated[int, Field(ge=1, le=ID_MOST, examples=[1])]
 Search = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-
-
+ManagedBy = Annotated[str, Field(description="The configuration file that describes it, or empty.")]
 Time = Moment
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
+
+
+class Body(BaseModel):
+    """What is sent; a member that it does not have is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Paging(BaseModel):

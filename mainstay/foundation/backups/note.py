@@ -22,7 +22,7 @@ FORMAT = 1
 KEPT = 3  # copies that were made before a migration
 COPIES = "backups"
 _NOTE_MOST_BYTES = 4 << 20
-_NAME = re.compile(r"database\.(sqlite3|dump)|metrics/[a-z0-9][a-z0-9.-]*")
+_NAME = re.compile(r"database\.(sqlite3|dump)|[a-z]+/[a-z0-9][a-z0-9.-]*")
 
 
 class BadBackup(ValueError):
@@ -39,7 +39,7 @@ class Note:
         database: "sqlite" or "postgresql".
         migrations: those that its tables have, as `app.name`.
         key: fingerprint of the secret key that opens its secrets.
-        metrics: "copied", or why not.
+        kept: "copied", or why not, by the name of what wings keep beside the database.
         files: size and SHA-256 of each file, by its path in the directory.
     """
 
@@ -48,7 +48,7 @@ class Note:
     database: str
     migrations: Sequence[str]
     key: str
-    metrics: str
+    kept: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     format: int = FORMAT
 
@@ -63,7 +63,7 @@ def key_of(environment: Environment) -> str:
         return ""
 
 
-def write(environment: Environment, folder: Path, now: datetime, metrics: str) -> Note:
+def write(environment: Environment, folder: Path, now: datetime, kept: Mapping[str, str]) -> Note:
     """Describe the files of a backup and write the note, at last: without one it is none."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     key = key_of(environment)
@@ -73,7 +73,7 @@ def write(environment: Environment, folder: Path, now: datetime, metrics: str) -
         database="postgresql" if database.is_postgresql(environment) else "sqlite",
         migrations=database.migrations(environment),
         key=fingerprint(key) if key else "",
-        metrics=metrics,
+        kept=kept,
         files={name: _described(folder / name) for name in names if name != FILE},
     )
     draft = folder / f"{FILE}.draft"
@@ -144,7 +144,7 @@ def before_migration(environment: Environment, now: datetime) -> Path:
     try:
         folder.mkdir(parents=True, mode=0o700)
         database.copy_database(environment, folder)
-        write(environment, folder, now, "a copy before a migration has none")
+        write(environment, folder, now, {})
     except (OSError, database.CopyFailed) as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):

@@ -8,13 +8,14 @@ from django.db import transaction
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.catalog import facts
-from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application, Component, Dependency, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec, ComponentSpec
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
+from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.resource import differences
 
 
 def subject(application: Application) -> Subject:
@@ -71,8 +72,7 @@ def put_application(
     _put_parts(existing, spec)
     if dependencies:
         depend(existing, spec.components)
-    changed = [name for name in ApplicationSpec.model_fields if getattr(was, name) != getattr(spec, name)]
-    if changed:
+    if changed := differences(was, spec):
         write(facts.APPLICATION_EDITED, subject(existing), actor, at, fields=changed)
         Revision.bump("checks")
     return existing

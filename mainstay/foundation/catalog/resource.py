@@ -1,7 +1,9 @@
 """Applications, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.catalog import actions
 from mainstay.foundation.catalog.models import Application
@@ -28,11 +30,8 @@ class Applications(Resource[ApplicationSpec]):
     title, listed = "Applications", "list of [applications](#applications), each with its [checks](#checks)"
     parts = ("environments", "components")
 
-    def rows(self) -> Iterable[Application]:
+    def rows(self) -> QuerySet[Application]:
         return Application.objects.order_by("name").select_related("owner")
-
-    def find(self, name: str) -> Application | None:
-        return Application.objects.filter(name=name).first()
 
     def read(self, row: Any) -> ApplicationSpec:
         return actions.spec_of(row)
@@ -60,6 +59,9 @@ class Applications(Resource[ApplicationSpec]):
             needs = [in_full(needed, name) for needed in part.needs]
             yield Edge(f"{name}/{part.name}", needs, ("components", number, "needs"))
 
+    def save(self, spec: ApplicationSpec, by: By, existing: Any | None = None) -> Application:
+        return actions.put_application(spec, by.actor, by.at, existing=existing, by_file=by.file)
+
     def put(self, name: str, spec: ApplicationSpec, by: By, position: int | None = None) -> bool:
         row = self.find(name)
         ordered = _in_present_order(spec, actions.spec_of(row) if row else None)
@@ -77,9 +79,8 @@ class Applications(Resource[ApplicationSpec]):
     def tie(self, name: str, spec: ApplicationSpec) -> None:
         actions.depend(Application.objects.get(name=name), spec.components)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_application(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_application(row, by.actor, by.at, by_file=by.file)
 
 
 APPLICATIONS = Applications()

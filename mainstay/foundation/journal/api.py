@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.collection import columns
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.problems import Problem
@@ -101,19 +102,7 @@ class VerificationResult(BaseModel):
 
 
 def _entry(row: Entry) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "at": row.at,
-        "kind": row.kind,
-        "sentence": row.sentence(),
-        "subject": row.subject,
-        "subject_name": row.subject_name,
-        "application": row.application,
-        "actor": row.actor,
-        "actor_name": row.actor_name,
-        "facts": row.facts,
-        "sealed": row.seal_id is not None,
-    }
+    return columns(row, EntryRow, sentence=row.sentence(), sealed=row.seal_id is not None)
 
 
 @router.get("/journal", auth=needs(OPERATIONS_VIEW), response=Page[EntryRow])
@@ -207,15 +196,5 @@ def verify_journal(request: HttpRequest, given: Query[Expectation]) -> dict[str,
         found = verify(given.expected_head)
     finally:
         _verifying.release()
-    return {
-        "proven": not found.problem,
-        "entries": found.entries,
-        "seals": found.seals,
-        "unsealed": found.unsealed,
-        "head": found.head,
-        "problem": found.problem,
-        "entry": found.entry,
-        "findings": [asdict(one) for one in found.findings],
-        "found": found.found,
-        "gaps": found.gaps,
-    }
+    findings = [asdict(one) for one in found.findings]
+    return columns(found, VerificationResult, proven=not found.problem, findings=findings)

@@ -1,6 +1,6 @@
 """The journal's pages and its part of the API."""
 
-from mainstay.foundation.wing import Part, Place, Wing
+from mainstay.foundation.wing import Command, Part, Place, Wing
 
 WING = Wing(
     app="mainstay.foundation.journal",
@@ -13,4 +13,7 @@ WING = Wing(
     ),
     figures=("mainstay.foundation.journal.status.figures",),
     cycles={"worker": "mainstay.foundation.journal.cycles.worker"},
+    commands={
+        "journal": Command("mainstay.foundation.journal.command", "verify, show and export the journal"),
+    },
 )

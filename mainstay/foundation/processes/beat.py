@@ -17,7 +17,6 @@ BEAT_EVERY_S = 1.0
 SILENT_AFTER = timedelta(seconds=12)  # a process that has not beaten for so long is dead
 LATE_AFTER_S = 5.0
 FORGET_AFTER = timedelta(days=1)
-TAKES_PINGS = "takes_pings"  # in the detail of a web process: whether a ping that comes now is stored
 
 
 def boot_of(pid: int) -> str:

@@ -11,15 +11,16 @@ from django.db.models import F, Model
 from pydantic import BaseModel, ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.catalog.graph import find_cycle
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.resource import differences, read_or_none, without_empty
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
 from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
@@ -87,7 +88,7 @@ def put_check(
         check = Check.objects.select_for_update(of=("self",)).select_related("application").get(pk=existing.pk)
     if Check.objects.filter(application=application, name=spec.name).exclude(pk=check.pk).exists():
         raise Refused(f"{application.name} has a check named {spec.name} already", "name", conflict=True)
-    was = _readable_spec(check) if existing is not None else None
+    was = read_or_none(spec_of, check) if existing is not None else None
     watched, was_paused = (check.kind, check.target), check.paused
     _fill(check, application, spec)
     check.managed_by = by_file
@@ -324,21 +325,9 @@ def spec_of(check: Check) -> Common:
     return CheckSpec.model_validate(_document(check, unseal_all(check.config, django_settings.SECRET_KEY)))
 
 
-def _readable_spec(check: Check) -> Common | None:
-    """Return the check as people write it, or None when what is stored cannot be used: then only a new one helps."""
-    try:
-        return spec_of(check)
-    except (ValidationError, LostKey):
-        return None
-
-
 def shown_spec(check: Check) -> dict[str, Any]:
     """Return the check as a document for people and programs: secrets masked, defaults left out."""
-    return {
-        name: value
-        for name, value in _document(check, mask_all(check.config)).items()
-        if value not in (None, [], {}, "")
-    }
+    return without_empty(_document(check, mask_all(check.config)))
 
 
 def _document(check: Check, config: Any) -> dict[str, Any]:
@@ -371,11 +360,6 @@ def _needs(check: Check) -> Iterable[Check]:
     if "needs" in getattr(check, "_prefetched_objects_cache", {}):  # by whoever reads many, with the applications
         return check.needs.all()
     return check.needs.select_related("application").order_by("id")
-
-
-def differences(was: BaseModel, now: BaseModel) -> list[str]:
-    """Return the names of the fields in which two specs differ."""
-    return [name for name in type(now).model_fields if getattr(was, name) != getattr(now, name)]
 
 
 def default_thresholds(kind: str) -> tuple[int, int]:

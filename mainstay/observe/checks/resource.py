@@ -1,6 +1,6 @@
 """Checks and maintenance, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,6 @@ from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 
-READ_AT_ONCE = 2_000
 _AFTER_KIND = ("every", "timeout", "fail_after", "recover_after", "severity", "labels", "runbook", "paused", "needs")
 
 
@@ -37,8 +36,8 @@ class Checks(Resource[Common]):
     kinds = KINDS
     secrets = tuple(KINDS)
 
-    def rows(self) -> Iterable[Check]:
-        return _whole(Check.objects.order_by("application__name", "name")).iterator(chunk_size=READ_AT_ONCE)
+    def rows(self) -> QuerySet[Check]:
+        return _whole(Check.objects.order_by("application__name", "name"))
 
     def find(self, name: str) -> Check | None:
         application, _, own = name.partition("/")
@@ -49,6 +48,12 @@ class Checks(Resource[Common]):
 
     def name_of(self, row: Any) -> str:
         return str(row)
+
+    def stored(self, row: Any) -> Mapping[str, Any]:
+        return {row.kind: row.config}
+
+    def shown(self, row: Any) -> dict[str, Any]:
+        return actions.shown_spec(row)
 
     def sealed(self) -> Iterator[tuple[str, str, Any]]:
         for application, name, kind, config in Check.objects.values_list("application__name", "name", "kind", "config"):
@@ -101,9 +106,8 @@ class Checks(Resource[Common]):
         """Refuse a circle: people may have added the other half of one since the plan was made."""
         actions.refuse_cycle()
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_check(row, by.actor, by.at, by_file=row.managed_by and by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_check(row, by.actor, by.at, by_file=row.managed_by and by.file)
 
 
 class Windows(Resource[MaintenanceSpec]):
@@ -116,11 +120,8 @@ class Windows(Resource[MaintenanceSpec]):
         " mean: [matching](matching.md)."
     )
 
-    def rows(self) -> Iterable[Maintenance]:
+    def rows(self) -> QuerySet[Maintenance]:
         return Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id")
-
-    def find(self, name: str) -> Maintenance | None:
-        return Maintenance.objects.filter(name=name, cancelled_at=None).order_by("id").first()
 
     def read(self, row: Any) -> MaintenanceSpec:
         return actions.spec_of_window(row)
@@ -140,14 +141,16 @@ class Windows(Resource[MaintenanceSpec]):
         if spec.application is not None:
             yield Use("application", spec.application, ("application",))
 
-    def put(self, name: str, spec: MaintenanceSpec, by: By, position: int | None = None) -> bool:
+    def save(self, spec: MaintenanceSpec, by: By, existing: Any | None = None) -> Maintenance:
         window = actions.window_for(spec)
-        actions.announce(window, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+        return actions.announce(window, by.actor, by.at, existing=existing, by_file=by.file)
 
     def remove(self, name: str, by: By) -> None:
         for row in Maintenance.objects.filter(name=name, managed_by=by.file, cancelled_at=None):
-            actions.cancel(row, by.actor, by.at, by_file=by.file)
+            self.delete(row, by)
+
+    def delete(self, row: Any, by: By) -> None:
+        actions.cancel(row, by.actor, by.at, by_file=by.file)
 
 
 CHECKS, WINDOWS = Checks(), Windows()

@@ -1,7 +1,7 @@
 """Checks: probes and heartbeats, their states and uptime, maintenance."""
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, STATUS_VIEW, Role, permission
-from mainstay.foundation.wing import Action, Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Beside, Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
 
 CHECKS_EDIT = permission("checks.edit", "Add, edit and remove checks", Role.DEVELOPER, Role.DEVOPS)
 MAINTENANCE_EDIT = permission(
@@ -11,6 +11,9 @@ MAINTENANCE_EDIT = permission(
     Role.DEVELOPER,
     Role.DEVOPS,
 )
+
+TAKES_PINGS = "takes_pings"
+"""In the detail of a web process: whether a ping that comes now is stored."""
 
 _PARTS = "mainstay.observe.checks.pages.parts"
 _NOW = "mainstay.observe.checks.pages.now"
@@ -72,4 +75,5 @@ WING = Wing(
         "monitor": "mainstay.observe.checks.runtime.watching.Watching",
         "worker": "mainstay.observe.checks.cycles.worker",
     },
+    beside=(Beside("/ping/", "mainstay.observe.checks.pings.Intake", TAKES_PINGS),),
 )

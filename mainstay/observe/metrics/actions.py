@@ -6,7 +6,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Application
@@ -14,7 +13,8 @@ from mainstay.foundation.durations import format_duration
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.foundation.resource import differences, read_or_none
+from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import facts
 from mainstay.observe.metrics.models import Scrape
@@ -46,7 +46,7 @@ def put_scrape(
         scrape = Scrape.objects.select_for_update(of=("self",)).get(pk=existing.pk)
     if Scrape.objects.filter(name=spec.name).exclude(pk=scrape.pk).exists():
         raise Refused(f"a scrape named {spec.name} exists already", "name", conflict=True)
-    was = _readable_spec(scrape) if existing is not None else None
+    was = read_or_none(spec_of, scrape) if existing is not None else None
     was_paused = scrape.paused
     _fill(scrape, spec)
     scrape.managed_by = by_file
@@ -57,7 +57,7 @@ def put_scrape(
         scrape.version = F("version") + 1
         scrape.save()
         scrape.refresh_from_db(fields=["version"])
-        changed = _differences(was, spec)
+        changed = differences(was, spec)
         if changed:
             write(facts.SCRAPE_EDITED, subject(scrape), actor, at, fields=changed)
         if was_paused != spec.paused:
@@ -117,18 +117,6 @@ def shown_spec(scrape: Scrape) -> dict[str, Any]:
     return short({name: value for name, value in document.items() if value not in (None, [], {}, "", False)}) | {
         name: False for name, value in scrape.config.items() if value is False
     }
-
-
-def _readable_spec(scrape: Scrape) -> ScrapeSpec | None:
-    """Return the scrape as people write it, or None when what is stored cannot be used: then only a new one helps."""
-    try:
-        return spec_of(scrape)
-    except (ValidationError, LostKey):
-        return None
-
-
-def _differences(was: ScrapeSpec | None, now: ScrapeSpec) -> list[str]:
-    return [name for name in ScrapeSpec.model_fields if was is None or getattr(was, name) != getattr(now, name)]
 
 
 def _document(scrape: Scrape, config: dict[str, Any]) -> dict[str, Any]:

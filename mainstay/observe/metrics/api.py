@@ -3,27 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from ninja import Body, Path, Query, Router
+from django.http import HttpRequest
+from ninja import Path, Query, Router
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.api.access import actor_of, needs
-from mainstay.foundation.api.body import Described, Document, read
-from mainstay.foundation.api.lookup import find
-from mainstay.foundation.api.pagination import Page, page
-from mainstay.foundation.api.types import Paging, Search, Seconds
-from mainstay.foundation.clock import now
-from mainstay.foundation.secrets import keep_masked
+from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.body import masked_spec
+from mainstay.foundation.api.collection import Collection, columns
+from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
+from mainstay.foundation.resource import By
 from mainstay.foundation.words import Name
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
-from mainstay.observe.metrics import actions
+from mainstay.observe.metrics import actions, resource
 from mainstay.observe.metrics.health import Health, live
 from mainstay.observe.metrics.models import Scrape
-from mainstay.observe.metrics.scrape.document import LiveTarget
-from mainstay.observe.metrics.scrape.settings import from_prometheus
-from mainstay.observe.metrics.spec import ScrapeSpec
 
 router = Router()
 ScrapeName = Annotated[Name, Path(description="The scrape's name.", examples=["node"])]
@@ -42,17 +36,14 @@ class ScrapeRow(BaseModel):
     timeout_s: Seconds
     labels: dict[str, str]
     paused: bool = Field(description="Nothing is scraped.")
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 
 class ScrapeDetail(ScrapeRow):
     """A scrape and the document that describes it."""
 
-    spec: dict[str, Any] = Field(
-        description="The scrape as people write it; PUT takes the same. Secrets are masked, and a mask that is sent"
-        " back keeps the secret."
-    )
+    spec: dict[str, Any] = masked_spec("scrape")
 
 
 class ScrapeFilter(Paging):
@@ -62,96 +53,47 @@ class ScrapeFilter(Paging):
     paused: bool | None = None
 
 
-def _row(row: Scrape) -> dict[str, Any]:
-    return {
-        **{name: getattr(row, name) for name in ScrapeRow.model_fields if name not in ("application", "environment")},
-        "application": row.application.name if row.application else None,
-        "environment": row.environment.name if row.environment else None,
-    }
+SCRAPES = Collection[Scrape](
+    router=router,
+    resource=resource.SCRAPES,
+    named=ScrapeName,
+    view=OPERATIONS_VIEW,
+    edit=CHECKS_EDIT,
+    row=ScrapeRow,
+    detail=ScrapeDetail,
+    filters=ScrapeFilter,
+    narrow={"application": "application__name", "paused": "paused"},
+    texts={
+        "list": "List scrapes.",
+        "create": """Create a scrape.
+
+        An entry of Prometheus' `scrape_configs` is understood. Secrets are encrypted and never shown again. Its targets
+        are scraped within seconds.
+        """,
+        "get": "Show a scrape.",
+        "replace": """Make a scrape what the body says.
+
+        A mask (`********`) keeps the secret that is stored at its place.
+        """,
+        "remove": """Remove a scrape.
+
+        Its series end; what was measured stays as long as metrics are kept.
+        """,
+    },
+)
+SCRAPES.serve()
 
 
-def _detail(row: Scrape) -> dict[str, Any]:
-    return _row(row) | {"spec": actions.shown_spec(row)}
-
-
-def _named(name: str) -> Scrape:
-    return find(Scrape.objects.select_related("application", "environment"), "scrape", name=name)
-
-
-@router.get("/scrapes", auth=needs(OPERATIONS_VIEW), response=Page[ScrapeRow])
-def list_scrapes(request: HttpRequest, given: Query[ScrapeFilter]) -> dict[str, Any]:
-    """List scrapes."""
-    rows = Scrape.objects.select_related("application", "environment")
-    if given.application:
-        rows = rows.filter(application__name=given.application)
-    if given.paused is not None:
-        rows = rows.filter(paused=given.paused)
-    return page(rows, _row, cursor=given.cursor, limit=given.limit)
-
-
-@router.post("/scrapes", auth=needs(CHECKS_EDIT), response={201: ScrapeDetail})
-def create_scrape(
-    request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(ScrapeSpec)]]
-) -> dict[str, Any]:
-    """Create a scrape.
-
-    An entry of Prometheus' `scrape_configs` is understood. Secrets are encrypted and never shown again. Its targets
-    are scraped within seconds.
-    """
-    row = actions.put_scrape(read(ScrapeSpec, body), actor_of(request), now())
-    response["Location"] = f"/api/v1/scrapes/{row.name}"
-    return _detail(row)
-
-
-@router.get("/scrapes/{name}", auth=needs(OPERATIONS_VIEW), response=ScrapeDetail)
-def get_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
-    """Show a scrape."""
-    return _detail(_named(name))
-
-
-@router.put("/scrapes/{name}", auth=needs(CHECKS_EDIT), response=ScrapeDetail)
-def replace_scrape(
-    request: HttpRequest, name: ScrapeName, body: Body[Annotated[Document, Described(ScrapeSpec)]]
-) -> dict[str, Any]:
-    """Make a scrape what the body says.
-
-    A mask (`********`) keeps the secret that is stored at its place.
-    """
-    row = _named(name)
-    kept = keep_masked(_in_our_words(body), row.config, settings.SECRET_KEY)
-    return _detail(actions.put_scrape(read(ScrapeSpec, kept), actor_of(request), now(), existing=row))
-
-
-def _in_our_words(body: Document) -> Document:
-    """A mask stands where Prometheus has the field, and the secret is stored where we have it."""
-    try:
-        found: Document = from_prometheus(body)
-    except ValueError:
-        return body  # whoever validates says what is wrong with it
-    return found
-
-
-@router.delete("/scrapes/{name}", auth=needs(CHECKS_EDIT), response={204: None})
-def remove_scrape(request: HttpRequest, name: ScrapeName) -> None:
-    """Remove a scrape.
-
-    Its series end; what was measured stays as long as metrics are kept.
-    """
-    actions.remove_scrape(_named(name), actor_of(request), now())
-
-
-@router.post("/scrapes/{name}/pause", auth=needs(MAINTENANCE_EDIT), response=ScrapeDetail)
-def pause_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
+@SCRAPES.act(MAINTENANCE_EDIT)
+def pause_scrape(row: Scrape, by: By) -> None:
     """Stop scraping."""
-    actions.pause(_named(name), actor_of(request), now(), paused=True)
-    return _detail(_named(name))
+    actions.pause(row, by.actor, by.at, paused=True)
 
 
-@router.post("/scrapes/{name}/resume", auth=needs(MAINTENANCE_EDIT), response=ScrapeDetail)
-def resume_scrape(request: HttpRequest, name: ScrapeName) -> dict[str, Any]:
+@SCRAPES.act(MAINTENANCE_EDIT)
+def resume_scrape(row: Scrape, by: By) -> None:
     """Scrape again."""
-    actions.pause(_named(name), actor_of(request), now(), paused=False)
-    return _detail(_named(name))
+    actions.pause(row, by.actor, by.at, paused=False)
 
 
 # --- targets --------------------------------------------------------------------------------------------------------
@@ -199,10 +141,6 @@ class TargetFilter(BaseModel):
     health: Health | Literal[""] = ""
 
 
-def _target(target: LiveTarget) -> dict[str, Any]:
-    return {name: getattr(target, name) for name in TargetRow.model_fields}
-
-
 @router.get("/targets", auth=needs(OPERATIONS_VIEW), response=Targets)
 def show_targets(request: HttpRequest, given: Query[TargetFilter]) -> dict[str, Any]:
     """Show targets with their health, as the monitor knows them now."""
@@ -211,7 +149,7 @@ def show_targets(request: HttpRequest, given: Query[TargetFilter]) -> dict[str, 
     return {
         "available": seen.available,
         "reason": seen.reason,
-        "items": [_target(target) for target in found[:LISTED_MOST]],
+        "items": [columns(target, TargetRow) for target in found[:LISTED_MOST]],
         "troubles": [
             {"scrape": each.name, "error": error}
             for each in seen.scrapes

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from mainstay.foundation.backups.kept import COPIED, NotCopied
 from mainstay.foundation.environment import Environment
 from mainstay.observe.metrics.client import Client, MetricsAway, Server
 from mainstay.observe.metrics.servers import monitor
@@ -17,11 +18,6 @@ COPY_PATH = "/copy"  # of the monitor's port; the web process passes nothing on 
 COPY_MOST_S = 6 * 3600.0
 OPENING_MOST_S = 60.0  # that a monitor may have the files open without answering
 HISTORY = "history.duckdb"
-COPIED = "copied"
-
-
-class MetricsNotCopied(RuntimeError):
-    """There are metrics and they could not be copied; the message says why."""
 
 
 def copied_name(token: str) -> str:
@@ -33,7 +29,7 @@ def copy_metrics(environment: Environment, key: str, folder: Path) -> str:
     """Copy the embedded metrics below `folder`; return "copied", or why there is nothing to copy.
 
     Raises:
-        MetricsNotCopied: there is something, and it was not copied.
+        NotCopied: there is something, and it was not copied.
     """
     if environment.metrics_url:
         return "METRICS_URL is set: that server has backups of its own"
@@ -47,13 +43,13 @@ def copy_metrics(environment: Environment, key: str, folder: Path) -> str:
         while not (_by_the_monitor(environment, key, source, target) or _while_nobody_writes(source, target)):
             # A monitor that has just started opens the files first and answers then; one that ends, the other way.
             if time.monotonic() > give_up:
-                raise MetricsNotCopied(
+                raise NotCopied(
                     f"a monitor has had the metrics open for {OPENING_MOST_S:.0f} s and does not answer at port"
                     f" {environment.monitor_port}: set MAINSTAY_MONITOR_PORT as it has it, or stop it"
                 )
             time.sleep(0.2)
     except OSError as error:
-        raise MetricsNotCopied(f"the metrics cannot be copied: {error.strerror or error}") from None
+        raise NotCopied(f"the metrics cannot be copied: {error.strerror or error}") from None
     return COPIED
 
 
@@ -71,9 +67,9 @@ def _by_the_monitor(environment: Environment, key: str, source: Path, target: Pa
         if answer.status == 503:
             return False
         if answer.status != 200:
-            raise MetricsNotCopied(f"the monitor did not copy the metrics: {_said(answer.body)}")
+            raise NotCopied(f"the monitor did not copy the metrics: {_said(answer.body)}")
         if not left.exists():
-            raise MetricsNotCopied(
+            raise NotCopied(
                 f"the monitor at port {environment.monitor_port} is not that of this home: set MAINSTAY_MONITOR_PORT"
             )
         shutil.move(left, target / HISTORY)
@@ -100,7 +96,7 @@ def _while_nobody_writes(source: Path, target: Path) -> bool:
         holding = duckdb.connect(str(source / HISTORY), read_only=True)
     except duckdb.Error as error:
         if "lock" not in str(error).lower():
-            raise MetricsNotCopied(f"{source / HISTORY} cannot be opened: {str(error).partition(chr(10))[0]}") from None
+            raise NotCopied(f"{source / HISTORY} cannot be opened: {str(error).partition(chr(10))[0]}") from None
         return False
     try:
         for path in sorted(source.iterdir()):

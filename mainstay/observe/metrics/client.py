@@ -4,8 +4,6 @@ The web process and rules on METRICS_URL know samples only through this. No NumP
 """
 
 import base64
-import hashlib
-import hmac
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,21 +63,6 @@ class Server:
             sent.setdefault("Authorization", f"Basic {base64.b64encode(pair).decode()}")
         clean = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         return cls(clean, sent, timeout_s)
-
-
-def inner_token(secret_key: str) -> str:
-    """Return the token by which Mainstay's own processes know each other at the monitor's port."""
-    return hmac.new(secret_key.encode(), b"mainstay monitor port", hashlib.sha256).hexdigest()
-
-
-def scrape_token(secret_key: str) -> str:
-    """Return the token by which the monitor scrapes Mainstay itself. It opens nothing but `/metrics`."""
-    return hmac.new(secret_key.encode(), b"mainstay own metrics", hashlib.sha256).hexdigest()
-
-
-def bears(authorization: str, token: str) -> bool:
-    """Tell whether an Authorization header holds that token."""
-    return hmac.compare_digest(authorization.encode("utf-8", "replace"), f"Bearer {token}".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 from mainstay.foundation import gaps
 from mainstay.foundation.environment import Environment
+from mainstay.foundation.http.inner import scrape_token
 from mainstay.foundation.processes import notices
 from mainstay.foundation.secrets import secret_key
 from mainstay.net.policy import policy
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name
-from mainstay.observe.metrics.client import scrape_token
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen

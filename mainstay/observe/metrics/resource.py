@@ -1,11 +1,14 @@
 """Scrapes, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.models import Scrape
+from mainstay.observe.metrics.scrape.settings import from_prometheus
 from mainstay.observe.metrics.spec import SECRETS, ScrapeSpec, default_timeout_s, short
 
 
@@ -21,18 +24,25 @@ class Scrapes(Resource[ScrapeSpec]):
         " names that differ, and all that a scrape does, are in [scraping](scraping.md)."
     )
 
-    def rows(self) -> Iterable[Scrape]:
+    def rows(self) -> QuerySet[Scrape]:
         return Scrape.objects.order_by("name").select_related("application", "environment")
-
-    def find(self, name: str) -> Scrape | None:
-        return Scrape.objects.filter(name=name).first()
 
     def read(self, row: Any) -> ScrapeSpec:
         return actions.spec_of(row)
 
-    def sealed(self) -> Iterator[tuple[str, str, Any]]:
-        for name, config in Scrape.objects.values_list("name", "config"):
-            yield from ((name, field, value) for field, value in config.items())
+    def stored(self, row: Any) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = row.config
+        return config
+
+    def shown(self, row: Any) -> dict[str, Any]:
+        return actions.shown_spec(row)
+
+    def in_own_words(self, document: dict[str, Any]) -> dict[str, Any]:
+        try:
+            document = from_prometheus(document)
+        except ValueError:
+            pass  # whoever validates says what is wrong with it
+        return document
 
     def document(self, spec: ScrapeSpec, of: str = "") -> Written:
         document = shortened(spec)
@@ -46,13 +56,11 @@ class Scrapes(Resource[ScrapeSpec]):
         if spec.environment is not None:
             yield Use("environment", f"{spec.application}/{spec.environment}", ("environment",))
 
-    def put(self, name: str, spec: ScrapeSpec, by: By, position: int | None = None) -> bool:
-        actions.put_scrape(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: ScrapeSpec, by: By, existing: Any | None = None) -> Scrape:
+        return actions.put_scrape(spec, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_scrape(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_scrape(row, by.actor, by.at, by_file=by.file)
 
 
 SCRAPES = Scrapes()

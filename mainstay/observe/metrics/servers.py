@@ -8,7 +8,8 @@ from functools import cache
 from ipaddress import ip_address
 
 from mainstay.foundation import environment as env
-from mainstay.observe.metrics.client import Client, MetricsAway, Server, bears, inner_token, scrape_token
+from mainstay.foundation.http.inner import bears, inner_token, scrape_token
+from mainstay.observe.metrics.client import Client, MetricsAway, Server
 
 MONITOR_PATH = "/prometheus"  # below it, the monitor serves /api/v1/…
 INNER_TIMEOUT_S = 35.0  # a little longer than the monitor lets a query run

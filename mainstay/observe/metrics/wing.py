@@ -1,6 +1,6 @@
 """Metrics: scrapes and their targets, the explorer."""
 
-from mainstay.foundation.wing import Action, Part, Place, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Kept, Part, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.observe.metrics",
@@ -15,4 +15,6 @@ WING = Wing(
     subjects={"scrape": SubjectPage("scrape", by="name")},
     cycles={"monitor": "mainstay.observe.metrics.measuring.Measuring"},
     resources=("mainstay.observe.metrics.resource.SCRAPES",),
+    slow=(r"/(prometheus|metrics|targets|scrapes)/", r"/applications/[^/]+/signals", r"/api/v1/(targets|scrapes)"),
+    kept=(Kept("metrics", "mainstay.observe.metrics.backup.copy_metrics"),),
 )

@@ -1,7 +1,9 @@
 """Routes, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.respond.alerts import routes
@@ -22,11 +24,8 @@ class Routes(Resource[RouteSpec]):
         " tells of the others. What `match` and `matchers` mean: [matching](matching.md)."
     )
 
-    def rows(self) -> Iterable[Route]:
+    def rows(self) -> QuerySet[Route]:
         return Route.objects.order_by("position", "id")
-
-    def find(self, name: str) -> Route | None:
-        return Route.objects.filter(name=name).first()
 
     def read(self, row: Any) -> RouteSpec:
         return routes.spec_of(row)
@@ -44,16 +43,18 @@ class Routes(Resource[RouteSpec]):
                 kind, called = split(receiver)
                 yield Use(kind or "channel", called, (field, number))
 
+    def save(self, spec: RouteSpec, by: By, existing: Any | None = None, position: int | None = None) -> Route:
+        return routes.put_route(spec, by.actor, by.at, existing=existing, position=position, by_file=by.file)
+
     def put(self, name: str, spec: RouteSpec, by: By, position: int | None = None) -> bool:
-        routes.put_route(spec, by.actor, by.at, existing=self.find(name), position=position, by_file=by.file)
+        self.save(spec, by, self.find(name), position)
         return False
 
     def arrange(self, names: Sequence[str], by: By) -> None:
         routes.arrange(names, by.actor, by.at, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            routes.remove_route(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        routes.remove_route(row, by.actor, by.at, by_file=by.file)
 
 
 ROUTES = Routes()

@@ -13,6 +13,7 @@ from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.matching import Matchers, Stored
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.resource import differences
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
@@ -89,11 +90,8 @@ def put_route(
     about = Subject("route", row.pk, row.name)
     if was is None:
         write(facts.ROUTE_CREATED, about, actor, at, match=shown_match(row.match), notify=row.notify)
-    else:
-        now_spec = spec_of(row)
-        changed = [field for field in RouteSpec.model_fields if getattr(was, field) != getattr(now_spec, field)]
-        if changed:
-            write(facts.ROUTE_EDITED, about, actor, at, fields=changed)
+    elif changed := differences(was, spec_of(row)):
+        write(facts.ROUTE_EDITED, about, actor, at, fields=changed)
     _look_again(at)
     return row
 

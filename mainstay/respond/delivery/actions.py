@@ -6,13 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from pydantic import ValidationError
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.foundation.resource import differences, read_or_none
+from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
@@ -43,7 +43,7 @@ def put_channel(
             raise Refused("a channel keeps its name, since routes call it so; add another one instead", "name")
     elif Channel.objects.filter(name=spec.name).exists():
         raise Refused(f"a channel named {spec.name} exists already", "name", conflict=True)
-    was = _readable_spec(existing) if existing is not None else None
+    was = read_or_none(spec_of, existing) if existing is not None else None
     row = existing or Channel(created_at=at, name=spec.name)
     row.kind, row.paused, row.managed_by = spec.kind, spec.paused, by_file
     row.config = sealed_config(spec.settings, settings.SECRET_KEY)
@@ -52,8 +52,7 @@ def put_channel(
     if existing is None:
         write(facts.CHANNEL_CREATED, subject(row), actor, at, kind=row.kind, target=row.target)
         return row
-    changed = [name for name in ChannelSpec.model_fields if was is None or getattr(was, name) != getattr(spec, name)]
-    if changed:
+    if changed := differences(was, spec):
         write(facts.CHANNEL_EDITED, subject(row), actor, at, fields=changed)
         Delivery.objects.filter(channel=row, status="queued", due_at__gt=at).update(due_at=at)
     return row
@@ -137,14 +136,6 @@ def spec_of(channel: Channel) -> Common:
     """Return the channel as people write it, secrets opened (mask before showing: `shown_spec`)."""
     config = unseal_all(channel.config, settings.SECRET_KEY)
     return ChannelSpec.model_validate({"name": channel.name, channel.kind: config, "paused": channel.paused})
-
-
-def _readable_spec(channel: Channel) -> Common | None:
-    """Return the channel as people write it, or None when what is stored cannot be used: then only a new one helps."""
-    try:
-        return spec_of(channel)
-    except (ValidationError, LostKey):
-        return None
 
 
 def shown_spec(channel: Channel) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Channels, as files and the API have them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from django.db.models import QuerySet
 
 from mainstay.foundation.resource import By, Resource, Settled, Written, shortened
 from mainstay.respond.delivery import actions
@@ -18,17 +20,17 @@ class Channels(Resource[Common]):
     kinds = KINDS
     secrets = tuple(KINDS)
 
-    def rows(self) -> Iterable[Channel]:
+    def rows(self) -> QuerySet[Channel]:
         return Channel.objects.order_by("name")
-
-    def find(self, name: str) -> Channel | None:
-        return Channel.objects.filter(name=name).first()
 
     def read(self, row: Any) -> Common:
         return actions.spec_of(row)
 
-    def sealed(self) -> Iterator[tuple[str, str, Any]]:
-        yield from Channel.objects.values_list("name", "kind", "config")
+    def stored(self, row: Any) -> Mapping[str, Any]:
+        return {row.kind: row.config}
+
+    def shown(self, row: Any) -> dict[str, Any]:
+        return actions.shown_spec(row)
 
     def document(self, spec: Common, of: str = "") -> Written:
         return shortened(spec, ("name", spec.kind, "paused"), keep=spec.kind)
@@ -39,13 +41,11 @@ class Channels(Resource[Common]):
     def in_use(self, users: Sequence[str]) -> str:
         return f"the route {users[0]} notifies it; change that route first"
 
-    def put(self, name: str, spec: Common, by: By, position: int | None = None) -> bool:
-        actions.put_channel(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: Common, by: By, existing: Any | None = None) -> Channel:
+        return actions.put_channel(spec, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_channel(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_channel(row, by.actor, by.at, by_file=by.file)
 
 
 CHANNELS = Channels()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mainstay.foundation.resource import By, Loc, Resource, Written, shortened, without_empty, written
 from mainstay.respond.rules import actions
 from mainstay.respond.rules.files.lint import problems
@@ -21,11 +23,8 @@ class RuleGroups(Resource[RuleGroupSpec]):
     about = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
     steps = ("rules",)
 
-    def rows(self) -> Iterable[RuleGroup]:
+    def rows(self) -> QuerySet[RuleGroup]:
         return RuleGroup.objects.order_by("name").prefetch_related("rules")
-
-    def find(self, name: str) -> RuleGroup | None:
-        return RuleGroup.objects.filter(name=name).first()
 
     def read(self, row: Any) -> RuleGroupSpec:
         return actions.spec_of(row)
@@ -38,13 +37,11 @@ class RuleGroups(Resource[RuleGroupSpec]):
         for path, detail in problems(spec):
             yield tuple(int(part) if part.isdecimal() else part for part in path.split(".") if part), detail
 
-    def put(self, name: str, spec: RuleGroupSpec, by: By, position: int | None = None) -> bool:
-        actions.put_group(spec, by.actor, by.at, existing=self.find(name), by_file=by.file)
-        return False
+    def save(self, spec: RuleGroupSpec, by: By, existing: Any | None = None) -> RuleGroup:
+        return actions.put_group(spec, by.actor, by.at, existing=existing, by_file=by.file)
 
-    def remove(self, name: str, by: By) -> None:
-        if (row := self.find(name)) is not None:
-            actions.remove_group(row, by.actor, by.at, by_file=by.file)
+    def delete(self, row: Any, by: By) -> None:
+        actions.remove_group(row, by.actor, by.at, by_file=by.file)
 
 
 RULE_GROUPS = RuleGroups()

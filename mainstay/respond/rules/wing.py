@@ -1,6 +1,6 @@
 """Rules: alerts and recordings by PromQL."""
 
-from mainstay.foundation.wing import Look, Place, SubjectPage, Wing
+from mainstay.foundation.wing import Command, Look, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.respond.rules",
@@ -17,4 +17,10 @@ WING = Wing(
         "monitor": "mainstay.respond.rules.engine.evaluating.Evaluating",
         "worker": "mainstay.respond.rules.cycles.worker",
     },
+    commands={
+        "rules": Command(
+            "mainstay.respond.rules.commands.rules", "check alert rules, run their unit tests", django=False
+        )
+    },
+    slow=(r"/rules/", r"/api/v1/rules"),
 )

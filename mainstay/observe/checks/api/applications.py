@@ -2,20 +2,21 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from django.http import HttpRequest
-from ninja import Path, Query, Router
+from ninja import Query, Router
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.api.access import needs
-from mainstay.foundation.api.lookup import find
+from mainstay.foundation.api.collection import columns
 from mainstay.foundation.api.pagination import Page, cut, decode, encode
 from mainstay.foundation.api.types import Paging, Seconds
+from mainstay.foundation.catalog.api import APPLICATIONS, ApplicationName
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
-from mainstay.foundation.words import Name, Severity
+from mainstay.foundation.words import Severity
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import listing
@@ -26,7 +27,6 @@ from mainstay.observe.checks.uptime.records import courses
 
 router = Router()
 DAYS_MOST = LONGEST.days
-ApplicationName = Annotated[Name, Path(description="The application's name.", examples=["shop"])]
 
 
 class ApplicationStatus(BaseModel):
@@ -93,7 +93,7 @@ def list_statuses(request: HttpRequest, given: Query[Paging]) -> dict[str, Any]:
 @router.get("/applications/{name}/status", auth=needs(STATUS_VIEW), response=ApplicationStatus)
 def get_status(request: HttpRequest, name: ApplicationName) -> dict[str, Any]:
     """Tell how an application stands now, and why."""
-    application = find(Application.objects.all(), "application", name=name)
+    application = APPLICATIONS.find(name)
     return _status(application, _states([application.pk]))
 
 
@@ -103,7 +103,7 @@ def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeR
 
     The checks of the highest severity that it has decide: it is down while one of them is.
     """
-    application = find(Application.objects.all(), "application", name=name)
+    application = APPLICATIONS.find(name)
     at = now()
     since = datetime.combine(at.date() - timedelta(days=given.days - 1), datetime.min.time(), UTC)
     rows = listing.read(Check.objects.filter(application=application))
@@ -114,15 +114,15 @@ def get_uptime(request: HttpRequest, name: ApplicationName, given: Query[UptimeR
         (each[row.id] for row in rows if row.severity != severity),
     )
     start, end = since.timestamp(), at.timestamp()
-    return _share(timeline.share(total, start, end)) | {
+    return columns(timeline.share(total, start, end), ShareRow) | {
         "application": application.name,
         "days": given.days,
         "since": since,
         "until": at,
         "decided_by": severity,
-        "by_day": [{"day": one.day, **_share(one.share)} for one in timeline.by_day(total, at, given.days, UTC)],
+        "by_day": [columns(one.share, DayRow, day=one.day) for one in timeline.by_day(total, at, given.days, UTC)],
         "checks": [
-            {"check": row.name, "severity": row.severity, **_share(timeline.share(each[row.id], start, end))}
+            columns(timeline.share(each[row.id], start, end), CheckShare, check=row.name, severity=row.severity)
             for row in rows
         ],
     }
@@ -150,13 +150,4 @@ def _status(application: Application, states: States) -> dict[str, Any]:
         "status": found.status,
         "reason": found.reason,
         "checks": dict(Counter(part.status.value for part in parts)),
-    }
-
-
-def _share(share: timeline.Share) -> dict[str, Any]:
-    return {
-        "uptime": share.uptime,
-        "known_s": share.known_s,
-        "down_s": share.down_s,
-        "degraded_s": share.degraded_s,
     }

@@ -1,16 +1,17 @@
 """Operations on checks."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from ninja import Body, Query, Router
 from pydantic import Field, StringConstraints, create_model
 
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.api.access import actor_of, needs
-from mainstay.foundation.api.body import Described, Document, read, with_stored_secrets
-from mainstay.foundation.api.lookup import find
+from mainstay.foundation.api.access import needs
+from mainstay.foundation.api.body import Described, Document, read
+from mainstay.foundation.api.collection import Collection, columns, spec_in
 from mainstay.foundation.api.marks import marked
 from mainstay.foundation.api.pagination import Page, cut, decode, encode, page, page_by_time
 from mainstay.foundation.api.problems import not_found
@@ -18,9 +19,10 @@ from mainstay.foundation.api.types import Id, Paging, Search, Time
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import By
 from mainstay.foundation.words import Name, Severity
-from mainstay.observe.checks import actions
-from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, PingRow, ResultRow, TryResult, check_row
+from mainstay.observe.checks import actions, resource
+from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, Last, PingRow, ResultRow, TryResult, check_row
 from mainstay.observe.checks.api.trying import try_once
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check, Ping, Result
@@ -89,19 +91,64 @@ def list_checks(request: HttpRequest, given: Query[CheckFilter]) -> dict[str, An
     return cut(rows, lambda pair: check_row(*pair), given.limit, lambda pair: encode(pair[0].id))
 
 
-@router.post("/checks", auth=needs(CHECKS_EDIT), response={201: CheckDetail})
-def create_check(
-    request: HttpRequest, response: HttpResponse, body: Body[Annotated[Document, Described(NewCheck)]]
-) -> dict[str, Any]:
-    """Create a check. The monitor begins to probe it within a second."""
-    read(NewCheck, body)
-    spec = read(CheckSpec, {name: value for name, value in body.items() if name != "application"})
-    application = Application.objects.filter(name=body["application"]).first()
+def _labelled(row: listing.Row, label: str) -> bool:
+    name, equals, value = label.partition("=")
+    return not name or (name in row.labels and (not equals or row.labels[name] == value))
+
+
+def _detail(check: Check, at: datetime) -> dict[str, Any]:
+    (row,) = listing.read(Check.objects.filter(pk=check.pk))
+    state = check.state
+    last = None
+    if state.last_at is not None:
+        last = {name: getattr(state, f"last_{name}") for name in Last.model_fields}
+    return check_row(row, row.shown(listing.open_windows(at), at)) | {
+        "fail_after": check.fail_after,
+        "recover_after": check.recover_after,
+        "flapping": state.flapping,
+        "last": last,
+        "ping_url": f"{settings.BASE_URL}/ping/{check.ping_key}" if check.passive else None,
+        "pinged_at": state.pinged_at,
+        "due_at": state.due_at,
+        "spec": resource.CHECKS.shown(check),
+    }
+
+
+def _save(body: Document, by: By, check: Check | None) -> Check:
+    """Create a check in the application that the body names, or change one; it stays with its application."""
+    if check is None:
+        read(NewCheck, body)
+    own = {name: value for name, value in body.items() if name != "application"}
+    application = check.application if check else Application.objects.filter(name=body["application"]).first()
     if application is None:
         raise Refused(f"there is no application {body['application']}", "application")
-    check = actions.put_check(application, spec, actor_of(request), now())
-    response["Location"] = f"/api/v1/checks/{check.pk}"
-    return _detail(check)
+    if body.get("application", application.name) != application.name:
+        raise Refused(f"the check belongs to {application.name} and stays there; create another one", "application")
+    spec = spec_in(own, CheckSpec, resource.CHECKS, check)
+    return actions.put_check(application, spec, by.actor, by.at, existing=check)
+
+
+CHECKS = Collection(
+    router=router,
+    resource=resource.CHECKS,
+    view=OPERATIONS_VIEW,
+    edit=CHECKS_EDIT,
+    rows=lambda: Check.objects.select_related("application", "environment", "component", "state"),
+    row=CheckDetail,
+    show=_detail,
+    new=NewCheck,
+    save=_save,
+    texts={
+        "create": "Create a check. The monitor begins to probe it within a second.",
+        "get": "Show a check.",
+        "replace": "Make a check what the body says.\n\n"
+        "Send what `spec` of the check shows, changed. A mask (`********`) keeps the secret that is stored at its"
+        " place. When\n"
+        "kind or target change, the check starts anew: an alert of it is resolved, and its state is unknown.",
+        "remove": "Remove a check and its results. The journal keeps its facts; its alert is resolved.",
+    },
+)
+CHECKS.serve("create")
 
 
 @router.post("/checks/try", auth=needs(CHECKS_EDIT), response=TryResult)
@@ -115,50 +162,19 @@ def try_check(request: HttpRequest, body: Body[Annotated[Document, Described(Che
     return try_once(read(CheckSpec, body), settings.ENVIRONMENT)
 
 
-@router.get("/checks/{check_id}", auth=needs(OPERATIONS_VIEW), response=CheckDetail)
-def get_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
-    """Show a check."""
-    return _detail(_check(check_id))
+CHECKS.serve("get", "replace", "remove")
 
 
-@router.put("/checks/{check_id}", auth=needs(CHECKS_EDIT), response=CheckDetail)
-def replace_check(
-    request: HttpRequest, check_id: Id, body: Body[Annotated[Document, Described(CheckSpec)]]
-) -> dict[str, Any]:
-    """Make a check what the body says.
-
-    Send what `spec` of the check shows, changed. A mask (`********`) keeps the secret that is stored at its place. When
-    kind or target change, the check starts anew: an alert of it is resolved, and its state is unknown.
-    """
-    check = _check(check_id)
-    given = dict(body)
-    owner = given.pop("application", check.application.name)
-    if owner != check.application.name:
-        raise Refused(
-            f"the check belongs to {check.application.name} and stays there; create another one", "application"
-        )
-    spec = read(CheckSpec, with_stored_secrets(given, check.kind, check.config, settings.SECRET_KEY))
-    return _detail(actions.put_check(check.application, spec, actor_of(request), now(), existing=check))
-
-
-@router.delete("/checks/{check_id}", auth=needs(CHECKS_EDIT), response={204: None})
-def remove_check(request: HttpRequest, check_id: Id) -> None:
-    """Remove a check and its results. The journal keeps its facts; its alert is resolved."""
-    actions.remove_check(_check(check_id), actor_of(request), now())
-
-
-@router.post("/checks/{check_id}/pause", auth=needs(MAINTENANCE_EDIT), response=CheckDetail)
-def pause_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
+@CHECKS.act(MAINTENANCE_EDIT)
+def pause_check(row: Check, by: By) -> None:
     """Stop probing and paging. Possible for a check that a file manages, too."""
-    actions.pause(_check(check_id), actor_of(request), now(), paused=True)
-    return _detail(_check(check_id))
+    actions.pause(row, by.actor, by.at, paused=True)
 
 
-@router.post("/checks/{check_id}/resume", auth=needs(MAINTENANCE_EDIT), response=CheckDetail)
-def resume_check(request: HttpRequest, check_id: Id) -> dict[str, Any]:
+@CHECKS.act(MAINTENANCE_EDIT)
+def resume_check(row: Check, by: By) -> None:
     """Probe and page again. The check starts anew: what it was before no longer counts."""
-    actions.pause(_check(check_id), actor_of(request), now(), paused=False)
-    return _detail(_check(check_id))
+    actions.pause(row, by.actor, by.at, paused=False)
 
 
 @router.get("/checks/{check_id}/results", auth=needs(OPERATIONS_VIEW), response=Page[ResultRow])
@@ -173,7 +189,7 @@ def list_results(request: HttpRequest, check_id: Id, given: Query[ResultFilter])
         rows = rows.filter(at__gte=given.since)
     if given.until is not None:
         rows = rows.filter(at__lt=given.until)
-    return page_by_time(rows, "at", _result, cursor=given.cursor, limit=given.limit)
+    return page_by_time(rows, "at", lambda row: columns(row, ResultRow), cursor=given.cursor, limit=given.limit)
 
 
 @router.get("/checks/{check_id}/pings", auth=needs(OPERATIONS_VIEW), response=Page[PingRow])
@@ -181,54 +197,9 @@ def list_pings(request: HttpRequest, check_id: Id, given: Query[Paging]) -> dict
     """List a heartbeat's pings, the newest first. They are kept for 90 days."""
     _exists(check_id)
     rows = Ping.objects.filter(check_ref=check_id)
-    return page(rows, _ping, cursor=given.cursor, limit=given.limit, newest_first=True)
-
-
-def _labelled(row: listing.Row, label: str) -> bool:
-    name, equals, value = label.partition("=")
-    return not name or (name in row.labels and (not equals or row.labels[name] == value))
-
-
-def _check(check_id: int) -> Check:
-    rows = Check.objects.select_related("application", "environment", "component", "state")
-    return find(rows, "check", pk=check_id)
+    return page(rows, lambda row: columns(row, PingRow), cursor=given.cursor, limit=given.limit, newest_first=True)
 
 
 def _exists(check_id: int) -> None:
     if not Check.objects.filter(pk=check_id).exists():
         raise not_found("check", check_id)
-
-
-def _detail(check: Check) -> dict[str, Any]:
-    at = now()
-    (row,) = listing.read(Check.objects.filter(pk=check.pk))
-    check = _check(check.pk)
-    state = check.state
-    last = None
-    if state.last_at is not None:
-        last = {
-            "at": state.last_at,
-            "health": state.last_health,
-            "duration_s": state.last_duration_s,
-            "code": state.last_code,
-            "message": state.last_message,
-            "facts": state.last_facts,
-        }
-    return check_row(row, row.shown(listing.open_windows(at), at)) | {
-        "fail_after": check.fail_after,
-        "recover_after": check.recover_after,
-        "flapping": state.flapping,
-        "last": last,
-        "ping_url": f"{settings.BASE_URL}/ping/{check.ping_key}" if check.passive else None,
-        "pinged_at": state.pinged_at,
-        "due_at": state.due_at,
-        "spec": actions.shown_spec(check),
-    }
-
-
-def _result(row: Result) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ResultRow.model_fields}
-
-
-def _ping(row: Ping) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in PingRow.model_fields}

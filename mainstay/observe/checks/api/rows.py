@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mainstay.foundation.api.types import Seconds
+from mainstay.foundation.api.body import masked_spec
+from mainstay.foundation.api.collection import columns
+from mainstay.foundation.api.types import ManagedBy, Seconds
 from mainstay.foundation.words import Severity
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.pages.listing import Row
@@ -34,7 +36,7 @@ class CheckRow(BaseModel):
     since: datetime | None = Field(description="Of this health.")
     last_at: datetime | None = Field(description="Of the newest result.")
     last_duration_s: Seconds | None
-    managed_by: str = Field(description="The configuration file that describes it, or empty.")
+    managed_by: ManagedBy
     created_at: datetime
 
 
@@ -59,10 +61,7 @@ class CheckDetail(CheckRow):
     ping_url: str | None = Field(description="Where a heartbeat's job reports; null for other kinds.")
     pinged_at: datetime | None
     due_at: datetime | None = Field(description="When a heartbeat counts as missing.")
-    spec: dict[str, Any] = Field(
-        description="The check as people write it; PUT takes the same. Secrets are masked, and a mask that is sent back"
-        " keeps the secret."
-    )
+    spec: dict[str, Any] = masked_spec("check")
 
 
 class ResultRow(BaseModel):
@@ -119,25 +118,5 @@ class TryResult(BaseModel):
 
 def check_row(row: Row, shown: Shown) -> dict[str, Any]:
     """Return a `CheckRow`."""
-    return {
-        "id": row.id,
-        "application": row.application,
-        "name": row.name,
-        "environment": row.environment,
-        "component": row.component,
-        "kind": row.kind,
-        "target": row.target,
-        "severity": row.severity,
-        "labels": row.labels,
-        "paused": row.paused,
-        "every_s": row.every_s,
-        "timeout_s": row.timeout_s,
-        "status": shown.status,
-        "reason": shown.reason,
-        "health": row.health or Health.UNKNOWN,
-        "since": row.since,
-        "last_at": row.last_at,
-        "last_duration_s": row.last_duration_s,
-        "managed_by": row.managed_by,
-        "created_at": row.created_at,
-    }
+    health = row.health or Health.UNKNOWN
+    return columns(row, CheckRow, status=shown.status, reason=shown.reason, health=health)

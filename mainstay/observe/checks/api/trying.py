@@ -7,12 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mainstay.foundation.api.collection import columns
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.environment import Environment
 from mainstay.foundation.refusal import Refused
 from mainstay.net.policy import policy
 from mainstay.net.resolver import shared
+from mainstay.observe.checks.api.rows import Phases, TryResult
 from mainstay.observe.checks.kinds import KINDS, AnyKind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome
@@ -47,18 +49,14 @@ def try_once(spec: Common, environment: Environment) -> dict[str, Any]:
         _places.release()
     if outcome is None:
         raise Problem(503, "The probe was cancelled. Try again.", headers={"Retry-After": "1"})
-    return {
-        "health": outcome.health.value,
-        "message": outcome.message,
-        "at": from_unix(outcome.started_at),
-        "duration_s": outcome.duration_s,
-        "code": outcome.code,
-        "phases": {name: getattr(outcome.phases, name) for name in _PHASES} if outcome.phases else None,
-        "facts": dict(outcome.facts),
-    }
-
-
-_PHASES = ("dns_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
+    return columns(
+        outcome,
+        TryResult,
+        health=outcome.health.value,
+        at=from_unix(outcome.started_at),
+        phases=columns(outcome.phases, Phases) if outcome.phases else None,
+        facts=dict(outcome.facts),
+    )
 
 
 async def _probe(kind: AnyKind, settings: BaseModel, context: Context) -> Outcome | None:

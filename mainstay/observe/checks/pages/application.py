@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from mainstay.foundation import clock
@@ -48,8 +48,9 @@ def days(request: HttpRequest, name: str) -> HttpResponseBase:
     now, one = clock.now(), get_object_or_404(Application, name=name)
     shown = calendar(now, DAYS, timezone.get_current_timezone())
     (found,) = fared(standings([one], now, lean=False), shown, now)
-    file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, shown))
-    return file or redirect("application", name)
+    file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, shown), always="csv")
+    assert file is not None  # there is always one
+    return file
 
 
 def standing(request: HttpRequest, now: datetime, application: Application) -> Iterator[Drawn]:

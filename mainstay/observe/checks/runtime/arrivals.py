@@ -13,12 +13,12 @@ import orjson
 from mainstay.foundation import gaps, store
 from mainstay.foundation.gaps import Follower, Gap, Kind
 from mainstay.foundation.pieces import is_of_the_content, pieces
-from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.observe.checks import heartbeats
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Check, CheckState, Ping
 from mainstay.observe.checks.runtime.results import CHANGES_AT_ONCE, TURN_S, Watch
 from mainstay.observe.checks.runtime.watched import Observation, Watched
+from mainstay.observe.checks.wing import TAKES_PINGS
 
 log = logging.getLogger("mainstay.monitor")
 EARLIER_MOST = 200  # pings looked at for the start of a run

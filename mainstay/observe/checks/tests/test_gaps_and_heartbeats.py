@@ -9,12 +9,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from mainstay.foundation import gaps
-from mainstay.foundation.processes.beat import TAKES_PINGS
 from mainstay.foundation.processes.models import Process
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
 from mainstay.observe.checks.runtime import arrivals
 from mainstay.observe.checks.runtime.results import Watch
 from mainstay.observe.checks.tests.parts import Clocks, after, heartbeat, watch, watched
+from mainstay.observe.checks.wing import TAKES_PINGS
 from tests.database import away
 
 pytestmark = pytest.mark.django_db

@@ -1,6 +1,6 @@
 """How pages ask about metrics: briefly, and remembering for a moment what changes slowly.
 
-Few ask at once: addresses that do have threads of their own (`ASKS_METRICS` in `desk/asgi.py`).
+Few ask at once: addresses that do have threads of their own (`slow` in `wing.py`).
 """
 
 import threading

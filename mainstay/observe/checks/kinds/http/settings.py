@@ -56,7 +56,9 @@ class HttpExpect(StrictModel):
     """What must hold for the check to be up."""
 
     status: Statuses = Field(
-        default=((200, 299),), description='Accepted statuses: 200, "2xx", "200-299", or a list of these.'
+        default=((200, 299),),
+        json_schema_extra={"default": "2xx"},
+        description='Accepted statuses: 200, "2xx", "200-299", or a list of these.',
     )
     max_latency: Duration | None = Field(
         default=None, description="The whole request, name resolution and redirects included, may take this long."

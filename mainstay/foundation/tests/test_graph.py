@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.catalog.graph import find_cycle
+from mainstay.foundation.graph import find_cycle
 
 names = st.sampled_from("abcde")
 graphs = st.dictionaries(names, st.lists(names, max_size=4))

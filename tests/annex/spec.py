@@ -1,0 +1,22 @@
+"""A contract as people write it."""
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, Field
+
+from mainstay.foundation.strict import Secret, StrictModel
+from mainstay.foundation.words import Name
+
+
+class ContractSpec(StrictModel):
+    """Whom to call when an application needs somebody from outside."""
+
+    name: Name = Field(description="Unique; letters, digits, - and _.")
+    application: Name | None = Field(default=None, description="The application that it covers; all, when left out.")
+    vendor: str = Field(min_length=1, max_length=200, description="Who answers.")
+    pin: Secret | None = Field(default=None, description="What the vendor asks callers for.")
+    ends_at: AwareDatetime | None = Field(default=None, description="It covers nothing from then on.")
+
+    def covers(self, now: datetime) -> bool:
+        """Tell whether it is in force."""
+        return self.ends_at is None or now < self.ends_at
