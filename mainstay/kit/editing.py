@@ -15,11 +15,11 @@ urlpatterns = [
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from pydantic import BaseModel
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -39,7 +39,7 @@ M = TypeVar("M", bound=Model)
 class Editing(Generic[M]):
     """The pages `list`, `new`, `edit` and `delete` of one resource.
 
-    What a subclass must say are the first four values; everything else fits a plain resource without secrets.
+    What a subclass must say are the first four values; everything else fits a plain resource.
     """
 
     resource: ClassVar[Resource[Any]]
@@ -78,8 +78,10 @@ class Editing(Generic[M]):
 
     def form_of(self, request: HttpRequest, row: M | None, **given: str) -> Form:
         """Return the form; `given` is what the address of a new one says."""
-        shown = self.document(row) if row is not None else None
-        return SpecForm(posted(request), spec=self.resource.spec, shown=shown, managed=bool(managed_by(row)))
+        shown, stored = (self.document(row), self.resource.stored(row)) if row is not None else ({}, {})
+        return SpecForm(
+            posted(request), spec=self.resource.spec, shown=shown, stored=stored, managed=bool(managed_by(row))
+        )
 
     def context(self, request: HttpRequest, row: M | None, form: Form) -> Mapping[str, Any]:
         """Return what else the form's page shows."""
@@ -95,18 +97,7 @@ class Editing(Generic[M]):
         Raises:
             NotAllowed, Refused.
         """
-        one, spec = self.resource, form.spec
-        name, wanted = (one.called(spec) if row is None else one.name_of(row)), one.called(spec)
-        if row is None and one.find(name) is not None:
-            article = "an" if one.kind[0] in "aeiou" else "a"
-            raise Refused(f"{article} {one.kind} named {name} exists already", "name", conflict=True)
-        with transaction.atomic():
-            settling = one.put(name, spec, by)
-            if one.ties(spec):
-                one.tie(wanted, spec)
-            if settling:
-                one.settle()
-        return cast(M, one.find(wanted))
+        return cast(M, self.resource.save(form.spec, by, row))
 
     def remove(self, row: M, by: By) -> None:
         """Remove the row.
@@ -114,7 +105,7 @@ class Editing(Generic[M]):
         Raises:
             NotAllowed, Refused.
         """
-        self.resource.remove(self.resource.name_of(row), by)
+        self.resource.delete(row, by)
 
     def named(self, row: M) -> str:
         """Return what messages call a row."""
@@ -213,9 +204,9 @@ class Editing(Generic[M]):
         return render(request, self.asks, context, status=409 if problem else 200)
 
     def document(self, row: M) -> dict[str, Any]:
-        """Return a row as people write it."""
-        document: dict[str, Any] = self.resource.read(row).model_dump(mode="json", by_alias=True)
-        return document
+        """Return a row as people see it, secrets masked."""
+        shown = self.resource.shown(row)
+        return shown.model_dump(mode="json", by_alias=True) if isinstance(shown, BaseModel) else dict(shown)
 
     def _link(self, row: M) -> str:
         return reverse(self.page or f"{self.called}_edit", args=[getattr(row, self.by)])

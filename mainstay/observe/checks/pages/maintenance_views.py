@@ -11,14 +11,12 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.matching import Matchers
-from mainstay.foundation.resource import By
 from mainstay.kit.editing import Editing
 from mainstay.kit.forms import Form
 from mainstay.kit.lists import columns, export
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import posted
-from mainstay.observe.checks import actions
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.pages.forms import MaintenanceForm
 from mainstay.observe.checks.resource import WINDOWS
@@ -124,12 +122,6 @@ class WindowPages(Editing[Maintenance]):
             raise Http404
         asked = {name: request.GET[name] for name in ("application", "match", "name") if name in request.GET}
         return MaintenanceForm(posted(request), row=row, initial=asked, now=clock.now())
-
-    def put(self, form: MaintenanceForm, row: Maintenance | None, by: By) -> Maintenance:
-        return actions.announce(actions.window_for(form.spec), by.actor, by.at, existing=row)
-
-    def remove(self, row: Maintenance, by: By) -> None:
-        actions.cancel(row, by.actor, by.at)
 
     def said(self, kept: Maintenance, *, new: bool) -> str:
         return f"{kept.name} is announced."
