@@ -44,7 +44,9 @@ class Editing(Generic[M]):
 
     resource: ClassVar[Resource[Any]]
     permission: ClassVar[Permission]
-    """What changing it needs. The list is open to whoever may view operations."""
+    """What changing it needs."""
+    viewing: ClassVar[Permission] = OPERATIONS_VIEW
+    """What seeing the list needs."""
     model: type[M]
     place: ClassVar[str]
     """The name of the list's address, which is a place of the navigation."""
@@ -64,7 +66,7 @@ class Editing(Generic[M]):
 
     def __init__(self) -> None:
         self.called = self.kind or self.resource.kind
-        self.list = needs(OPERATIONS_VIEW, "GET")(self.show_list)
+        self.list = needs(self.viewing, "GET")(self.show_list)
         self.new = needs(self.permission, "GET", "POST")(self.add)
         self.edit = needs(self.permission, "GET", "POST")(self.change)
         methods = ("GET", "POST") if self.asks else ("POST",)
@@ -140,7 +142,7 @@ class Editing(Generic[M]):
     def show_list(self, request: HttpRequest) -> HttpResponseBase:
         """List all rows; or export them."""
         rows = [(row, self.document(row)) for row in self.resource.rows()]
-        fields = self.resource.spec.model_fields
+        fields = [info.alias or name for name, info in self.resource.spec.model_fields.items()]
         file = export(request, self.place, {name: _value(name) for name in fields}, [shown for _, shown in rows])
         if file is not None:
             return file
@@ -149,7 +151,7 @@ class Editing(Generic[M]):
             "noun": self.called,
             "about": self.resource.about,
             "heads": [label_of(name) for name in self.columns],
-            "rows": [(row, self._link(row), [shown.get(name) for name in self.columns]) for row, shown in rows],
+            "rows": [(row, self._link(row), [_text(shown.get(name)) for name in self.columns]) for row, shown in rows],
             "new": reverse(f"{self.called}_new") if actor_of(request).may(self.permission) else "",
             "place": self.place,
         }
@@ -219,3 +221,7 @@ def managed_by(row: Any) -> str:
 
 def _value(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda shown: shown.get(name)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)

@@ -22,7 +22,7 @@ class PlainPages(Editing[Team]):
     """Teams as a plain resource would show them."""
 
     resource, permission, model, place, kind = TEAMS, PEOPLE_EDIT, Team, "teams", "plain"
-    columns = ("name", "email")
+    columns = ("name", "email", "members")
 
 
 PLAIN = PlainPages()
@@ -51,7 +51,8 @@ def test_the_list_shows_rows_with_links_and_files() -> None:
     html = page(signed_in(), "/plain/")
     assert title(html) == "Teams"
     assert '<a href="/plain/Payments/">Payments</a>' in html
-    assert "pay@example.com" in html
+    assert "<td>pay@example.com</td>" in html
+    assert "<td>lee@example.com</td>" in html
     assert 'href="/plain/new"' in html
     file = exported(signed_in().get("/plain/?format=csv"))
     assert file.splitlines() == ["name,email,members", "Payments,pay@example.com,lee@example.com"]
