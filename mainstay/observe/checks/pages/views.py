@@ -73,7 +73,12 @@ def checks(request: HttpRequest) -> HttpResponseBase:
         "any_application": bool(listed.rows) or Application.objects.exists(),
     }
     if len(listed.rows) > LIVE_ROWS_MOST:
-        return render(request, "checks/list.html" + ("#live" if is_fragment(request) else ""), context | {"long": True})
+        alone = is_fragment(request)
+        return render(
+            request,
+            f"checks/list.html{'#live' if alone else ''}",
+            {**context, "long": True, "now": now, "fragment": alone},
+        )
     return live(request, "checks/list.html", context)
 
 
