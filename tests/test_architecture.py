@@ -14,21 +14,29 @@ import pytest
 from django.core.management import call_command
 
 from mainstay.foundation.environment import VARIABLES
+from mainstay.wings import WINGS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mainstay"
 
-# Each floor may import those before it. What is not named (cli, monitor, worker, prepare) puts processes together.
+# Each floor may import those before it; the order of the wings is that of the list. What is not named (cli, role,
+# prepare) puts processes together.
+UPPER = tuple(app for app in (wing.app.removeprefix("mainstay.") for wing in WINGS) if not app.startswith("foundation"))
 FLOORS = (
     "foundation",
     "net",
     "kit",
     "foundation pages",  # how accounts, the catalog and the journal show themselves
-    "observe",
-    "respond",
-    "config",
-    "desk",
+    *UPPER,
 )
+# What names a wing above the ground though it is not that wing's: these are to become parts of wings.
+NOT_YET = {
+    "backup.py",
+    "cli.py",
+    "config/reference.py",
+    "desk/asgi.py",
+    "desk/selfmetrics.py",
+}
 
 PURE = (
     "observe/metrics/pages/browse.py",
@@ -138,7 +146,7 @@ def floor(module: str) -> int:
     parts = module.split(".")[1:]
     if parts[:1] == ["foundation"] and "pages" in parts:
         return FLOORS.index("foundation pages")
-    names = {".".join(parts[:2]), *parts[:1]} - {"wings"} | ({"config"} if parts == ["wings"] else set())
+    names = {".".join(parts[:2]), *parts[:1]} | ({"config"} if parts == ["wings"] else set())
     return next((number for number, name in enumerate(FLOORS) if name in names), len(FLOORS))
 
 
@@ -147,7 +155,7 @@ def found(problems: list[str]) -> str:
 
 
 def test_wings_import_only_lower_ones() -> None:
-    """The list of wings is as low as what composes first: the file."""
+    """Lower ones know nothing of higher ones. The list of wings is as low as what composes first: the file."""
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {name_of(path)} imports {module}"
         for path in sources()
@@ -155,6 +163,85 @@ def test_wings_import_only_lower_ones() -> None:
         if module.startswith("mainstay.") and floor(module) > floor(name_of(path)) and path.name != "wings.py"
     ]
     assert not wrong, found(wrong)
+
+
+def names_of_wings(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module of a wing above the ground that a file names, as an import or as a dotted path in a text."""
+    named = [(text.value, text.lineno) for text in ast.walk(tree(path)) if isinstance(text, ast.Constant)]
+    for name, line in [*imports(path), *named]:
+        if isinstance(name, str) and re.match(r"mainstay\.(observe|respond)\b", name):
+            yield name, line
+
+
+def test_a_wing_is_named_by_its_own_folder_by_higher_wings_and_by_the_list() -> None:
+    """The ground, and what composes all wings, name none of them."""
+    named = [
+        (path.relative_to(PACKAGE).as_posix(), f"{path.relative_to(ROOT)}:{line}: {name}")
+        for path in sources()
+        if path.relative_to(PACKAGE).parts[0] not in {"observe", "respond", "wings.py"}
+        for name, line in names_of_wings(path)
+    ]
+    wrong = [problem for path, problem in named if path not in NOT_YET]
+    assert not wrong, found(wrong)
+    assert {path for path, _ in named} == NOT_YET, "this one names none any more: take it out of the list"
+
+
+def in_bare_python(code: str, *flags: str, role: str = "") -> str:
+    """What some code prints in an interpreter of its own."""
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
+    command = [sys.executable, *flags, "-c", code, *([role] if role else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    return done.stdout.strip()
+
+
+LIST = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+began = time.perf_counter()
+import mainstay.wings
+print(time.perf_counter() - began, *sys.modules)
+"""
+CODE_OF_WINGS = re.compile(r"mainstay\..*\b(models|views|forms|pages|templatetags)\b|mainstay\..*_(views|pages)$")
+
+
+def test_the_list_of_wings_is_read_without_django_and_without_their_code() -> None:
+    _, *loaded = in_bare_python(LIST, "-I").split()
+    assert "mainstay.wings" in loaded
+    assert [name for name in loaded if name.split(".")[0] in {"django", "ninja", "pydantic"}] == []
+    assert [name for name in loaded if CODE_OF_WINGS.match(name)] == []
+
+
+@pytest.mark.timing
+def test_the_list_of_wings_is_read_at_once() -> None:
+    assert min(float(in_bare_python(LIST, "-I").split()[0]) for _ in range(5)) < 0.05
+
+
+ROLE = """
+import sys, django
+django.setup()
+from mainstay.foundation import environment as env
+from mainstay.role import works_of
+role, home = sys.argv[1].split(":", 1)
+works_of(role, env.read({"MAINSTAY_HOME": home, "METRICS_URL": "http://127.0.0.1:9"}))
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("role", ["monitor", "worker"])
+def test_processes_without_pages_load_none(role: str, tmp_path: Path) -> None:
+    """Neither pages nor forms, nor anything that draws a template."""
+    loaded = set(in_bare_python(ROLE, role=f"{role}:{tmp_path}").split())
+    assert {wing.cycles[role].rpartition(".")[0] for wing in WINGS if role in wing.cycles} <= loaded
+    pages = {name for name in loaded if re.search(r"\.pages\b|forms$|views$|templatetags", name) and "mainstay" in name}
+    draw = {
+        name_of(path)
+        for path in sources()
+        if name_of(path) in loaded and any(DRAWS.match(module) for module, _ in imports(path))
+    }
+    assert (pages, draw) == (set(), set())
+
+
+DRAWS = re.compile(r"django\.(shortcuts|template|forms|views)\b")
 
 
 def pure_files() -> Iterator[Path]:
@@ -181,11 +268,7 @@ def test_pages_come_up_without_numpy() -> None:
         "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.engine.state;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
     )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
-    )
-    assert done.stdout.strip() == "[]"
+    assert in_bare_python(code) == "[]"
 
 
 @pytest.mark.parametrize(
@@ -200,8 +283,7 @@ def test_pages_come_up_without_numpy() -> None:
 def test_pure_modules_load_without_django(module: str) -> None:
     """Not only by their own lines, but with all that they bring along."""
     code = f"import sys, mainstay.{module}; print(any(name.split('.')[0] == 'django' for name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"
+    assert in_bare_python(code) == "False"
 
 
 def clock_calls(path: Path) -> Iterator[tuple[str, int]]:

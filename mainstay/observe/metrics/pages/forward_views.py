@@ -8,9 +8,6 @@ How many of these run at once, and in whose turn, is decided before a thread is 
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -25,15 +22,13 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
 from mainstay.foundation.http.pool import vouch
 from mainstay.observe.metrics.client import MetricsAway
-from mainstay.observe.metrics.servers import client
+from mainstay.observe.metrics.servers import OWN, client
 
 READ = re.compile(
     r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"
     r"|targets|status/buildinfo"
 )
 FORM_MOST_BYTES = 1_000_000
-OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {}
-"""Paths that the records answer, each with what gives their `data`; wings below this one add theirs."""
 
 
 @csrf_exempt  # a session may only GET here, and nothing here changes anything

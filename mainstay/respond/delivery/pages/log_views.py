@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
-from mainstay.foundation.journal.pages.lines import subject_url
+from mainstay.foundation.journal.subjects import subject_url
 from mainstay.kit.lists import by_key, choice, columns, cursor, export, page_of, with_query
 from mainstay.kit.live import live
 from mainstay.kit.replies import done
