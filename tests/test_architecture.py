@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.urls import get_resolver, resolve
 
 from mainstay.foundation.environment import VARIABLES
 from mainstay.wings import WINGS
@@ -242,6 +243,30 @@ def test_processes_without_pages_load_none(role: str, tmp_path: Path) -> None:
 
 
 DRAWS = re.compile(r"django\.(shortcuts|template|forms|views)\b")
+
+
+def written_out(path: Path) -> Iterator[str]:
+    """What a file has of addresses as texts, with 1 for what is filled in; a query is left out."""
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.JoinedStr | ast.Constant)]
+    inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts)
+        if id(node) not in inner and (match := re.fullmatch(r"1?(/[a-z-]+/[a-z0-9/-]*)(?:[?#].*)?", text)):
+            yield match[1]
+
+
+def test_addresses_are_written_out_only_where_no_page_may_be_loaded() -> None:
+    """Pages ask `reverse`. It loads all of them, so what the monitor and the worker tell has its addresses as texts."""
+    firsts = {one[0][0][0].partition("/")[0] for one in get_resolver().reverse_dict.values()}
+    there = re.compile(f"/({'|'.join(sorted(firsts - {'', 'api', 'prometheus'}))})/")
+    files = [path for path in sources() if not {"urls", "asgi", "wing", "api"} & {path.stem, *path.parts}]
+    named = [(path, address) for path in files for address in written_out(path) if there.match(address)]
+    wrong = [f"{path.relative_to(ROOT)}: {address}" for path, address in named if {"pages", "kit"} & {*path.parts}]
+    assert not wrong, found(wrong)
+    assert len(named) > 5
+    for path, address in named:
+        assert resolve(address), path
 
 
 def pure_files() -> Iterator[Path]:

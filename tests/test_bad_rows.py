@@ -178,7 +178,7 @@ def test_whatever_a_process_says_of_itself_now_is_shown(here: Desk, detail: str)
 )
 def test_one_bad_rule_keeps_no_other_from_being_told(here: Desk, model: Any, column: str, value: Any) -> None:
     long_ago = now() - timedelta(hours=3)
-    bad = here.rules.rules.get(alerts=True)
+    bad = Rule.objects.get(pk=here.places["rule_id"])
     group = RuleGroup.objects.create(name="other", created_at=now())
     good = Rule.objects.create(group=group, position=0, alerts=True, name="Good", expr="up == 0")
     for rule in (bad, good):
@@ -221,7 +221,7 @@ def fill(here: Desk) -> None:
         state="open", joined_at=at,
     )  # fmt: skip
     kept = {"labels": {"a": "b"}, "annotations": {}, "state": "firing", "value": "1", "active_at_ms": 1_700_000_000_000}
-    rule = here.rules.rules.get(alerts=True)
+    rule = Rule.objects.get(pk=here.places["rule_id"])
     Instance.objects.create(rule=rule, fingerprint="0a1b", state="firing", kept=kept, changed_at=at)
     Hour.objects.create(check_ref=here.check, hour=at.replace(minute=0, second=0, microsecond=0))
     Downtime.objects.create(check_ref=here.check, application=here.application, health="down", started_at=at)

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mainstay.config.read import MOST_BYTES
 from mainstay.config.resources import at_the_top, inside, resources
 from mainstay.foundation.durations import format_duration
 from mainstay.foundation.resource import Resource
+from mainstay.foundation.yaml.read import MOST_BYTES
 from mainstay.foundation.yaml.write import Block, dump
 from mainstay.observe.checks.kinds.http.status import format_statuses
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.urls import reverse
-
 from mainstay.foundation.processes.setaside import Known
 from mainstay.respond.rules.models import Rule, RuleState
 
@@ -33,6 +31,6 @@ def known_health(state: RuleState, every_s: float, now: datetime) -> tuple[str, 
 def known(ids: Sequence[int]) -> Mapping[int, Known]:
     """Return what processes say of rules that took them down: name, version, page."""
     return {
-        rule.pk: Known(f"{rule.group.name}/{rule.name}", str(rule.group.version), None, reverse("rule", args=[rule.pk]))
+        rule.pk: Known(f"{rule.group.name}/{rule.name}", str(rule.group.version), None, f"/rules/{rule.pk}/")
         for rule in Rule.objects.filter(pk__in=ids).select_related("group")
     }

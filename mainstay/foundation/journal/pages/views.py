@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -100,7 +101,7 @@ def entry(request: HttpRequest, entry_id: int) -> HttpResponseBase:
         "proof": proof,
         "seal_digest": bytes(row.seal.digest).hex() if row.seal else "",
         "application": Application.objects.filter(pk=row.application).first() if row.application else None,
-        "crumbs": [{"href": "/journal/", "label": "Journal"}],
+        "crumbs": [{"href": reverse("journal"), "label": "Journal"}],
         "newer": Entry.objects.filter(pk__gt=entry_id).order_by("pk").values_list("pk", flat=True).first(),
         "older": Entry.objects.filter(pk__lt=entry_id).order_by("-pk").values_list("pk", flat=True).first(),
         "place": "journal",

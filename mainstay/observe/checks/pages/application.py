@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -80,7 +81,7 @@ def _checks(found: Overview, now: datetime) -> dict[str, Any]:
     return {
         "rows": rows.join(
             rows.check_row(
-                href=f"/checks/{row.id}/",
+                href=reverse("check", args=[row.id]),
                 name=row.name,
                 state=shown.status.value,
                 now=now,

@@ -119,7 +119,7 @@ def _page(
 
 def _row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime) -> str:
     return rows.check_row(
-        href=f"/checks/{row.id}/",
+        href=reverse("check", args=[row.id]),
         name=row.name,
         state=shown.status.value,
         now=now,
