@@ -16,7 +16,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import urlencode
 
-from mainstay.foundation.api.types import ID_MOST
+from mainstay.foundation.words import ID_MOST
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")

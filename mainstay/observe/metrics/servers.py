@@ -4,12 +4,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from ipaddress import ip_address
-from typing import Any
-
-from django.http import HttpRequest
 
 from mainstay.foundation import environment as env
 from mainstay.observe.metrics.client import Client, MetricsAway, Server, bears, inner_token, scrape_token
@@ -19,8 +15,6 @@ INNER_TIMEOUT_S = 35.0  # a little longer than the monitor lets a query run
 OWNING_SHARD = 0  # whose holder keeps the metrics
 LISTENS = "listens"  # in the beat of a monitor: host and port of its server
 LOOKED_UP_S = 3.0
-OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {}
-"""Paths of the Prometheus API that our records answer, each with what gives their `data`; higher wings add theirs."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 

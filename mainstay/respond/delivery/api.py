@@ -15,9 +15,9 @@ from mainstay.foundation.api.body import Described, Document, read, with_stored_
 from mainstay.foundation.api.lookup import find
 from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import ID_MOST, Id, Paging, Search, Seconds
+from mainstay.foundation.api.types import Id, Paging, Search, Seconds
 from mainstay.foundation.clock import now
-from mainstay.foundation.words import Name
+from mainstay.foundation.words import ID_MOST, Name
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.sending.groups import write_message

@@ -7,7 +7,7 @@ class RulesConfig(AppConfig):
 
     def ready(self) -> None:
         from mainstay.foundation.processes.setaside import LOOKUPS
-        from mainstay.observe.metrics.servers import OWN
+        from mainstay.observe.metrics.own import OWN
         from mainstay.respond.alerts.origins import ORIGINS, Origin
         from mainstay.respond.rules import facts, prometheus, standing  # noqa: F401  # declares facts
 

@@ -22,7 +22,8 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
 from mainstay.foundation.http.pool import vouch
 from mainstay.observe.metrics.client import MetricsAway
-from mainstay.observe.metrics.servers import OWN, client
+from mainstay.observe.metrics.own import OWN
+from mainstay.observe.metrics.servers import client
 
 READ = re.compile(
     r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"

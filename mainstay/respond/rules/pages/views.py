@@ -16,9 +16,9 @@ from django.views.decorators.http import require_safe
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.api.types import ID_MOST
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.pages.lines import line
+from mainstay.foundation.words import ID_MOST
 from mainstay.kit import charts
 from mainstay.kit.lists import choice, columns, export, page_number, pages_beside, search_box
 from mainstay.kit.live import is_fragment, live
