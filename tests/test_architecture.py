@@ -198,9 +198,9 @@ def in_bare_python(code: str, *flags: str, role: str = "") -> str:
 LIST = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
-began = time.perf_counter()
+began = time.process_time()
 import mainstay.wings
-print(time.perf_counter() - began, *sys.modules)
+print(time.process_time() - began, *sys.modules)
 """
 CODE_OF_WINGS = re.compile(r"mainstay\..*\b(models|views|forms|pages|templatetags)\b|mainstay\..*_(views|pages)$")
 
@@ -214,6 +214,7 @@ def test_the_list_of_wings_is_read_without_django_and_without_their_code() -> No
 
 @pytest.mark.timing
 def test_the_list_of_wings_is_read_at_once() -> None:
+    """In time of the processor: others may be at work on the machine."""
     assert min(float(in_bare_python(LIST, "-I").split()[0]) for _ in range(5)) < 0.05
 
 
