@@ -27,7 +27,7 @@ EVERY = pytest.mark.parametrize(("route", "method", "operation"), OPERATIONS, id
 
 
 def _bodies() -> Iterator[tuple[str, Document]]:
-    """What each operation that takes something is sent: the example of its resource, or what its wing says."""
+    """What each operation that takes something is sent: the example of its resource, unless its wing says another."""
     for route, method, operation in OPERATIONS:
         name = operation.view_func.__name__
         resource = resources().get(name.partition("_")[2])

@@ -19,4 +19,5 @@ BODIES = {
     "create_token": {"name": "other", "role": "support"},
     "create_user": {"email": "kim@example.com", "role": "developer"},
     "edit_user": {"name": "Lee L."},
+    "replace_team": {"name": "Payments"},
 }

@@ -28,6 +28,7 @@ def fill(places: Mapping[str, Any], at: datetime) -> dict[str, object]:
 BODIES = {
     "acknowledge_alert": {"note": "on it"},
     "create_silence": {"match": {"check": "storefront"}, "duration": "1h", "comment": "why not"},
+    "replace_route": {"notify": ["ops"]},
     "explain_routes": {"labels": {"severity": "critical"}},
 }
 BEFORE: dict[str, Callable[[Mapping[str, Any]], object]] = {
