@@ -107,7 +107,8 @@ def test_whatever_one_row_of_those_around_alerts_holds_others_page_and_pages_are
         name="bad", position=0, match={"severity": "critical"}, notify=["ops"], also=True, created_at=now()
     )
     Maintenance.objects.create(name="bad", cron="0 3 * * *", duration_s=60, created_by="x", created_at=now())
-    row = model.objects.get(pk=here.places["silence_id"]) if model is Silence else model.objects.filter(name="bad").first()
+    named = {"pk": here.places["silence_id"]} if model is Silence else {"name": "bad"}
+    row = model.objects.filter(**named).first()
     write(row or here.alert, column, value)
     see(watch(other), down(other))
     assert CheckState.objects.get(pk=other.pk).health == "down"
