@@ -12,22 +12,23 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.urls import get_resolver, resolve
 
 from mainstay.foundation.environment import VARIABLES
+from mainstay.wings import WINGS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mainstay"
 
-# Each floor may import those before it. What is not named (cli, monitor, worker, prepare) puts processes together.
+# Each floor may import those before it; the order of the wings is that of the list. What is not named (cli, role,
+# prepare) puts processes together.
+UPPER = tuple(app for app in (wing.app.removeprefix("mainstay.") for wing in WINGS) if not app.startswith("foundation"))
 FLOORS = (
     "foundation",
     "net",
     "kit",
     "foundation pages",  # how accounts, the catalog and the journal show themselves
-    "observe",
-    "respond",
-    "config",
-    "desk",
+    *UPPER,
 )
 
 PURE = (
@@ -138,7 +139,7 @@ def floor(module: str) -> int:
     parts = module.split(".")[1:]
     if parts[:1] == ["foundation"] and "pages" in parts:
         return FLOORS.index("foundation pages")
-    names = {".".join(parts[:2]), *parts[:1]} - {"wings"} | ({"config"} if parts == ["wings"] else set())
+    names = {".".join(parts[:2]), *parts[:1]} | ({"config"} if parts == ["wings"] else set())
     return next((number for number, name in enumerate(FLOORS) if name in names), len(FLOORS))
 
 
@@ -147,7 +148,7 @@ def found(problems: list[str]) -> str:
 
 
 def test_wings_import_only_lower_ones() -> None:
-    """The list of wings is as low as what composes first: the file."""
+    """Lower ones know nothing of higher ones. The list of wings is as low as what composes first: the file."""
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {name_of(path)} imports {module}"
         for path in sources()
@@ -155,6 +156,109 @@ def test_wings_import_only_lower_ones() -> None:
         if module.startswith("mainstay.") and floor(module) > floor(name_of(path)) and path.name != "wings.py"
     ]
     assert not wrong, found(wrong)
+
+
+def names_of_wings(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module of a wing above the ground that a file names, as an import or as a dotted path in a text."""
+    named = [(text.value, text.lineno) for text in ast.walk(tree(path)) if isinstance(text, ast.Constant)]
+    for name, line in [*imports(path), *named]:
+        if isinstance(name, str) and re.match(r"mainstay\.(observe|respond)\b", name):
+            yield name, line
+
+
+def test_a_wing_is_named_by_its_own_folder_by_higher_wings_and_by_the_list() -> None:
+    """The ground, and what composes all wings, name none of them."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sources()
+        if path.relative_to(PACKAGE).parts[0] not in {"observe", "respond", "wings.py"}
+        for name, line in names_of_wings(path)
+    ]
+    assert not wrong, found(wrong)
+
+
+def in_bare_python(code: str, *flags: str, role: str = "") -> str:
+    """What some code prints in an interpreter of its own."""
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
+    command = [sys.executable, *flags, "-c", code, *([role] if role else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    return done.stdout.strip()
+
+
+LIST = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+began = time.process_time()
+import mainstay.wings
+print(time.process_time() - began, *sys.modules)
+"""
+CODE_OF_WINGS = re.compile(r"mainstay\..*\b(models|views|forms|pages|templatetags)\b|mainstay\..*_(views|pages)$")
+
+
+def test_the_list_of_wings_is_read_without_django_and_without_their_code() -> None:
+    _, *loaded = in_bare_python(LIST, "-I").split()
+    assert "mainstay.wings" in loaded
+    assert [name for name in loaded if name.split(".")[0] in {"django", "ninja", "pydantic"}] == []
+    assert [name for name in loaded if CODE_OF_WINGS.match(name)] == []
+
+
+@pytest.mark.timing
+def test_the_list_of_wings_is_read_at_once() -> None:
+    """In time of the processor: others may be at work on the machine."""
+    assert min(float(in_bare_python(LIST, "-I").split()[0]) for _ in range(5)) < 0.05
+
+
+ROLE = """
+import sys, django
+django.setup()
+from mainstay.foundation import environment as env
+from mainstay.role import works_of
+role, home = sys.argv[1].split(":", 1)
+works_of(role, env.read({"MAINSTAY_HOME": home, "METRICS_URL": "http://127.0.0.1:9"}))
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("role", ["monitor", "worker"])
+def test_processes_without_pages_load_none(role: str, tmp_path: Path) -> None:
+    """Neither pages nor forms, nor anything that draws a template."""
+    loaded = set(in_bare_python(ROLE, role=f"{role}:{tmp_path}").split())
+    assert {wing.cycles[role].rpartition(".")[0] for wing in WINGS if role in wing.cycles} <= loaded
+    pages = {name for name in loaded if re.search(r"\.pages\b|forms$|views$|templatetags", name) and "mainstay" in name}
+    draw = {
+        name_of(path)
+        for path in sources()
+        if name_of(path) in loaded and any(DRAWS.match(module) for module, _ in imports(path))
+    }
+    assert (pages, draw) == (set(), set())
+    assert role == "worker" or "ninja" not in loaded, "the worker forgets kept answers of the API; the monitor has none"
+
+
+DRAWS = re.compile(r"django\.(shortcuts|template|forms|views)\b")
+
+
+def written_out(path: Path) -> Iterator[str]:
+    """What a file has of addresses as texts, with 1 for what is filled in; a query is left out."""
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.JoinedStr | ast.Constant)]
+    inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts)
+        if id(node) not in inner and (match := re.fullmatch(r"1?(/[a-z-]+/[a-z0-9/-]*)(?:[?#].*)?", text)):
+            yield match[1]
+
+
+def test_addresses_are_written_out_only_where_no_page_may_be_loaded() -> None:
+    """Pages ask `reverse`. It loads all of them, so what the monitor and the worker tell has its addresses as texts."""
+    firsts = {one[0][0][0].partition("/")[0] for one in get_resolver().reverse_dict.values()}
+    there = re.compile(f"/({'|'.join(sorted(firsts - {'', 'api', 'prometheus'}))})/")
+    files = [path for path in sources() if not {"urls", "asgi", "wing", "api"} & {path.stem, *path.parts}]
+    named = [(path, address) for path in files for address in written_out(path) if there.match(address)]
+    wrong = [f"{path.relative_to(ROOT)}: {address}" for path, address in named if {"pages", "kit"} & {*path.parts}]
+    assert not wrong, found(wrong)
+    assert len(named) > 5
+    for path, address in named:
+        assert resolve(address), path
 
 
 def pure_files() -> Iterator[Path]:
@@ -181,11 +285,7 @@ def test_pages_come_up_without_numpy() -> None:
         "import sys, django; django.setup(); import mainstay.desk.urls, mainstay.respond.rules.engine.state;"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'duckdb'}))"
     )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "mainstay.settings"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
-    )
-    assert done.stdout.strip() == "[]"
+    assert in_bare_python(code) == "[]"
 
 
 @pytest.mark.parametrize(
@@ -194,14 +294,13 @@ def test_pages_come_up_without_numpy() -> None:
         "observe.metrics.scrape.engine", "observe.metrics.host.collect", "observe.metrics.spec",
         "observe.checks.probe.engine", "observe.checks.decide", "respond.alerts.decide",
         "respond.rules.files.unit_tests",
-        "foundation.processes.supervise",
+        "foundation.processes.supervise", "observe.metrics.servers", "observe.metrics.backup",
     ],
 )  # fmt: skip
 def test_pure_modules_load_without_django(module: str) -> None:
     """Not only by their own lines, but with all that they bring along."""
     code = f"import sys, mainstay.{module}; print(any(name.split('.')[0] == 'django' for name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"
+    assert in_bare_python(code) == "False"
 
 
 def clock_calls(path: Path) -> Iterator[tuple[str, int]]:

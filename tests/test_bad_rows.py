@@ -107,7 +107,8 @@ def test_whatever_one_row_of_those_around_alerts_holds_others_page_and_pages_are
         name="bad", position=0, match={"severity": "critical"}, notify=["ops"], also=True, created_at=now()
     )
     Maintenance.objects.create(name="bad", cron="0 3 * * *", duration_s=60, created_by="x", created_at=now())
-    row = model.objects.get(pk=here.silence.pk) if model is Silence else model.objects.filter(name="bad").first()
+    named = {"pk": here.places["silence_id"]} if model is Silence else {"name": "bad"}
+    row = model.objects.filter(**named).first()
     write(row or here.alert, column, value)
     see(watch(other), down(other))
     assert CheckState.objects.get(pk=other.pk).health == "down"
@@ -178,7 +179,7 @@ def test_whatever_a_process_says_of_itself_now_is_shown(here: Desk, detail: str)
 )
 def test_one_bad_rule_keeps_no_other_from_being_told(here: Desk, model: Any, column: str, value: Any) -> None:
     long_ago = now() - timedelta(hours=3)
-    bad = here.rules.rules.get(alerts=True)
+    bad = Rule.objects.get(pk=here.places["rule_id"])
     group = RuleGroup.objects.create(name="other", created_at=now())
     good = Rule.objects.create(group=group, position=0, alerts=True, name="Good", expr="up == 0")
     for rule in (bad, good):
@@ -221,7 +222,7 @@ def fill(here: Desk) -> None:
         state="open", joined_at=at,
     )  # fmt: skip
     kept = {"labels": {"a": "b"}, "annotations": {}, "state": "firing", "value": "1", "active_at_ms": 1_700_000_000_000}
-    rule = here.rules.rules.get(alerts=True)
+    rule = Rule.objects.get(pk=here.places["rule_id"])
     Instance.objects.create(rule=rule, fingerprint="0a1b", state="firing", kept=kept, changed_at=at)
     Hour.objects.create(check_ref=here.check, hour=at.replace(minute=0, second=0, microsecond=0))
     Downtime.objects.create(check_ref=here.check, application=here.application, health="down", started_at=at)

@@ -19,13 +19,14 @@ from mainstay.config import facts, pieces
 from mainstay.config.document import Document, document
 from mainstay.config.plan import Change, Plan, Verb, plan
 from mainstay.config.present import StoredSecrets, state, stored_secrets
-from mainstay.config.problems import BadFile, Problem, Problems
+from mainstay.config.problems import BadFile, Problems
 from mainstay.config.read import read
 from mainstay.config.steps import Steps
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.permissions import CONFIG_APPLY
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.secrets import MASK, LostKey
+from mainstay.foundation.yaml.problems import Problem
 
 log = logging.getLogger("mainstay.config")
 CHANGES_TOLD = 200

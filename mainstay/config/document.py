@@ -8,11 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from mainstay.config.explain import Place, explain, key_place, locate
 from mainstay.config.problems import Problems
-from mainstay.config.read import Mapping, Scalar, Sequence, data, step
+from mainstay.config.read import step
 from mainstay.config.resources import at_the_top, inside
 from mainstay.foundation.explained import unknown_key
 from mainstay.foundation.resource import Resource
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
+from mainstay.foundation.yaml.nodes import Mapping, Scalar, Sequence, data
 
 MANAGED_AS = "managed_as"
 OWN_PREFIX = "x-"  # keys of one's own, to hang anchors on

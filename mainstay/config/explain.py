@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mainstay.config.problems import Problems
-from mainstay.config.read import Mapping as MappingNode
-from mainstay.config.read import Node, Scalar, Sequence, step
+from mainstay.config.read import step
 from mainstay.foundation.explained import MISSING, detail_of
+from mainstay.foundation.yaml.nodes import Mapping as MappingNode
+from mainstay.foundation.yaml.nodes import Node, Scalar, Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from mainstay.foundation.yaml.problems import Problem
 
-__all__ = ["BadFile", "Problem", "Problems"]
-
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]*@")
 SHORTEST_SECRET = 3
 

@@ -4,14 +4,11 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Environ
 
-from mainstay.config.problems import BadFile, Problem, Problems
+from mainstay.config.problems import BadFile, Problems
 from mainstay.foundation.secrets import MASK
-from mainstay.foundation.yaml.nodes import Mapping, Node, Scalar, Sequence, data, walk
-from mainstay.foundation.yaml.problems import NotYaml
-from mainstay.foundation.yaml.read import MOST_BYTES, MOST_DEPTH, Manner, read_document
-from mainstay.foundation.yaml.scalars import resolve
-
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "Mapping", "Node", "Scalar", "Sequence", "data", "read", "resolve", "step"]
+from mainstay.foundation.yaml.nodes import Mapping, Node, Scalar, Sequence, walk
+from mainstay.foundation.yaml.problems import NotYaml, Problem
+from mainstay.foundation.yaml.read import Manner, read_document
 
 _MANNER = Manner(split="split it and give each part a managed_as of its own")
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|\{)")

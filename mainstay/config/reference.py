@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mainstay.config.read import MOST_BYTES
-from mainstay.config.resources import at_the_top, inside
+from mainstay.config.resources import at_the_top, inside, resources
 from mainstay.foundation.durations import format_duration
 from mainstay.foundation.resource import Resource
+from mainstay.foundation.yaml.read import MOST_BYTES
+from mainstay.foundation.yaml.write import Block, dump
 
 SPAN = "span of time"
 CONTRACT = """\
@@ -127,13 +128,24 @@ def _section(resource: Resource[Any]) -> list[str]:
     one_of = f"Besides these, a {what} has exactly one of {', '.join(f'`{name}`' for name in kinds)}, described below."
     text = resource.about or (one_of if kinds else "")
     held = {one.section: one.listed for one in inside(resource.kind)}
-    parts = [f"## {resource.title}\n" + (f"\n{text}\n" if text else ""), _table(resource.spec, held, kinds)]
+    parts = [f"## {resource.title}\n" + (f"\n{text}\n" if text else "") + _example(resource)]
+    parts.append(_table(resource.spec, held, kinds))
     for name, kind in kinds.items():
         heading, about = resource.heading(name, kind)
         parts += [f"### {heading}\n\n{about}\n\n{_table(kind.Settings)}"]
     for one in inside(resource.kind):
         parts += _section(one)
     return parts
+
+
+def _example(resource: Resource[Any]) -> str:
+    if not resource.examples:
+        return ""
+    section = Block({resource.section: [Block(one) for one in resource.examples]})
+    if resource.within:
+        held_by = resources()[resource.within]
+        section = Block({held_by.section: [{"name": held_by.examples[0]["name"], **section}]})
+    return f"\n```yaml\n{dump(section)}```\n"
 
 
 def _table(

@@ -9,11 +9,12 @@ from typing import Any
 
 from mainstay.config.document import Document, Item
 from mainstay.config.plan import Change, Plan, Verb
-from mainstay.config.problems import BadFile, Problem
+from mainstay.config.problems import BadFile
 from mainstay.config.resources import resources
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By, Named, Resource
+from mainstay.foundation.yaml.problems import Problem
 
 Step = Callable[[], None]
 

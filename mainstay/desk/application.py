@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_safe
 
 from mainstay.desk.compose import region
 from mainstay.foundation import clock
@@ -19,8 +18,7 @@ _BESIDE = ("buttons", "below", "side")
 """Drawn once, with the page."""
 
 
-@needs(STATUS_VIEW)
-@require_safe
+@needs(STATUS_VIEW, "GET")
 def application(request: HttpRequest, name: str) -> HttpResponseBase:
     """Show one application."""
     now = clock.now()

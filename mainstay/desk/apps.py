@@ -8,7 +8,7 @@ class DeskConfig(AppConfig):
     def ready(self) -> None:
         """Tell the ground and the kit what all wings bring."""
         from mainstay.foundation.accounts.permissions import PERMISSIONS
-        from mainstay.foundation.journal.pages.lines import SUBJECT_PAGES
+        from mainstay.foundation.journal.subjects import SUBJECT_PAGES
         from mainstay.foundation.wing import GROUPS
         from mainstay.kit import nav, rows
         from mainstay.wings import WINGS

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
 
 from mainstay.desk.compose import ask
 from mainstay.foundation.accounts.access import actor_of, needs
@@ -20,8 +19,7 @@ ACTIONS = [action for wing in WINGS for action in wing.actions]
 SEARCHES = sorted((search for wing in WINGS for search in wing.searches), key=lambda search: search.at)
 
 
-@needs(STATUS_VIEW)
-@require_safe
+@needs(STATUS_VIEW, "GET")
 def find(request: HttpRequest) -> HttpResponseBase:
     """Answer the fragment of what `q` finds; without `q`, the places and what can be done."""
     query = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_QUERY]

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
-from django.views.decorators.http import require_safe
 
 from mainstay.desk.compose import region
 from mainstay.foundation import clock
@@ -18,8 +17,7 @@ _BESIDE = ("buttons",)
 """Drawn once, with the page."""
 
 
-@needs(STATUS_VIEW)
-@require_safe
+@needs(STATUS_VIEW, "GET")
 def now_page(request: HttpRequest) -> HttpResponseBase:
     """Say how things are; those who look after them see what is wrong and what they are to do."""
     now = clock.now()

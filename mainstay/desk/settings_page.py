@@ -11,7 +11,6 @@ import django
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
 
 from mainstay import __version__
 from mainstay.foundation import clock
@@ -25,8 +24,7 @@ from mainstay.kit.live import live
 LOW_DISK_BYTES = 1024**3
 
 
-@needs(SETTINGS_VIEW)
-@require_safe
+@needs(SETTINGS_VIEW, "GET")
 def settings_page(request: HttpRequest) -> HttpResponse:
     """Show variables, processes, database, disk, retention, policy."""
     now = clock.now()

@@ -22,15 +22,3 @@ def utc_text(at: datetime, *, seconds: bool = False) -> str:
 def later(at: datetime, span: timedelta) -> datetime:
     """Return the time (UTC) when `span` has passed since `at`: Python adds to what the wall clock of a zone shows."""
     return at.astimezone(UTC) + span
-
-
-def span_text(span: timedelta) -> str:
-    """Return a span as people read it: "1 h 30 min"."""
-    seconds = round(span.total_seconds())
-    parts = [
-        (seconds // 86400, "d"),
-        (seconds % 86400 // 3600, "h"),
-        (seconds % 3600 // 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

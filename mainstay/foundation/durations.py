@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -73,6 +74,14 @@ def spoken_duration(seconds: float) -> str:
         if seconds / size < up_to:
             return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
     raise AssertionError("unreachable: the last unit has no upper bound")
+
+
+def write_span(span: timedelta, units: int = 2) -> str:
+    """Write a length in its largest `units` for messages: "45 s", "5 min 3 s", "1 d 1 h"; below zero is zero."""
+    seconds = max(0, round(span.total_seconds()))
+    parts = (("d", seconds // 86_400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
+    first = next((place for place, (_, number) in enumerate(parts) if number), 3)
+    return " ".join(f"{number} {unit}" for unit, number in parts[first : first + units] if number) or "0 s"
 
 
 Duration = Annotated[

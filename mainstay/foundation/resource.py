@@ -121,6 +121,9 @@ class Resource(ABC, Generic[S]):
     """Fields with lists of mappings whose order counts."""
     about: ClassVar[str] = ""
     """What the reference says of it beyond its fields."""
+    examples: ClassVar[tuple[Written, ...]] = ()
+    """Some as people write them, for the reference and for tests: together, those of all resources are a valid file.
+    One `within` another belongs to the first example of that one."""
     title: ClassVar[str]
     """The heading in the reference; the link to it is made from this."""
     listed: ClassVar[str]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr, SerializationInfo
 
+from mainstay.foundation.secrets import MASK
+
 REVEAL = "reveal_secrets"
-MASK = "**********"
 ANY_KEY = "*"
 
 
@@ -40,7 +41,7 @@ def _shown(secret: SecretStr, info: SerializationInfo) -> str:
 
 
 Secret = Annotated[SecretStr, SecretMark(), PlainSerializer(_shown, return_type=str)]
-"""Pydantic type of every secret field. Dumps as `**********` unless `reveal()` is used."""
+"""Pydantic type of every secret field. Dumps as a mask unless `reveal()` is used."""
 
 
 def secret_fields(model: type[BaseModel]) -> tuple[tuple[str, ...], ...]:

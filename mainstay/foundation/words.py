@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 YEAR_FIRST, YEAR_LAST = 1990, 2200
+ID_MOST = 2**63 - 1  # what a primary key can be
 # `explained.py` says in words what each of these asks for.
 NAME_PATTERN = r"^[a-zA-Z0-9_-]+$"
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"

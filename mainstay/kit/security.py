@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import NotAllowed
 from mainstay.foundation.http.pool import vouch
@@ -48,7 +49,7 @@ class SignInRequired:
             return None
         if not request.user.is_authenticated:
             if request.headers.get("HX-Request"):
-                return HttpResponse(status=204, headers={"HX-Redirect": "/account/login/"})
+                return HttpResponse(status=204, headers={"HX-Redirect": reverse("account_login")})
             return redirect_to_login(request.get_full_path())
         vouch(request.META)
         if not hasattr(view, "permission"):

@@ -82,7 +82,7 @@ def host_port(host: str, port: int) -> str:
 def valid_header_name(name: str) -> str:
     """A header's name (RFC 9110, section 5.1); raises ValueError."""
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header")
+        raise ValueError(f"{name!r} is no name of a header: use letters, digits and hyphens")
     return name
 
 

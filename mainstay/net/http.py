@@ -114,7 +114,7 @@ def request(
     """Send one request and wait for its answer, `timeout_s` seconds in total. Blocks; raises nothing.
 
     Args:
-        headers: without control characters (`header_problem` tells).
+        headers: valid ones (`addresses.valid_header_name`, `valid_header_value`).
         body: None for a request that has none, such as GET.
         policy: None for an address that whoever runs Mainstay has set (its own port, METRICS_URL).
         ca_file: a PEM file, in place of the public certificate authorities.
@@ -141,7 +141,7 @@ def request(
         if compressed:
             curl.setopt(pycurl.ACCEPT_ENCODING, "")
         # Without an empty Expect, libcurl waits up to a second for "100 Continue" before a larger body.
-        lines = [f"{name}: {value}" for name, value in headers.items()] + ["Expect:"]
+        lines = [f"{name}: {value}".encode() for name, value in headers.items()] + [b"Expect:"]
         curl.setopt(pycurl.HTTPHEADER, lines)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.PROXY, "")
@@ -178,15 +178,6 @@ def request(
         else:
             curl.reset()  # it keeps its connection, and lets go of the body
         exchange.close()
-
-
-def header_problem(name: str, value: str) -> str | None:
-    """Why a header cannot be sent (RFC 9110 §5.1, §5.5), or None. The reason does not quote the value."""
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        return f"{name!r} is not a header name: use letters, digits and hyphens"
-    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|", value):
-        return f"the value of {name} may hold only printable ASCII, and no blanks at its ends"
-    return None
 
 
 class _Exchange:

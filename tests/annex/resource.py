@@ -16,6 +16,7 @@ class Contracts(Resource[ContractSpec]):
 
     kind, section, order, spec = "contract", "contracts", 90, ContractSpec
     title, listed = "Contracts", "list of [contracts](#contracts)"
+    examples = ({"name": "hosting", "application": "shop", "vendor": "Rack and Sons", "pin": "4711"},)
     secrets = ("pin",)
 
     def rows(self) -> QuerySet[Contract]:

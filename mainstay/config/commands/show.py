@@ -9,9 +9,10 @@ import orjson
 
 from mainstay.config.apply import Outcome
 from mainstay.config.plan import Change, FieldChange, Verb
-from mainstay.config.problems import BadFile, Problem
-from mainstay.config.read import MOST_BYTES
+from mainstay.config.problems import BadFile
 from mainstay.foundation.terminal import Paint, clean, say, shortened
+from mainstay.foundation.yaml.problems import Problem
+from mainstay.foundation.yaml.read import MOST_BYTES
 
 STDIN = "-"
 _SIGNS = {Verb.ADD: ("+", "green"), Verb.CHANGE: ("~", "yellow"), Verb.REMOVE: ("-", "red"), Verb.KEEP: ("=", "dim")}

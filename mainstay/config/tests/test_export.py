@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from mainstay.config.apply import apply_text, plan_text
 from mainstay.config.export import export
 from mainstay.config.problems import Problems
-from mainstay.config.read import data, read
+from mainstay.config.read import read
 from mainstay.config.reference import CONTRACT
 from mainstay.config.tests.test_apply import WHOLE, applied, everything, people
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.actions import put_application
 from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.foundation.yaml.nodes import data
 from mainstay.foundation.yaml.write import dump
 from mainstay.observe.checks.actions import announce
 from mainstay.observe.checks.models import Check, Maintenance

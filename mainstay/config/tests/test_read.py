@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.config.problems import BadFile, Problems
-from mainstay.config.read import MOST_BYTES, MOST_DEPTH, Mapping, Scalar, data, read, resolve
+from mainstay.config.read import read
+from mainstay.foundation.yaml.nodes import Mapping, Scalar, data
+from mainstay.foundation.yaml.read import MOST_BYTES, MOST_DEPTH
+from mainstay.foundation.yaml.scalars import resolve
 
 
 def tree(text: str | bytes, **environ: str) -> tuple[Mapping, Problems]:

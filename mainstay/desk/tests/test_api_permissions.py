@@ -1,7 +1,7 @@
 """Every operation × every role: the permission that an operation declares is the one that it asks for."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,52 +10,45 @@ from django.db import transaction
 from django.test import Client
 from ninja.operation import Operation
 
+from mainstay.config.resources import resources
 from mainstay.desk.api import api
-from mainstay.desk.tests.desk import CHANNEL, CHECK, RULES, SCRAPE, Caller, Desk, caller, desk
+from mainstay.desk.tests.desk import Caller, Desk, caller, desk, first, of_wings
 from mainstay.foundation.accounts.actions import create_token, create_user, deactivate, revoke_token
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Token
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.api.access import Needs
+from mainstay.foundation.api.body import Document
 from mainstay.foundation.clock import now
-from mainstay.respond.alerts.actions import acknowledge
 
 OPERATIONS = sorted(api.operations(), key=lambda one: (one[0], one[1]))
 IDS = [operation.view_func.__name__ for _, _, operation in OPERATIONS]
 EVERY = pytest.mark.parametrize(("route", "method", "operation"), OPERATIONS, ids=IDS)
 
-BODIES: dict[str, Any] = {
-    "acknowledge_alert": {"note": "on it"},
-    "announce_maintenance": {"name": "Deploy", "cron": "0 3 * * 0", "duration": "2h"},
-    "apply_config": {"text": "applications: [{name: other}]", "file": "other.yaml"},
-    "create_application": {"name": "other"},
-    "create_channel": CHANNEL | {"name": "other"},
-    "create_check": CHECK | {"name": "other", "application": "shop"},
-    "create_route": {"name": "other", "notify": ["ops"]},
-    "create_rules": RULES | {"name": "other"},
-    "create_scrape": SCRAPE | {"name": "other"},
-    "create_silence": {"match": {"check": "storefront"}, "duration": "1h", "comment": "why not"},
-    "create_team": {"name": "Other", "members": ["lee@example.com"]},
-    "create_token": {"name": "other", "role": "support"},
-    "create_user": {"email": "kim@example.com", "role": "developer"},
-    "edit_user": {"name": "Lee L."},
-    "explain_routes": {"labels": {"severity": "critical"}},
-    "plan_config": {"text": "applications: [{name: other}]"},
-    "replace_application": {"name": "shop", "description": "Sells lamps."},
-    "replace_channel": CHANNEL,
-    "replace_check": CHECK,
-    "replace_route": {"notify": ["ops"]},
-    "replace_rules": RULES,
-    "replace_scrape": SCRAPE,
-    "replace_team": {"name": "Payments"},
-    "try_check": {"name": "x", "http": {"url": "http://127.0.0.1:1/"}, "timeout": "1s"},
-}
-BEFORE: dict[str, Callable[[Desk], object]] = {
-    "unacknowledge_alert": lambda found: acknowledge(found.alert, COMMAND_LINE, now()),
+
+def _bodies() -> Iterator[tuple[str, Document]]:
+    """What each operation that takes something is sent: the example of its resource, unless its wing says another."""
+    for route, method, operation in OPERATIONS:
+        name = operation.view_func.__name__
+        resource = resources().get(name.partition("_")[2])
+        if resource is None or not resource.examples:
+            continue
+        if method == "PUT":
+            yield name, resource.examples[0]
+        elif method == "POST" and "/" not in route:
+            within = {resource.within: first(resource.within)["name"]} if resource.within else {}
+            yield name, resource.examples[0] | {"name": "other"} | within
+    for wing in of_wings("BODIES"):
+        yield from wing.items()
+
+
+BODIES = dict(_bodies())
+BEFORE: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    name: do for wing in of_wings("BEFORE") for name, do in wing.items()
 }
 
 
-def address_of(route: str, places: dict[str, object]) -> str:
+def address_of(route: str, places: Mapping[str, object]) -> str:
     """The address of an operation on the desk. `{name}` is the application's or the channel's."""
     resource = route.split("/")[0].removesuffix("s")
     return "/" + re.sub(r"{(\w+)}", lambda hit: str(places[resource if hit[1] == "name" else hit[1]]), route)
@@ -79,7 +72,7 @@ def test_every_operation_declares_one_permission_and_says_what_it_does(
 def test_every_operation_works_for_an_administrator(route: str, method: str, operation: Operation) -> None:
     found, name = desk(), operation.view_func.__name__
     if name in BEFORE:
-        BEFORE[name](found)
+        BEFORE[name](found.places)
     answer = caller()(method, address_of(route, found.places), BODIES.get(name))
     assert answer.status_code in {200, 201, 204}, answer.content
     assert answer["Cache-Control"] == "no-store"

@@ -47,7 +47,7 @@ def test_an_application_is_created_read_replaced_and_removed() -> None:
 )
 def test_what_is_read_can_be_put_back_and_changes_nothing(what: str) -> None:
     found, call = desk(), caller()
-    address = "/" + what.format(check=found.check.pk, route=found.route.pk, rules=found.rules.pk)
+    address = "/" + what.format(check=found.check.pk, route=found.route.pk, rules=found.places["rules_id"])
     before = call.get(address)
     edited = edits()
     assert call.put(address, before["spec"]) == before
@@ -238,7 +238,7 @@ def test_maintenance_is_announced_shown_and_called_off() -> None:
     assert nightly["duration_s"] == 7200
     assert nightly["next_start"] is not None
     current = call.get("/maintenance?current=true")["items"]
-    assert [row["name"] for row in current] == ["Nightly", "deploy"]
+    assert [row["name"] for row in current] == ["Nightly", "Restart"]
     assert [row["id"] for row in call.get("/maintenance?current=false")["items"]] == [made["id"]]
     assert Maintenance.objects.count() == 3
 

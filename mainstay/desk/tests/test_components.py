@@ -382,8 +382,9 @@ OWN_ADDRESSES = re.compile(
 )
 """Variables that hold addresses made here, from names of views."""
 FURTHER_OWN = {
-    "action", "after", "before", "alt.url", "attrs.action", "attrs.src", "csv", "json", "jsonl", "further", "new_rule",
-    "live_url", "one.origin.1", "pages.after", "pages.before", "pinned", "request.path", "targets",
+    "action", "after", "alt.url", "attrs.action", "attrs.src", "back", "before", "csv", "further", "json", "jsonl",
+    "live_url", "new", "new_rule", "one.origin.1", "pages.after", "pages.before", "pinned", "removal", "request.path",
+    "targets",
 }  # fmt: skip
 VARIABLE_ADDRESS = re.compile(r"""(?:href|action|src|hx-get|hx-post)=["']?\{\{\s*([^}|]+?)\s*(?:\||\}\})""")
 

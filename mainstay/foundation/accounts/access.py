@@ -8,8 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, cast
 
-from django.http import HttpRequest, HttpResponseBase
-from django.views.decorators.http import require_http_methods
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.accounts.models import User
@@ -40,14 +39,15 @@ def needs(permission: Permission, *methods: Literal["GET", "POST"]) -> Callable[
     taken = [*methods, "HEAD"] if "GET" in methods else [*methods]
 
     def decorate(view: View[P]) -> View[P]:
-        inner = require_http_methods(taken)(view) if taken else view
-
         @wraps(view)
         def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             actor_of(request).need(permission)
-            return inner(request, *args, **kwargs)
+            if taken and request.method not in taken:
+                return HttpResponseNotAllowed(taken)
+            return view(request, *args, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]  # read by permission_of
+        guarded.methods = taken  # type: ignore[attr-defined]
         return cast(View[P], guarded)
 
     return decorate

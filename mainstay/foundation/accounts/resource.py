@@ -18,6 +18,7 @@ class Teams(Resource[TeamSpec]):
     kind, section, order, spec = "team", "teams", 10, TeamSpec
     title, listed = "Teams", "list of [teams](#teams)"
     about = "People must be users already: `mainstay user create`."
+    examples = ({"name": "Payments", "email": "payments@example.com", "members": ["lee@example.com"]},)
 
     def rows(self) -> QuerySet[Team]:
         return Team.objects.order_by("name").prefetch_related("members")

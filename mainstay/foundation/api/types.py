@@ -5,9 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
 from mainstay.foundation.api.pagination import LIMIT_DEFAULT, LIMIT_MOST
-from mainstay.foundation.words import Moment
-
-ID_MOST = 2**63 - 1
+from mainstay.foundation.words import ID_MOST, Moment
 
 Id = Annotated[int, Field(ge=1, le=ID_MOST, examples=[1])]
 Search = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]

@@ -29,6 +29,14 @@ class Applications(Resource[ApplicationSpec]):
     kind, section, order, spec = "application", "applications", 20, ApplicationSpec
     title, listed = "Applications", "list of [applications](#applications), each with its [checks](#checks)"
     parts = ("environments", "components")
+    examples = (
+        {
+            "name": "shop",
+            "tier": "critical",
+            "environments": [{"name": "production", "url": "http://127.0.0.1:9001"}],
+            "components": [{"name": "database"}, {"name": "storefront", "needs": ["database"]}],
+        },
+    )
 
     def rows(self) -> QuerySet[Application]:
         return Application.objects.order_by("name").select_related("owner")

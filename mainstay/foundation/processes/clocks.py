@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from mainstay.foundation.accounts.actor import program
-from mainstay.foundation.clock import span_text, utc_text
+from mainstay.foundation.clock import utc_text
+from mainstay.foundation.durations import write_span
 from mainstay.foundation.gaps import Detector, Gap, Kind
 from mainstay.foundation.journal.kinds import Instant, declare
 from mainstay.foundation.journal.models import Entry
@@ -100,7 +101,7 @@ class Teller:
     def _write(self, gap: Gap, now: datetime) -> None:
         if time.monotonic() < self._written.get(gap.kind, -math.inf) + WRITE_EVERY_S[gap.kind]:
             return
-        host, span = socket.gethostname(), span_text(abs(gap.by))
+        host, span = socket.gethostname(), write_span(abs(gap.by))
         about, actor = Subject("mainstay", 0, host), program("mainstay")
         with transaction.atomic():
             if gap.kind is Kind.JUMPED:
@@ -118,7 +119,7 @@ def said(gap: Gap, role: str) -> tuple[str, str, str]:
 
     Only a monitor that stood still means that nothing was watched. What another says is left out where it says so too.
     """
-    span = span_text(abs(gap.by))
+    span = write_span(abs(gap.by))
     if gap.kind is Kind.JUMPED:
         title = f"The clock was set {_way(gap)} by {span}."
         detail = (

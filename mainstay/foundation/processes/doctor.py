@@ -377,7 +377,8 @@ def recorded(environment: env.Environment) -> Finding:
         return open_("recorded times", "nothing to compare the clock with yet")
     from django.db import DatabaseError, connection
 
-    from mainstay.foundation.clock import span_text, utc_text
+    from mainstay.foundation.clock import utc_text
+    from mainstay.foundation.durations import write_span
     from mainstay.foundation.processes.clocks import newest_stored
 
     at = now()
@@ -392,7 +393,7 @@ def recorded(environment: env.Environment) -> Finding:
     shown = f"the newest is of {utc_text(newest)}"
     if (newest - at).total_seconds() > CLOCK_MAY_DIFFER_S:
         return bad(
-            "recorded times", f"{shown}, {span_text(newest - at)} ahead of the clock", "set the clock; let NTP keep it"
+            "recorded times", f"{shown}, {write_span(newest - at)} ahead of the clock", "set the clock; let NTP keep it"
         )
     return good("recorded times", shown)
 

@@ -30,7 +30,10 @@ PROCESSES = program("processes")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a wing says of an item: its name, its version (an edit makes another one), its application, its page."""
+    """What a wing says of an item: its name, its version (an edit makes another one), its application, its page.
+
+    The address is a text: `reverse` would load all pages into the process that asks.
+    """
 
     name: str
     version: str

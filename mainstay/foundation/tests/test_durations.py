@@ -1,9 +1,11 @@
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mainstay.foundation.durations import Duration, format_duration, parse_duration, spoken_duration
+from mainstay.foundation.durations import Duration, format_duration, parse_duration, spoken_duration, write_span
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,24 @@ def test_the_pydantic_type_stores_seconds_and_writes_text() -> None:
 )
 def test_words_for_messages(seconds: float, words: str) -> None:
     assert spoken_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (45, "45 s"),
+        (303, "5 min 3 s"),
+        (720, "12 min"),
+        (3600, "1 h"),
+        (7800, "2 h 10 min"),
+        (90_061, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_said_in_its_two_largest_units(seconds: int, words: str) -> None:
+    assert write_span(timedelta(seconds=seconds)) == words
+
+
+def test_a_length_that_somebody_set_is_said_in_full() -> None:
+    assert write_span(timedelta(days=1, hours=2, minutes=30), 4) == "1 d 2 h 30 min"

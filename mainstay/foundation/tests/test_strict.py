@@ -1,6 +1,7 @@
 from pydantic import BaseModel, SecretStr
 
-from mainstay.foundation.strict import MASK, Secret, reveal, secret_fields
+from mainstay.foundation.secrets import MASK
+from mainstay.foundation.strict import Secret, reveal, secret_fields
 from mainstay.observe.checks.kinds import KINDS
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from mainstay.foundation.clock import span_text, utc_text
+from mainstay.foundation.clock import utc_text
+from mainstay.foundation.durations import write_span
 from mainstay.observe.checks import cron
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)
@@ -120,10 +121,11 @@ def missing(rhythm: Rhythm, last: datetime | None, created_at: datetime, started
     """Return the sentence for a heartbeat that did not come."""
     if started_at is not None:
         limit = rhythm.max_runtime or rhythm.grace
-        return f"The run that started at {utc_text(started_at, seconds=True)} did not end within {span_text(limit)}."
+        begun = utc_text(started_at, seconds=True)
+        return f"The run that started at {begun} did not end within {write_span(limit, 4)}."
     expected = expected_at(rhythm, last or created_at)
     was = f"the last came at {utc_text(last, seconds=True)}" if last is not None else "none has ever come"
-    return f"No ping by {utc_text(expected, seconds=True)} and {span_text(rhythm.grace)} of grace; {was}."
+    return f"No ping by {utc_text(expected, seconds=True)} and {write_span(rhythm.grace, 4)} of grace; {was}."
 
 
 def failed(exit_status: int | None, body: str) -> str:

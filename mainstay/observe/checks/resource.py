@@ -35,6 +35,19 @@ class Checks(Resource[Common]):
     within = "application"
     kinds = KINDS
     secrets = tuple(KINDS)
+    examples = (
+        {
+            "name": "storefront",
+            "environment": "production",
+            "component": "storefront",
+            "http": {"url": "http://127.0.0.1:9001/", "bearer": "sesame-opens-the-door", "expect": {"status": 200}},
+            "every": "5s",
+            "fail_after": 2,
+            "severity": "critical",
+            "labels": {"team": "payments"},
+        },
+        {"name": "nightly", "heartbeat": {"every": "1d", "grace": "30m"}},
+    )
 
     def rows(self) -> QuerySet[Check]:
         return _whole(Check.objects.order_by("application__name", "name"))
@@ -119,6 +132,7 @@ class Windows(Resource[MaintenanceSpec]):
         "A window is single (`starts_at`, `ends_at`) or recurring (`cron`, `duration`). What `match` and `matchers`"
         " mean: [matching](matching.md)."
     )
+    examples = ({"name": "Restart", "match": {"component": "database"}, "cron": "0 3 * * 0", "duration": "2h"},)
 
     def rows(self) -> QuerySet[Maintenance]:
         return Maintenance.objects.filter(cancelled_at=None).select_related("application").order_by("name", "id")

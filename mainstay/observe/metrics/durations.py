@@ -50,7 +50,11 @@ def duration_s(text: str) -> float:
 
 def written(seconds: float) -> str:
     """Return seconds as a duration, in the fewest words; years and weeks only where nothing is left over."""
-    left = round(seconds * 1000)
+    return written_ms(round(seconds * 1000))
+
+
+def written_ms(left: int) -> str:
+    """Return milliseconds as a duration, as `written` does."""
     if left == 0:
         return "0s"
     parts = []

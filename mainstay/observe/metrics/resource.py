@@ -19,6 +19,15 @@ class Scrapes(Resource[ScrapeSpec]):
     title, listed = "Scrapes", "list of [scrapes](#scrapes)"
     names = ("name", "job_name")  # one that was pasted from Prometheus is called so
     secrets = SECRETS
+    examples = (
+        {
+            "name": "node",
+            "application": "shop",
+            "environment": "production",
+            "targets": ["127.0.0.1:9100"],
+            "bearer": "sesame-opens-the-door",
+        },
+    )
     about = (
         "A scrape has `targets`, `file` or `dns`. An entry of Prometheus' `scrape_configs` can be pasted as it is: the"
         " names that differ, and all that a scrape does, are in [scraping](scraping.md)."

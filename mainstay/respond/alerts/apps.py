@@ -6,9 +6,10 @@ class AlertsConfig(AppConfig):
     label = "alerts"
 
     def ready(self) -> None:
-        from mainstay.respond.alerts import facts, listen  # noqa: F401  # declares facts, subscribes
+        from mainstay.respond.alerts import facts, listen, routes  # noqa: F401  # declares facts, subscribes
         from mainstay.respond.alerts.origins import ORIGINS
-        from mainstay.respond.alerts.pages.check_alerts import ORIGIN
         from mainstay.respond.alerts.sources import checks, set_aside  # noqa: F401  # subscribe
+        from mainstay.respond.delivery.receivers import NAMED_BY
 
-        ORIGINS["check"] = ORIGIN
+        NAMED_BY.append(routes.naming)
+        ORIGINS["check"] = checks.ORIGIN

@@ -10,6 +10,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.durations import write_span
 from mainstay.foundation.matching import EVERYTHING, Matchers
 from mainstay.foundation.words import weight
 
@@ -287,7 +288,7 @@ def _news(
         reason = f"{alert.given_back_by} gave it back, and those who heard that it was taken must hear so; {by}"
         return Code.GIVEN_BACK, reason
     if every is not None and now >= alert.paged_at + every:
-        return Code.REMINDER, f"nobody has acknowledged it within {_minutes(every)}; route {names} reminds"
+        return Code.REMINDER, f"nobody has acknowledged it within {write_span(every)}; route {names} reminds"
     return None
 
 
@@ -353,8 +354,3 @@ def silenced_by(labels: Mapping[str, str], silences: Iterable[SilenceFacts], now
         silence for silence in silences if silence.starts_at <= now < silence.ends_at and silence.match.matches(labels)
     ]
     return max(covering, key=lambda silence: silence.ends_at, default=None)
-
-
-def _minutes(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

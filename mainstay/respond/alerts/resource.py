@@ -18,6 +18,7 @@ class Routes(Resource[RouteSpec]):
     kind, section, order, spec = "route", "routes", 40, RouteSpec
     title, listed = "Routes", "list of [routes](#routes), in the order in which they are tried"
     ordered = True
+    examples = ({"match": {"severity": "critical"}, "notify": ["ops"]},)
     about = (
         "Routes are tried in the order of the file; the first that matches decides, unless it says `also`. A channel"
         " gets the most severe first; when more than 20 wait for it or went to it within a minute, one message"

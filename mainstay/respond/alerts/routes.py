@@ -1,12 +1,13 @@
 """Routes: reading them as values, and what people do with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Max
+from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.write import Subject, write
@@ -18,7 +19,7 @@ from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route
 from mainstay.respond.alerts.spec import RouteSpec
-from mainstay.respond.delivery.receivers import channels_of, unknown
+from mainstay.respond.delivery.receivers import Naming, channels_of, unknown
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 MOVED_TOLD = 50
@@ -27,6 +28,14 @@ MOVED_TOLD = 50
 def routes() -> tuple[RouteFacts, ...]:
     """Return all routes in order."""
     return tuple(readable("route", Route.objects.all(), route_of))
+
+
+def naming(channel: str) -> Iterator[Naming]:
+    """Yield the routes that name a channel, in order."""
+    for row in Route.objects.all():
+        if channel in (*row.notify, *row.fallback):
+            href = reverse("route_edit", args=[row.pk])
+            yield Naming(row.name, href, channel in row.notify, [*row.notify] == [channel])
 
 
 def route_of(row: Route) -> RouteFacts:

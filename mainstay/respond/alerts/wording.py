@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from mainstay.foundation.durations import write_span
 from mainstay.foundation.journal.write import Subject
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
@@ -46,22 +47,8 @@ def message(alert: Alert, event: Event, now: datetime, *, reason: str = "", acto
     )
 
 
-def span(seconds: float) -> str:
-    """Return a rounded duration: 45 s, 12 min, 3 h 5 min, 2 d 4 h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes = whole // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    return f"{hours // 24} d {hours % 24} h"
-
-
 def _text(alert: Alert, event: Event, now: datetime) -> str:
-    lasted = span(((alert.ended_at or now) - alert.started_at).total_seconds())
+    lasted = write_span((alert.ended_at or now) - alert.started_at)
     if event is Event.RESOLVE:
         return f"It is over after {lasted}. It was: {alert.summary}" if alert.summary else f"It is over after {lasted}."
     if event is Event.REMIND:

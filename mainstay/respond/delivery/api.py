@@ -14,10 +14,10 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import ID_MOST, ManagedBy, Paging, Search, Seconds
+from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import Name
+from mainstay.foundation.words import ID_MOST, Name
 from mainstay.respond.delivery import actions, resource
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.sending.groups import write_message

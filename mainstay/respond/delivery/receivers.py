@@ -6,6 +6,7 @@ is put into the outbox, not when a route is written: whoever is on duty then get
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from mainstay.respond.delivery.models import Channel
@@ -18,6 +19,31 @@ A name that does not exist is left out; one that is nobody at that time has no c
 
 RECEIVERS: dict[str, Resolve] = {}
 """By the word before the colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What names a channel, such as a route.
+
+    Attributes:
+        href: its page.
+        first: it names the channel at first, not only as a fallback.
+        alone: at first it names no other.
+    """
+
+    name: str
+    href: str
+    first: bool
+    alone: bool
+
+
+NAMED_BY: list[Callable[[str], Iterable[Naming]]] = []
+"""Who sends to channels, asked by a channel's name; each adds itself when its app is ready."""
+
+
+def naming(channel: str) -> list[Naming]:
+    """Return all that names a channel."""
+    return [one for find in NAMED_BY for one in find(channel)]
 
 
 def split(receiver: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ class Channels(Resource[Common]):
     title, listed = "Channels", "list of [channels](#channels)"
     kinds = KINDS
     secrets = tuple(KINDS)
+    examples = ({"name": "ops", "webhook": {"url": "http://127.0.0.1:9999/hook/sesame-opens-the-door"}},)
 
     def rows(self) -> QuerySet[Channel]:
         return Channel.objects.order_by("name")

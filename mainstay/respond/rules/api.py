@@ -13,8 +13,8 @@ from mainstay.foundation.api.types import ManagedBy
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import actions, resource
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
-from mainstay.respond.rules.pages.listing import known_health
 from mainstay.respond.rules.spec import RuleGroupSpec
+from mainstay.respond.rules.standing import known_health
 
 router = Router()
 Health = Literal["ok", "no_series", "unknown", "err"]

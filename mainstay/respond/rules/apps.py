@@ -7,12 +7,10 @@ class RulesConfig(AppConfig):
 
     def ready(self) -> None:
         from mainstay.foundation.processes.setaside import LOOKUPS
-        from mainstay.observe.metrics.pages.forward_views import OWN
-        from mainstay.respond.alerts.origins import ORIGINS
-        from mainstay.respond.rules import facts, prometheus  # noqa: F401  # declares facts
-        from mainstay.respond.rules.pages.alert_pages import ORIGIN
-        from mainstay.respond.rules.pages.listing import known
+        from mainstay.observe.metrics.own import OWN
+        from mainstay.respond.alerts.origins import ORIGINS, Origin
+        from mainstay.respond.rules import facts, prometheus, standing  # noqa: F401  # declares facts
 
-        ORIGINS["rule"] = ORIGIN
-        LOOKUPS["rule"] = known
+        ORIGINS["rule"] = Origin(word="rule", shown="mainstay.respond.rules.pages.alert_pages.SHOWN")
+        LOOKUPS["rule"] = standing.known
         OWN["rules"], OWN["alerts"] = prometheus.rules, prometheus.alerts

@@ -12,7 +12,7 @@ from django.db.models import Prefetch
 from django.http import HttpRequest
 
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
-from mainstay.respond.rules.pages.listing import known_health
+from mainstay.respond.rules.standing import known_health
 
 NEVER = "0001-01-01T00:00:00Z"
 _TYPES = {"alert": True, "record": False}

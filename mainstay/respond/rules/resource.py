@@ -22,6 +22,21 @@ class RuleGroups(Resource[RuleGroupSpec]):
     listed = "list of [groups of rules](#rules); a rule file of Prometheus can be applied as it is"
     about = "What they mean, the templates in their texts and how they are tested: [rules](rules.md)."
     steps = ("rules",)
+    examples = (
+        {
+            "name": "shop",
+            "rules": [
+                {
+                    "alert": "ErrorRate",
+                    "expr": "sum(rate(shop_errors_total[5m])) / sum(rate(shop_requests_total[5m])) > 0.05",
+                    "for": "5m",
+                    "labels": {"severity": "critical", "application": "shop"},
+                    "annotations": {"summary": "The shop fails", "first_step": "Look at the log."},
+                },
+                {"record": "shop:requests:rate5m", "expr": "sum(rate(shop_requests_total[5m]))"},
+            ],
+        },
+    )
 
     def rows(self) -> QuerySet[RuleGroup]:
         return RuleGroup.objects.order_by("name").prefetch_related("rules")

@@ -2,34 +2,13 @@
 
 from typing import Any
 
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from mainstay.foundation.journal.kinds import KINDS, sentence
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.wing import SubjectPage
-
-SUBJECT_PAGES: dict[str, SubjectPage] = {}
-"""Type of subject → the page it is shown on; the desk adds those of all wings."""
+from mainstay.foundation.journal.subjects import subject_url
 
 _NOWHERE = "\x00"
-
-
-def subject_url(subject: str, name: str) -> str:
-    """Return the address of the page about `subject` ("alert:12"), or its journal when it has no page of its own."""
-    kind, _, number = subject.partition(":")
-    page = SUBJECT_PAGES.get(kind)
-    try:
-        match page:
-            case SubjectPage(url, "#"):
-                return f"{reverse(url)}#{kind}-{number}"
-            case SubjectPage(url, "?"):
-                return f"{reverse(url)}?{kind}={number}"
-            case SubjectPage(url, by):
-                return reverse(url, args=[{"id": number, "name": name}[by]] if by else [])
-    except NoReverseMatch:
-        pass
-    return f"{reverse('journal')}?subject={kind}%3A{number}"
 
 
 def tone(entry: Entry) -> str:

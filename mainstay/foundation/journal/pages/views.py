@@ -14,8 +14,9 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.kinds import KINDS
 from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.pages import search
-from mainstay.foundation.journal.pages.lines import line, subject_url
+from mainstay.foundation.journal.pages.lines import line
 from mainstay.foundation.journal.seal import prove, verify_newest
+from mainstay.foundation.journal.subjects import subject_url
 from mainstay.kit.lists import by_key, chips, choice, columns, cursor, export, page_between, search_box, with_query
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail

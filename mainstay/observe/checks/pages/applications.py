@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
@@ -213,10 +214,11 @@ def _sub(found: Sequence[Overview]) -> str:
 def application_row(one: Overview, bar: SafeString, percent: float | None, *, tier: bool = True) -> str:
     """Build one row as HTML, everything in it escaped; without `tier` the tier has no column of its own."""
     name, words = one.application.name, TIERS.get(one.application.tier, one.application.tier)
+    href = escape(reverse("application", args=[name]))
     reason = one.whole.reason if tier or one.whole.status is not Status.UP else f"{words}, {one.whole.reason}"
     return (
         f'<tr data-row><td class="state hide-phone">{rows.status(one.state)}</td>'
-        f'<td class="name"><a href="/applications/{escape(name)}/">{escape(name)}</a>'
+        f'<td class="name"><a href="{href}">{escape(name)}</a>'
         f"{rows.managed_by(one.application.managed_by)}"
         f'<span class="under"><span class="only-phone">{rows.status(one.state)}</span>'
         f"<small>{escape(reason)}</small></span></td>"
@@ -260,11 +262,12 @@ def components(application: Application, checks: Sequence[tuple[Row, Shown]], *,
         if row.component is not None:
             before = worst.get(row.component, Status.UP)
             worst[row.component] = min(before, shown.status, key=WORST_FIRST.index)
+    every = reverse("checks")
     nodes = [
         Node(
             str(one.pk),
             one.name,
-            href=f"/checks/?application={application.name}&q={one.name}" if links and one.name in worst else "",
+            href=f"{every}?application={application.name}&q={one.name}" if links and one.name in worst else "",
             tone=_TONES.get(worst[one.name], "quiet") if one.name in worst else "",
             words=worst[one.name].value if one.name in worst else "not watched",
         )
@@ -274,7 +277,7 @@ def components(application: Application, checks: Sequence[tuple[Row, Shown]], *,
         Node(
             str(one.pk),
             str(one),
-            href=f"/applications/{one.application.name}/",
+            href=reverse("application", args=[one.application.name]),
             foreign=True,
             words="of another application",
         )

@@ -109,7 +109,7 @@ def _page(
 def check_row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime, *, beside: str | None = None) -> str:
     """Return a row of the list as HTML; `beside` its name stands the application, or what is given."""
     return rows.check_row(
-        href=f"/checks/{row.id}/",
+        href=reverse("check", args=[row.id]),
         name=row.name,
         state=shown.status.value,
         now=now,

@@ -8,9 +8,6 @@ How many of these run at once, and in whose turn, is decided before a thread is 
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +22,7 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now
 from mainstay.foundation.http.pool import vouch
 from mainstay.observe.metrics.client import MetricsAway
+from mainstay.observe.metrics.own import OWN
 from mainstay.observe.metrics.servers import client
 
 READ = re.compile(
@@ -32,8 +30,6 @@ READ = re.compile(
     r"|targets|status/buildinfo"
 )
 FORM_MOST_BYTES = 1_000_000
-OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {}
-"""Paths that the records answer, each with what gives their `data`; wings below this one add theirs."""
 
 
 @csrf_exempt  # a session may only GET here, and nothing here changes anything

@@ -3,7 +3,7 @@
 import json
 import re
 
-from mainstay.observe.metrics.durations import written
+from mainstay.observe.metrics.durations import written_ms
 from mainstay.observe.metrics.promql.plan import (
     NAME,
     Aggregation,
@@ -49,11 +49,11 @@ def printed(node: Node) -> str:
             return _series(node) + _moved(node.at, node.offset_ms)
         case Range():
             selector = node.selector
-            return f"{_series(selector)}[{_span(node.range_ms)}]{_moved(selector.at, selector.offset_ms)}"
+            return f"{_series(selector)}[{written_ms(node.range_ms)}]{_moved(selector.at, selector.offset_ms)}"
         case Subquery():
-            step = "" if node.step_ms is None else _span(node.step_ms)
+            step = "" if node.step_ms is None else written_ms(node.step_ms)
             inner = _within(node.inner, _WHOLE)
-            return f"{inner}[{_span(node.range_ms)}:{step}]{_moved(node.at, node.offset_ms)}"
+            return f"{inner}[{written_ms(node.range_ms)}:{step}]{_moved(node.at, node.offset_ms)}"
         case Negation():
             return f"-{_within(node.inner, _SIGN + 1)}"
         case Binary():
@@ -104,14 +104,10 @@ def _labels(names: tuple[str, ...]) -> str:
     return f"({', '.join(map(_label, names))})"
 
 
-def _span(milliseconds: int) -> str:
-    return written(milliseconds / 1000)
-
-
 def _moved(at: int | Edge | None, offset_ms: int) -> str:
     moment = "" if at is None else f" @ {at if isinstance(at, Edge) else f'{at / 1000:.3f}'}"
     sign = "-" if offset_ms < 0 else ""
-    return moment + (f" offset {sign}{_span(abs(offset_ms))}" if offset_ms else "")
+    return moment + (f" offset {sign}{written_ms(abs(offset_ms))}" if offset_ms else "")
 
 
 def _matched(matching: Matching | None) -> str:

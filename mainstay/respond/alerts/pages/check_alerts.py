@@ -8,8 +8,7 @@ from django.urls import reverse
 from mainstay.kit import charts
 from mainstay.observe.checks.models import Result
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.origins import Fact, Origin
-from mainstay.respond.alerts.sources.checks import LOADS, context
+from mainstay.respond.alerts.origins import Fact, Shown
 
 RESULTS_MOST = 2_000
 _LEAD_RESULTS = 120
@@ -73,12 +72,4 @@ def marks(alert: Alert) -> list[charts.Mark]:
     return [charts.Mark(at.timestamp(), word, tone) for at, word, tone in moments if at is not None]
 
 
-ORIGIN = Origin(
-    word="check",
-    link=link,
-    facts=facts,
-    drawing=drawing,
-    telling={"application", "environment", "check"}.__contains__,
-    context=context,
-    loads=LOADS,
-)
+SHOWN = Shown(link=link, facts=facts, drawing=drawing, telling={"application", "environment", "check"}.__contains__)

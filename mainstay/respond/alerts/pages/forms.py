@@ -1,10 +1,12 @@
 """Forms of alerts: silences, routes, and the question who would be paged."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 
+from mainstay.foundation.durations import format_duration, write_span
 from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.words import SEVERITIES
@@ -12,7 +14,6 @@ from mainstay.kit.forms import DescribingForm, Form, ZoneField, line, moment, ti
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.spec import RouteSpec, SilenceNote, SilenceSpec
-from mainstay.respond.alerts.wording import span
 
 DURATIONS = (
     (1800, "30 minutes"),
@@ -147,21 +148,13 @@ def route_initial(row: Route) -> dict[str, Any]:
         "match": "\n".join(text for one in wanted if one not in ticked for text in one.written()),
         "notify": row.notify,
         "fallback": ", ".join(row.fallback),
-        "remind_every": short(row.remind_every_s) if row.remind_every_s else "",
+        "remind_every": format_duration(row.remind_every_s) if row.remind_every_s else "",
         "also": row.also,
         "days": times.get("days", []),
         "begin": times.get("from", ""),
         "end": times.get("to", ""),
         "timezone": times.get("timezone", ""),
     }
-
-
-def short(seconds: float) -> str:
-    """Return a duration as people type it: 90s, 15m, 2h."""
-    for unit_s, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= unit_s and seconds % unit_s == 0:
-            return f"{int(seconds // unit_s)}{unit}"
-    return f"{seconds:g}s"
 
 
 def shown_hours(times: dict[str, Any]) -> str:
@@ -186,7 +179,7 @@ def shown_hours(times: dict[str, Any]) -> str:
 
 def shown_reminder(seconds: float | None) -> str:
     """Return how often a route reminds, in words; empty when it does not."""
-    return span(seconds) if seconds else ""
+    return write_span(timedelta(seconds=seconds)) if seconds else ""
 
 
 class TesterForm(Form):

@@ -92,7 +92,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
     state = listing.shown_state(row, active, now)
     quiet = silenced_by(row.labels, active, now) if state == "silenced" else None
     decided = story.decisions(row)
-    origin = origins.of(row)
+    origin = origins.shown(row)
     over = row.ended_at is not None
     zone = ZoneInfo(timezone.get_current_timezone_name())
     named = [row.application.name] if row.application is not None else []
@@ -108,7 +108,7 @@ def alert(request: HttpRequest, alert_id: int) -> HttpResponseBase:
         "would": None if over else story.deciding_now(row, now),
         "deliveries": story.deliveries(row),
         "entries": [line(entry, about=True) | {"at": timezone.localtime(entry.at)} for entry in story.entries(row)],
-        "origin": origin.word,
+        "origin": origins.of(row).word,
         "origin_facts": origin.facts(row),
         "chart_url": origin.chart(row),
         "drawing": mark_safe(origin.drawing(row, now, zone)),  # noqa: S308 - charts escape

@@ -11,10 +11,9 @@ from mainstay.observe.checks.standing import all_labels, around
 from mainstay.observe.checks.windows import Window
 from mainstay.respond.alerts.actions import Firing, fire_all, look_again, resolve_all
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.origins import Context, ContextOf, in_windows
+from mainstay.respond.alerts.origins import Context, ContextOf, Origin, in_windows
 
 DEGRADED_SEVERITY = "minor"
-LOADS = ("check_ref__application", "check_ref__environment", "check_ref__component")
 
 
 def of_check(check: Check, severity: str, name: str, summary: str) -> Firing:
@@ -44,6 +43,14 @@ def context(alerts: Sequence[Alert], windows: Sequence[Window]) -> ContextOf:
         return Context(found.cover, found.blocked_by, found.waits_for, found.back, found.back_at, found.needed)
 
     return of
+
+
+ORIGIN = Origin(
+    word="check",
+    context=context,
+    loads=("check_ref__application", "check_ref__environment", "check_ref__component"),
+    shown="mainstay.respond.alerts.pages.check_alerts.SHOWN",
+)
 
 
 @on_all(facts.CHECK_CHANGED)

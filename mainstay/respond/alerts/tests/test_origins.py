@@ -13,12 +13,13 @@ from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.actions import Firing, consider_due, fire, fire_all, look_again
 from mainstay.respond.alerts.decide import Code
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.origins import ORIGINS, Context, ContextOf, Origin
+from mainstay.respond.alerts.origins import ORIGINS, Context, ContextOf, Origin, Shown
 from mainstay.respond.alerts.sources.checks import of_check
 from mainstay.respond.alerts.tests.parts import events
 from mainstay.respond.delivery.models import Channel
 
 pytestmark = pytest.mark.django_db
+SHOWN = Shown(link=lambda _: "/hosts/")
 
 
 def host(number: int) -> Firing:
@@ -40,7 +41,7 @@ def racks(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return of
 
     asked: list[int] = []
-    monkeypatch.setitem(ORIGINS, "host", Origin(word="host", link=lambda _: "/hosts/", context=context))
+    monkeypatch.setitem(ORIGINS, "host", Origin(word="host", context=context, shown=f"{__name__}.SHOWN"))
     return down
 
 

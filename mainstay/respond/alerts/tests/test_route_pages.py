@@ -14,7 +14,7 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
 from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.pages.forms import short, shown_hours
+from mainstay.respond.alerts.pages.forms import shown_hours
 from mainstay.respond.alerts.routes import put_route, spec_of
 from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.alerts.tests.parts import silencing
@@ -167,13 +167,6 @@ def test_the_question_works_on_the_page_itself(client: Client) -> None:
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(90, "90s"), (120, "2m"), (3600, "1h"), (86400, "1d"), (0.5, "0.5s"), (5400, "90m")]
-)
-def test_durations_read_as_people_type_them(seconds: float, text: str) -> None:
-    assert short(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from pydantic import Field, SecretStr, field_validator
 from mainstay.foundation import clock
 from mainstay.foundation.outside_files import PemPath
 from mainstay.net import http
-from mainstay.net.http import AddressPolicy, header_problem
+from mainstay.net.addresses import valid_header_name, valid_header_value
+from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds.base import (
     USER_AGENT,
     Channel,
@@ -78,8 +79,7 @@ class WebhookSettings(ChannelSettings):
     @classmethod
     def _sendable(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
         for name, value in headers.items():
-            if problem := header_problem(name, value.get_secret_value()):
-                raise ValueError(problem)
+            valid_header_value(valid_header_name(name), value.get_secret_value())
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"{name} is set by Mainstay and cannot be changed")
         return headers

@@ -7,9 +7,10 @@ channel for its own format. Here they are only made into one line and cut to a l
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mainstay.foundation.clock import utc_text
+from mainstay.foundation.durations import write_span
 from mainstay.foundation.text import is_web_link
 from mainstay.respond.delivery.message import AlertPart, Event, Link, Message
 
@@ -125,7 +126,7 @@ def _alert_facts(message: Message) -> list[tuple[str, str]]:
         ("Started", utc(message.at)),
     ]
     if alert.ends_at is not None:
-        named.append(("Ended", f"{utc(alert.ends_at)}, after {duration(alert.ends_at - message.at)}"))
+        named.append(("Ended", f"{utc(alert.ends_at)}, after {write_span(alert.ends_at - message.at)}"))
     if alert.actor:
         named.append(("By", alert.actor))
     return named
@@ -140,14 +141,6 @@ def label_lines(message: Message) -> list[tuple[str, str]]:
 def utc(at: datetime) -> str:
     """A time as people read it in a log: "2026-03-01 14:05:09 UTC"."""
     return utc_text(at, seconds=True)
-
-
-def duration(length: timedelta) -> str:
-    """A length in its two largest units: "45 s", "5 min 3 s", "2 h 10 min", "3 d 4 h". Below zero counts as zero."""
-    seconds = max(0, int(length.total_seconds()))
-    units = (("d", seconds // 86_400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
-    first = next((index for index, (_, amount) in enumerate(units) if amount), len(units) - 1)
-    return " ".join(f"{amount} {unit}" for unit, amount in units[first : first + 2] if amount) or "0 s"
 
 
 def cut_pairs(part: AlertPart, value_limit: int, pair_limit: int = 60) -> dict[str, dict[str, str]]:

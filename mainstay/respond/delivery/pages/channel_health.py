@@ -7,8 +7,10 @@ from typing import Any
 
 from django.db.models import Count, Min, OuterRef, Q, Subquery
 
+from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
 
+LABELS = {name: kind.label for name, kind in CHANNELS.items()}
 WAITING = ("queued", "sending")
 
 
@@ -30,12 +32,8 @@ class ChannelHealth:
     kind: str
 
 
-def channel_health(kinds: dict[str, str]) -> list[ChannelHealth]:
-    """Return all channels by name, in a fixed number of queries.
-
-    Args:
-        kinds: name of a kind → what people call it.
-    """
+def channel_health() -> list[ChannelHealth]:
+    """Return all channels by name, in a fixed number of queries."""
     mine = Delivery.objects.filter(channel=OuterRef("pk")).order_by("-pk")
     channels = Channel.objects.annotate(
         delivered_at=Subquery(mine.filter(status="delivered").values("delivered_at")[:1]),
@@ -57,12 +55,10 @@ def channel_health(kinds: dict[str, str]) -> list[ChannelHealth]:
             "pk", "answer"
         )
     )
-    return [_health_of(channel, waiting.get(channel.pk, {}), answers, kinds) for channel in channels]
+    return [_health_of(channel, waiting.get(channel.pk, {}), answers) for channel in channels]
 
 
-def _health_of(
-    channel: Channel, row: Mapping[str, Any], answers: dict[int, str], kinds: dict[str, str]
-) -> ChannelHealth:
+def _health_of(channel: Channel, row: Mapping[str, Any], answers: dict[int, str]) -> ChannelHealth:
     count: int = row.get("count", 0)
     delivered_at: datetime | None = getattr(channel, "delivered_at", None)
     answer: str = getattr(channel, "last_answer", None) or ""
@@ -78,7 +74,7 @@ def _health_of(
         state, word = "unknown", "never used"
     if channel.paused:
         state, word = "paused", "paused"
-    kind = kinds.get(channel.kind, channel.kind)
+    kind = LABELS.get(channel.kind, channel.kind)
     return ChannelHealth(channel, state, word, count, since, answer, delivered_at, kind)
 
 

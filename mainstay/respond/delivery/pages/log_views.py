@@ -10,7 +10,7 @@ from django.urls import reverse
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
-from mainstay.foundation.journal.pages.lines import subject_url
+from mainstay.foundation.journal.subjects import subject_url
 from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, ids_in, page_of
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail

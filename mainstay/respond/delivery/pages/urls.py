@@ -5,7 +5,6 @@ from django.urls import path
 from mainstay.respond.delivery.pages import log_views, views
 
 urlpatterns = [
-    path("channels/", views.channels, name="channels"),
     path("new-channel/<slug:kind>", views.CHANNEL.new, name="channel_new"),
     path("channels/<slug:name>/", views.CHANNEL.edit, name="channel_edit"),
     path("channels/<slug:name>/test", views.test, name="channel_test"),

@@ -1,67 +1,24 @@
-"""The pages of channels: whom pages reach, and whether they do."""
+"""The pages of one channel: its settings, tests, and what would be lost with it."""
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.kit.editing import Editing
-from mainstay.kit.lists import columns, export
-from mainstay.kit.live import live
 from mainstay.kit.nav import trail
 from mainstay.kit.replies import attempt, posted
-from mainstay.respond.alerts.models import Route
-from mainstay.respond.alerts.pages.forms import shown_hours, shown_reminder
-from mainstay.respond.alerts.pages.route_views import tester
-from mainstay.respond.alerts.routes import shown_match
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds import CHANNELS
 from mainstay.respond.delivery.models import Channel, Delivery
-from mainstay.respond.delivery.pages.channel_health import WAITING, channel_health, headline
+from mainstay.respond.delivery.pages.channel_health import LABELS, WAITING, channel_health
 from mainstay.respond.delivery.pages.forms import ChannelForm
-from mainstay.respond.delivery.receivers import channels_of
+from mainstay.respond.delivery.receivers import naming
 from mainstay.respond.delivery.resource import CHANNELS as RESOURCE
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
-
-LABELS = {name: kind.label for name, kind in CHANNELS.items()}
-COLUMNS = columns(
-    "name=channel.name kind=channel.kind target=channel.target state=word waiting failing_since=since "
-    "delivered_at answer managed_by=channel.managed_by"
-)
-
-
-@needs(OPERATIONS_VIEW, "GET")
-def channels(request: HttpRequest) -> HttpResponseBase:
-    """Show channels with their state, routes in order, and the question who would be paged."""
-    found = channel_health(LABELS)
-    file = export(request, "channels", COLUMNS, found)
-    if file is not None:
-        return file
-    routes = list(Route.objects.all())
-    known = channels_of([name for route in routes for name in (*route.notify, *route.fallback)], clock.now())
-    context: dict[str, Any] = {
-        "now": clock.now(),
-        "title": headline(found, len(routes)),
-        "channels": found,
-        "waiting": sum(row.waiting for row in found),
-        "routes": [
-            {
-                "row": row,
-                "match": shown_match(row.match),
-                "hours": shown_hours(row.times),
-                "reminder": shown_reminder(row.remind_every_s),
-                "unknown": sorted({*row.notify, *row.fallback} - known.keys()),
-            }
-            for row in routes
-        ],
-        "can_edit": actor_of(request).may(DELIVERY_EDIT),
-        "kinds": LABELS,
-        **tester(request),
-    }
-    return live(request, "delivery/channels.html", context)
 
 
 class ChannelPages(Editing[Channel]):
@@ -87,27 +44,23 @@ class ChannelPages(Editing[Channel]):
     def context(self, request: HttpRequest, row: Channel | None, form: Any) -> dict[str, Any]:
         context: dict[str, Any] = {"kind": LABELS[form.kind], **trail("channels")}
         if row is not None:
-            context["health"] = next((found for found in channel_health(LABELS) if found.channel.pk == row.pk), None)
+            context["health"] = next((found for found in channel_health() if found.channel.pk == row.pk), None)
             context["deliveries"] = recent(row)
-            context["routes"] = _naming(row)
+            context["named_by"] = naming(row.name)
             context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
         return context
 
     def consequences(self, row: Channel) -> dict[str, Any]:
-        waiting, naming = Delivery.objects.filter(channel=row, status__in=WAITING), _naming(row)
+        waiting, named_by = Delivery.objects.filter(channel=row, status__in=WAITING), naming(row.name)
         return {
             "waiting": waiting.count(),
             "oldest": waiting.order_by("pk").first(),
-            "routes": naming,
-            "left_alone": [route for route in naming if [*route.notify] == [row.name]],
+            "named_by": named_by,
+            "left_alone": [one for one in named_by if one.alone],
         }
 
 
 CHANNEL = ChannelPages()
-
-
-def _naming(row: Channel) -> list[Route]:
-    return [route for route in Route.objects.all() if row.name in (*route.notify, *route.fallback)]
 
 
 def recent(row: Channel, most: int = 8) -> list[Delivery]:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from mainstay.observe.metrics.durations import written
+from mainstay.observe.metrics.durations import written_ms
 from mainstay.respond.rules.files.read import Rule
 from mainstay.respond.rules.template import Query, Scope
 
@@ -245,8 +245,8 @@ def _without(rule: Rule, key: str, instance: Instance, at_ms: int) -> tuple[Inst
         forgotten = since is not None and at_ms - since > RESOLVED_KEPT_MS
         return (None if forgotten else instance), None
     if instance.state is State.PENDING:
-        held = _span(at_ms - instance.active_at_ms)
-        reason = f"the condition ended after {held}, before it had held for {_span(rule.for_ms)}"
+        held = written_ms(at_ms - instance.active_at_ms)
+        reason = f"the condition ended after {held}, before it had held for {written_ms(rule.for_ms)}"
         return None, _change(key, instance, Code.CANCELLED, State.INACTIVE, reason, at_ms)
     since = instance.kept_since_ms
     begins = since is None
@@ -254,11 +254,12 @@ def _without(rule: Rule, key: str, instance: Instance, at_ms: int) -> tuple[Inst
     if rule.keep_firing_for_ms > 0 and at_ms - since < rule.keep_firing_for_ms:
         kept = replace(instance, kept_since_ms=since)
         until = _clock(since + rule.keep_firing_for_ms)
-        reason = f"the condition ended; keep_firing_for {_span(rule.keep_firing_for_ms)} holds it until {until}"
+        reason = f"the condition ended; keep_firing_for {written_ms(rule.keep_firing_for_ms)} holds it until {until}"
         return kept, _change(key, instance, Code.KEPT, State.FIRING, reason, at_ms) if begins else None
     reason = f"the condition does not hold any more at {_clock(at_ms)}"
     if instance.kept_since_ms is not None:
-        reason = f"the condition ended at {_clock(since)} and keep_firing_for {_span(rule.keep_firing_for_ms)} is over"
+        span = written_ms(rule.keep_firing_for_ms)
+        reason = f"the condition ended at {_clock(since)} and keep_firing_for {span} is over"
     resolved = replace(instance, state=State.INACTIVE, resolved_at_ms=at_ms)
     return resolved, _change(key, instance, Code.RESOLVED, State.INACTIVE, reason, at_ms)
 
@@ -280,7 +281,7 @@ def _with(rule: Rule, key: str, before: Instance | None, element: Found, at_ms: 
         instance = replace(instance, active_at_ms=at_ms)
     if before.state is State.PENDING and at_ms - before.active_at_ms >= rule.for_ms:
         held = f"the condition has held since {_clock(before.active_at_ms)}"
-        reason = f"{held}, which is at least the {_span(rule.for_ms)} of `for`"
+        reason = f"{held}, which is at least the {written_ms(rule.for_ms)} of `for`"
         fired = replace(instance, state=State.FIRING, fired_at_ms=at_ms)
         return fired, _change(key, fired, Code.FIRED, State.FIRING, reason, at_ms, before=State.PENDING)
     if before.kept_since_ms is not None:
@@ -310,10 +311,6 @@ def _clock(at_ms: int) -> str:
         return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (OverflowError, ValueError, OSError):
         return f"{at_ms} ms"
-
-
-def _span(milliseconds: int) -> str:
-    return written(milliseconds / 1000)
 
 
 def alert_series(rule: Rule, instances: Iterable[Instance]) -> list[tuple[dict[str, str], float]]:

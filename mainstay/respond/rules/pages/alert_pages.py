@@ -8,7 +8,7 @@ from mainstay.kit.scales import quantity
 from mainstay.observe.metrics.durations import written
 from mainstay.observe.metrics.pages import units
 from mainstay.respond.alerts.models import Alert
-from mainstay.respond.alerts.origins import Fact, Origin
+from mainstay.respond.alerts.origins import Fact, Shown
 from mainstay.respond.rules.alerting import rule_of
 from mainstay.respond.rules.models import Rule
 from mainstay.respond.rules.pages.comparison import comparison
@@ -42,4 +42,4 @@ def facts(alert: Alert) -> Sequence[Fact]:
     return found
 
 
-ORIGIN = Origin(word="rule", link=link, chart=chart, facts=facts)
+SHOWN = Shown(link=link, chart=chart, facts=facts)

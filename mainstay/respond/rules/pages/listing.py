@@ -6,13 +6,13 @@ whose source is away, whose expression fails or matches nothing is never shown a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Count, QuerySet
 
-from mainstay.foundation.processes.setaside import Known
 from mainstay.kit.lists import with_words
-from mainstay.respond.rules.models import Instance, Rule, RuleGroup, RuleState
+from mainstay.respond.rules.models import Instance, Rule, RuleGroup
+from mainstay.respond.rules.standing import is_late, late_reason
 
 PAGE = 50
 STATE_WORDS = {
@@ -25,7 +25,6 @@ STATE_WORDS = {
     "recording": "recording",
 }
 _GRAVEST_FIRST = ("firing", "pending", "err", "unknown", "no_series", "inactive", "recording")
-_LATE_LEAST = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +80,6 @@ class Row:
     def kind(self) -> str:
         """Alert or record."""
         return "alert" if self.alerts else "record"
-
-
-def is_late(evaluated_at: datetime | None, every_s: float, now: datetime) -> bool:
-    """Tell whether an evaluation is overdue. The row that tells may itself be some seconds old."""
-    if evaluated_at is None:
-        return False
-    return now - evaluated_at > max(_LATE_LEAST, timedelta(seconds=4 * every_s + 30))
-
-
-def late_reason(evaluated_at: datetime) -> str:
-    """Say since when a rule is not evaluated."""
-    return f"Not evaluated since {evaluated_at:%Y-%m-%d %H:%M} UTC; does the monitor run?"
-
-
-def known_health(state: RuleState, every_s: float, now: datetime) -> tuple[str, str]:
-    """Return the health that can be told now, and why: an old row never says that all is well."""
-    if state.evaluated_at is not None and is_late(state.evaluated_at, every_s, now):
-        return "unknown", late_reason(state.evaluated_at)
-    return state.health, state.reason
 
 
 def rows(found: QuerySet[Rule], now: datetime) -> list[Row]:
@@ -193,11 +173,3 @@ def counted(found: Iterable[Row]) -> str:
 def group_names() -> list[str]:
     """Return the names of all groups."""
     return list(RuleGroup.objects.order_by("name").values_list("name", flat=True))
-
-
-def known(ids: Sequence[int]) -> Mapping[int, Known]:
-    """Return what processes say of rules that took them down: name, version, page."""
-    return {
-        rule.pk: Known(f"{rule.group.name}/{rule.name}", str(rule.group.version), None, f"/rules/{rule.pk}/")
-        for rule in Rule.objects.filter(pk__in=ids).select_related("group")
-    }

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mainstay.foundation.strict import MASK, REVEAL, reveal
+from mainstay.foundation.secrets import MASK
+from mainstay.foundation.strict import REVEAL, reveal
 from mainstay.observe.checks import kinds
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.kinds.http.comparison import Comparison

@@ -6,6 +6,7 @@ channel as well. A webhook can only post.
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mainstay.net import http
-from mainstay.net.http import AddressPolicy, Answer, header_problem
+from mainstay.net.http import AddressPolicy, Answer
 from mainstay.respond.delivery.kinds.base import (
     USER_AGENT,
     Channel,
@@ -55,7 +56,7 @@ class SlackSettings(ChannelSettings):
     @field_validator("bot_token")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and header_problem("Authorization", value.get_secret_value()):
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("a bot token is one word of letters, digits and hyphens: copy it again")
         return value
 

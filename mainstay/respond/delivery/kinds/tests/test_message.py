@@ -130,22 +130,6 @@ def test_the_state_is_said_in_words(message: Message, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-5, "0 s"),
-        (0, "0 s"),
-        (45, "45 s"),
-        (303, "5 min 3 s"),
-        (3600, "1 h"),
-        (7800, "2 h 10 min"),
-        (90_061, "1 d 1 h"),
-    ],
-)
-def test_a_duration_is_said_in_its_two_largest_units(seconds: int, words: str) -> None:
-    assert wording.duration(timedelta(seconds=seconds)) == words
-
-
-@pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "https://a b/", 'https://a/"x', "https://a/\n", "", None, "ftp://a/"]
 )
 def test_only_web_addresses_become_links(url: str | None) -> None:
