@@ -73,15 +73,15 @@ def _backup(environment: env.Environment, args: argparse.Namespace, at: datetime
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         return fail(f"{folder} cannot be used: {error.strerror}")
-    kept, missing = {}, []
+    beside, missing = {}, []
     try:
         database.copy_database(environment, folder)
         for files in _files():
-            kept[files.name], failed = "left out, as asked", False
+            beside[files.name], failed = "left out, as asked", False
             if files.name not in (args.without or ()):
-                kept[files.name], failed = files.back_up(environment, folder)
-            missing += [kept[files.name]] if failed else []
-        written = note.write(environment, folder, at, kept)
+                beside[files.name], failed = files.back_up(environment, folder)
+            missing += [beside[files.name]] if failed else []
+        written = note.write(environment, folder, at, beside)
     except (OSError, database.CopyFailed) as error:
         _empty(folder, itself=made)
         return fail(f"nothing was backed up: {error}")
@@ -89,9 +89,9 @@ def _backup(environment: env.Environment, args: argparse.Namespace, at: datetime
         say_json({"directory": str(folder)} | asdict(written))
     else:
         size = sum(int(about["bytes"]) for about in written.files.values())
-        held = [name for name, said in kept.items() if said == COPIED]
+        held = [name for name, said in beside.items() if said == COPIED]
         say(f"{folder}: {' and '.join(['database', *held])}, {size / 1e6:.1f} MB.")
-        for name, said in kept.items():
+        for name, said in beside.items():
             if said != COPIED:
                 say(f"{name.capitalize()} are not in it: {said}.")
         say("The key is not in it. Keep it apart from it: " + _where(environment))

@@ -101,7 +101,7 @@ def test_a_backup_made_while_it_runs_is_restored_elsewhere(
     head = until(lambda: json.loads(program.command("journal", "verify", "--json"))["head"], "the journal is sealed")
     # Until the monitor holds the store, the files are copied as they are; both ways are well.
     note = json.loads(program.command("self", "backup", str(tmp_path / "copy"), "--json"))
-    assert note["kept"]["metrics"] == "copied"
+    assert note["beside"]["metrics"] == "copied"
     assert program.healthy()
     program.stop()
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == sorted(
@@ -146,7 +146,7 @@ def test_without_a_running_monitor_the_files_of_the_metrics_are_copied(program: 
     until(lambda: (program.home / "var" / "metrics" / "history.duckdb").exists(), "the store is open")
     program.stop()
     note = json.loads(program.command("self", "backup", str(tmp_path / "copy"), "--json"))
-    assert note["kept"]["metrics"] == "copied"
+    assert note["beside"]["metrics"] == "copied"
     assert (tmp_path / "copy" / "metrics" / "history.duckdb").exists()
 
 
@@ -314,7 +314,7 @@ def test_a_backup_waits_for_a_monitor_that_is_opening_the_metrics(program: Progr
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         note = json.loads(program.command("self", "backup", str(tmp_path / "copy"), "--json"))
-    assert note["kept"]["metrics"] == "copied"
+    assert note["beside"]["metrics"] == "copied"
 
 
 def test_a_key_that_does_not_fit_is_refused_unless_told(program: Program, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_a_target_that_is_told_twice_at_once_does_what_it_was_told_last() -> Non
         until(lambda: status("/lone") == 200, "it is well again", within_s=5)
 
 
+@pytest.mark.timing
 def test_a_server_that_goes_away_is_counted_as_broken_and_ends_the_load() -> None:
     server = Target()
     server.start()

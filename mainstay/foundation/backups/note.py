@@ -39,7 +39,7 @@ class Note:
         database: "sqlite" or "postgresql".
         migrations: those that its tables have, as `app.name`.
         key: fingerprint of the secret key that opens its secrets.
-        kept: "copied", or why not, by the name of what wings keep beside the database.
+        beside: "copied", or why not, by the name of what wings keep beside the database.
         files: size and SHA-256 of each file, by its path in the directory.
     """
 
@@ -48,7 +48,7 @@ class Note:
     database: str
     migrations: Sequence[str]
     key: str
-    kept: Mapping[str, str]
+    beside: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     format: int = FORMAT
 
@@ -63,7 +63,7 @@ def key_of(environment: Environment) -> str:
         return ""
 
 
-def write(environment: Environment, folder: Path, now: datetime, kept: Mapping[str, str]) -> Note:
+def write(environment: Environment, folder: Path, now: datetime, beside: Mapping[str, str]) -> Note:
     """Describe the files of a backup and write the note, at last: without one it is none."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     key = key_of(environment)
@@ -73,7 +73,7 @@ def write(environment: Environment, folder: Path, now: datetime, kept: Mapping[s
         database="postgresql" if database.is_postgresql(environment) else "sqlite",
         migrations=database.migrations(environment),
         key=fingerprint(key) if key else "",
-        kept=kept,
+        beside=beside,
         files={name: _described(folder / name) for name in names if name != FILE},
     )
     draft = folder / f"{FILE}.draft"

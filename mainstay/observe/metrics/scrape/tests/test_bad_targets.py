@@ -354,6 +354,6 @@ def test_a_store_that_fails_is_said_and_does_not_end_the_scraper(
         engine = scraper()
         engine.update([planned(1, bad), planned(2, good)])
         until(lambda: len(store.of("fine")) >= 2)
-        state = next(state for state in engine.targets() if state.job == "job1")
+        state = next(state for state in all_scraped(engine) if state.job == "job1")
     assert "could not be stored" in state.error
     assert "No space left on device" in state.error
