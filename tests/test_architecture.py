@@ -46,7 +46,7 @@ PURE = (
     "observe/metrics/store",
     "foundation/clock.py",
     "foundation/foreign.py",
-    "foundation/durations.py",
+    "foundation/words/durations.py",
     "foundation/environment.py",
     "foundation/yaml",
     "foundation/secrets.py",

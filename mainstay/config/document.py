@@ -10,9 +10,9 @@ from mainstay.config.explain import Place, explain, key_place, locate
 from mainstay.config.problems import Problems
 from mainstay.config.read import step
 from mainstay.config.resources import at_the_top, inside
-from mainstay.foundation.explained import unknown_key
 from mainstay.foundation.resource import Resource
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, left_mask
+from mainstay.foundation.words.explained import unknown_key
 from mainstay.foundation.yaml.nodes import Mapping, Scalar, Sequence, data
 
 MANAGED_AS = "managed_as"

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from mainstay.config.problems import Problems
 from mainstay.config.read import step
-from mainstay.foundation.explained import MISSING, detail_of
+from mainstay.foundation.words.explained import MISSING, detail_of
 from mainstay.foundation.yaml.nodes import Mapping as MappingNode
 from mainstay.foundation.yaml.nodes import Node, Scalar, Sequence
 

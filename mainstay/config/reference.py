@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from mainstay.config.resources import at_the_top, inside, resources
-from mainstay.foundation.durations import format_duration
 from mainstay.foundation.resource import Resource
+from mainstay.foundation.words.durations import format_duration
 from mainstay.foundation.yaml.read import MOST_BYTES
 from mainstay.foundation.yaml.write import Block, dump
 

@@ -11,8 +11,8 @@ from typing import Any
 from django.db import models
 from django.db.models.fields.json import KeyTransform
 
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.matching import Matchers
 
 LONGEST_S = 3_660 * 86_400.0
 NOTHING = {"unreadable": "what it matches cannot be read"}  # a label that nothing has

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from django.db import connection, models
 
-from mainstay.foundation.text import storable_json
+from mainstay.foundation.words.text import storable_json
 
 
 def select(sql: str, *given: Any) -> list[tuple[Any, ...]]:

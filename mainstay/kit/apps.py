@@ -2,7 +2,7 @@ from django.apps import AppConfig
 from django.urls import register_converter
 from django.urls.converters import IntConverter
 
-from mainstay.foundation.words import ID_MOST
+from mainstay.foundation.words.names import ID_MOST
 
 
 class Id(IntConverter):

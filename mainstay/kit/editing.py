@@ -24,9 +24,9 @@ from pydantic import BaseModel
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission
-from mainstay.foundation.explained import sentence
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By, Resource
+from mainstay.foundation.words.explained import sentence
 from mainstay.kit.forms import Form, SpecForm
 from mainstay.kit.inputs import label_of
 from mainstay.kit.lists import export

@@ -7,10 +7,10 @@ from django import forms
 from django.conf import settings
 from pydantic import BaseModel, ValidationError
 
-from mainstay.foundation.explained import REQUIRED, Path, faults, sentence
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LEFT_MASK, MASK, LostKey, keep_masked, left_mask
-from mainstay.foundation.words import SEVERITIES, zones
+from mainstay.foundation.words.explained import REQUIRED, Path, faults, sentence
+from mainstay.foundation.words.names import SEVERITIES, zones
 from mainstay.kit.inputs import Group, Input, groups_of
 
 SEVERITY_CHOICES = list(

@@ -20,7 +20,7 @@ from django.utils.html import escape
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from mainstay.foundation.durations import format_duration, parse_duration
+from mainstay.foundation.words.durations import format_duration, parse_duration
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump_line

@@ -17,7 +17,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import urlencode
 
-from mainstay.foundation.words import ID_MOST
+from mainstay.foundation.words.names import ID_MOST
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from mainstay.foundation import clock
-from mainstay.foundation.explained import sentence
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.explained import sentence
 from mainstay.kit.forms import Form
 
 T = TypeVar("T")

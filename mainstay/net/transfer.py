@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import pycurl
 
-from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.outside_files import UnreadableFileError, pem
-from mainstay.foundation.text import one_sentence
+from mainstay.foundation.words.durations import spoken_duration
+from mainstay.foundation.words.text import one_sentence
 from mainstay.net.addresses import host_port, origin, punycode, shown_url, split_url, wire_url
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.request import ALWAYS, PEM_FIELDS, Pem, Request, request_options

@@ -14,7 +14,7 @@ from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.pagination import Page, page
 from mainstay.foundation.api.types import ManagedBy, Paging, Search
 from mainstay.foundation.clock import now
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.names import Name
 from tests.annex import actions, resource
 from tests.annex.models import Contract
 from tests.annex.wing import CONTRACTS_EDIT

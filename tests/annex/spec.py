@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, Field
 
 from mainstay.foundation.strict import Secret, StrictModel
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.names import Name
 
 
 class ContractSpec(StrictModel):

@@ -27,7 +27,7 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, Time
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import Zone
+from mainstay.foundation.words.names import Zone
 
 router = Router()
 LINK_LASTS = timedelta(days=1)

@@ -14,7 +14,7 @@ from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, SELF_EDIT
 from mainstay.foundation.journal.write import write
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.words import zones
+from mainstay.foundation.words.names import zones
 
 
 def need_for(user: User, actor: Actor) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mainstay.foundation.words import Address, ShortTitle
+from mainstay.foundation.words.names import Address, ShortTitle
 
 
 class TeamSpec(BaseModel):

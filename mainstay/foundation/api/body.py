@@ -12,8 +12,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from mainstay.foundation.api.problems import Problem, first_of, pointer
-from mainstay.foundation.explained import faults
 from mainstay.foundation.secrets import LEFT_MASK, left_mask
+from mainstay.foundation.words.explained import faults
 
 B = TypeVar("B", bound=BaseModel)
 Document = dict[str, Any]

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
-from mainstay.foundation.explained import detail_of
 from mainstay.foundation.secrets import LostKey
+from mainstay.foundation.words.explained import detail_of
 
 log = logging.getLogger("mainstay.api")
 

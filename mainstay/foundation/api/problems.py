@@ -13,10 +13,10 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.actor import NotAllowed
-from mainstay.foundation.explained import detail_of, sentence
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import LostKey
+from mainstay.foundation.words.explained import detail_of, sentence
 
 log = logging.getLogger("mainstay.api")
 CONTENT_TYPE = "application/problem+json"

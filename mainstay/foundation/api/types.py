@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
 from mainstay.foundation.api.pagination import LIMIT_DEFAULT, LIMIT_MOST
-from mainstay.foundation.words import ID_MOST, Moment
+from mainstay.foundation.words.names import ID_MOST, Moment
 
 Id = Annotated[int, Field(ge=1, le=ID_MOST, examples=[1])]
 Search = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]

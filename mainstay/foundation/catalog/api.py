@@ -14,7 +14,7 @@ from mainstay.foundation.catalog import resource
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.catalog.spec import ApplicationSpec
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.names import Name
 
 router = Router()
 ApplicationName = Annotated[Name, Path(description="The application's name.", examples=["shop"])]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from mainstay.foundation.words import Link, Name
+from mainstay.foundation.words.names import Link, Name
 
 Text = Annotated[str, StringConstraints(max_length=5_000, pattern=r"^[^\x00]*$")]
 

@@ -11,12 +11,12 @@ from django.db import transaction
 
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.clock import utc_text
-from mainstay.foundation.durations import write_span
 from mainstay.foundation.gaps import Detector, Gap, Kind
 from mainstay.foundation.journal.kinds import Instant, declare
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes import beat, notices
+from mainstay.foundation.words.durations import write_span
 
 log = logging.getLogger("mainstay.processes")
 CLOCK_SET = declare(

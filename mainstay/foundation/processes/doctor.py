@@ -378,8 +378,8 @@ def recorded(environment: env.Environment) -> Finding:
     from django.db import DatabaseError, connection
 
     from mainstay.foundation.clock import utc_text
-    from mainstay.foundation.durations import write_span
     from mainstay.foundation.processes.clocks import newest_stored
+    from mainstay.foundation.words.durations import write_span
 
     at = now()
     try:

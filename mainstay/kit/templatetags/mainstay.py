@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from mainstay.foundation.text import is_web_link
-from mainstay.foundation.text import named as shorten
-from mainstay.foundation.words import zones
+from mainstay.foundation.words.names import zones
+from mainstay.foundation.words.text import is_web_link
+from mainstay.foundation.words.text import named as shorten
 from mainstay.kit import charts, nav, rows
 from mainstay.kit.forms import Form, SpecForm
 

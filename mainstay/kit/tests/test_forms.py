@@ -14,10 +14,10 @@ from django.conf import settings
 from django.template import Context, Template
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
-from mainstay.foundation.durations import Duration
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import MASK, mask_all, seal, sealed_config
-from mainstay.foundation.words import Labels, Name, Severity, Time, Zone
+from mainstay.foundation.words.durations import Duration
+from mainstay.foundation.words.names import Labels, Name, Severity, Time, Zone
 from mainstay.kit.forms import Form, SpecForm
 from mainstay.kit.inputs import groups_of, read_lines, read_pairs, write_lines, write_pairs
 

@@ -16,12 +16,12 @@ from mainstay.foundation.clock import utc_text
 from mainstay.foundation.graph import find_cycle
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.resource import differences, read_or_none, without_empty
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
 from mainstay.observe.checks.kinds import KINDS

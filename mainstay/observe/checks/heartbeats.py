@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from mainstay.foundation.clock import utc_text
-from mainstay.foundation.durations import write_span
+from mainstay.foundation.words.durations import write_span
 from mainstay.observe.checks import cron
 
 NEVER = datetime(9000, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.columns import LONGEST_S, MatchField, ObjectField, PairsField, SecondsField, WordField
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 
 HEALTHS = frozenset({"unknown", "up", "degraded", "down"})
 

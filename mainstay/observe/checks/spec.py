@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
-from mainstay.foundation.durations import Duration
-from mainstay.foundation.matching import Match, Matching, Texts
 from mainstay.foundation.refusal import Refused, misfit
-from mainstay.foundation.words import Labels, Link, Name, Severity, Time, Title, Zone
+from mainstay.foundation.words.durations import Duration
+from mainstay.foundation.words.matching import Match, Matching, Texts
+from mainstay.foundation.words.names import Labels, Link, Name, Severity, Time, Title, Zone
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.windows import Window, validate
 

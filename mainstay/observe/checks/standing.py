@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Dependency
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.processes.setaside import Known
 from mainstay.foundation.processes.unreadable import readable
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.models import Check, CheckState, Maintenance
 from mainstay.observe.checks.parents import parents, reachable

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mainstay.foundation.matching import EVERYTHING, Matchers
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.matching import EVERYTHING, Matchers
 from mainstay.observe.checks import cron
 
 

@@ -9,12 +9,12 @@ from django.db.models import F
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.durations import format_duration
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
+from mainstay.foundation.words.durations import format_duration
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import facts
 from mainstay.observe.metrics.models import Scrape

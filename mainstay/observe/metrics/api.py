@@ -13,7 +13,7 @@ from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.names import Name
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 from mainstay.observe.metrics import actions, resource
 from mainstay.observe.metrics.health import Health, live

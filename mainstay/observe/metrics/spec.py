@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from mainstay.foundation.durations import Duration, format_duration
 from mainstay.foundation.strict import StrictModel
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.durations import Duration, format_duration
+from mainstay.foundation.words.names import Name
 from mainstay.observe.metrics.scrape.settings import Labels, ScrapeSettings
 
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0

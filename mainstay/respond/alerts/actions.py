@@ -15,10 +15,10 @@ from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.words import SEVERITIES, weight
+from mainstay.foundation.words.matching import Matchers
+from mainstay.foundation.words.names import SEVERITIES, weight
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import (
     LOOK_LATER,

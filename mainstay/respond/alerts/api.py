@@ -16,9 +16,9 @@ from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, T
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import Labels, Severity
+from mainstay.foundation.words.matching import Matchers
+from mainstay.foundation.words.names import Labels, Severity
 from mainstay.respond.alerts import actions, facts, resource, routes
 from mainstay.respond.alerts.decide import AlertFacts, Code, World, decide
 from mainstay.respond.alerts.models import Alert, Route, Silence

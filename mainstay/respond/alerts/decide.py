@@ -10,9 +10,9 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from mainstay.foundation.clock import utc_text
-from mainstay.foundation.durations import write_span
-from mainstay.foundation.matching import EVERYTHING, Matchers
-from mainstay.foundation.words import weight
+from mainstay.foundation.words.durations import write_span
+from mainstay.foundation.words.matching import EVERYTHING, Matchers
+from mainstay.foundation.words.names import weight
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SETTLE = timedelta(seconds=60)  # how long a page waits for the verdict on a check that this one needs

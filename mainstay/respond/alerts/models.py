@@ -8,7 +8,7 @@ from django.db.models import Q, Value
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.columns import MatchField, NamesField, ObjectField, PairsField, SecondsField
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.models import Check
 
 

@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.matching import Matchers, Stored
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
 from mainstay.foundation.resource import differences
+from mainstay.foundation.words.matching import Matchers, Stored
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
 from mainstay.respond.alerts.models import Alert, Route

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from mainstay.foundation.clock import later
-from mainstay.foundation.durations import Duration
-from mainstay.foundation.matching import Match, Matching, Texts
 from mainstay.foundation.refusal import misfit
-from mainstay.foundation.words import Moment, Name, Zone
+from mainstay.foundation.words.durations import Duration
+from mainstay.foundation.words.matching import Match, Matching, Texts
+from mainstay.foundation.words.names import Moment, Name, Zone
 
 Receiver = Annotated[str, StringConstraints(pattern=r"^([a-z]+:)?[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 Receivers = Annotated[list[Receiver], Field(max_length=50)]

@@ -7,7 +7,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from mainstay.foundation.parts import Finding
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages.listing import gravest_first
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.standing import windows
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.decide import AlertFacts, Code, SilenceFacts, World

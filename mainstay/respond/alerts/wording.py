@@ -4,8 +4,8 @@ from datetime import datetime
 
 from django.conf import settings
 
-from mainstay.foundation.durations import write_span
 from mainstay.foundation.journal.write import Subject
+from mainstay.foundation.words.durations import write_span
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 

@@ -17,7 +17,7 @@ from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import ID_MOST, Name
+from mainstay.foundation.words.names import ID_MOST, Name
 from mainstay.respond.delivery import actions, resource
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.sending.groups import write_message

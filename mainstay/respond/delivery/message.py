@@ -17,8 +17,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
-from mainstay.foundation.text import storable
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
+from mainstay.foundation.words.text import storable
 
 ALERT = "alert"
 _KIND = re.compile(r"[a-z][a-z_]{0,11}")

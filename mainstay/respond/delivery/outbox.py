@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from mainstay.foundation.journal.write import Subject
 from mainstay.foundation.processes.setaside import Known
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery
 from mainstay.respond.delivery.receivers import channels_of, split

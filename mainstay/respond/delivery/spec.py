@@ -5,7 +5,7 @@ from typing import Any, Self
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from mainstay.foundation.words import Name
+from mainstay.foundation.words.names import Name
 from mainstay.respond.delivery.kinds import CHANNELS
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from mainstay.foundation.durations import SECONDS_PER_UNIT, Duration
+from mainstay.foundation.words.durations import SECONDS_PER_UNIT, Duration
 
 RULES_MOST = 5_000
 

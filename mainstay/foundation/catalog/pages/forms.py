@@ -8,7 +8,7 @@ from mainstay.foundation.accounts.models import Team
 from mainstay.foundation.catalog.actions import spec_of
 from mainstay.foundation.catalog.models import TIERS, Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
-from mainstay.foundation.explained import Path, sentence
+from mainstay.foundation.words.explained import Path, sentence
 from mainstay.kit.forms import DescribingForm, Form, line
 from mainstay.kit.inputs import read_lines
 

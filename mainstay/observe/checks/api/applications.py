@@ -16,7 +16,7 @@ from mainstay.foundation.api.types import Paging, Seconds
 from mainstay.foundation.catalog.api import APPLICATIONS, ApplicationName
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
-from mainstay.foundation.words import Severity
+from mainstay.foundation.words.names import Severity
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import listing

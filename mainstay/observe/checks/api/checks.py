@@ -20,7 +20,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import By
-from mainstay.foundation.words import Name, Severity
+from mainstay.foundation.words.names import Name, Severity
 from mainstay.observe.checks import actions, resource
 from mainstay.observe.checks.api.rows import CheckDetail, CheckRow, Last, PingRow, ResultRow, TryResult, check_row
 from mainstay.observe.checks.api.trying import try_once

@@ -11,8 +11,8 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.types import ManagedBy, Paging, Search, Seconds
 from mainstay.foundation.clock import now
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.resource import By
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import actions, resource
 from mainstay.observe.checks.models import Maintenance
 from mainstay.observe.checks.standing import window_of

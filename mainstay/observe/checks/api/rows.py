@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from mainstay.foundation.api.body import masked_spec
 from mainstay.foundation.api.collection import columns
 from mainstay.foundation.api.types import ManagedBy, Seconds
-from mainstay.foundation.words import Severity
+from mainstay.foundation.words.names import Severity
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.pages.listing import Row
 

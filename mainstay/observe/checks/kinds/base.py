@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from mainstay.foundation.strict import StrictModel
-from mainstay.foundation.text import one_sentence
+from mainstay.foundation.words.text import one_sentence
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder, parse
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import NO_FACTS, Facts, Health, Outcome, Phases

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.strict import Secret
+from mainstay.foundation.words.durations import spoken_duration
 from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, Text, failing
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn
 from mainstay.observe.checks.probe.conditions import Observation, Placeholder

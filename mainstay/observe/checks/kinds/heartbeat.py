@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import Field, model_validator
 
-from mainstay.foundation.durations import Duration, format_duration
 from mainstay.foundation.strict import StrictModel
+from mainstay.foundation.words.durations import Duration, format_duration
 from mainstay.observe.checks.kinds.base import Kind
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import Outcome

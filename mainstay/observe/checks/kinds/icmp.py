@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mainstay.foundation.durations import Duration
+from mainstay.foundation.words.durations import Duration
 from mainstay.net.addresses import Host, IPVersion
 from mainstay.net.connect import judged_addresses
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from mainstay.foundation.durations import Duration, spoken_duration
 from mainstay.foundation.strict import StrictModel
+from mainstay.foundation.words.durations import Duration, spoken_duration
 from mainstay.net.connect import NetworkError, Stream, reason
 from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, expects_no_connection, failing
 from mainstay.observe.checks.probe.conditions import Observation

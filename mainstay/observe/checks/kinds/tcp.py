@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.foundation.pattern import Pattern, PatternText, compile_pattern
+from mainstay.foundation.words.pattern import Pattern, PatternText, compile_pattern
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.net.connect import STREAM_LIMIT_BYTES, open_stream, tls_context
 from mainstay.observe.checks.kinds.base import Text

@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Origin, Subprotocol
 
 from mainstay.foundation.outside_files import PemText
-from mainstay.foundation.pattern import PatternText, compile_pattern
 from mainstay.foundation.strict import Secret
+from mainstay.foundation.words.pattern import PatternText, compile_pattern
 from mainstay.net.addresses import IPVersion, shown_url, split_url, valid_header_name, valid_header_value
 from mainstay.net.connect import connected_socket, judged_addresses, tls_context
 from mainstay.observe.checks.kinds.base import Text

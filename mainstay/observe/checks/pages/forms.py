@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import later
-from mainstay.foundation.durations import format_duration
-from mainstay.foundation.explained import REQUIRED, Path
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.durations import format_duration
+from mainstay.foundation.words.explained import REQUIRED, Path
+from mainstay.foundation.words.matching import Matchers
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.kit.editing import Editing
 from mainstay.kit.forms import Form
 from mainstay.kit.lists import columns, export

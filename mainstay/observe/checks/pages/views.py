@@ -15,7 +15,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import latest
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live

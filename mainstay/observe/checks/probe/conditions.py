@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
 
-from mainstay.foundation.durations import parse_duration
-from mainstay.foundation.pattern import PatternError, glob_match, glob_pattern
+from mainstay.foundation.words.durations import parse_duration
+from mainstay.foundation.words.pattern import PatternError, glob_match, glob_pattern
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, PathError, as_text, parse_json, parse_path
 
 LONGEST_CONDITION = 2000

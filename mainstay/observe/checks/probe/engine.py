@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
-from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import is_set_aside, working_on
+from mainstay.foundation.words.durations import spoken_duration
 from mainstay.net.loop import TransferLoop
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolution, Resolver, Ticket

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mainstay.foundation.durations import spoken_duration
 from mainstay.foundation.processes.work import steps
-from mainstay.foundation.text import one_sentence
+from mainstay.foundation.words.durations import spoken_duration
+from mainstay.foundation.words.text import one_sentence
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Asking, Resolver
 from mainstay.observe.checks.kinds.base import AnyKind

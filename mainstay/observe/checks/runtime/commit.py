@@ -12,7 +12,7 @@ from mainstay.foundation import store
 from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.journal.write import Fact, write_all
 from mainstay.foundation.pieces import is_of_the_content
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.observe.checks import facts
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import CheckState, Downtime, Result

@@ -17,10 +17,10 @@ from typing import Generic, Protocol, TypeVar, cast
 from django.db import DatabaseError
 from pydantic import BaseModel, ValidationError
 
-from mainstay.foundation.explained import detail_of
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.explained import detail_of
+from mainstay.foundation.words.text import storable
 from mainstay.net.schedule import offset_for
 from mainstay.observe.checks.actions import settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds

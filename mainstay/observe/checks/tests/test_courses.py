@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.actions import announce, cancel, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance
 from mainstay.observe.checks.pages import listing

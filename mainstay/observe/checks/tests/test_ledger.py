@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.actions import announce, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour
 from mainstay.observe.checks.pages import listing

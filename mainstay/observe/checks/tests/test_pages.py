@@ -13,7 +13,7 @@ from mainstay.desk.tests.browser import exported, fragment, page, seen_in, signe
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.actions import announce, pause
 from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Ping, Result
 from mainstay.observe.checks.tests.parts import check, heartbeat

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Component, Dependency, Environment
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import actions
 from mainstay.observe.checks.decide import Status
 from mainstay.observe.checks.models import Check, CheckState, Downtime

@@ -14,7 +14,7 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.journal import write as journal
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.write import on
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.observe.checks import actions, facts
 from mainstay.observe.checks.models import CheckState, Downtime, Result
 from mainstay.observe.checks.runtime.results import Watch

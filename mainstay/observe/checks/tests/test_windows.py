@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.windows import Window, covering, last_start, next_start, open_until, validate
 
 HOUR = timedelta(hours=1)

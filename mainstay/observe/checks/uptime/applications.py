@@ -7,7 +7,7 @@ not up makes it degraded.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.observe.checks.decide import Status
 
 _NOT_UP = {Status.DOWN, Status.UNREACHABLE}

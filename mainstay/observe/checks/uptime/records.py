@@ -10,7 +10,7 @@ from typing import Protocol
 from django.db.models import Q
 
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.cron import newest
 from mainstay.observe.checks.models import CheckState, Hour, Maintenance
 from mainstay.observe.checks.uptime import timeline

@@ -12,7 +12,7 @@ from itertools import compress
 
 import numpy as np
 
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.observe.metrics.exposition import openmetrics, text
 from mainstay.observe.metrics.exposition.layout import (
     NO_TIME,

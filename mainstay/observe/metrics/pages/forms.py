@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.explained import Path, sentence
 from mainstay.foundation.secrets import MASK
+from mainstay.foundation.words.explained import Path, sentence
 from mainstay.foundation.yaml.problems import NotYaml
 from mainstay.foundation.yaml.read import read_data
 from mainstay.foundation.yaml.write import dump

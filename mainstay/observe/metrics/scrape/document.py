@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mainstay.foundation.durations import parse_duration
+from mainstay.foundation.words.durations import parse_duration
 from mainstay.observe.metrics.scrape.settings import interval_text
 from mainstay.observe.metrics.scrape.state import ScrapeState, TargetState
 

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mainstay.foundation.processes.work import working_on
-from mainstay.foundation.text import one_sentence
+from mainstay.foundation.words.text import one_sentence
 from mainstay.net.addresses import shown_url
 from mainstay.net.loop import TransferLoop
 from mainstay.net.policy import AddressPolicy

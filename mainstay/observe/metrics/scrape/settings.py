@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_list, checked_secret
 from mainstay.foundation.strict import Secret, StrictModel
+from mainstay.foundation.words.durations import Duration
 from mainstay.net.addresses import Host, Port, valid_header_name, valid_header_value
 from mainstay.observe.metrics.scrape.relabel import LabelName, Rule
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from mainstay.foundation.durations import parse_duration
+from mainstay.foundation.words.durations import parse_duration
 from mainstay.observe.metrics.scrape.discovery import ADDRESS, Discovered
 from mainstay.observe.metrics.scrape.relabel import Labels, Relabelling
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings, interval_text

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from mainstay import __version__
-from mainstay.foundation.text import storable_json
+from mainstay.foundation.words.text import storable_json
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.evaluate import Limits
 from mainstay.observe.metrics.promql.parse import prettified

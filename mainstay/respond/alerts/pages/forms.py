@@ -6,10 +6,10 @@ from typing import Any
 
 from django import forms
 
-from mainstay.foundation.durations import format_duration, write_span
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.durations import format_duration, write_span
+from mainstay.foundation.words.matching import Matchers
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.kit.forms import DescribingForm, Form, ZoneField, line, moment, ticks
 from mainstay.respond.alerts.decide import DAYS
 from mainstay.respond.alerts.models import Route

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.urls import reverse
 
-from mainstay.foundation.words import SEVERITIES, weight
+from mainstay.foundation.words.names import SEVERITIES, weight
 from mainstay.kit import rows
 from mainstay.kit.lists import with_words
 from mainstay.kit.scales import NBSP

@@ -12,7 +12,7 @@ from django.utils import timezone
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
-from mainstay.foundation.matching import Matchers
+from mainstay.foundation.words.matching import Matchers
 from mainstay.kit import rows
 from mainstay.kit.lists import by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live

@@ -14,8 +14,8 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import line
-from mainstay.foundation.matching import equal
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.matching import equal
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, page_of
 from mainstay.kit.live import live

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.matching import Matchers
-from mainstay.foundation.words import weight
+from mainstay.foundation.words.matching import Matchers
+from mainstay.foundation.words.names import weight
 from mainstay.respond.alerts.decide import (
     LOOK_AGAIN,
     LOOK_LATER,

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from mainstay.foundation.clock import utc_text
-from mainstay.foundation.durations import write_span
-from mainstay.foundation.text import is_web_link
+from mainstay.foundation.words.durations import write_span
+from mainstay.foundation.words.text import is_web_link
 from mainstay.respond.delivery.message import AlertPart, Event, Link, Message
 
 ELLIPSIS = "…"

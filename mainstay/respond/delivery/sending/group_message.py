@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Message
 from mainstay.respond.delivery.sending.grouping import SINGLY_MOST
 

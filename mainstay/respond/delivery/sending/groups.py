@@ -15,7 +15,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from mainstay.foundation import store
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Channel, Delivery, Group, GroupMember

@@ -21,8 +21,8 @@ from mainstay.foundation.foreign import EXITS, told
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.processes.work import SetAside, working_on
-from mainstay.foundation.text import storable
-from mainstay.foundation.words import severity_of, weight
+from mainstay.foundation.words.names import severity_of, weight
+from mainstay.foundation.words.text import storable
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.store.limits import Coverage

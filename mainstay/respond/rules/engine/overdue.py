@@ -18,7 +18,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.pieces import is_of_the_content
 from mainstay.foundation.processes.beat import alive
 from mainstay.foundation.processes.unreadable import readable
-from mainstay.foundation.words import severity_of, weight
+from mainstay.foundation.words.names import severity_of, weight
 from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules.alerting import source_of

@@ -12,7 +12,7 @@ from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.words import severity_of
+from mainstay.foundation.words.names import severity_of
 from mainstay.respond.alerts.actions import Firing, fire, resolve
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.rules import facts

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.evaluate import Limits

@@ -7,8 +7,8 @@ from django import forms
 from pydantic import ValidationError
 
 from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.explained import Path, faults
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.explained import Path, faults
 from mainstay.kit.forms import SEVERITY_CHOICES, DescribingForm, line
 from mainstay.kit.inputs import read_pairs, write_pairs
 from mainstay.observe.metrics.durations import written

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mainstay.foundation.foreign import foreign
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.respond.rules.template.functions import NAMES
 from mainstay.respond.rules.template.go_format import MOST_CHARACTERS
 from mainstay.respond.rules.template.parse import MAIN, parse

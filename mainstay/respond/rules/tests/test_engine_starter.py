@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.rules.files.read import read_rules
 from mainstay.respond.rules.files.starter_pack import Pack, packs
 from mainstay.respond.rules.files.unit_tests import run_file

@@ -10,9 +10,9 @@ from django.db import OperationalError, connection
 from mainstay.foundation.accounts.actor import Actor, NotAllowed
 from mainstay.foundation.clock import from_unix
 from mainstay.foundation.journal.models import Entry
-from mainstay.foundation.matching import Matchers
 from mainstay.foundation.processes import notices
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import actions as checks
 from mainstay.observe.checks.windows import Window
 from mainstay.observe.metrics.promql.errors import QueryError

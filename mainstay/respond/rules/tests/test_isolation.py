@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.foundation.accounts.actor import Actor
-from mainstay.foundation.text import storable
+from mainstay.foundation.words.text import storable
 from mainstay.observe.metrics.exposition import Parser
 from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.models import Alert

@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from mainstay.foundation.pattern import PatternText, compile_pattern
 from mainstay.foundation.strict import StrictModel
+from mainstay.foundation.words.pattern import PatternText, compile_pattern
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.probe.conditions import number
 from mainstay.observe.checks.probe.jsonpath import MISSING, as_text

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mainstay.foundation.durations import spoken_duration
-from mainstay.foundation.pattern import Pattern, compile_pattern
+from mainstay.foundation.words.durations import spoken_duration
+from mainstay.foundation.words.pattern import Pattern, compile_pattern
 from mainstay.net.addresses import shown_url
 from mainstay.net.transfer import Answer
 from mainstay.observe.checks.kinds.base import failing

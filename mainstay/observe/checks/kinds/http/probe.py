@@ -2,7 +2,7 @@
 
 import time
 
-from mainstay.foundation.text import one_sentence
+from mainstay.foundation.words.text import one_sentence
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.transfer import MICRO, Plan, Transfer
 from mainstay.observe.checks.kinds.base import expects_no_connection

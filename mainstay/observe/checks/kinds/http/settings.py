@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from mainstay.foundation.durations import Duration
 from mainstay.foundation.outside_files import PemText, checked_secret
-from mainstay.foundation.pattern import PatternText
 from mainstay.foundation.strict import Secret, StrictModel
+from mainstay.foundation.words.durations import Duration
+from mainstay.foundation.words.pattern import PatternText
 from mainstay.net.addresses import (
     Host,
     IPVersion,

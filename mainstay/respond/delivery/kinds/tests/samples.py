@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.delivery.message import ALERT, AlertPart, Event, Link, Message
 
 STARTED = datetime(2026, 3, 1, 14, 5, 9, tzinfo=UTC)

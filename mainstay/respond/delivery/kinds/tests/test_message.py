@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.text import is_web_link
+from mainstay.foundation.words.text import is_web_link
 from mainstay.respond.delivery.kinds import wording
 from mainstay.respond.delivery.kinds.tests.samples import HOSTILE_TEXTS, MESSAGES, PLAIN, changed, everywhere, follow_up
 from mainstay.respond.delivery.message import Event, Message

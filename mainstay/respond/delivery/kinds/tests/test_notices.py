@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.words import SEVERITIES
+from mainstay.foundation.words.names import SEVERITIES
 from mainstay.respond.delivery.kinds import CHANNELS, apprise, pagerduty, slack, teams, webhook, wording
 from mainstay.respond.delivery.kinds.email import letter
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, assert_fits

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
-from mainstay.foundation.durations import Duration
-from mainstay.foundation.explained import MISSING, detail_of, faults, sentence
-from mainstay.foundation.words import Address, Labels, Link, Name, Time, Title, Zone
+from mainstay.foundation.words.durations import Duration
+from mainstay.foundation.words.explained import MISSING, detail_of, faults, sentence
+from mainstay.foundation.words.names import Address, Labels, Link, Name, Time, Title, Zone
 
 
 class Inner(BaseModel):

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mainstay.foundation import words
-from mainstay.foundation.durations import format_duration
+from mainstay.foundation.words import names as words
+from mainstay.foundation.words.durations import format_duration
 
 REQUIRED = "This field is required."
 MISSING = "is missing; add it"

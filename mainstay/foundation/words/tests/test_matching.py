@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, ValidationError
 
 from mainstay.foundation.columns import NOTHING, MatchField
-from mainstay.foundation.matching import Match, Matchers, Matching, Texts, equal
-from mainstay.foundation.pattern import PatternError, compile_pattern
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.matching import Match, Matchers, Matching, Texts, equal
+from mainstay.foundation.words.pattern import PatternError, compile_pattern
 
 
 def read(*texts: str) -> Matchers:

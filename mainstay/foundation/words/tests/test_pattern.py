@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstay.foundation.pattern import PatternError, compile_pattern, glob_match
+from mainstay.foundation.words.pattern import PatternError, compile_pattern, glob_match
 
 
 @pytest.mark.timing

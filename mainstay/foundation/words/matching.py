@@ -15,8 +15,8 @@ from typing import Annotated, Any, Final, Protocol, Self, cast
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
-from mainstay.foundation.pattern import PatternError, compile_pattern
 from mainstay.foundation.refusal import Refused, misfit
+from mainstay.foundation.words.pattern import PatternError, compile_pattern
 
 MOST_LABELS = 50
 MOST_VALUES = 200  # of one label

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mainstay.foundation.durations import Duration, format_duration, parse_duration, spoken_duration, write_span
+from mainstay.foundation.words.durations import Duration, format_duration, parse_duration, spoken_duration, write_span
 
 
 @pytest.mark.parametrize(
