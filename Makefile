@@ -34,7 +34,7 @@ recover: setup
 	$(BIN)/python -m examples.shop.fault clear
 
 # More workers than processors, since many tests wait (tests/rows.py).
-PARALLEL := -n 4
+PARALLEL := -n 5
 AGAIN := (database and not slow) or postgresql
 
 # All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.

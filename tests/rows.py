@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-OF_PROGRAMS = 2  # rows at a time in which the program runs
+OF_PROGRAMS = 3  # rows at a time in which the program runs
 LENGTH = 8
 
 

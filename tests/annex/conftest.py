@@ -2,4 +2,4 @@
 
 from mainstay.wings import WINGS
 
-collect_ignore_glob = [] if "tests.annex" in [wing.app for wing in WINGS] else ["test_*.py"]
+collect_ignore_glob = [] if "tests.annex" in [wing.app for wing in WINGS] else ["tests/*"]
