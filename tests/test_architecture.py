@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -174,6 +175,26 @@ def test_a_wing_is_named_by_its_own_folder_by_higher_wings_and_by_the_list() -> 
         if path.relative_to(PACKAGE).parts[0] not in {"observe", "respond", "wings.py"}
         for name, line in names_of_wings(path)
     ]
+    assert not wrong, found(wrong)
+
+
+LINK = re.compile(r"""\{%\s*url\s+['"](\w+)['"]""")
+
+
+def test_templates_link_only_to_pages_of_the_same_wing_of_lower_ones_and_of_the_desk() -> None:
+    """Of higher wings, they draw the parts."""
+    order, homes = [wing.app for wing in WINGS], {}
+    for wing in WINGS:
+        for pattern in import_module(wing.urls).urlpatterns if wing.urls else ():
+            homes[pattern.name] = wing.app
+    wrong = []
+    for template in sorted(PACKAGE.rglob("*.html")):
+        own = ".".join(template.relative_to(ROOT).parts).partition(".templates.")[0]
+        rank = order.index(own) if own in order else -1  # the kit is below all of them
+        for name in LINK.findall(template.read_text(encoding="utf-8")):
+            home = homes.get(name, "")
+            if home and not home.startswith("mainstay.foundation") and order.index(home) > rank:
+                wrong.append(f"{template.relative_to(ROOT)}: {name} of {home}")
     assert not wrong, found(wrong)
 
 

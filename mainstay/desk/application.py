@@ -6,12 +6,12 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from mainstay.desk.compose import region
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.kit.live import is_fragment, live
+from mainstay.kit.regions import region
 
 _REGIONS = ("live", "recent")
 _BESIDE = ("buttons", "below", "side")

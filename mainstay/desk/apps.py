@@ -10,7 +10,7 @@ class DeskConfig(AppConfig):
         from mainstay.foundation.accounts.permissions import PERMISSIONS
         from mainstay.foundation.journal.subjects import SUBJECT_PAGES
         from mainstay.foundation.wing import GROUPS
-        from mainstay.kit import nav, rows
+        from mainstay.kit import nav, regions, rows
         from mainstay.wings import WINGS
 
         for wing in WINGS:
@@ -18,4 +18,5 @@ class DeskConfig(AppConfig):
             SUBJECT_PAGES.update(wing.subjects)
         PERMISSIONS[:] = [permission for wing in WINGS for permission in wing.permissions]
         places = [place for wing in WINGS for place in wing.places]
+        regions.PARTS[:] = sorted((part for wing in WINGS for part in wing.parts), key=lambda part: part.at)
         nav.PLACES[:] = sorted(places, key=lambda place: (GROUPS.index(place.group), place.at))

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from mainstay.desk.compose import ask
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.parts import Duty
+from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
 
 

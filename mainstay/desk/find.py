@@ -5,11 +5,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
-from mainstay.desk.compose import ask
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
 from mainstay.kit import nav
+from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
 
 LONGEST_QUERY = 80

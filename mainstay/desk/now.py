@@ -4,12 +4,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from mainstay.desk.compose import region
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, STATUS_VIEW, Role
 from mainstay.kit import nav
 from mainstay.kit.live import is_fragment, live
+from mainstay.kit.regions import region
 
 _ROLES_OF_FIGURES = {Role.PRODUCT.value, Role.STAKEHOLDER.value}
 _REGIONS = ("live", "fleet", "side")

@@ -15,7 +15,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mainstay import __version__
-from mainstay.desk.compose import ask
 from mainstay.foundation.accounts.access import public
 from mainstay.foundation.accounts.actor import NotAllowed
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
@@ -25,6 +24,7 @@ from mainstay.foundation.clock import now as clock_now
 from mainstay.foundation.http.inner import bears, scrape_token
 from mainstay.foundation.http.pool import vouch
 from mainstay.foundation.processes.beat import health
+from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,12 +4,12 @@ import argparse
 import sys
 from datetime import datetime
 
-from mainstay.desk.compose import ask
 from mainstay.foundation.clock import now
 from mainstay.foundation.parts import Finding
 from mainstay.foundation.processes import notices
 from mainstay.foundation.processes.beat import health
 from mainstay.foundation.terminal import Paint, example, moment, plainly, say, say_json, shortened
+from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
 
 LINES = 50

@@ -80,14 +80,14 @@ class Part:
     """A part of a page that several wings share.
 
     Attributes:
-        page: "now", or that of an "application".
+        page: "now", or that of an "application", a "check", a "channel", a "group".
         region: where it stands: what of the page is drawn anew together.
         at: its position there, the smallest first.
-        draw: dotted path of `(request, now) -> Iterable[Drawn]`, for an application of `(request, now, application)`.
+        draw: dotted path of `(request, now) -> Iterable[Drawn]`; where the page is of one thing, that is given, too.
         needs: which permission it takes to see it.
     """
 
-    page: Literal["now", "application"]
+    page: str
     region: str
     at: int
     draw: str

@@ -38,6 +38,10 @@ WING = Wing(
         Part("now", "live", 30, f"{_NOW}.troubles"),
         Part("now", "live", 40, f"{_NOW}.without_alert"),
         Part("application", "live", 10, f"{_NOW}.of_application"),
+        Part("check", "live", 10, f"{_NOW}.of_check"),
+        Part("group", "links", 10, "mainstay.respond.alerts.pages.channel_views.of_group"),
+        Part("channel", "side", 10, "mainstay.respond.alerts.pages.channel_views.leads_here"),
+        Part("check", "latest", 10, f"{_NOW}.earlier_of_check"),
     ),
     duties=(
         Duties(

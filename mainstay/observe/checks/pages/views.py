@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
-from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW
+from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.journal.pages.lines import latest
 from mainstay.foundation.words.names import SEVERITIES
@@ -20,6 +20,7 @@ from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live
 from mainstay.kit.nav import trail
+from mainstay.kit.regions import region
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
 from mainstay.observe.checks.models import Check, Ping, Result
@@ -32,7 +33,7 @@ from mainstay.observe.checks.uptime.timeline import Calendar, Course, calendar
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 LIST_DAYS, DAYS = 30, 90
-RESULTS_SHOWN, PINGS_SHOWN, ALERTS_SHOWN, ENTRIES_SHOWN = 20, 15, 8, 12
+RESULTS_SHOWN, PINGS_SHOWN, ENTRIES_SHOWN = 20, 15, 12
 EXPORTED_MOST = 50_000
 LIVE_ROWS_MOST = 200  # a longer list is not asked for again and again
 
@@ -219,10 +220,10 @@ def check(request: HttpRequest, check_id: int) -> HttpResponseBase:
     if is_fragment(request, "course"):
         return live(request, "checks/check.html", _course(request, one, now), part="course")
     if is_fragment(request, "latest"):
-        return live(request, "checks/check.html", _latest(one), part="latest")
+        return live(request, "checks/check.html", _latest(request, one, now), part="latest")
     context = _standing(request, one, now)
     if not is_fragment(request):
-        context |= _course(request, one, now) | _latest(one)
+        context |= _course(request, one, now) | _latest(request, one, now)
         context |= trail("checks", (reverse("application", args=[one.application.name]), one.application.name))
     return live(request, "checks/check.html", context)
 
@@ -249,16 +250,15 @@ def _standing(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]
         "state": state,
         "shown": shown,
         "headline": _headline(one, shown),
-        "open_alerts_of_it": list(one.alerts.filter(ended_at=None)),
+        "above": region("check", "live", request, now, one).html,
         "may": {
             "edit": actor.may(CHECKS_EDIT),
             "pause": actor.may(MAINTENANCE_EDIT),
-            "respond": actor.may(ALERTS_RESPOND),
         },
     }
 
 
-def _latest(one: Check) -> dict[str, Any]:
+def _latest(request: HttpRequest, one: Check, now: datetime) -> dict[str, Any]:
     """What each result adds to, and what stands beside it."""
     url = f"{settings.BASE_URL}/ping/{one.ping_key}"
     return {
@@ -267,7 +267,7 @@ def _latest(one: Check) -> dict[str, Any]:
         "facts": sorted(one.state.last_facts.items())[:16],
         "results": list(_results(one)[:RESULTS_SHOWN]),
         "pings": list(Ping.objects.filter(check_ref=one).order_by("-id")[:PINGS_SHOWN]) if one.passive else [],
-        "alerts": list(one.alerts.order_by("-id")[:ALERTS_SHOWN]),
+        "beside": region("check", "latest", request, now, one).html,
         "entries": latest(f"check:{one.pk}", ENTRIES_SHOWN),
         "kind": KINDS[one.kind].label if one.kind in KINDS else f"{one.kind} (unknown kind)",
         "needed": list(one.needs.select_related("application").order_by("application__name", "name")),

@@ -1,4 +1,4 @@
-"""What alerts give to Now and to an application's page."""
+"""What alerts give to Now, and to the pages of applications and checks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from mainstay.respond.alerts.models import Alert
 from mainstay.respond.alerts.pages.listing import open_first, shown_state
 from mainstay.respond.alerts.surroundings import silences
 
-SHOWN, CHECKS_SHOWN, OF_APPLICATION_SHOWN = 8, 8, 10
+SHOWN, CHECKS_SHOWN, OF_APPLICATION_SHOWN, OF_CHECK_SHOWN = 8, 8, 10, 8
 TONES = {"critical": "bad", "major": "warn", "minor": "quiet"}
 
 
@@ -150,10 +150,24 @@ def without_alert(_request: HttpRequest, now: datetime) -> Iterator[Drawn]:
 
 def of_application(request: HttpRequest, _now: datetime, application: Application) -> Iterator[Drawn]:
     """Open alerts of an application."""
-    found = open_first(Alert.objects.filter(application=application))[:OF_APPLICATION_SHOWN]
-    if found:
+    yield from _open(request, open_first(Alert.objects.filter(application=application))[:OF_APPLICATION_SHOWN])
+
+
+def of_check(request: HttpRequest, _now: datetime, check: Check) -> Iterator[Drawn]:
+    """Open alerts of a check."""
+    yield from _open(request, open_first(Alert.objects.filter(check_ref=check)))
+
+
+def earlier_of_check(_request: HttpRequest, _now: datetime, check: Check) -> Iterator[Drawn]:
+    """The latest alerts of a check."""
+    found = Alert.objects.filter(check_ref=check).order_by("-id")[:OF_CHECK_SHOWN]
+    yield Drawn("alerts/parts/of_check.html", {"alerts": found})
+
+
+def _open(request: HttpRequest, alerts: Sequence[Alert]) -> Iterator[Drawn]:
+    if alerts:
         context = {
-            "alerts": [(alert, TONES.get(alert.severity, "quiet")) for alert in found],
+            "alerts": [(alert, TONES.get(alert.severity, "quiet")) for alert in alerts],
             "may_respond": actor_of(request).may(ALERTS_RESPOND),
         }
-        yield Drawn("alerts/parts/of_application.html", context)
+        yield Drawn("alerts/parts/open.html", context)

@@ -14,6 +14,7 @@ from mainstay.foundation.journal.subjects import subject_url
 from mainstay.kit.lists import Wanted, by_key, columns, cursor, export, ids_in, page_of
 from mainstay.kit.live import live
 from mainstay.kit.nav import trail
+from mainstay.kit.regions import region
 from mainstay.kit.replies import done
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.message import Event, Message
@@ -67,6 +68,7 @@ def deliveries(request: HttpRequest) -> HttpResponseBase:
         "filtered": bool(wanted),
         "group": group,
         "group_title": _group_title(group) if group is not None else "",
+        "group_links": region("group", "links", request, clock.now(), group).html if group is not None else "",
         "waiting": waiting,
         "can_respond": actor_of(request).may(ALERTS_RESPOND),
         "filters": wanted.filters,

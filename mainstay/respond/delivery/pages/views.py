@@ -10,6 +10,7 @@ from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.kit.editing import Editing
 from mainstay.kit.nav import trail
+from mainstay.kit.regions import region
 from mainstay.kit.replies import attempt, posted
 from mainstay.respond.delivery import actions
 from mainstay.respond.delivery.kinds import CHANNELS
@@ -46,7 +47,7 @@ class ChannelPages(Editing[Channel]):
         if row is not None:
             context["health"] = next((found for found in channel_health() if found.channel.pk == row.pk), None)
             context["deliveries"] = recent(row)
-            context["named_by"] = naming(row.name)
+            context["leads_here"] = region("channel", "side", request, clock.now(), row).html
             context["test"] = Delivery.objects.filter(channel=row, event="test").order_by("-pk").first()
         return context
 
