@@ -54,7 +54,7 @@ def test_what_hangs_is_ended_even_if_it_holds_the_interpreter_and_what_is_stoppe
 
 
 KEY = "7d1f4c52-1b0f-4a6e-9d0c-5f3f2f6f1a22"
-JOB = {"name": "job", "heartbeat": {"every": "5s", "grace": "5s", "key": KEY}}
+JOB = {"name": "job", "heartbeat": {"every": "5s", "grace": "8s", "key": KEY}}
 
 
 def pinged(program: Program, seconds: float) -> None:
