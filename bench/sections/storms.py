@@ -199,8 +199,8 @@ def _storm(
     where: str, size: int, given: tuple[Program, Ports, Receiver, list[str], int], *, slow: bool
 ) -> Iterator[Line]:
     program, ports, receiver, keys, alert = given
-    cpu, begin = Cpu(program), time.time()
     with meanwhile(program, alert, keys) as asked:
+        cpu, begin = _pinged(program)
         ports.fail("/storm")
         wait(begin + LASTS_S)
         verdicts = {name: at for name, at in _verdicts(program, begin, "down").items() if name.startswith("s")}
@@ -236,8 +236,8 @@ def _storm(
 def _with_parent(size: int, database: str) -> Iterator[Line]:
     with _program(size, database, parent=True) as given:
         program, ports, receiver, keys, alert = given
-        cpu, begin = Cpu(program), time.time()
         with meanwhile(program, alert, keys) as asked:
+            cpu, begin = _pinged(program)
             ports.fail("/storm")
             wait(begin + LASTS_S)
             ports.fail()
@@ -253,6 +253,14 @@ def _with_parent(size: int, database: str) -> Iterator[Line]:
         yield from _beside(asked, program, begin)
         yield Figure("  CPU of all processes, both ways", sum(cpu.used_s().values()), "s")
         assert back > begin
+
+
+def _pinged(program: Program) -> tuple[Cpu, float]:
+    """Wait until all heartbeats are up and begin to count: what was missing before its first ping was missing."""
+    up = "SELECT COUNT(*) FROM checks_checkstate JOIN checks_check ON checks_check.id = checks_checkstate.check_ref_id"
+    up += " WHERE kind = 'heartbeat' AND health = 'up'"
+    until(lambda: rows(program, up)[0][0] >= HEARTBEATS, "all heartbeats are up", within_s=60)
+    return Cpu(program), time.time()
 
 
 def _beside(asked: Mapping[str, Asked], program: Program, begin: float) -> Iterator[Line]:
