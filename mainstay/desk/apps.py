@@ -9,8 +9,9 @@ class DeskConfig(AppConfig):
         """Tell the ground and the kit what all wings bring."""
         from mainstay.foundation.accounts.permissions import PERMISSIONS
         from mainstay.foundation.journal.subjects import SUBJECT_PAGES
+        from mainstay.foundation.parts import PARTS
         from mainstay.foundation.wing import GROUPS
-        from mainstay.kit import nav, regions, rows
+        from mainstay.kit import nav, rows
         from mainstay.wings import WINGS
 
         for wing in WINGS:
@@ -18,5 +19,5 @@ class DeskConfig(AppConfig):
             SUBJECT_PAGES.update(wing.subjects)
         PERMISSIONS[:] = [permission for wing in WINGS for permission in wing.permissions]
         places = [place for wing in WINGS for place in wing.places]
-        regions.PARTS[:] = sorted((part for wing in WINGS for part in wing.parts), key=lambda part: part.at)
+        PARTS[:] = sorted((part for wing in WINGS for part in wing.parts), key=lambda part: part.at)
         nav.PLACES[:] = sorted(places, key=lambda place: (GROUPS.index(place.group), place.at))

@@ -6,6 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.foundation.terminal import moment
+from mainstay.foundation.wing import Part
+
+PARTS: list[Part] = []
+"""The parts of all wings, in their order; the desk fills it."""
 
 FOUND_MOST = 6
 """Things of one kind that Ctrl K shows."""

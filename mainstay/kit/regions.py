@@ -17,15 +17,12 @@ from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString, mark_safe
 
 from mainstay.foundation.accounts.access import actor_of
-from mainstay.foundation.parts import Drawn, Fact
+from mainstay.foundation.parts import PARTS, Drawn, Fact
 from mainstay.foundation.wing import Part
 
 log = logging.getLogger("mainstay.web")
 SLOW_S = 1.0
 T = TypeVar("T")
-
-PARTS: list[Part] = []
-"""The parts of all wings, in their order; the desk fills it."""
 
 
 def ask(path: str, *given: Any, otherwise: Sequence[Any] = ()) -> Sequence[Any]:
