@@ -23,7 +23,6 @@ WING = Wing(
             count=f"{_NOW}.open_count",
         ),
         Place("Silences", "silences", "Respond", 15, words="mute"),
-        Place("Channels and routes", "channels", "Respond", 30, "channels", "r", "slack mail webhook notify"),
     ),
     states={
         "firing": Look("firing", "bad", "◉", "the condition holds and nobody has it yet"),

@@ -11,7 +11,11 @@ WING = Wing(
     app="mainstay.respond.delivery",
     urls="mainstay.respond.delivery.pages.urls",
     routers=("mainstay.respond.delivery.api.router",),
-    places=(Place("Deliveries", "deliveries", "Respond", 35, words="pages outbox sent"),),
+    places=(
+        # With the routes that lead there: alerts draw it.
+        Place("Channels and routes", "channels", "Respond", 30, "channels", "r", "slack mail webhook notify"),
+        Place("Deliveries", "deliveries", "Respond", 35, words="pages outbox sent"),
+    ),
     states={
         "queued": Look("queued", "quiet", "○", "waits to be sent"),
         "retrying": Look("retrying", "warn", "△", "was not confirmed and is sent again"),
