@@ -1,4 +1,4 @@
-"""`mainstay monitor` and `mainstay worker`: what the wings do again and again, each in the process that they name.
+"""`mainstay monitor` and `mainstay worker`: the cycles of all wings, each in the process that its wing names.
 
 The monitor probes, scrapes and evaluates; the worker sends pages, reminds, seals and clears away. What belongs to no
 wing stands here.

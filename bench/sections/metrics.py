@@ -23,7 +23,7 @@ from bench.machine import cpu_s, memory
 from bench.program import directory, mainstay, written
 from bench.rules import JOBS, document
 from mainstay.foundation.environment import read
-from mainstay.foundation.http.inner import scrape_token
+from mainstay.foundation.secrets import scrape_token
 from mainstay.observe.metrics.client import Client
 from mainstay.observe.metrics.client import Server as Address
 from mainstay.observe.metrics.servers import monitor

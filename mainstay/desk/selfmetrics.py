@@ -21,9 +21,9 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import caller
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now as clock_now
-from mainstay.foundation.http.inner import bears, scrape_token
 from mainstay.foundation.http.pool import vouch
 from mainstay.foundation.processes.beat import health
+from mainstay.foundation.secrets import bears, scrape_token
 from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
 

@@ -6,6 +6,7 @@ derivation of its own, encrypts secrets at rest with Fernet (AES-128-CBC and HMA
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets as random
 from collections import Counter
@@ -237,3 +238,18 @@ def left_mask(value: Any, path: tuple[str | int, ...] = ()) -> tuple[str | int, 
     elif isinstance(value, list | tuple):
         items = list(enumerate(value))
     return next((hit for name, item in items if (hit := left_mask(item, (*path, name))) is not None), None)
+
+
+def inner_token(secret_key: str) -> str:
+    """Return the token by which Mainstay's own processes know each other at the monitor's port."""
+    return hmac.new(secret_key.encode(), b"mainstay monitor port", hashlib.sha256).hexdigest()
+
+
+def scrape_token(secret_key: str) -> str:
+    """Return the token by which the monitor scrapes Mainstay itself. It opens nothing but `/metrics`."""
+    return hmac.new(secret_key.encode(), b"mainstay own metrics", hashlib.sha256).hexdigest()
+
+
+def bears(authorization: str, token: str) -> bool:
+    """Tell whether an Authorization header holds that token."""
+    return hmac.compare_digest(authorization.encode("utf-8", "replace"), f"Bearer {token}".encode())

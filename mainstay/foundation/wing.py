@@ -201,7 +201,7 @@ class Wing:
         searches: what Ctrl K finds of it.
         reports: its parts of `mainstay status`.
         figures: its parts of `/metrics`, each a dotted path of `(now) -> Iterable[Metric]`.
-        cycles: what it does again and again, in the "monitor" or the "worker": the dotted path of
+        cycles: its cycles and loops, in the "monitor" or the "worker": the dotted path of
             `(environment, works) -> Work`; `works` are those of lower wings.
         commands: its subcommands of `mainstay`, by name.
         beside: what it answers beside Django.

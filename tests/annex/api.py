@@ -24,7 +24,7 @@ ContractName = Annotated[Name, Path(description="The contract's name.", examples
 
 
 class ContractRow(BaseModel):
-    """Whom to call when an application needs somebody from outside."""
+    """A support contract: who helps with an application from outside."""
 
     id: int
     name: str

@@ -6,7 +6,7 @@ from mainstay.foundation.catalog.models import Application
 
 
 class Contract(models.Model):
-    """Whom to call when an application needs somebody from outside."""
+    """A support contract: who helps with an application from outside."""
 
     name = models.SlugField(max_length=100, unique=True)
     application = models.ForeignKey(Application, on_delete=models.SET_NULL, null=True, related_name="contracts")

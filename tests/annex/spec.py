@@ -9,7 +9,7 @@ from mainstay.foundation.words.names import Name
 
 
 class ContractSpec(StrictModel):
-    """Whom to call when an application needs somebody from outside."""
+    """A support contract: who helps with an application from outside."""
 
     name: Name = Field(description="Unique; letters, digits, - and _.")
     application: Name | None = Field(default=None, description="The application that it covers; all, when left out.")

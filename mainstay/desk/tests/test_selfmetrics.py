@@ -15,10 +15,10 @@ from mainstay.foundation.accounts.actions import create_user
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
-from mainstay.foundation.http.inner import inner_token, scrape_token
 from mainstay.foundation.journal.models import Entry
 from mainstay.foundation.journal.seal import seal_once
 from mainstay.foundation.processes.models import Process
+from mainstay.foundation.secrets import inner_token, scrape_token
 from mainstay.observe.checks.models import Ping
 from mainstay.respond.alerts.actions import acknowledge
 from mainstay.respond.delivery import status as delivery

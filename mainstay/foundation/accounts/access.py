@@ -46,9 +46,9 @@ def needs(permission: Permission, *methods: Literal["GET", "POST"]) -> Callable[
                 return HttpResponseNotAllowed(taken)
             return view(request, *args, **kwargs)
 
-        guarded.permission = permission  # type: ignore[attr-defined]  # read by permission_of
-        guarded.methods = taken  # type: ignore[attr-defined]
-        return cast(View[P], guarded)
+        marked = cast(Any, guarded)
+        marked.permission, marked.methods = permission, taken
+        return cast(View[P], marked)
 
     return decorate
 

@@ -41,7 +41,7 @@ def columns(row: object, model: type[BaseModel], **instead: Any) -> dict[str, An
     """Return the fields of `model` as `row` has them (other rows by their `name`), with `instead` in place of some."""
 
     def shown(value: Any) -> Any:
-        return value.name if isinstance(value, Model) else value  # type: ignore[attr-defined]  # what is shown has one
+        return getattr(value, "name", None) if isinstance(value, Model) else value
 
     return {name: shown(getattr(row, name)) for name in model.model_fields if name not in instead} | instead
 

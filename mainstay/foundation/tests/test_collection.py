@@ -51,8 +51,8 @@ def operations(router: Router) -> dict[str, Any]:
 
 
 def request() -> Any:
-    made = RequestFactory().get("/")
-    made.auth = COMMAND_LINE  # type: ignore[attr-defined]
+    made: Any = RequestFactory().get("/")
+    made.auth = COMMAND_LINE
     return made
 
 

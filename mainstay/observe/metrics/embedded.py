@@ -14,9 +14,8 @@ from typing import Any
 
 from mainstay.foundation import gaps
 from mainstay.foundation.environment import Environment
-from mainstay.foundation.http.inner import scrape_token
 from mainstay.foundation.processes import notices
-from mainstay.foundation.secrets import secret_key
+from mainstay.foundation.secrets import scrape_token, secret_key
 from mainstay.net.policy import policy
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name

@@ -10,10 +10,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from mainstay.foundation.clock import now
 from mainstay.foundation.environment import Environment
 from mainstay.foundation.http.connections import Limits
-from mainstay.foundation.http.inner import inner_token
 from mainstay.foundation.processes.run import Cycle, Ending, Work, lower
 from mainstay.foundation.processes.supervise import need_port
 from mainstay.foundation.processes.watchdog import Turn
+from mainstay.foundation.secrets import inner_token
 from mainstay.observe.checks.runtime.watching import Watching
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.serve.port import Port

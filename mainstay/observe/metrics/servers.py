@@ -8,7 +8,7 @@ from functools import cache
 from ipaddress import ip_address
 
 from mainstay.foundation import environment as env
-from mainstay.foundation.http.inner import bears, inner_token, scrape_token
+from mainstay.foundation.secrets import bears, inner_token, scrape_token
 from mainstay.observe.metrics.client import Client, MetricsAway, Server
 
 MONITOR_PATH = "/prometheus"  # below it, the monitor serves /api/v1/…

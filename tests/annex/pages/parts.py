@@ -31,7 +31,7 @@ def now(_request: HttpRequest, _now: datetime) -> Iterator[Drawn]:
 
 
 def of_application(_request: HttpRequest, _now: datetime, application: Application) -> Iterator[Drawn]:
-    """Whom to call about an application."""
+    """The contracts that cover an application."""
     found = list(Contract.objects.filter(Q(application=application) | Q(application=None)).order_by("name")[:5])
     if found:
         yield Drawn("annex/parts/contracts.html", {"contracts": found})

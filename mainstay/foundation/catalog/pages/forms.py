@@ -59,7 +59,7 @@ class ApplicationForm(DescribingForm):
 
     SPEC = ApplicationSpec
 
-    name = line(needed=True, most=100, help_text="Unique; letters, digits, - and _. It stands in addresses.")
+    name = line(needed=True, most=100, help_text="Unique; letters, digits, - and _. Used in URLs.")
     tier = forms.ChoiceField(choices=list(TIERS.items()), initial="standard", help_text="How much hangs on it.")
     owner = forms.ModelChoiceField(
         Team.objects.order_by("name"),

@@ -120,7 +120,7 @@ def sentence(name: str, status: Status, *, checks: int) -> str:
     """Say how an application is."""
     if not checks:
         return f"Nothing watches {name} yet."
-    return f"{name} {SENTENCES[status]}." if status in SENTENCES else f"Nobody knows how {name} is."
+    return f"{name} {SENTENCES[status]}." if status in SENTENCES else f"{name}: no recent result."
 
 
 # --- the list -------------------------------------------------------------------------------------------------------

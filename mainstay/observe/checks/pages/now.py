@@ -81,7 +81,7 @@ def public_headline(found: Sequence[Overview]) -> tuple[str, str]:
     fine = states.count(Status.UP)
     sub = f"{fine} of {len(found)} {'application is' if len(found) == 1 else 'applications are'} fine"
     if not bad:
-        return ("Nothing is wrong." if fine else "Nobody knows how things are."), sub
+        return ("Nothing is wrong." if fine else "No recent results."), sub
     if len(bad) == 1:
         return f"{bad[0].application.name} {SENTENCES[bad[0].whole.status]}.", sub
     names = [one.application.name for one in bad[:3]]

@@ -283,7 +283,7 @@ def _headline(one: Check, shown: Shown) -> str:
             return f"{one.application.name} / {one.name} cannot be probed."
         if one.state.last_at is None:
             return f"{one.application.name} / {one.name} waits for its first {'ping' if one.passive else 'result'}."
-        return f"Nobody knows how {one.application.name} / {one.name} is."
+        return f"{one.application.name} / {one.name}: no recent result."
     return f"{one.application.name} / {one.name} {(SENTENCES | {Status.PAUSED: 'is paused'})[shown.status]}."
 
 

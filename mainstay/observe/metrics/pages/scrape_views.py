@@ -43,7 +43,7 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
         "scrape": row,
         "health": seen,
         "standing": standing,
-        "title": f"{row.name}: {standing.word}." if seen.available else f"Nobody knows how {row.name} stands.",
+        "title": f"{row.name}: {standing.word}." if seen.available else f"{row.name}: no data yet.",
         "targets": found[:TARGETS_SHOWN],
         "dropped": [
             sorted(each.get("discoveredLabels", {}).items())

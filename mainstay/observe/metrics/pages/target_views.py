@@ -124,7 +124,7 @@ def _title(seen: Seen, scrapes: list[Standing]) -> str:
     if not scrapes:
         return "Nothing is scraped yet."
     if not seen.available:
-        return "Nobody knows how the targets are."
+        return "Targets: no data yet."
     healths = [target.health for target in seen.targets]  # Mainstay's own among them
     total, down = len(healths), healths.count("down")
     if not total:
@@ -178,7 +178,7 @@ def target(request: HttpRequest, identity: str) -> HttpResponseBase:
 
 def _target_title(one: LiveTarget | None) -> str:
     if one is None:
-        return "Nobody knows how this target is."
+        return "This target: no data yet."
     word = {"up": "answers", "down": "is down"}.get(one.health, "has not been scraped yet")
     return f"{one.instance} {word}."
 

@@ -17,10 +17,10 @@ from prometheus_client.exposition import make_wsgi_app
 from mainstay.foundation.http.bodies import Bodies, Receive, Refusal, Scope, Send
 from mainstay.foundation.http.bodies import answer as send_answer
 from mainstay.foundation.http.connections import Limits, Server
-from mainstay.foundation.http.inner import bears
 from mainstay.foundation.http.pool import Known, Pool, vouch
 from mainstay.foundation.http.turns import Turns
 from mainstay.foundation.processes.watchdog import Turn
+from mainstay.foundation.secrets import bears
 from mainstay.observe.metrics.serve.answers import Answer, failure
 
 log = logging.getLogger("mainstay.monitor")

@@ -74,11 +74,11 @@ def test_the_worst_target_comes_first_with_its_problem(monitor: Any) -> None:
 def test_a_monitor_that_is_away_is_said_first(monitor: Any) -> None:
     put()
     html = page(signed_in(), "/targets/")
-    assert title(html) == "Nobody knows how the targets are."
+    assert title(html) == "Targets: no data yet."
     assert "does not answer: refused" in html
     assert "is-up" not in html
-    assert title(page(signed_in(), "/scrapes/node/")) == "Nobody knows how node stands."
-    assert title(page(signed_in(), "/targets/bad1/")) == "Nobody knows how this target is."
+    assert title(page(signed_in(), "/scrapes/node/")) == "node: no data yet."
+    assert title(page(signed_in(), "/targets/bad1/")) == "This target: no data yet."
 
 
 def test_the_list_is_filtered_by_address_and_exported(monitor: Any) -> None:

@@ -1,4 +1,4 @@
-"""Channels and routes: whom pages reach, whether they do, and who would be paged."""
+"""The page of channels and routes: their state, their order, and who would be paged."""
 
 from collections.abc import Iterator
 from datetime import datetime
