@@ -108,7 +108,8 @@ def _filesystems() -> Iterator[Sample]:
         if mount.mountpoint in seen:
             continue
         seen.add(mount.mountpoint)
-        labels = (("device", mount.device), ("fstype", mount.fstype), ("mountpoint", mount.mountpoint))
+        # psutil knows no device of the name "none", which memory and overlays often have.
+        labels = (("device", mount.device or "none"), ("fstype", mount.fstype), ("mountpoint", mount.mountpoint))
         try:
             figures = _sizes(mount.mountpoint)
         except OSError:

@@ -15,6 +15,7 @@ from mainstay.observe.metrics.scrape.state import PlannedScrape, TargetHealth, T
 
 TEXT = "text/plain; version=0.0.4"
 Key = tuple[tuple[str, str], ...]
+_TOO_SLOW = ("no answer came", "no connection to", "handshake did not finish")
 
 
 class RecordingStore:
@@ -127,7 +128,10 @@ def only(scraper: Scraper) -> TargetState:
     return state
 
 
-def settled(scraper: Scraper, scrapes: int = 1) -> TargetState:
-    """Wait until the one target was scraped, and return its state."""
-    until(lambda: scraper.figures().scrapes >= scrapes)
+def settled(scraper: Scraper) -> TargetState:
+    """Wait until the one target has answered, and return its state.
+
+    A busy machine may not answer within these short timeouts at first: the next scrape comes at once.
+    """
+    until(lambda: not any(words in all_scraped(scraper)[0].error for words in _TOO_SLOW))
     return only(scraper)
