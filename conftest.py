@@ -16,12 +16,16 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from mainstay.foundation import gaps
 from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
-from tests import rows, tables
+from tests import faults, rows, tables
 
 # How long one example takes depends on what else the machine does.
 hypothesis.settings.register_profile("full", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("full")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    faults.register(config)
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +125,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("django_db"):
             item.add_marker("database")
+    faults.tell(items)
     gc.collect()
     gc.freeze()  # what was loaded and collected stays: it need not be looked through again and again
     yield

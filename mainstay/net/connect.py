@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-import certifi
-
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.net.certificates import USUAL_AUTHORITIES
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.resolver import Resolution
 
@@ -185,12 +184,13 @@ def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool 
 
 @lru_cache
 def _usual_context(verify: bool, check_name: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
+    context = ssl.create_default_context(cafile=USUAL_AUTHORITIES)
     return _strictness(context, verify, check_name)
 
 
 def _strictness(context: ssl.SSLContext, verify: bool, check_name: bool) -> ssl.SSLContext:
     context.check_hostname = verify and check_name
+    context.hostname_checks_common_name = False  # only alternative names count (RFC 9525, section 6.3)
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     # A session is never offered again: every probe is a full handshake.
     context.options |= ssl.OP_NO_TICKET

@@ -15,10 +15,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-import certifi
 import pycurl
 
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.net.certificates import NAMES_NO_HOST, USUAL_AUTHORITIES, shown
 from mainstay.net.resolver import literal, look_up
 
 ANSWER_LIMIT_BYTES = 65_536
@@ -148,7 +148,7 @@ def request(
         curl.setopt(pycurl.NETRC, 0)
         curl.setopt(pycurl.NOSIGNAL, 1)  # signals would reach the main thread, we are in a worker
         if ca_file is None:
-            curl.setopt(pycurl.CAINFO, certifi.where())
+            curl.setopt(pycurl.CAINFO, USUAL_AUTHORITIES)
         else:
             try:
                 curl.setopt(pycurl.CAINFO_BLOB, pem(ca_file, CA_WAIT_S))
@@ -162,6 +162,7 @@ def request(
             curl.setopt(pycurl.CONNECT_TO, [f"::{_PINNED}:"])
         if policy is not None:
             curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
+        curl.setopt(pycurl.OPT_CERTINFO, 1)
         curl.setopt(pycurl.HEADERFUNCTION, exchange.header)
         curl.setopt(pycurl.WRITEFUNCTION, exchange.write)
         try:
@@ -171,6 +172,10 @@ def request(
             # A status below 200 is interim (100, 103): the answer itself never came.
             status = curl.getinfo(pycurl.RESPONSE_CODE)
             return exchange.failed(code, problem, status if status >= 200 else None, curl.getinfo(pycurl.REQUEST_SIZE))
+        chain = tuple(dict(each).get("Cert", "").encode() for each in curl.getinfo(pycurl.INFO_CERTINFO) or ())
+        seen = shown(chain) if chain else None
+        if seen is not None and not seen.names_a_host:  # libcurl looks at the common name then
+            return Answer(None, complete=False, failure=Failure.UNTRUSTED, problem=NAMES_NO_HOST)
         return exchange.answered(curl.getinfo(pycurl.RESPONSE_CODE))
     finally:
         if kept is None:

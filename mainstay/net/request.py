@@ -1,16 +1,15 @@
 """What one HTTP request asks for, and libcurl's options for it."""
 
 import base64
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import certifi
 import pycurl
+
+from mainstay.net.certificates import USUAL_AUTHORITIES
 
 Options = tuple[tuple[int, object], ...]
 
-_CA_FILE = os.environ.get("SSL_CERT_FILE") or certifi.where()
 _PROTOCOLS = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 ALWAYS: Options = (
     (pycurl.NOSIGNAL, 1),
@@ -54,7 +53,7 @@ class Request:
     verify: bool = True
     http2: bool = True
     encodings: str | None = None
-    """What the body may be compressed with: None for nothing, "" for all that libcurl knows."""
+    """Accept-Encoding, unless `headers` have one: None for none, "" for all that libcurl knows."""
     follow_redirects: bool = True
     max_redirects: int = 10
     max_body_bytes: int = 1 << 20
@@ -103,15 +102,13 @@ def request_options(request: Request, *, own_origin: bool, with_body: bool, meth
         options += [(pycurl.POSTFIELDS, body or b""), (pycurl.CUSTOMREQUEST, method)]
     elif method != "GET":
         options.append((pycurl.CUSTOMREQUEST, method))
-    if headers:
-        options.append(
-            (
-                pycurl.HTTPHEADER,
-                [f"{name}: {value}" if value or name == "Expect" else f"{name};" for name, value in headers.items()],
-            )
-        )
-    if request.encodings is not None:
-        options.append((pycurl.ACCEPT_ENCODING, request.encodings))
+    # A body is decoded whoever asked for the encoding, and also where nobody did.
+    options.append((pycurl.ACCEPT_ENCODING, request.encodings or ""))
+    lines = [f"{name}: {value}" if value or name == "Expect" else f"{name};" for name, value in headers.items()]
+    if request.encodings is None and not any(name.lower() == "accept-encoding" for name in headers):
+        lines.append("Accept-Encoding:")  # libcurl's own is not sent
+    if lines:
+        options.append((pycurl.HTTPHEADER, lines))
     if request.follow_redirects:
         options.append((pycurl.COOKIEFILE, ""))  # sites that set a cookie and redirect to themselves need it
     options.append(
@@ -142,7 +139,7 @@ def _tls_options(request: Request) -> list[tuple[int, object]]:
         options.append((pycurl.CAINFO_BLOB, Pem(request.ca)))
     else:
         # One path for all checks: libcurl keeps the parsed store with the multi handle.
-        options.append((pycurl.CAINFO, _CA_FILE))
+        options.append((pycurl.CAINFO, USUAL_AUTHORITIES))
     if not request.verify:
         options += [(pycurl.SSL_VERIFYPEER, 0), (pycurl.SSL_VERIFYHOST, 0)]
     return options

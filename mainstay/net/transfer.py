@@ -8,12 +8,10 @@ Every transfer makes a fresh connection, asks no DNS cache, resumes no TLS sessi
 whatever is reused would hide a failure.
 """
 
-import calendar
 import errno
 import itertools
 import os
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +21,7 @@ from mainstay.foundation.outside_files import UnreadableFileError, pem
 from mainstay.foundation.words.durations import spoken_duration
 from mainstay.foundation.words.text import one_sentence
 from mainstay.net.addresses import host_port, origin, punycode, shown_url, split_url, wire_url
+from mainstay.net.certificates import NAMES_NO_HOST, shown
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.request import ALWAYS, PEM_FIELDS, Pem, Request, request_options
 from mainstay.net.resolver import Resolution, literal
@@ -37,18 +36,25 @@ _HTTP_VERSIONS = {
 }
 MICRO = 1e-6
 _pin_numbers = itertools.count(1)
+Headers = Mapping[str, tuple[str, ...]]
+"""Names in lower case; all values of a repeated header, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came: header names in lower case, times in seconds, body cut at the cap."""
+    """An answer as it came: times in seconds, body without its content coding, cut at the cap."""
 
     status: int
     duration_s: float
     body: bytes
-    headers: Mapping[str, str]
+    content_type: str
+    headers: Headers
     location: str
+    """Where it redirects to, as an absolute URL, which may hold keys: not for people (`shown_url`)."""
     certificate_days_left: float | None
+    """Of the server's certificate that ends first, redirects included."""
+    certificate_of: str
+    """The host that has shown it."""
     ip: str
     now: float
 
@@ -120,6 +126,9 @@ class Transfer:
         self._options = plan.first
         self._facts: dict[str, str | int | float | bool] = {}
         self._hop = plan.hop
+        self._authorities: bytes | None = None
+        self._certificate_ends_at: float | None = None
+        self._certificate_of = ""
 
     # --- before a hop -------------------------------------------------------------------------------------------
 
@@ -172,7 +181,13 @@ class Transfer:
             curl.setopt(option, value)
         try:
             for option, value in self._options:
-                curl.setopt(option, pem(value) if type(value) is Pem else value)
+                if type(value) is not Pem:
+                    curl.setopt(option, value)
+                    continue
+                text = pem(value)
+                curl.setopt(option, text)
+                if option == pycurl.CAINFO_BLOB:
+                    self._authorities = text
         except UnreadableFileError as error:
             self._end(f"`{PEM_FIELDS[option]}` {error}.")
             return False
@@ -182,6 +197,8 @@ class Transfer:
         self._headers: list[bytes] = []
         curl.setopt(pycurl.URL, self._hop.url)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        if not self.plan.reads_body:
+            curl.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
         if self.plan.reads_headers:
             curl.setopt(pycurl.HEADERFUNCTION, self._header)
         # At least 1 ms: 0 would mean "no limit" to libcurl.
@@ -238,6 +255,8 @@ class Transfer:
         if error and not (error == pycurl.E_WRITE_ERROR and self._truncated):
             self._failed(curl, error, detail)
             return False
+        if self._hop.secure and not self._certificate(curl):
+            return False
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         location = ""
         if status in _REDIRECTS:
@@ -254,14 +273,19 @@ class Transfer:
             self._facts["redirects"] = self._hops
             self._facts["final_url"] = shown_url(self._hop.url)
         wall = self.started_at + (now - self.started_mono)
-        days = self._certificate(curl, wall)
+        days = None
+        if self._certificate_ends_at is not None:
+            days = (self._certificate_ends_at - wall) / 86400
+            self._facts["certificate_days_left"] = round(days, 3)
         self.answer = Answer(
             status=status,
             duration_s=sum(self._us) * MICRO,
             body=b"".join(self._body),
+            content_type=(curl.getinfo(pycurl.CONTENT_TYPE) or "") if self.plan.reads_body else "",
             headers=_parsed(self._headers) if self._headers else {},
-            location=shown_url(location),
+            location=location,
             certificate_days_left=days,
+            certificate_of=self._certificate_of,
             ip=ip,
             now=wall,
         )
@@ -299,17 +323,22 @@ class Transfer:
     def _ip(self, curl: pycurl.Curl) -> str:
         return self.addresses[0] if len(self.addresses) == 1 else str(curl.getinfo(pycurl.PRIMARY_IP) or "")
 
-    def _certificate(self, curl: pycurl.Curl, now: float) -> float | None:
-        if not self._hop.secure:
-            return None
-        ends = [end for end in map(_certificate_end, curl.getinfo(pycurl.INFO_CERTINFO) or []) if end is not None]
-        if not ends:
-            return None
-        days = (ends[0] - now) / 86400
-        self._facts["certificate_expires_at"] = ends[0]
-        self._facts["certificate_days_left"] = round(days, 3)
-        self._facts["chain_expires_at"] = min(ends)
-        return days
+    def _certificate(self, curl: pycurl.Curl) -> bool:
+        """Take in the certificates of this hop. False, and the exchange has ended, when they name no host."""
+        request = self.plan.request
+        chain = [dict(fields).get("Cert", "") for fields in curl.getinfo(pycurl.INFO_CERTINFO) or ()]
+        seen = shown(tuple(each.encode() for each in chain), self._authorities)
+        if seen is None:
+            return True
+        if request.verify and not seen.names_a_host:  # libcurl would look at the common name then
+            self._end(f"{self._name()}: {NAMES_NO_HOST}.")
+            return False
+        if self._certificate_ends_at is None or seen.ends_at < self._certificate_ends_at:
+            self._certificate_ends_at = self._facts["certificate_expires_at"] = seen.ends_at
+            self._certificate_of = host_port(split_url(self._hop.url).hostname or "", self._hop.port)
+        before = self._facts.get("chain_expires_at", seen.path_ends_at)
+        self._facts["chain_expires_at"] = min(float(before), seen.path_ends_at)
+        return True
 
     def _redirect(self, status: int, location: str) -> bool:
         request = self.plan.request
@@ -360,6 +389,12 @@ class Transfer:
             self._end(f"{name}: the certificate is not accepted: {_certificate_reason(detail)}.")
         elif error == pycurl.E_SSL_CONNECT_ERROR:
             self._end(f"{name}: the TLS handshake failed: {_without_dot(detail)}.")
+        elif error == pycurl.E_BAD_CONTENT_ENCODING:
+            self._end(
+                f"{name}: the body's Content-Encoding cannot be undone: {_without_dot(detail)}. "
+                "Ask for another one with the header Accept-Encoding.",
+                code=curl.getinfo(pycurl.RESPONSE_CODE),
+            )
         else:
             self._end(f"{name}: {_without_dot(detail) or f'libcurl error {error}'}.")
 
@@ -388,24 +423,15 @@ class Transfer:
         return f"{shown_url(self.plan.request.url)} redirects to {shown_url(self._hop.url)}. " if self._hops else ""
 
 
-def _parsed(lines: Sequence[bytes]) -> Mapping[str, str]:
-    """Header names in lower case; of a repeated one the first value. Bytes beyond ASCII are read as Latin-1."""
-    headers: dict[str, str] = {}
+def _parsed(lines: Sequence[bytes]) -> Headers:
+    """Bytes beyond ASCII are read as Latin-1."""
+    headers: dict[str, tuple[str, ...]] = {}
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
         if colon:
-            headers.setdefault(name.strip().lower(), value.strip())
+            name = name.strip().lower()
+            headers[name] = (*headers.get(name, ()), value.strip())
     return headers
-
-
-def _certificate_end(fields: Sequence[tuple[str, str]]) -> float | None:
-    for name, value in fields:
-        if name == "Expire date":
-            try:
-                return float(calendar.timegm(time.strptime(value, "%b %d %H:%M:%S %Y %Z")))
-            except ValueError:
-                return None
-    return None
 
 
 def _connect_reason(curl: pycurl.Curl, detail: str) -> str:

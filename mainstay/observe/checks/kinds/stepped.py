@@ -7,7 +7,6 @@ sentence, and judges latency and conditions the same way for every kind.
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -57,7 +56,6 @@ class Steps:
     ip: str = ""
     code: int | None = None
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
     dns_rcode: str = ""
     certificate_expires_in_s: float = 0.0
     wrong: str = ""
@@ -124,7 +122,6 @@ class SteppedKind(Kind[S], Generic[S]):
             status=steps.code or 0,
             ip=steps.ip,
             body=steps.body,
-            headers=steps.headers,
             certificate_expires_in_s=steps.certificate_expires_in_s,
             dns_rcode=steps.dns_rcode,
             now=time.time(),

@@ -1,6 +1,7 @@
 """The `tls` check type: the certificate a server shows, and how long it is still good."""
 
 import ssl
+import sys
 import time
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -9,8 +10,9 @@ from cryptography import x509
 from pydantic import Field
 
 from mainstay.foundation.clock import utc_text
-from mainstay.foundation.outside_files import PemText
+from mainstay.foundation.outside_files import PemText, pem
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
+from mainstay.net.certificates import shown
 from mainstay.net.connect import NetworkError, Stream, open_stream, tls_context
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, LatencyWarn, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
@@ -75,7 +77,7 @@ class Tls(SteppedKind[TlsSettings]):
             raise
         try:
             steps.took(stream)
-            left_s = _take_certificate(stream, steps)
+            left_s = _take_certificate(stream, steps, settings.ca)
         finally:
             stream.close()
         days = left_s / DAY_S
@@ -111,7 +113,7 @@ class Tls(SteppedKind[TlsSettings]):
             return
         try:
             steps.took(stream)
-            _take_certificate(stream, steps)
+            _take_certificate(stream, steps, settings.ca)
         finally:
             stream.close()
         subject, issuer = steps.facts.get("certificate_subject", ""), steps.facts.get("certificate_issuer", "")
@@ -119,7 +121,7 @@ class Tls(SteppedKind[TlsSettings]):
         raise ProbeError(f"{wrong} (subject {subject}, issued by {issuer}, valid until {ends})")
 
 
-def _take_certificate(stream: Stream, steps: Steps) -> float:
+def _take_certificate(stream: Stream, steps: Steps, ca: str | None) -> float:
     """Put the certificate's facts into the steps; returns the seconds it is still valid."""
     tls = stream.writer.get_extra_info("ssl_object")
     assert isinstance(tls, ssl.SSLObject)
@@ -134,9 +136,11 @@ def _take_certificate(stream: Stream, steps: Steps) -> float:
         raise ProbeError(f"the certificate can't be read: {error}") from None
     left_s = (ends - datetime.fromtimestamp(time.time(), UTC)).total_seconds()
     steps.certificate_expires_in_s = left_s
+    path = shown(_sent(tls), pem(ca) if ca is not None else None)
     steps.facts |= {
         "certificate_days_left": round(left_s / DAY_S, 3),
         "certificate_expires_at": ends.timestamp(),
+        "chain_expires_at": path.path_ends_at if path is not None else ends.timestamp(),
         "certificate_ends": utc_text(ends),
         "certificate_subject": subject,
         "certificate_issuer": issuer,
@@ -144,3 +148,11 @@ def _take_certificate(stream: Stream, steps: Steps) -> float:
         "tls_cipher": (tls.cipher() or ("",))[0],
     }
     return left_s
+
+
+def _sent(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that the server sent, in PEM."""
+    if sys.version_info >= (3, 13):
+        return tuple(ssl.DER_cert_to_PEM_cert(each).encode() for each in tls.get_unverified_chain())
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public since 3.13
+    return tuple(each.public_bytes().encode() for each in chain)

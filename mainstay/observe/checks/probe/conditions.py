@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
+from itertools import product
 
 from mainstay.foundation.words.durations import parse_duration
 from mainstay.foundation.words.pattern import PatternError, glob_match, glob_pattern
@@ -25,6 +26,7 @@ _OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
 _OPERATOR = re.compile(r" (==|!=|<=|>=|<|>) ")
 _PLACEHOLDER = re.compile(r"\[([A-Za-z_]+)\](.*)", re.DOTALL)
 _LEGACY_OCTAL = re.compile(r"[+-]?0[0-7_]+")
+_WHOLE = re.compile(r"([+-]?\d{1,400})(?:\.0{1,40})?", re.ASCII)
 _INT64 = 1 << 63
 
 
@@ -61,8 +63,8 @@ class Observation:
     status: int = 0
     ip: str = ""
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Lower-case names; of a repeated header the first value."""
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Lower-case names; all values of a repeated header."""
     certificate_expires_in_s: float = 0.0
     dns_rcode: str = ""
     now: float = 0.0
@@ -119,7 +121,11 @@ class Condition:
         for operand, other in ((self.left, self.right), (self.right, self.left)):
             if operand.path is not None and operand.path.many:
                 return self._evaluate_every(operand, other, seen, swapped=operand is self.right)
-        return self._compare(_resolve(self.left, seen), _resolve(self.right, seen))
+        sides = product(_resolve_all(self.left, seen), _resolve_all(self.right, seen))
+        verdicts = [self._compare(left, right) for left, right in sides]
+        if self.operator == "!=":  # of a repeated header none may be equal, else one may fit
+            return next((verdict for verdict in verdicts if not verdict.passed), verdicts[0])
+        return next((verdict for verdict in verdicts if verdict.passed), verdicts[0])
 
     def _compare(self, left: str | None, right: str | None) -> Verdict:
         if self.operator in ("==", "!="):
@@ -263,6 +269,14 @@ def _value(text: str, value: str, function: str, condition: str) -> _Operand:
     return _Operand(text, placeholder, function)
 
 
+def _resolve_all(operand: _Operand, seen: Observation) -> list[str | None]:
+    """The operand's values: several of a repeated header."""
+    values = seen.headers.get(operand.header, ()) if operand.placeholder is Placeholder.HEADER else ()
+    if len(values) < 2 or operand.function == "has":
+        return [_resolve(operand, seen)]
+    return [_applied(operand.function, value, seen) for value in values]
+
+
 def _resolve(operand: _Operand, seen: Observation) -> str | None:
     """The operand's value as text, or None when it is invalid."""
     match operand.placeholder:
@@ -271,10 +285,10 @@ def _resolve(operand: _Operand, seen: Observation) -> str | None:
         case Placeholder.BODY:
             return _of_body(operand, seen)
         case Placeholder.HEADER:
-            header = seen.headers.get(operand.header)
+            values = seen.headers.get(operand.header, ())
             if operand.function == "has":
-                return "true" if header is not None else "false"
-            return None if header is None else _applied(operand.function, header, seen)
+                return "true" if values else "false"
+            return _applied(operand.function, values[0], seen) if values else None
         case Placeholder.STATUS:
             value = str(seen.status)
         case Placeholder.IP:
@@ -376,13 +390,15 @@ def _integer(text: str) -> int | None:
     return value if -_INT64 <= value < _INT64 else None
 
 
-def number(text: str | None) -> float | None:
-    """A number, or a duration in milliseconds; None for anything else."""
+def number(text: str | None) -> int | float | None:
+    """A number, exact where it is whole, or a duration in milliseconds; None for anything else."""
     if text is None:
         return None
     integer = _integer(text)
     if integer is not None:
-        return float(integer)
+        return integer
+    if (whole := _WHOLE.fullmatch(text)) is not None:
+        return int(whole[1])
     if text and text[-1] in "smhdw":
         try:
             return parse_duration(text) * 1000

@@ -3,13 +3,15 @@
 One implementation for the `json` expectations and for `[BODY]` in conditions.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
 
-EVERY = "*"
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_LONGEST_EXACT = 400
 _STEP = re.compile(
     r"""
     \[ (?: (?P<index>\d{1,9}) | (?P<every>\*) | "(?P<quoted>[^"]*)" | '(?P<single>[^']*)' ) \]
@@ -98,9 +100,15 @@ def parse_json(body: bytes) -> object:
     orjson refuses nesting beyond 1,024 levels instead of exhausting the stack.
     """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = orjson.loads(body)
+        # orjson reads whole numbers beyond 64 bits as floats.
+        return json.loads(body, parse_int=_whole) if _LONG_NUMBER.search(body) else document
+    except ValueError:
         return MISSING
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_EXACT else float(digits)
 
 
 def as_text(value: object) -> str:
@@ -116,7 +124,7 @@ def as_text(value: object) -> str:
         return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
     if isinstance(value, int):
         return str(value)
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _step_into(value: object, step: str | int) -> object:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import pycurl
 
-from mainstay.net.addresses import valid_url
+from mainstay.net.addresses import shown_url, valid_url
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.request import Request, authorization
 from mainstay.net.resolver import Resolution
@@ -145,7 +145,7 @@ class Fetch(Transfer):
             self.content_type = str(curl.getinfo(pycurl.CONTENT_TYPE) or "")
         else:
             self._drop()
-            self._end(self._refused(answer.status, answer.location), answer.status)
+            self._end(self._refused(answer.status, shown_url(answer.location)), answer.status)
         return False
 
     def release(self) -> None:

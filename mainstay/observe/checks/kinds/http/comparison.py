@@ -1,5 +1,6 @@
 """One comparison of a header or a JSON value with what is expected."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -26,10 +27,10 @@ class Comparison(StrictModel):
     matches: PatternText | None = Field(
         default=None, description="A regular expression (RE2) that must occur in the value."
     )
-    greater_than: float | None = Field(default=None, description="The value must be a number above this one.")
-    less_than: float | None = Field(default=None, description="The value must be a number below this one.")
-    at_least: float | None = Field(default=None, description="The value must be this number or above.")
-    at_most: float | None = Field(default=None, description="The value must be this number or below.")
+    greater_than: int | float | None = Field(default=None, description="The value must be a number above this one.")
+    less_than: int | float | None = Field(default=None, description="The value must be a number below this one.")
+    at_least: int | float | None = Field(default=None, description="The value must be this number or above.")
+    at_most: int | float | None = Field(default=None, description="The value must be this number or below.")
     length_at_least: int | None = Field(
         default=None, ge=0, description="The array, object or text must have this length or more."
     )
@@ -55,15 +56,30 @@ class Comparison(StrictModel):
         """Steps per byte of the regular expression, 0 without one."""
         return compile_pattern(self.matches).size if self.matches is not None else 0
 
-    def failing(self, value: object) -> str:
-        """What is wrong with `value`, e.g. `is 3, expected at least 5`; empty when nothing is."""
+    def failing_all(self, values: Sequence[str]) -> str:
+        """What is wrong with all values of a repeated header: one of them must fit, and none may be one that is
+        excluded by `not_equals`; empty when nothing is."""
+        if not values:
+            return self.failing(MISSING)
+        wrong = [self.failing(value) for value in values]
+        excluded = [self.not_equals is not None and _same(value, value, self.not_equals) for value in values]
+        if any(excluded):
+            return wrong[excluded.index(True)]
+        return wrong[0] if all(wrong) else ""
+
+    def failing(self, value: object, shown: str | None = None) -> str:
+        """What is wrong with `value`, e.g. `is 3, expected at least 5`; empty when nothing is.
+
+        `shown` stands for the value in the words, where it may hold a secret.
+        """
         if value is MISSING or value is None:
             if self.exists is False:
                 return ""
             return "is null" if value is None else "is not there"
+        is_ = f"is {_shown(value if shown is None else shown)}"
         if self.exists is False:
-            return f"is {_shown(value)}, expected not to be there"
-        return next((f"is {_shown(value)}, expected {wanted}" for wanted in self._violated(value)), "")
+            return f"{is_}, expected not to be there"
+        return next((f"{is_}, expected {wanted}" for wanted in self._violated(value)), "")
 
     def _violated(self, value: object) -> list[str]:
         text = as_text(value)
@@ -97,7 +113,7 @@ def _same(value: object, text: str, expected: JsonValue) -> bool:
     if isinstance(expected, bool) or isinstance(value, bool):
         return text == as_text(expected)
     if isinstance(expected, int | float):
-        return number(text) == float(expected)
+        return number(text) == expected
     return text == expected
 
 

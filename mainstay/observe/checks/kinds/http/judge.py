@@ -10,6 +10,7 @@ from mainstay.observe.checks.kinds.base import failing
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
 from mainstay.observe.checks.kinds.http.status import format_statuses
+from mainstay.observe.checks.probe.charset import as_utf8
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder
 from mainstay.observe.checks.probe.jsonpath import MISSING, Path, parse_path
 from mainstay.observe.checks.probe.outcome import Health
@@ -81,17 +82,17 @@ class Judge:
         if self._ranges and not any(low <= status <= high for low, high in self._ranges):
             wanted = format_statuses(self._ranges)
             listed = ", ".join(map(str, wanted)) if isinstance(wanted, list) else wanted
-            leading = f", redirecting to {answer.location}" if answer.location else ""
+            leading = f", redirecting to {shown_url(answer.location)}" if answer.location else ""
             return f"{self._asked()} answered with status {status}{leading}; expected {listed}."
         if self._latency_s is not None and answer.duration_s > self._latency_s:
             allowed = spoken_duration(self._latency_s)
             return f"{self._asked()} took {spoken_duration(answer.duration_s)}; at most {allowed} are allowed."
         for name, lowered, comparison in self._headers:
-            wrong = comparison.failing(answer.headers.get(lowered, MISSING))
+            wrong = comparison.failing_all(answer.headers.get(lowered, ()))
             if wrong:
                 return f"{self._asked()} answered, but its header {name} {wrong}."
         if self._location is not None:
-            wrong = self._location.failing(answer.location or MISSING)
+            wrong = self._location.failing(answer.location or MISSING, shown=shown_url(answer.location))
             if wrong:
                 return f"{self._asked()} answered with status {status}, but the redirect's location {wrong}."
         if self.reads_body:
@@ -100,7 +101,7 @@ class Judge:
                 return wrong
         days = self._settings.expect.certificate_days_left
         if days is not None and (answer.certificate_days_left is None or answer.certificate_days_left < days):
-            return self._certificate(answer.certificate_days_left, days)
+            return self._certificate(answer, days)
         if not self.conditions:
             return ""
         seen = Observation(
@@ -108,7 +109,7 @@ class Judge:
             response_time_s=answer.duration_s,
             status=status,
             ip=answer.ip,
-            body=answer.body,
+            body=self._text(answer),
             headers=answer.headers,
             certificate_expires_in_s=(answer.certificate_days_left or 0.0) * 86400,
             now=answer.now,
@@ -116,21 +117,21 @@ class Judge:
         return failing(self.conditions, seen)
 
     def _body(self, answer: Answer) -> str:
-        body = answer.body
+        body, read = self._text(answer), f"{len(answer.body)} bytes read"
         if self._contains is not None and self._contains not in body:
             wanted = self._settings.expect.body_contains
-            return f'The body of {self._asked()} does not contain "{wanted}" ({len(body)} bytes read).'
+            return f'The body of {self._asked()} does not contain "{wanted}" ({read}).'
         if self._not_contains is not None and self._not_contains in body:
             return (
                 f'The body of {self._asked()} contains "{self._settings.expect.body_not_contains}", which it must not.'
             )
         if self._pattern is not None and not self._pattern.search(body):
-            return f'The body of {self._asked()} does not match "{self._pattern.text}" ({len(body)} bytes read).'
+            return f'The body of {self._asked()} does not match "{self._pattern.text}" ({read}).'
         if not self._json:
             return ""
         document = Observation(body=body).document()
         if document is MISSING:
-            return f"The body of {self._asked()} is not JSON ({len(body)} bytes read)."
+            return f"The body of {self._asked()} is not JSON ({read})."
         for path, comparison in self._json:
             values = list(path.all(document)) or [MISSING]
             for value in values:
@@ -139,19 +140,23 @@ class Judge:
                     return f"In the JSON of {self._asked()}, {path.text} {wrong}."
         return ""
 
+    def _text(self, answer: Answer) -> bytes:
+        return as_utf8(answer.body, answer.content_type) if self.reads_body else b""
+
     def _missed(self, answer: Answer) -> str:
         if self._warn_latency_s is not None and answer.duration_s > self._warn_latency_s:
             slow = spoken_duration(self._warn_latency_s)
             return f"{self._asked()} took {spoken_duration(answer.duration_s)}; more than {slow} is slow."
         days = self._warn_days
         if days is not None and (answer.certificate_days_left is None or answer.certificate_days_left < days):
-            return self._certificate(answer.certificate_days_left, days)
+            return self._certificate(answer, days)
         return ""
 
-    def _certificate(self, left: float | None, wanted: float) -> str:
+    def _certificate(self, answer: Answer, wanted: float) -> str:
+        left, shown_by = answer.certificate_days_left, answer.certificate_of
         if left is None:
             return f"{self._asked()} showed no certificate whose end could be read."
-        return f"The certificate of {self._asked()} expires in {left:.1f} days; at least {wanted:g} are required."
+        return f"The certificate of {shown_by} expires in {left:.1f} days; at least {wanted:g} are required."
 
     def _asked(self) -> str:
         return f"{self._settings.method} {shown_url(self._settings.url)}"

@@ -125,34 +125,48 @@ class Authority:
 
     @property
     def pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return pem_of(self.certificate)
 
     def issue(
         self, names: tuple[str, ...] = ("localhost", "127.0.0.1"), days: float = 90, starts_days_ago: float = 100
     ) -> tuple[str, str]:
         """(certificate, key) as PEM; `days` from now, negative for one that has ended."""
         key = ec.generate_private_key(ec.SECP256R1())
-        alternatives: list[x509.GeneralName] = []
-        for name in names:
-            try:
-                alternatives.append(x509.IPAddress(ipaddress.ip_address(name)))
-            except ValueError:
-                alternatives.append(x509.DNSName(name))
+        certificate = self.sign(key, names[0], days, starts_days_ago, alternatives=names)
+        return pem_of(certificate), key_pem(key)
+
+    def sign(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        common_name: str,
+        days: float,
+        starts_days_ago: float = 100,
+        *,
+        alternatives: tuple[str, ...] = (),
+        of_authority: bool = False,
+    ) -> x509.Certificate:
+        """A certificate for this key: of a server, or of another authority."""
         now = datetime.now(UTC)
-        certificate = (
+        builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
             .issuer_name(self.certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=starts_days_ago))
             .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=of_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-            .sign(self.key, hashes.SHA256())
         )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode(), _key_pem(key)
+        if alternatives:
+            named = x509.SubjectAlternativeName([_alternative(name) for name in alternatives])
+            builder = builder.add_extension(named, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def intermediate(self, name: str, days: float = 1000) -> "Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        return Authority(key, self.sign(key, name, days, of_authority=True))
 
     def server(self, folder: Path, **options: object) -> ssl.SSLContext:
         """A server's context with a certificate of ours; options as for `issue`."""
@@ -201,7 +215,18 @@ def new_authority(name: str = "Test authority") -> Authority:
     return Authority(key, certificate)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+def pem_of(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()

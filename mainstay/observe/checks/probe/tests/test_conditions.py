@@ -65,7 +65,7 @@ def seen(body: str = "", **facts: object) -> Observation:
             "[CERTIFICATE_EXPIRATION] (24h) > 30d",
         ),
         ("[DNS_RCODE] == NOERROR", seen(dns_rcode="NXDOMAIN"), False, "[DNS_RCODE] (NXDOMAIN) == NOERROR"),
-        ("[HEADER].Content-Type == pat(*json*)", seen(headers={"content-type": "application/json"}), True, None),
+        ("[HEADER].Content-Type == pat(*json*)", seen(headers={"content-type": ("application/json",)}), True, None),
         ("[HEADER].X == 1", seen(), False, "[HEADER].X (INVALID) == 1"),
         ("has([HEADER].X) == false", seen(), True, None),
         ("1 == 2", seen(), False, "1 == 2"),
@@ -108,7 +108,7 @@ def seen(body: str = "", **facts: object) -> Observation:
         ("age([BODY].at) < 10m", seen('{"at": "2024-01-01T00:00:00Z"}', now=1704067200 + 60), True, None),
         (
             "age([HEADER].Date) < 1s",
-            seen(headers={"date": "Mon, 01 Jan 2024 00:00:00 GMT"}, now=1704067200 + 5),
+            seen(headers={"date": ("Mon, 01 Jan 2024 00:00:00 GMT",)}, now=1704067200 + 5),
             False,
             "age([HEADER].Date) (5000) < 1s",
         ),
@@ -211,7 +211,7 @@ def test_parsing_raises_only_its_own_error_and_evaluating_raises_nothing(text: s
         condition = parse(text)
     except ConditionError:
         return
-    verdict = condition.evaluate(Observation(connected=True, status=200, body=body, headers={"x": "1"}, now=1.8e9))
+    verdict = condition.evaluate(Observation(connected=True, status=200, body=body, headers={"x": ("1",)}, now=1.8e9))
     assert verdict.text
     if verdict.passed:
         assert verdict.text == text
