@@ -1,13 +1,17 @@
 """What the database kinds share: connect, authenticate, one query, one value."""
 
+import math
+from decimal import Decimal
+
 from pydantic import Field
 
 from mainstay.observe.checks.kinds.http.comparison import Comparison
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, Steps
-from mainstay.observe.checks.probe.jsonpath import MISSING
+from mainstay.observe.checks.probe.jsonpath import MISSING, as_text
 
 LONGEST_QUERY = 10_000
 SHOWN_VALUE = 200
+_DIGITS = 400
 
 
 class DatabaseExpect(LatencyExpect):
@@ -19,15 +23,34 @@ class DatabaseExpect(LatencyExpect):
     )
 
 
-def take_value(steps: Steps, value: str | None, expected: Comparison | None, what: str) -> None:
-    """Put the query's value into the steps and judge it. None is SQL's NULL or no row."""
-    if value is not None:
-        steps.body = value.encode("utf-8", "replace")
-        steps.facts["value"] = value[:SHOWN_VALUE]
+def take_value(steps: Steps, value: object, expected: Comparison | None, what: str) -> None:
+    """Put the query's value into the steps and judge it: a value as JSON has it, None for NULL, MISSING without one."""
+    if value is not None and value is not MISSING:
+        text = as_text(value)
+        steps.body = text.encode("utf-8", "replace")
+        steps.facts["value"] = text[:SHOWN_VALUE]
     if expected is not None:
-        wrong = expected.failing(MISSING if value is None else value)
+        wrong = expected.failing(value)
         if wrong:
             steps.wrong = f"the value of {what} {wrong}"
+
+
+def plain(value: object) -> object:
+    """A database's value as JSON has it: whole numbers exactly, other exact ones, times and the like as text."""
+    match value:
+        case Decimal() if value.is_finite() and value == value.to_integral_value() and value.adjusted() < _DIGITS:
+            return int(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes():
+            return value.decode("utf-8", "replace")
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case dict():
+            return {str(key): plain(each) for key, each in value.items()}
+    return str(value)
 
 
 def take_phases(steps: Steps, auth_s: float, query_s: float) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from ipaddress import ip_address
+from itertools import cycle
 from typing import ClassVar, Literal
 
 import dns.asyncquery
@@ -14,7 +16,7 @@ import dns.rdatatype
 import dns.resolver
 from pydantic import Field, field_validator
 
-from mainstay.net.addresses import Host, IPVersion, Port
+from mainstay.net.addresses import Host, IPVersion, Port, punycode
 from mainstay.net.connect import judged_addresses
 from mainstay.observe.checks.kinds.base import Text
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
@@ -24,6 +26,9 @@ from mainstay.observe.checks.probe.outcome import ProbeError
 
 _SHOWN_VALUES = 10
 _RETRY_S = 1.0
+_KNOWS_NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
+_WITH_NAMES = frozenset({"CNAME", "MX", "NS", "SOA", "SRV", "PTR", "SVCB", "HTTPS", "NAPTR"})
+_IN_HEX = frozenset({"DS", "TLSA"})
 Rcode = Literal["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH"]
 Record = Literal[
     "A",
@@ -95,7 +100,7 @@ class Dns(SteppedKind[DnsSettings]):
 
     async def run(self, settings: DnsSettings, context: Context, steps: Steps) -> None:
         servers, port = await _servers(settings, context, steps)
-        query = dns.message.make_query(settings.name, settings.record, use_edns=0, payload=1232)
+        query = dns.message.make_query(settings.name, settings.record)
         steps.now = f"waiting for the answer of {', '.join(servers)}"
         began = time.perf_counter()
         response = await _ask(query, servers, port, settings.transport, steps)
@@ -133,20 +138,18 @@ async def _ask(
 ) -> dns.message.Message:
     """Ask one server after the other, again and again, until one answers; the caller's timeout ends it.
 
-    UDP loses packets, so a question is repeated every second, as a resolver would.
+    UDP loses packets, so a question is repeated every second, as a resolver would; every second time, and at once
+    where a server says that it knows no EDNS, in the plain form of old (RFC 6891, section 6.2.2 and 7).
     """
     failure = ""
     attempt_s = _RETRY_S
-    while True:
+    for edns in cycle((True, False)):
         for server in servers:
             steps.ip = server
             try:
-                if transport == "tcp":
-                    return await dns.asyncquery.tcp(query, server, port=port)
-                # What comes from elsewhere, with another id or to another question is waited past (RFC 5452, 9.1).
-                response, _ = await dns.asyncquery.udp_with_fallback(
-                    query, server, timeout=attempt_s, port=port, ignore_unexpected=True, ignore_errors=True
-                )
+                response = await _answer(query, server, port, transport, attempt_s, edns=edns)
+                if edns and response.rcode() in _KNOWS_NO_EDNS:
+                    response = await _answer(query, server, port, transport, attempt_s, edns=False)
                 return response
             except dns.exception.Timeout:
                 continue
@@ -154,10 +157,24 @@ async def _ask(
                 failure = f"the answer of {server} can't be read: {str(error) or type(error).__name__}"
             except OSError as error:
                 failure = f"{server} port {port}: {error.strerror or error}"
-        if failure:
+        if failure and not edns:
             raise ProbeError(failure)
-        attempt_s *= 1.5
+        attempt_s *= 1.0 if edns else 1.5
         await asyncio.sleep(0)
+    raise AssertionError("the caller's timeout ends it")
+
+
+async def _answer(
+    query: dns.message.Message, server: str, port: int, transport: str, attempt_s: float, *, edns: bool
+) -> dns.message.Message:
+    query.use_edns(0 if edns else -1, payload=1232)
+    if transport == "tcp":
+        return await dns.asyncquery.tcp(query, server, port=port)
+    # What comes from elsewhere, with another id or to another question is waited past (RFC 5452, 9.1).
+    response, _ = await dns.asyncquery.udp_with_fallback(
+        query, server, timeout=attempt_s, port=port, ignore_unexpected=True, ignore_errors=True
+    )
+    return response
 
 
 def _values(response: dns.message.Message, record: str) -> list[str]:
@@ -191,11 +208,35 @@ def _judged(settings: DnsSettings, rcode: str, values: list[str]) -> str:
     if rcode == "NOERROR" and not values and expect.rcode == "NOERROR" and expect.values != () and not by_condition:
         return f"the name has no {settings.record} record"
     shown = ", ".join(values[:_SHOWN_VALUES]) or "nothing"
-    if expect.values is not None and sorted(map(_normal, expect.values)) != sorted(map(_normal, values)):
+    seen = sorted(comparable(settings.record, value) for value in values)
+    wanted = sorted(comparable(settings.record, value) for value in expect.values or ())
+    if expect.values is not None and wanted != seen:
         return f"the answer is {shown}; expected {', '.join(expect.values) or 'nothing'}"
-    missing = [value for value in expect.contains if _normal(value) not in map(_normal, values)]
+    missing = [value for value in expect.contains if comparable(settings.record, value) not in seen]
     return f"the answer is {shown}; it lacks {', '.join(missing)}" if missing else ""
 
 
-def _normal(value: str) -> str:
-    return _plain(value.strip())
+def comparable(record: str, value: str) -> str:
+    """A record's value so that equal ones are equal texts: addresses as addresses, names without case, last dot and
+    letters beyond ASCII, digests without case and blanks; texts as they are."""
+    if record == "TXT":
+        return value
+    if record in ("A", "AAAA"):
+        try:
+            return str(ip_address(value.strip()))
+        except ValueError:
+            return value.strip()
+    parts = value.split()
+    if record in _WITH_NAMES:
+        return " ".join(_name(part) for part in parts)
+    if record in _IN_HEX:
+        return " ".join([*parts[:3], "".join(parts[3:]).lower()])
+    return " ".join(parts)
+
+
+def _name(part: str) -> str:
+    try:
+        part = punycode(part)
+    except ValueError:
+        pass
+    return part.lower().removesuffix(".") or "."

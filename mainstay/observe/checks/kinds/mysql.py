@@ -9,15 +9,17 @@ from typing import ClassVar, Literal
 import pymysql
 import pymysql.cursors
 from pydantic import Field
+from pymysql.constants import FIELD_TYPE
 
 from mainstay.foundation.outside_files import PemText
 from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.net.connect import connected_socket, judged_addresses, tls_context
-from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
+from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, plain, take_phases, take_value
 from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.context import Context
+from mainstay.observe.checks.probe.jsonpath import MISSING, parse_json
 from mainstay.observe.checks.probe.outcome import ProbeError
 
 
@@ -84,7 +86,7 @@ class Mysql(SteppedKind[MysqlSettings]):
 
 def _ask(
     settings: MysqlSettings, sock: socket.socket, tls: ssl.SSLContext | None, timeout_s: float
-) -> tuple[float, float, str, str | None]:
+) -> tuple[float, float, str, object]:
     """Blocking: authenticate on the connected socket and query; (seconds, seconds, version, value)."""
     sock.settimeout(timeout_s)
     began = time.perf_counter()
@@ -111,7 +113,7 @@ def _ask(
         with_cursor.execute(settings.query)
         # Unbuffered: a query that gives a million rows costs one row here.
         row = with_cursor.fetchone()
-        value = None if not row or row[0] is None else _text(row[0])
+        value = _typed(row[0], int(with_cursor.description[0][1])) if row else MISSING
         return authenticated - began, time.perf_counter() - authenticated, version, value
     except pymysql.err.Error as error:
         raise ProbeError(_said(error)) from None
@@ -122,8 +124,11 @@ def _ask(
         raise ProbeError(f"the answer is not MySQL's ({type(error).__name__})") from None
 
 
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _typed(value: object, field_type: int) -> object:
+    if field_type == FIELD_TYPE.JSON and isinstance(value, str):
+        found = parse_json(value.encode())
+        return value if found is MISSING else found
+    return plain(value)
 
 
 def _said(error: pymysql.err.Error) -> str:

@@ -91,7 +91,7 @@ class Redis(SteppedKind[RedisSettings]):
             steps.now = f"waiting for the answer to {settings.command[0]}"
             reply = await _call(stream.reader, stream.writer, *settings.command)
             take_phases(steps, authenticated - began, time.perf_counter() - authenticated)
-            take_value(steps, _text(reply), settings.expect.value, settings.command[0])
+            take_value(steps, reply, settings.expect.value, settings.command[0])
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             raise ProbeError(f"the connection ended, or the answer was not Redis', while {steps.now}") from None
         finally:
@@ -137,9 +137,3 @@ async def _reply(reader: asyncio.StreamReader, command: str, budget: list[int], 
                 raise ProbeError(f"the answer to {command} has more than {_MOST_ELEMENTS} elements")
             return [await _reply(reader, command, budget, depth - 1) for _ in range(count)]
     raise ProbeError(f"the answer to {command} is not Redis'")
-
-
-def _text(reply: Reply) -> str | None:
-    if isinstance(reply, list):
-        return "\n".join(_text(each) or "" for each in reply)
-    return None if reply is None else str(reply)

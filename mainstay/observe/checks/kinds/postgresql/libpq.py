@@ -5,18 +5,28 @@ import time
 from collections.abc import Mapping
 
 import psycopg
-from psycopg import pq
+from psycopg import postgres, pq
+from psycopg.adapt import Transformer
 from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn
 
+from mainstay.observe.checks.kinds.database import plain
 from mainstay.observe.checks.kinds.stepped import Steps
+from mainstay.observe.checks.probe.jsonpath import MISSING, parse_json
 from mainstay.observe.checks.probe.outcome import ProbeError
 
 _CANCEL_S = 0.15
+_JSON = ("json", "jsonb")
+_TYPED = ("bool", "int2", "int4", "int8", "oid", "numeric", "float4", "float8")
+_LISTED = (*_TYPED, *_JSON, "text", "varchar", "bpchar", "name")
+_OF_JSON = frozenset(postgres.types[name].oid for name in _JSON)
+_KEPT = frozenset(
+    {postgres.types[name].oid for name in _TYPED} | {postgres.types[name].array_oid for name in _LISTED}
+)  # as PostgreSQL numbers them
 
 
-async def ask(options: Mapping[str, str], query: str, steps: Steps) -> tuple[float, float, str | None]:
-    """Connect, authenticate, query; return how many seconds the last two took, and the first value as text.
+async def ask(options: Mapping[str, str], query: str, steps: Steps) -> tuple[float, float, object]:
+    """Connect, authenticate, query; return how many seconds the last two took, and the first value.
 
     Raises:
         ProbeError, with the server's words.
@@ -65,8 +75,12 @@ async def _connect(connection: PGconn, steps: Steps) -> float:
                 await _ready(connection.socket, write=True)
 
 
-async def _first_value(connection: PGconn, query: str) -> str | None:
-    """The first column of the first row as text; the rest is not read. Raises ProbeError with the server's words."""
+async def _first_value(connection: PGconn, query: str) -> object:
+    """The first column of the first row, MISSING without one; the rest is not read.
+
+    Raises:
+        ProbeError, with the server's words.
+    """
     connection.send_query_params(query.encode(), None)
     connection.set_single_row_mode()
     while connection.flush():
@@ -84,9 +98,23 @@ async def _first_value(connection: PGconn, query: str) -> str | None:
         or not result.ntuples
         or not result.nfields
     ):
+        return MISSING
+    return _typed(result.get_value(0, 0), result.ftype(0))
+
+
+def _typed(text: bytes | None, oid: int) -> object:
+    """The value as JSON has it: booleans, numbers, arrays, JSON; what JSON has no type for as the server writes it."""
+    if text is None:
         return None
-    value = result.get_value(0, 0)
-    return None if value is None else value.decode("utf-8", "replace")
+    if oid in _OF_JSON:
+        found = parse_json(text)
+        return text.decode("utf-8", "replace") if found is MISSING else found
+    if oid in _KEPT:
+        try:
+            return plain(Transformer().get_loader(oid, pq.Format.TEXT).load(text))
+        except (ValueError, ArithmeticError, psycopg.Error):
+            pass
+    return text.decode("utf-8", "replace")
 
 
 async def _cancel(connection: PGconn) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from mainstay.net.policy import AddressPolicy
 from mainstay.observe.checks.kinds import KINDS, icmp
+from mainstay.observe.checks.kinds.dns import comparable
 from mainstay.observe.checks.kinds.tests.conftest import Probe
 from mainstay.observe.checks.kinds.tests.servers import Authority, serving, unused_port
 from mainstay.observe.checks.probe.outcome import Health, ProbeError
@@ -181,6 +182,7 @@ class NameServer:
         self.udp, self.tcp = _same_port()
         self.port: int = self.udp.getsockname()[1]
         self.lose = 0
+        self.with_edns: int | None = 0  # the response code to questions with EDNS, None for silence
         self.garble: Callable[[bytes], bytes] = bytes
         self.before: list[Callable[[bytes], bytes]] = []  # what else is sent first, made of the right answer
         self.elsewhere: socket.socket | None = None  # where from
@@ -201,6 +203,8 @@ class NameServer:
                 self.lose -= 1
                 continue
             reply = self._answer(question, limit=1232)
+            if reply is None:
+                continue
             for forge in self.before:
                 (self.elsewhere or self.udp).sendto(forge(reply), peer)
             self.udp.sendto(self.garble(reply), peer)
@@ -213,11 +217,14 @@ class NameServer:
                 return
             length = int.from_bytes(connection.recv(2))
             reply = self._answer(connection.recv(length), limit=65535)
-            connection.sendall(len(reply).to_bytes(2) + reply)
+            if reply is not None:
+                connection.sendall(len(reply).to_bytes(2) + reply)
             connection.close()
 
-    def _answer(self, wire: bytes, limit: int) -> bytes:
+    def _answer(self, wire: bytes, limit: int) -> bytes | None:
         question = dns.message.from_wire(wire)
+        if question.edns >= 0 and self.with_edns != dns.rcode.NOERROR:
+            return None if self.with_edns is None else _without_edns(question, self.with_edns)
         reply = dns.message.make_response(question)
         asked = question.question[0]
         name, record = str(asked.name), dns.rdatatype.to_text(asked.rdtype)
@@ -235,6 +242,15 @@ class NameServer:
             reply.answer.clear()
             reply.flags |= dns.flags.TC
             return reply.to_wire()
+
+
+def _without_edns(question: dns.message.Message, rcode: int) -> bytes:
+    """What a server answers that does not know EDNS: often nothing but the head."""
+    if rcode == dns.rcode.BADVERS:
+        reply = dns.message.make_response(question)
+        reply.set_rcode(dns.rcode.Rcode(rcode))
+        return reply.to_wire()
+    return question.id.to_bytes(2) + bytes([0x81, 0x80 | rcode]) + bytes(8)
 
 
 @pytest.fixture
@@ -335,6 +351,48 @@ def test_an_answer_from_elsewhere_is_waited_past(probe: Probe, name_server: Name
 def test_what_is_no_domain_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         KINDS["dns"].Settings.model_validate({"name": name})
+
+
+@pytest.mark.fault("C8")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("rcode", [dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS, None])
+def test_a_server_without_edns_is_asked_without_it(
+    probe: Probe, name_server: NameServer, rcode: int | None, transport: str
+) -> None:
+    name_server.with_edns = rcode
+    settings = {"name": "shop.test", "server": "127.0.0.1", "port": name_server.port, "transport": transport}
+    outcome = probe("dns", {**settings, "expect": {"values": ["10.0.0.1", "10.0.0.2"]}})
+    assert outcome.health is Health.UP, outcome.message
+    failing = probe("dns", {**settings, "name": "none.test", "expect": {"rcode": "NXDOMAIN"}})
+    assert failing.health is Health.UP, failing.message
+
+
+@pytest.mark.fault("C9")
+@pytest.mark.parametrize(
+    ("record", "wanted", "came", "same"),
+    [
+        ("AAAA", "2001:DB8::1", "2001:db8::1", True),
+        ("AAAA", "2001:0db8:0:0:0:0:0:1", "2001:db8::1", True),
+        ("AAAA", "::ffff:192.0.2.7", "::ffff:c000:207", True),
+        ("AAAA", "2001:db8::2", "2001:db8::1", False),
+        ("A", " 192.0.2.7", "192.0.2.7", True),
+        ("MX", "10 Mail.Example", "10 mail.example.", True),
+        ("MX", "10  mail.example.", "10 Mail.Example", True),
+        ("MX", "20 mail.example", "10 mail.example.", False),
+        ("NS", "NS1.Example.COM", "ns1.example.com.", True),
+        ("CNAME", "Bücher.example", "xn--bcher-kva.example.", True),
+        ("SRV", "0 5 443 WWW.example.", "0 5 443 www.example", True),
+        ("MX", "0 .", "0 .", True),
+        ("TXT", "v=DKIM1; p=AbC", "v=dkim1; p=abc", False),
+        ("TXT", "two  blanks", "two blanks", False),
+        ("TXT", "ends with a dot.", "ends with a dot", False),
+        ("CAA", '0 issue "LetsEncrypt.org"', '0 issue "letsencrypt.org"', False),
+        ("DS", "60485 5 1 2BB183AF 5F22588179A53B0A", "60485 5 1 2bb183af5f22588179a53b0a", True),
+        ("TLSA", "3 1 1 AB CD", "3 1 1 abcd", True),
+    ],
+)
+def test_values_are_compared_as_what_they_are(record: str, wanted: str, came: str, same: bool) -> None:
+    assert (comparable(record, wanted) == comparable(record, came)) is same
 
 
 # --- icmp -------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def postgresql() -> Iterator[int]:
         ({"query": "SELECT 41 + 1", "expect": {"value": 42}}, Health.UP, ""),
         ({"query": "SELECT 41", "expect": {"value": {"at_least": 42}}}, Health.DOWN, "expected at least 42"),
         ({"query": "SELECT 7", "conditions": ["[BODY] < 5"]}, Health.DOWN, "[BODY] (7) < 5"),
-        ({"query": "SELECT NULL", "expect": {"value": 1}}, Health.DOWN, "is not there"),
+        ({"query": "SELECT NULL", "expect": {"value": 1}}, Health.DOWN, "is null"),
         ({"query": "SELECT 1 WHERE false", "expect": {"value": {"exists": False}}}, Health.UP, ""),
         ({"query": "SELECT * FROM generate_series(1, 3000000)", "expect": {"value": 1}}, Health.UP, ""),
         ({"query": "SELECT * FROM nowhere"}, Health.DOWN, 'relation "nowhere" does not exist'),
@@ -127,6 +127,41 @@ def test_a_probe_leaves_no_session_behind(probe: Probe, postgresql: int) -> None
 
 
 # --- MySQL ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("C10", "C11")
+@pytest.mark.parametrize(
+    ("query", "wanted", "fits"),
+    [
+        ("SELECT true", True, True),
+        ("SELECT true", False, False),
+        ("SELECT 1 = 2", {"not_equals": True}, True),
+        ("SELECT NULL::boolean", {"exists": False}, True),
+        ("SELECT 9007199254740993", 9007199254740993, True),
+        ("SELECT 9007199254740993", 9007199254740992, False),
+        ("SELECT 18446744073709551617::numeric", 18446744073709551617, True),
+        ("SELECT 18446744073709551617::numeric", {"greater_than": 18446744073709551616}, True),
+        ("SELECT 2.50", 2.5, True),
+        ("SELECT 3.000", 3, True),
+        ("SELECT 0.1::float8", 0.1, True),
+        ("SELECT 'NaN'::numeric", {"at_least": 0}, False),
+        ("SELECT 't'::text", True, False),
+        ("SELECT '007'", "007", True),
+        ("SELECT ARRAY[1, NULL, 3]", {"length_at_least": 3, "contains": "3"}, True),
+        ("SELECT ARRAY['a', 'b c']", {"contains": "b c"}, True),
+        ("SELECT ARRAY[]::int[]", {"length_at_most": 0}, True),
+        ("SELECT '[1, 2]'::jsonb", {"length_at_least": 2}, True),
+        ("""SELECT '"ok"'::json""", "ok", True),
+        ("SELECT date '2026-01-02'", "2026-01-02", True),
+        ("SELECT interval '1 day'", "1 day", True),
+    ],
+)
+def test_a_value_of_postgresql_keeps_its_type(
+    probe: Probe, postgresql: int, query: str, wanted: object, fits: bool
+) -> None:
+    here = {"host": "127.0.0.1", "port": postgresql, "username": "watch", "password": "s3cret", "query": query}
+    outcome = probe("postgresql", {**here, "expect": {"value": wanted}})
+    assert (outcome.health is Health.UP) is fits, outcome.message
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +225,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
         ({}, Health.UP, ""),
         ({"query": "SELECT 41 + 1", "database": "mysql", "expect": {"value": 42}}, Health.UP, ""),
         ({"query": "SELECT 'x'", "expect": {"value": "y"}}, Health.DOWN, 'is "x", expected "y"'),
-        ({"query": "SELECT NULL", "expect": {"value": 1}}, Health.DOWN, "is not there"),
+        ({"query": "SELECT NULL", "expect": {"value": 1}}, Health.DOWN, "is null"),
         ({"query": "SELECT * FROM nowhere.x"}, Health.DOWN, "denied"),
         ({"query": "SELEC"}, Health.DOWN, "error in your SQL syntax"),
         ({"query": "SELECT SLEEP(5)"}, Health.DOWN, "did not finish within"),
@@ -207,6 +242,29 @@ def test_mysql(probe: Probe, mysql: int, settings: dict[str, object], health: He
     assert "s3cret" not in outcome.message
     if health is Health.UP:
         assert "MariaDB" in str(outcome.facts["server_version"])
+
+
+@pytest.mark.fault("C10", "C11")
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("SELECT 9007199254740993", 9007199254740993),
+        ("SELECT 18446744073709551615.0 + 2", 18446744073709551617),
+        ("SELECT CAST(2.50 AS DECIMAL(5,2))", 2.5),
+        ("SELECT CAST(3.00 AS DECIMAL(5,2))", 3),
+        ("SELECT 0.1e0", 0.1),
+        ("SELECT '007'", "007"),
+        ("SELECT TRUE", 1),
+        ("SELECT DATE '2026-01-02'", "2026-01-02"),
+        ("SELECT NULL", {"exists": False}),
+    ],
+)
+def test_a_value_of_mysql_keeps_its_type(probe: Probe, mysql: int, query: str, wanted: object) -> None:
+    here = {"host": "127.0.0.1", "port": mysql, "username": "watch", "password": "s3cret", "query": query}
+    outcome = probe("mysql", {**here, "expect": {"value": wanted}})
+    assert outcome.health is Health.UP, outcome.message
+    if isinstance(wanted, int) and wanted > 1 << 53:
+        assert probe("mysql", {**here, "expect": {"value": wanted - 1}}).health is Health.DOWN
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------
@@ -256,8 +314,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         ({}, Health.UP, ""),
         ({"expect": {"value": "PONG"}}, Health.UP, ""),
         ({"command": ["DBSIZE"], "expect": {"value": {"at_most": 0}}}, Health.UP, ""),
-        ({"command": ["GET", "none"], "expect": {"value": {"exists": True}}}, Health.DOWN, "is not there"),
+        ({"command": ["GET", "none"], "expect": {"value": {"exists": True}}}, Health.DOWN, "is null"),
         ({"command": ["CONFIG", "GET", "port"], "expect": {"value": {"contains": "port"}}}, Health.UP, ""),
+        ({"command": ["INCRBY", "n", "9007199254740993"], "expect": {"value": 9007199254740992}}, Health.DOWN, "993"),
+        (
+            {"command": ["CONFIG", "GET", "port"], "conditions": ["[BODY][0] == port", "len([BODY]) == 2"]},
+            Health.UP,
+            "",
+        ),
         ({"command": ["NOSUCH"]}, Health.DOWN, "NOSUCH was refused: ERR unknown command"),
         ({"database": 3}, Health.UP, ""),
         ({"database": 9999}, Health.DOWN, "SELECT was refused"),
@@ -267,6 +331,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         ({"username": "watch", "password": "w4tch", "command": ["FLUSHALL"]}, Health.DOWN, "FLUSHALL was refused"),
     ],
 )
+@pytest.mark.fault("C10")
 def test_redis(probe: Probe, redis: int, settings: dict[str, object], health: Health, words: str) -> None:
     outcome = probe("redis", {"host": "127.0.0.1", "port": redis, "password": "s3cret", **settings})
     assert outcome.health is health, outcome.message
