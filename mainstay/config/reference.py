@@ -3,11 +3,13 @@
 A test keeps the two the same.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import django
 from pydantic import BaseModel
 
 from mainstay.config.resources import at_the_top, inside, resources
@@ -245,4 +247,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
+    django.setup()
     sys.stdout.write(markdown())

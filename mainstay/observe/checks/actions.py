@@ -61,6 +61,11 @@ def settings_of(check: Check) -> BaseModel:
     return KINDS[check.kind].Settings.model_validate(unseal_all(check.config, django_settings.SECRET_KEY))
 
 
+def kind_refusal(kind: str) -> str:
+    """Return why checks of this kind cannot work here, and how to mend it; "" when they can."""
+    return KINDS[kind].refusal(django_settings.ENVIRONMENT)
+
+
 @transaction.atomic
 def put_check(
     application: Application,
@@ -86,6 +91,8 @@ def put_check(
     if existing is not None:
         # A copy: when the change is refused, the caller's must not look as if it had been made.
         check = Check.objects.select_for_update(of=("self",)).select_related("application").get(pk=existing.pk)
+    if (existing is None or check.kind != spec.kind) and (refusal := kind_refusal(spec.kind)):
+        raise Refused(refusal, spec.kind)
     if Check.objects.filter(application=application, name=spec.name).exclude(pk=check.pk).exists():
         raise Refused(f"{application.name} has a check named {spec.name} already", "name", conflict=True)
     was = read_or_none(spec_of, check) if existing is not None else None

@@ -167,6 +167,16 @@ def overdue(
     return abs(now - known) > max(allowance, OVERDUE_LEAST)  # later than now: it came before the clock was set back
 
 
+def failing(health: Health, failures: int, warnings: int, fail_after: int) -> str:
+    """Say how a check fares none of whose results was good, though too few came to decide; "" when that is not so.
+
+    It is not down yet, but nobody can call it fine or without a result.
+    """
+    if health is not Health.UNKNOWN or not warnings:
+        return ""
+    return f"failing ({failures} of {fail_after})" if failures else f"beyond a soft limit ({warnings} of {fail_after})"
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The status people see, and why."""
@@ -184,16 +194,18 @@ def shown(
     blocked_by: str | None,
     late: bool,
     unusable: str = "",
+    failing: str = "",
 ) -> Shown:
     """Return what people see of a check.
 
-    The first that applies of: paused, maintenance, cannot be probed, overdue, unreachable, health.
+    The first that applies of: paused, maintenance, cannot be probed, overdue, unreachable, failing, health.
 
     Args:
         maintenance: name of the window that covers the check now.
         blocked_by: name of the down check that this one needs.
         late: see `overdue`; not asked of heartbeats, whose lateness is a failure.
         unusable: why the monitor cannot probe it; empty: it can.
+        failing: see `failing`.
     """
     if paused:
         return Shown(Status.PAUSED, "paused by hand: neither probed nor paged")
@@ -205,4 +217,6 @@ def shown(
         return Shown(Status.UNKNOWN, "overdue: no result when one was due. Is the monitor running?")
     if health is Health.DOWN and blocked_by is not None:
         return Shown(Status.UNREACHABLE, f"{blocked_by}, which it needs, is down")
+    if failing:
+        return Shown(Status.DEGRADED, f"{failing}: {message}" if message else failing)
     return Shown(Status(health.value), message)

@@ -11,6 +11,7 @@ check is known by wait apart, are looked up without a transaction, and never tak
 import asyncio
 import logging
 import math
+import re
 import threading
 import time
 import uuid
@@ -46,8 +47,15 @@ ANSWERS = {
     503: "not stored: try again",
 }
 METHODS = {"GET", "HEAD", "POST"}
+BAD_RUN = "rid is no UUID: write for example rid=04603d8b-2f7a-4d5e-9a57-3e1c8d2f4b60, another for each run"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 SIGNALS = {"": "success", "start": "start", "fail": "fail", "log": "log"}
-TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+TEXT = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"access-control-allow-origin", b"*"),
+    (b"ping-body-limit", str(BODY_KEPT_BYTES).encode()),
+]
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -145,6 +153,7 @@ class Intake:
             return
         try:
             key, kind, exit_status = parse(scope["path"])
+            run = _run_id(scope["query_string"])
             body = await _end_of(receive, self._limits) if scope["method"] == "POST" else b""
         except BadPing as error:
             await _answer(send, 400, str(error))
@@ -156,7 +165,7 @@ class Intake:
             key,
             kind,
             exit_status,
-            _run_id(scope["query_string"]),
+            run,
             scope["client"][0] if scope.get("client") else "",
             body.decode("utf-8", "replace").replace("\0", "�"),
             now(),
@@ -271,9 +280,13 @@ def _resolve(batch: list[_Waiting], answers: list[int]) -> None:
 
 
 def _run_id(query: bytes) -> str:
-    if not query:
+    """The run that `rid` names, in one form: a UUID (RFC 9562, section 4). Raises BadPing for what is none."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("rid") if query else None
+    if given is None:
         return ""
-    return parse_qs(query.decode("latin-1")).get("rid", [""])[0][:36].replace("\0", "")
+    if _UUID.fullmatch(given[0]) is None:
+        raise BadPing(BAD_RUN)
+    return given[0].lower()
 
 
 async def _end_of(receive: Receive, limits: Limits) -> bytes:

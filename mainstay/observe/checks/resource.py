@@ -10,6 +10,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.resource import (
     By,
     Edge,
+    Loc,
     Named,
     Resource,
     Use,
@@ -71,6 +72,10 @@ class Checks(Resource[Common]):
     def sealed(self) -> Iterator[tuple[str, str, Any]]:
         for application, name, kind, config in Check.objects.values_list("application__name", "name", "kind", "config"):
             yield f"{application}/{name}", kind, config
+
+    def problems(self, spec: Common) -> Iterator[tuple[Loc, str]]:
+        if refusal := actions.kind_refusal(spec.kind):
+            yield (spec.kind,), refusal
 
     def document(self, spec: Common, of: str = "") -> Written:
         plain = _normal(spec)

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Case, CharField, Q, TextField, Value, When
+from django.db.models.functions import Coalesce
 
 from mainstay.foundation.catalog.models import Dependency
 from mainstay.foundation.processes.setaside import Known
@@ -14,6 +15,19 @@ from mainstay.observe.checks import decide
 from mainstay.observe.checks.models import Check, CheckState, Maintenance
 from mainstay.observe.checks.parents import parents, reachable
 from mainstay.observe.checks.windows import Cover, Window, covering, validate
+
+FAILING = Q(state__health="unknown", state__warnings__gt=0)
+"""Checks whose only results were bad (see `decide.failing`)."""
+NOT_UP = Q(paused=False) & (Q(state__health__in=("down", "degraded")) | FAILING)
+BY_RESULTS = Case(
+    When(paused=True, then=Value("paused")),
+    When(FAILING, then=Value("degraded")),
+    default=Coalesce("state__health", Value("unknown")),
+    output_field=CharField(),
+)
+"""How a check is by its results alone, as far as the database can tell."""
+MESSAGE = Case(When(FAILING, then="state__last_message"), default="state__message", output_field=TextField())
+"""What its results say: of a check that is failing, the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +223,16 @@ def shown(
         state.last_at, state.since, check.created_at, check.every_s, check.timeout_s, now
     )
     blocked = state.blocked_by
+    failing = decide.failing(decide.Health(state.health), state.failures, state.warnings, check.fail_after)
     return decide.shown(
         decide.Health(state.health),
-        state.message,
+        state.last_message if failing else state.message,
         paused=check.paused,
         maintenance=cover.window.name if cover else None,
         blocked_by=str(blocked) if blocked else None,
         late=late,
         unusable=state.unusable,
+        failing=failing,
     )
 
 

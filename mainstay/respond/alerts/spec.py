@@ -1,9 +1,10 @@
 """Silences and routes as people write them: the same in the API and in the form, routes in a file, too."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from mainstay.foundation.clock import later
 from mainstay.foundation.refusal import misfit
@@ -13,7 +14,23 @@ from mainstay.foundation.words.names import Moment, Name, Zone
 
 Receiver = Annotated[str, StringConstraints(pattern=r"^([a-z]+:)?[a-zA-Z0-9_-]+$", min_length=1, max_length=100)]
 Receivers = Annotated[list[Receiver], Field(max_length=50)]
-Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+_TIME_OF_DAY = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d", re.ASCII)
+
+
+def _time_of_day(text: str) -> str:
+    if _TIME_OF_DAY.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no time of day: write for example 08:30, from 00:00 to 23:59")
+    return text.zfill(5)
+
+
+def _end_of_day(text: str) -> str:
+    """The day ends when the next begins: 24:00 is 00:00 (ISO 8601)."""
+    return "00:00" if text == "24:00" else _time_of_day(text)
+
+
+_AS_TIME = WithJsonSchema({"type": "string", "examples": ["08:30"]})
+Clock = Annotated[str, AfterValidator(_time_of_day), _AS_TIME]
+EndOfDay = Annotated[str, AfterValidator(_end_of_day), _AS_TIME]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -26,7 +43,7 @@ class HoursSpec(BaseModel):
         default=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], description="Days on which it begins."
     )
     begin: Clock = Field(default="00:00", alias="from")
-    end: Clock = Field(default="00:00", alias="to")
+    end: EndOfDay = Field(default="00:00", alias="to", description="24:00 is the end of the day.")
     timezone: Zone = "UTC"
 
 

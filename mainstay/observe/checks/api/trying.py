@@ -30,12 +30,14 @@ def try_once(spec: Common, environment: Environment) -> dict[str, Any]:
     """Return what one probe of `spec` sees now, as a `TryResult`; from where the address policy lets it.
 
     Raises:
-        Refused: the kind waits for pings and cannot be probed.
+        Refused: the kind waits for pings and cannot be probed, or is switched off.
         Problem: 429, too many at once.
     """
     kind = KINDS[spec.kind]
     if kind.passive:
         raise Refused(f"a {spec.kind} waits for pings: there is nothing to try", spec.kind)
+    if refusal := kind.refusal(environment):
+        raise Refused(refusal, spec.kind)
     if not _places.acquire(blocking=False):
         raise Problem(429, f"{AT_ONCE} probes are being tried already. Try again.", headers={"Retry-After": "2"})
     threads = ThreadPoolExecutor(4, thread_name_prefix="try")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from mainstay.foundation.environment import Environment
 from mainstay.foundation.strict import StrictModel
 from mainstay.foundation.words.text import one_sentence
 from mainstay.observe.checks.probe.conditions import Condition, Observation, Placeholder, parse
@@ -64,6 +65,10 @@ class Kind(ABC, Generic[S]):
     passive: ClassVar[bool] = False
     """A passive kind waits for pings; nothing is probed."""
     Settings: ClassVar[type[BaseModel]]
+
+    def refusal(self, environment: Environment) -> str:
+        """Why checks of this kind cannot work here, and which setting would let them; "" when they can."""
+        return ""
 
     @abstractmethod
     def target(self, settings: S) -> str:

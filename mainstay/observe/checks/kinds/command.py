@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from mainstay.foundation.environment import Environment
 from mainstay.foundation.strict import Secret
 from mainstay.foundation.words.durations import spoken_duration
 from mainstay.observe.checks.kinds.base import Kind, ProbedSettings, Stopwatch, Text, failing
@@ -57,10 +58,16 @@ class CommandSettings(ProbedSettings):
         return command
 
 
+OFF = "programs are not run here: to allow it, set MAINSTAY_COMMANDS=on for Mainstay, and start it anew"
+
+
 class Command(Kind[CommandSettings]):
     name: ClassVar[str] = "command"
     label: ClassVar[str] = "Command"
     Settings = CommandSettings
+
+    def refusal(self, environment: Environment) -> str:
+        return "" if environment.commands_allowed else OFF
 
     def target(self, settings: CommandSettings) -> str:
         """The program only: arguments may hold what is nobody's business."""
@@ -70,10 +77,7 @@ class Command(Kind[CommandSettings]):
         watch = Stopwatch()
         target = self.target(settings)
         if not context.commands_allowed:
-            return watch.outcome(
-                Health.DOWN,
-                f"{target} was not run: checks of type command are switched off; an administrator can allow them.",
-            )
+            return watch.outcome(Health.DOWN, f"{target} was not run: {OFF}.")
         loop = asyncio.get_running_loop()
         try:
             transport, program = await loop.subprocess_exec(

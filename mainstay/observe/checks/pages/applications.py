@@ -24,6 +24,7 @@ from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import bars, listing
 from mainstay.observe.checks.pages.listing import Row
+from mainstay.observe.checks.standing import NOT_UP
 from mainstay.observe.checks.uptime.applications import Part, Whole, whole
 from mainstay.observe.checks.uptime.records import records
 from mainstay.observe.checks.uptime.timeline import Calendar, Course, Fared, calendar
@@ -106,11 +107,7 @@ def worst_first(found: Iterable[Overview]) -> list[Overview]:
 def attended() -> list[Application]:
     """Return the applications to show: those with something not up, then by tier and name; bounded."""
     rank = {"critical": 0, "important": 1}
-    troubled = set(
-        Check.objects.filter(paused=False, state__health__in=("down", "degraded")).values_list(
-            "application_id", flat=True
-        )
-    )
+    troubled = set(Check.objects.filter(NOT_UP).values_list("application_id", flat=True))
     every = list(Application.objects.all())
     every.sort(key=lambda one: (one.pk not in troubled, rank.get(one.tier, 2), one.name))
     return every[:ATTENDED_MOST]

@@ -16,7 +16,7 @@ from mainstay.kit.lists import with_words
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.standing import windows
+from mainstay.observe.checks.standing import BY_RESULTS, MESSAGE, NOT_UP, windows
 from mainstay.observe.checks.uptime.instants import Instant, read_instant
 from mainstay.observe.checks.windows import Cover, Window, covering, open_until
 
@@ -25,15 +25,18 @@ COLUMNS = (
     "id", "name", "application_id", "application__name", "environment__name", "component__name", "kind", "target",
     "severity", "labels", "paused", "managed_by", "every_s", "timeout_s", "created_at", "state__health", "state__since",
     "state__message", "state__first_at", "state__last_at", "state__last_duration_s", "state__blocked_by__name",
-    "state__blocked_by__application__name", "state__unusable",
+    "state__blocked_by__application__name", "state__unusable", "fail_after", "state__failures", "state__warnings",
+    "state__first_bad_at",
 )  # fmt: skip
-_TIMES = {"created_at", "state__since", "state__first_at", "state__last_at"}
-_TIME_PLACES = (14, 16, 18, 19)
-QUICK = tuple(Instant(name) if name in _TIMES else name for name in COLUMNS)
+_TIMES = {"created_at", "state__since", "state__first_at", "state__last_at", "state__first_bad_at"}
+_TIME_PLACES = (14, 16, 18, 19, 27)
+_READ_AS = {name: Instant(name) for name in _TIMES} | {"state__message": MESSAGE}
+QUICK = tuple(_READ_AS.get(name, name) for name in COLUMNS)
 LEAN = (
     "id", "name", "application_id", "kind", "severity", "paused", "every_s", "timeout_s", Instant("created_at"),
     "state__health", Instant("state__since"), Instant("state__first_at"), Instant("state__last_at"),
-    "state__blocked_by__name", "state__blocked_by__application__name", "state__unusable",
+    "state__blocked_by__name", "state__blocked_by__application__name", "state__unusable", "fail_after",
+    "state__failures", "state__warnings", Instant("state__first_bad_at"),
 )  # fmt: skip
 SORTS = {
     "name": ("application__name", "name"),
@@ -43,7 +46,7 @@ SORTS = {
     "severity": ("gravity", "application__name", "name"),
 }
 SORTED_HERE = {"uptime"}
-_RANKS = {Health.DOWN: 0, Health.DEGRADED: 1, Health.UNKNOWN: 2, Health.UP: 4}
+_RANKS = {"down": 0, "degraded": 1, "unknown": 2, "paused": 3, "up": 4}
 _HEALTHS = {health.value: health for health in Health}
 _GRAVITY = {"critical": 0, "major": 1, "minor": 2}
 
@@ -75,6 +78,21 @@ class Row(NamedTuple):
     blocker: str | None
     blocker_application: str | None
     unusable: str | None
+    fail_after: int
+    failures: int | None
+    warnings: int | None
+    first_bad_at: datetime | None
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """When the first of its results came, when all were bad and too few to decide."""
+        return self.first_bad_at if self.failing else None
+
+    @property
+    def failing(self) -> str:
+        """How it fares when none of its results was good, and too few came to decide."""
+        health = _HEALTHS[self.health or "unknown"]
+        return decide.failing(health, self.failures or 0, self.warnings or 0, self.fail_after)
 
     @property
     def matched(self) -> Mapping[str, str]:
@@ -106,25 +124,26 @@ class Row(NamedTuple):
             blocked_by=f"{self.blocker_application}/{self.blocker}" if self.blocker else None,
             late=late,
             unusable=self.unusable or "",
+            failing=self.failing,
         )
 
 
 def row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `QUICK` as a row."""
-    created, since, first, last = (read_instant(values[place]) for place in _TIME_PLACES)
-    return Row._make((*values[:14], created, values[15], since, values[17], first, last, *values[20:]))
+    created, since, first, last, bad = (read_instant(values[place]) for place in _TIME_PLACES)
+    return Row._make((*values[:14], created, values[15], since, values[17], first, last, *values[20:27], bad))
 
 
 def lean_row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `LEAN` as a row, with nothing where it does not say."""
     (
         number, name, application, kind, severity, paused, every_s, timeout_s, created, health, since, first, last,
-        blocker, blocker_application, unusable,
+        blocker, blocker_application, unusable, fail_after, failures, warnings, first_bad,
     ) = values  # fmt: skip
     return Row(
         number, name, application, "", None, None, kind, "", severity, {}, paused, "", every_s, timeout_s,
         read_instant(created), health, read_instant(since), "", read_instant(first), read_instant(last), None, blocker,
-        blocker_application, unusable,
+        blocker_application, unusable, fail_after, failures, warnings, read_instant(first_bad),
     )  # fmt: skip
 
 
@@ -165,8 +184,10 @@ class Filters:
         match self.status:
             case "paused":
                 return found.filter(paused=True)
-            case "up" | "degraded":
-                return found.filter(paused=False, state__health=self.status)
+            case "up":
+                return found.filter(paused=False, state__health="up")
+            case "degraded":
+                return found.filter(NOT_UP)
             case "down" | "unreachable":
                 return found.filter(paused=False, state__health="down")
             case _:
@@ -243,8 +264,8 @@ def _ordered(found: QuerySet[Check], sort: str) -> QuerySet[Check]:
     key = sort.removeprefix("-")
     columns = SORTS.get(key, SORTS["name"])
     if columns[0] == "rank":
-        cases = [When(paused=True, then=Value(3)), *(When(state__health=h, then=Value(r)) for h, r in _RANKS.items())]
-        found = found.annotate(rank=Case(*cases, default=Value(5), output_field=IntegerField()))
+        cases = [When(by_results=status, then=Value(rank)) for status, rank in _RANKS.items()]
+        found = found.annotate(by_results=BY_RESULTS, rank=Case(*cases, output_field=IntegerField()))
     elif columns[0] == "gravity":
         levels = [When(severity=name, then=Value(rank)) for name, rank in _GRAVITY.items()]
         found = found.annotate(gravity=Case(*levels, default=Value(3), output_field=IntegerField()))

@@ -30,6 +30,7 @@ from mainstay.observe.checks.pages.applications import (
     worst_first,
 )
 from mainstay.observe.checks.pages.maintenance_views import announced
+from mainstay.observe.checks.standing import BY_RESULTS
 from mainstay.observe.checks.uptime.timeline import calendar
 from mainstay.observe.checks.wing import CHECKS_EDIT
 
@@ -58,11 +59,8 @@ def states(request: HttpRequest, now: datetime) -> Iterator[Drawn]:
 
 def _counts() -> dict[str, int]:
     """Return how many checks have which health by their results, and how many are paused."""
-    found: dict[str, int] = {}
-    for paused, state, number in Check.objects.values_list("paused", "state__health").annotate(n=Count("id")):
-        key = "paused" if paused else state or "unknown"
-        found[key] = found.get(key, 0) + number
-    return found
+    found = Check.objects.annotate(how=BY_RESULTS).values_list("how")
+    return dict(found.annotate(number=Count("id")).order_by())
 
 
 def public(request: HttpRequest, now: datetime) -> Iterator[Drawn]:

@@ -27,6 +27,7 @@ from mainstay.observe.checks.models import Check, Ping, Result
 from mainstay.observe.checks.pages import bars, drawing, listing
 from mainstay.observe.checks.pages.applications import SENTENCES, WORST_FIRST
 from mainstay.observe.checks.pages.listing import Filters, Listed, Row
+from mainstay.observe.checks.standing import BY_RESULTS, NOT_UP
 from mainstay.observe.checks.uptime import latency
 from mainstay.observe.checks.uptime.records import courses
 from mainstay.observe.checks.uptime.timeline import Calendar, Course, calendar
@@ -152,11 +153,8 @@ def _title(listed: Listed, filters: Filters) -> str:
 
 def _counted() -> tuple[int, int]:
     """Return how many checks are down and degraded by their results, without reading them all."""
-    found = dict(
-        Check.objects.filter(paused=False, state__health__in=("down", "degraded"))
-        .values_list("state__health")
-        .annotate(number=Count("id"))
-    )
+    rows = Check.objects.filter(NOT_UP).annotate(how=BY_RESULTS).values_list("how")
+    found = dict(rows.annotate(number=Count("id")).order_by())
     return found.get("down", 0), found.get("degraded", 0)
 
 

@@ -22,7 +22,7 @@ from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.words.explained import detail_of
 from mainstay.foundation.words.text import storable
 from mainstay.net.schedule import offset_for
-from mainstay.observe.checks.actions import settings_of
+from mainstay.observe.checks.actions import kind_refusal, settings_of
 from mainstay.observe.checks.decide import Health, State, Thresholds
 from mainstay.observe.checks.heartbeats import RhythmSettings, bounded, rhythm_of
 from mainstay.observe.checks.models import Check, CheckState
@@ -120,6 +120,10 @@ class Unusable:
     version: int
     name: str
     why: str
+
+
+class SwitchedOff(Exception):
+    """The setting without which checks of this kind do not work was taken away."""
 
 
 @dataclass(slots=True)
@@ -236,6 +240,8 @@ class Holding:
         """Give a check to whoever lacks it; one that cannot be used is said to be so."""
         try:
             settings = settings_of(check)
+            if refusal := kind_refusal(check.kind):
+                raise SwitchedOff(refusal)
             if self._watched_version(check.pk) != check.version:
                 self.watch.put(watched_of(check, settings, now))
             if not (check.paused or check.passive):

@@ -196,24 +196,44 @@ def test_a_job_whose_connection_breaks_while_it_sends_its_log_has_reported() -> 
     assert Ping.objects.get().body == "half a l"
 
 
+RUN = "04603d8b-2f7a-4d5e-9a57-3e1c8d2f4b60"
+
+
 @database
+@pytest.mark.fault("C16")
 @pytest.mark.parametrize(
     ("query", "run"),
     [
-        (b"", ""),
-        (b"rid=abc", "abc"),
-        (b"rid=" + b"a" * 99, "a" * 36),
-        (b"other=1", ""),
-        (b"rid=a%00b", "ab"),
-        (b"rid=%ff%fe", "\ufffd\ufffd"),
-        (b"rid=\xff", "ÿ"),
-        (b"rid=%ed%a0%80", "\ufffd\ufffd\ufffd"),
+        ("", ""),
+        ("other=1", ""),
+        (f"rid={RUN}", RUN),
+        (f"rid={RUN.upper()}", RUN),
+        (f"rid={RUN}&rid=again", RUN),
+        (f"a=b&rid={RUN}&create=1", RUN),
     ],
 )
-def test_the_id_of_the_run_is_kept(query: bytes, run: str) -> None:
+def test_the_run_is_a_uuid_in_whatever_case(query: str, run: str) -> None:
     row = heartbeat()
-    assert drive(request(address(row), query=query))[0][0] == 200
+    assert drive(request(address(row), query=query.encode()))[0][0] == 200
     assert Ping.objects.get().run == run
+
+
+@database
+@pytest.mark.fault("C16")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "rid=", "rid=12345", "rid=abc", f"rid={RUN}0", f"rid={RUN[:-1]}", f"rid={{{RUN}}}", f"rid=urn:uuid:{RUN}",
+        f"rid={RUN.replace('-', '')}", "rid=%00", "rid=%ff%fe", "rid=\xff", "rid=%ed%a0%80",
+        f"rid=%20{RUN}", f"rid={RUN}%0a",
+    ],
+)  # fmt: skip
+def test_what_is_no_uuid_names_no_run(query: str) -> None:
+    row = heartbeat()
+    status, text, _ = drive(request(address(row), query=query.encode("latin-1")))[0]
+    assert status == 400
+    assert "rid is no UUID" in str(text)
+    assert not Ping.objects.exists()
 
 
 @database

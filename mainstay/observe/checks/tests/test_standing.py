@@ -228,6 +228,7 @@ def test_a_round_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [reachability.sweep(held, needs, after(second)) for second in (1, 2, 3, 4, 5)] == [2, 2, 2, 1, 0]
 
 
+@pytest.mark.fault("C12")
 def test_extra_probes_for_children_do_not_bring_a_parent_down() -> None:
     parent = check("parent", every="20s", fail_after=2)
     children = [check(f"child{number}", needs=["parent"]) for number in range(5)]

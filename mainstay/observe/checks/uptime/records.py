@@ -36,6 +36,10 @@ class Watched(Protocol):
     @property
     def paused(self) -> bool: ...
     @property
+    def failing_since(self) -> datetime | None:
+        """When the first result came, when all were bad, though too few to decide: no downtime tells of it yet."""
+
+    @property
     def matched(self) -> Mapping[str, str]:
         """The labels as matchers see them."""
 
@@ -70,18 +74,23 @@ def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[i
     out: dict[int, Course] = {}
     for row in rows:
         mine, apart = gone.get(row.id), unknown.of(row)
-        if mine is None and not apart:
+        if mine is None and not apart and row.failing_since is None:
             if row.first_at not in untroubled:
-                lasting = _course(start, unknown.silent, (row.first_at, None, ()))
+                lasting = _course(start, unknown.silent, (row.first_at, None, (), None))
                 untroubled[row.first_at] = timeline.until(lasting, end)
             out[row.id] = untroubled[row.first_at]
         else:
-            out[row.id] = timeline.until(_kept_course(row.id, start, unknown.silent, (row.first_at, mine, apart)), end)
+            out[row.id] = timeline.until(_kept_course(row.id, start, unknown.silent, _made(row, mine, apart)), end)
     return out
 
 
-_Made = tuple[datetime | None, Gone | None, tuple[Spans, ...]]  # first result, downtimes, what is not known of it only
+# First result, downtimes, what is not known of it only, since when it fails without a downtime.
+_Made = tuple[datetime | None, Gone | None, tuple[Spans, ...], datetime | None]
 _COURSES: dict[tuple[int, float], tuple[Spans, _Made, Course]] = {}
+
+
+def _made(check: Watched, gone: Gone | None, apart: tuple[Spans, ...]) -> _Made:
+    return check.first_at, gone, apart, check.failing_since
 
 
 def _kept_course(check: int, start: float, silent: Spans, made_of: _Made) -> Course:
@@ -97,9 +106,11 @@ def _kept_course(check: int, start: float, silent: Spans, made_of: _Made) -> Cou
 
 
 def _course(start: float, silent: Spans, made_of: _Made) -> Course:
-    first_at, gone, apart = made_of
+    first_at, gone, apart, failing_since = made_of
     first = max(first_at.timestamp(), start) if first_at is not None else None
     down, degraded = gone.spans(start, math.inf) if gone is not None else ((), ())
+    if failing_since is not None:
+        down = [*timeline.merged([*down, (failing_since.timestamp(), math.inf)])]
     excluded = timeline.merged(span for spans in (silent, *apart) for span in spans) if apart else silent
     return timeline.course(first, math.inf, down=down, degraded=degraded, excluded=excluded)
 
@@ -150,7 +161,7 @@ def records(applications: Mapping[int, Sequence[Weighed]], since: datetime, now:
     out: dict[int, Record] = {}
     for application, rows in applications.items():
         severity = deciding(row.severity for row in rows)
-        made_of = [(row.severity == severity, (row.first_at, gone.get(row.id), unknown.of(row))) for row in rows]
+        made_of = [(row.severity == severity, _made(row, gone.get(row.id), unknown.of(row))) for row in rows]
         out[application] = replace(_kept_record(application, start, unknown.silent, made_of), until=end)
     return out
 

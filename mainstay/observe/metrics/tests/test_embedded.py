@@ -13,11 +13,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from mainstay.foundation import environment as env
 from mainstay.foundation import gaps
-from mainstay.foundation.accounts.actor import COMMAND_LINE
+from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
+from mainstay.observe.checks.actions import pause, put_check, remove_check
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.probe.outcome import Phases
+from mainstay.observe.checks.runtime.shards import SHARDS
 from mainstay.observe.checks.runtime.watched import Observation
+from mainstay.observe.checks.runtime.watching import Watching
+from mainstay.observe.checks.tests.parts import check, spec
 from mainstay.observe.metrics.actions import put_scrape
 from mainstay.observe.metrics.embedded import Embedded
 from mainstay.observe.metrics.probes import ProbeSeries
@@ -116,6 +120,31 @@ def test_a_scrape_that_the_scraper_lost_is_given_to_it_again(embedded: Embedded)
     assert row.pk not in scraper.held()
     embedded.cycle(NOON, 1)
     assert row.pk in scraper.held()
+
+
+@pytest.mark.django_db
+@pytest.mark.fault("C14")
+@pytest.mark.parametrize("then", ["paused", "deleted", "renamed"])
+def test_series_of_a_check_end_when_nobody_looks_any_more(embedded: Embedded, me: Actor, then: str) -> None:
+    row = check()
+    watching = Watching(env.read({"MAINSTAY_HOME": "unused"}))
+    watching.measure_with(embedded, embedded.hear)
+    embedded.hold(mine=True)
+    every = frozenset(range(SHARDS))
+    watching.holding.round(every, NOON)
+    embedded.hear([seen(row.pk, -5)])
+    assert len(answered(embedded, "probe_success")) == 1
+    if then == "paused":
+        pause(row, me, NOON, paused=True)
+    elif then == "deleted":
+        remove_check(row, me, NOON)
+    else:
+        put_check(row.application, spec("other"), me, NOON, existing=row)
+    watching.holding.round(every, NOON + timedelta(seconds=1))
+    embedded.hear([seen(row.pk, 2)])  # one that was under way
+    later = answered(embedded, "probe_success", NOON + timedelta(seconds=3))
+    assert [labels["check"] for labels, _ in later] == (["other"] if then == "renamed" else [])
+    watching.stop()
 
 
 @pytest.mark.django_db

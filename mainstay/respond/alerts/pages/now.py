@@ -17,6 +17,7 @@ from mainstay.kit import charts
 from mainstay.kit.scales import NBSP
 from mainstay.observe.checks.models import Check
 from mainstay.observe.checks.pages import listing as checks
+from mainstay.observe.checks.standing import NOT_UP
 from mainstay.observe.checks.uptime import latency
 from mainstay.respond.alerts import origins
 from mainstay.respond.alerts.decide import Code
@@ -134,9 +135,7 @@ def without_alert(_request: HttpRequest, now: datetime) -> Iterator[Drawn]:
     """Checks whose results say that they are not up, though no alert is open for them."""
     # Told apart here: as one query SQLite reads every alert there ever was, for which no index can make up.
     alerted = set(Alert.objects.filter(ended_at=None).values_list("check_ref_id", flat=True))
-    found = Check.objects.filter(paused=False, state__health__in=("down", "degraded")).order_by(
-        "application__name", "name"
-    )
+    found = Check.objects.filter(NOT_UP).order_by("application__name", "name")
     quiet = [pk for pk in found.values_list("pk", flat=True) if pk not in alerted][:CHECKS_SHOWN]
     if not quiet:
         return

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pydantic import ValidationError
 
 from mainstay.desk.tests.browser import page, signed_in
 from mainstay.desk.tests.desk import Desk, desk
@@ -16,7 +17,7 @@ from mainstay.respond.alerts.actions import silence
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.pages.forms import shown_hours
 from mainstay.respond.alerts.routes import put_route, spec_of
-from mainstay.respond.alerts.spec import RouteSpec
+from mainstay.respond.alerts.spec import HoursSpec, RouteSpec
 from mainstay.respond.alerts.tests.parts import silencing
 
 FULL = {
@@ -175,3 +176,31 @@ def test_the_question_works_on_the_page_itself(client: Client) -> None:
 )
 def test_hours_read_as_words(days: list[str], words: str) -> None:
     assert shown_hours({"days": days, "from": "08:00", "to": "18:00", "timezone": "UTC"}) == f"{words} 08:00–18:00 UTC"
+
+
+@pytest.mark.fault("C17")
+@pytest.mark.parametrize(
+    ("begin", "end", "kept"),
+    [
+        ("08:00", "24:00", ("08:00", "00:00")),
+        ("00:00", "24:00", ("00:00", "00:00")),
+        ("8:00", "9:30", ("08:00", "09:30")),
+        ("18:00", "08:00", ("18:00", "08:00")),
+    ],
+)
+def test_the_day_ends_at_24_00(begin: str, end: str, kept: tuple[str, str]) -> None:
+    spec = HoursSpec.model_validate({"from": begin, "to": end})
+    assert (spec.begin, spec.end) == kept
+
+
+@pytest.mark.fault("C17")
+@pytest.mark.parametrize(
+    "wrong",
+    ["24:00", "24:01", "25:00", "8", "08:60", "8:0", "08:00:00", "8pm", "", " 08:00", "08:00\n", "٠٨:٠٠", "-1:00"],
+)
+def test_what_is_no_time_of_day_is_refused_in_words(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="is no time of day: write for example 08:30"):
+        HoursSpec.model_validate({"from": wrong})
+    if wrong != "24:00":
+        with pytest.raises(ValidationError, match="is no time of day: write for example 08:30"):
+            HoursSpec.model_validate({"to": wrong})
