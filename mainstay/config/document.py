@@ -106,11 +106,13 @@ class _Reader:
 
     def _nodes(self, holder: Mapping, key: str, path: str) -> Iterator[tuple[Mapping, str]]:
         entry = holder.entries.get(key)
-        if entry is None or (isinstance(entry.node, Scalar) and entry.node.value is None):
+        if entry is None:
             return
         here = step(path, holder, key)
         if not isinstance(entry.node, Sequence):
-            detail = "must be a list: lines that begin with - name:"
+            # Nothing after the colon is what a template or commented lines leave; it must not remove everything.
+            empty = isinstance(entry.node, Scalar) and entry.node.value is None
+            detail = f"is empty; write {key}: [] for none" if empty else "must be a list: lines that begin with - name:"
             self.problems.add(entry.node.line, entry.node.column, here, detail)
             return
         for place, node in enumerate(entry.node.items):

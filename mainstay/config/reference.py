@@ -3,11 +3,13 @@
 A test keeps the two the same.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import django
 from pydantic import BaseModel
 
 from mainstay.config.resources import at_the_top, inside, resources
@@ -99,8 +101,8 @@ Things are managed by the file that names them. It is known by its base name (`c
 
 - What the file names and does not exist is added; what differs is changed; what is there already, made by hand, is
   taken over.
-- What the file managed and no longer names is removed. What it never managed stays. An empty file is an error; to
-  remove everything write `applications: []`.
+- What the file managed and no longer names is removed. What it never managed stays. An empty file is an error, and
+  so is a section with nothing after its colon; to remove everything write `applications: []`.
 - What another file manages is an error. In the pages and through the API, managed things are read-only, except that a
   check can be paused at any time: the next apply sets `paused` to what the file says.
 - An application is described whole: environments and components that the file does not name are removed from it. Its
@@ -245,4 +247,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
+    django.setup()
     sys.stdout.write(markdown())

@@ -165,6 +165,8 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
             "f:1:1: managed_as: must be a name of 1 to 200 characters",
         ),
         ("applications:\n", "applications: 5\nx-old:\n", "f:1:15: applications: must be a list"),
+        ("channels:\n", "channels:\nx-old:\n", "channels: is empty; write channels: [] for none"),
+        ("    checks:\n", "    checks: ~\n    links:\n", "applications[shop].checks: is empty; write checks: [] for"),
         (
             "http://127.0.0.1:9999/hook",
             "********",
