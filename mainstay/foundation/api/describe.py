@@ -101,6 +101,7 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
     entry["responses"] = {str(status): answer for status, answer in entry["responses"].items()}
     for parameter in entry["parameters"]:
         parameter["schema"].pop("title", None)  # made of the name, it says nothing
+        parameter.pop("examples", None)  # ninja's copy of the schema's list; beside the schema only a map is valid
 
 
 def _add(schemas: dict[str, Any], model: type[BaseModel]) -> None:
