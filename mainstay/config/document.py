@@ -182,8 +182,10 @@ class _Reader:
                 continue
             line = before.place("name").line
             if getattr(item.spec, "name", "") is None:
-                kind = item.resource.kind
-                detail = f"matches the same as the {kind} on line {line}; give one of them a name of its own"
+                detail = (
+                    f"is named {item.name} after what it matches, as is the {item.resource.kind} on line {line};"
+                    " give one of them a name of its own"
+                )
             else:
                 name = item.name.rpartition("/")[2]
                 detail = f"the name {name} is given twice, first on line {line}; rename one of them"
