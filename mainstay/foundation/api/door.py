@@ -19,7 +19,7 @@ from ninja.router import BoundRouter
 from ninja.utils import normalize_path, replace_path_param_notation
 
 from mainstay.foundation.accounts.access import public
-from mainstay.foundation.api import idempotency
+from mainstay.foundation.api import idempotency, preconditions
 from mainstay.foundation.api.access import Needs
 from mainstay.foundation.api.describe import describe
 from mainstay.foundation.api.parsing import StrictParser, usable
@@ -144,6 +144,8 @@ def _enter(request: HttpRequest, operations: PathView | None, view: View, kwargs
     actor = guard(request)
     _check_size(request)
     _check_query(request, operation)
+    if request.method != "GET" and not getattr(operation.view_func, "conditional", False):
+        preconditions.need_met(request.headers, None)  # what has no ETag is not as anybody has seen it
     if request.method == "POST" and idempotency.HEADER in request.headers:
         slow = bool(getattr(operation.view_func, "slow", False))
         return idempotency.once(request, actor, lambda: view(request, **kwargs), slow=slow)

@@ -125,7 +125,7 @@ def test_matches_that_no_name_can_hold_are_named_apart() -> None:
     assert len(set(names)) == len(names)
     assert all(RouteSpec(name=name).name == name for name in names)
     assert re.fullmatch("team-b-c-[0-9a-f]{8}", names[1])
-    both = [{"a": "ü", "b": "c"}, {"b": "c", "a": "ü"}]
+    both: list[Any] = [{"a": "ü", "b": "c"}, {"b": "c", "a": "ü"}]
     assert len({default_name(RouteSpec(match=match)).rpartition("-")[2] for match in both}) == 1
 
 
