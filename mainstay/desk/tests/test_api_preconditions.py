@@ -1,9 +1,12 @@
 """`ETag` and `If-Match`: who changes what somebody else has changed meanwhile is told, and nothing is lost."""
 
+import re
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
+from mainstay.desk.tests.browser import page, signed_in
 from mainstay.desk.tests.desk import caller, desk
 from mainstay.foundation.api.preconditions import need_met
 from mainstay.foundation.api.problems import Problem
@@ -78,6 +81,27 @@ def test_what_has_no_etag_is_never_as_somebody_has_seen_it() -> None:
     assert call("PATCH", person, {"name": "Lee L."}, If_Match='"seen"').status_code == 412
     assert call("PATCH", person, {"name": "Lee L."}, If_Match="*").status_code == 200
     assert call("POST", f"{person}/deactivate", If_Match='"seen"').status_code == 412
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("page_of", "key"),
+    [
+        ("application_edit", "application"),
+        ("channel_edit", "channel"),
+        ("check_edit", "check_id"),
+        ("route_edit", "route_id"),
+        ("scrape_edit", "scrape"),
+        ("team", "team_id"),
+    ],
+)
+def test_forms_hold_what_they_show_too(page_of: str, key: str) -> None:
+    address = reverse(page_of, args=[desk().places[key]])
+    html = page(signed_in(), address)
+    inputs = dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', html))
+    assert inputs["seen"]
+    late = signed_in().post(address, {"name": "x", "kind": inputs.get("kind", ""), "seen": "another"})
+    assert late.status_code == 422
 
 
 # RFC 9110, 8.8.3.2 and 13.1.1 to 13.1.2: headers, and whether what has the ETag "a" may be changed.
