@@ -87,8 +87,9 @@ A complete, small file:
 - Anchors, aliases and merge keys (`<<: *name`) work. Keys at the top that begin with `x-` are your own, to hang
   anchors on.
 - `${{NAME}}` in a value is the environment variable of that name, `${{NAME:-default}}` has a default for one that is
-  not set or empty, `$$` is a plain `$` before a brace. Inside `{{ }}` and `[ ]` YAML wants quotes around it. Variables
-  are those of the command `mainstay`; through the API there are none.
+  not set or empty. `$$` is a plain `$` wherever it stands: `a$$b` is written `a$$$$b`, a single `$` needs nothing.
+  Inside `{{ }}` and `[ ]` YAML wants quotes around it. Variables are those of the command `mainstay`; through the API
+  there are none.
 - What is stored and cannot be read any more (another key, a damaged row) is written anew by the file that has it.
   `export` leaves it out, names it in a comment and ends with exit status 1.
 - Secrets (channel URLs, passwords, tokens) are stored encrypted. `"********"`, as `export` writes it, keeps the secret
