@@ -173,7 +173,7 @@ def _check_size(request: HttpRequest) -> None:
 
 
 def _check_query(request: HttpRequest, operation: Operation) -> None:
-    """Refuse parameters that the operation does not have: a misspelt filter must not show the wrong list."""
+    """Refuse parameters that the operation does not have, or has once: such a filter would show the wrong list."""
     known = query_names(operation)
     unknown = sorted(name for name in request.GET if name not in known)
     if unknown:
@@ -182,6 +182,10 @@ def _check_query(request: HttpRequest, operation: Operation) -> None:
             {"parameter": name[:100], "detail": f"no parameter of this operation; {hint}"} for name in unknown[:10]
         ]
         raise Problem(422, f"{unknown[0][:100]} is no parameter of this operation; {hint}.", errors)
+    twice = sorted(name for name, values in request.GET.lists() if len(values) > 1)
+    if twice:
+        detail = "given more than once; it takes one value"
+        raise Problem(422, f"{twice[0]}: {detail}.", [{"parameter": name, "detail": detail} for name in twice])
 
 
 def query_names(operation: Operation) -> set[str]:
