@@ -178,7 +178,7 @@ class Editing(Generic[M]):
             self.called: row,
             "noun": self.called,
             "row": row,
-            "seen": self.seen(row),
+            "as_shown": self.seen(row),
             "removal": reverse(f"{self.called}_{self.deletes}", args=[getattr(row, self.by)]) if row else "",
             "managed_by": managed_by(row),
             "back": self.address(row) if row is not None else self.home(),
