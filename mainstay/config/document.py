@@ -53,6 +53,7 @@ class Document:
     managed_as: str = ""
     items: list[Item] = field(default_factory=list)  # in the order of the resources, what others hold after these
     failed: set[Key] = field(default_factory=set)  # what is there, but wrong
+    unread: set[str] = field(default_factory=set)  # kinds of which a section is no list
 
     def of(self, kind: str) -> list[Item]:
         """Return the items of one kind, in the order of the file."""
@@ -92,7 +93,7 @@ class _Reader:
     def section(self, resource: Resource[Any], holder: Mapping, path: str, of: str) -> None:
         """Read a list of items; `of`: the name of the item that holds it."""
         found: list[Item] = []
-        for node, item_path in self._nodes(holder, resource.section, path):
+        for node, item_path in self._nodes(resource, holder, path):
             held = list(inside(resource.kind))
             sections = {one.section for one in held}
             own = Mapping(node.line, node.column, {k: v for k, v in node.entries.items() if k not in sections})
@@ -104,14 +105,18 @@ class _Reader:
                 self.section(one, node, item_path, item.name if item is not None else node.text("name"))
         self._unique(found)
 
-    def _nodes(self, holder: Mapping, key: str, path: str) -> Iterator[tuple[Mapping, str]]:
+    def _nodes(self, resource: Resource[Any], holder: Mapping, path: str) -> Iterator[tuple[Mapping, str]]:
+        key = resource.section
         entry = holder.entries.get(key)
-        if entry is None or (isinstance(entry.node, Scalar) and entry.node.value is None):
+        if entry is None:
             return
         here = step(path, holder, key)
         if not isinstance(entry.node, Sequence):
-            detail = "must be a list: lines that begin with - name:"
+            # Nothing after the colon is what a template or commented lines leave; it must not remove everything.
+            empty = isinstance(entry.node, Scalar) and entry.node.value is None
+            detail = f"is empty; write {key}: [] for none" if empty else "must be a list: lines that begin with - name:"
             self.problems.add(entry.node.line, entry.node.column, here, detail)
+            self.wanted.unread.add(resource.kind)
             return
         for place, node in enumerate(entry.node.items):
             item_path = step(here, entry.node, place)
@@ -180,8 +185,10 @@ class _Reader:
                 continue
             line = before.place("name").line
             if getattr(item.spec, "name", "") is None:
-                kind = item.resource.kind
-                detail = f"matches the same as the {kind} on line {line}; give one of them a name of its own"
+                detail = (
+                    f"is named {item.name} after what it matches, as is the {item.resource.kind} on line {line};"
+                    " give one of them a name of its own"
+                )
             else:
                 name = item.name.rpartition("/")[2]
                 detail = f"the name {name} is given twice, first on line {line}; rename one of them"

@@ -89,11 +89,13 @@ class Plan:
 def plan(state: State, wanted: Document, managed_as: str, problems: Problems) -> Plan:
     """Return what would change. What cannot be (another file's thing, an unknown name, a cycle) goes to `problems`."""
     asked = {item.key: item for item in wanted.items}
-    there = asked.keys() | wanted.failed
+    # Of a section that cannot be read nothing is known to go, and what follows from that is not said as well.
+    failed = wanted.failed | {key for key in state.things if key[0] in wanted.unread}
+    there = asked.keys() | failed
     leaving = [thing for key, thing in state.things.items() if thing.managed_by == managed_as and key not in there]
     gone = dict(_gone(leaving, state))
     check_removals(state, there, gone, managed_as, problems)
-    check_references(state, asked, gone.keys(), wanted.failed, problems)
+    check_references(state, asked, gone.keys(), failed, problems)
     check_cycles(state, asked, gone.keys(), problems)
     moved: set[Key] = set()
     orders: dict[str, tuple[str, ...]] = {}

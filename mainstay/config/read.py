@@ -79,7 +79,8 @@ def _substitute(node: Scalar, text: str, environ: Environ[str, str], problems: P
         name, default = inside[1], inside[2]
         value = environ.get(name) or ""
         if not value and default is None:
-            wrong = f"needs the environment variable {name}, which is not set; set it, or write ${{{name}:-default}}"
+            how = "empty" if environ.get(name) is not None else "not set"
+            wrong = f"needs the environment variable {name}, which is {how}; set it, or write ${{{name}:-default}}"
         if value:
             problems.secrets[value] = f"${{{name}}}"
         return value or default or ""

@@ -87,8 +87,9 @@ A complete, small file:
 - Anchors, aliases and merge keys (`<<: *name`) work. Keys at the top that begin with `x-` are your own, to hang
   anchors on.
 - `${{NAME}}` in a value is the environment variable of that name, `${{NAME:-default}}` has a default for one that is
-  not set or empty, `$$` is a plain `$` before a brace. Inside `{{ }}` and `[ ]` YAML wants quotes around it. Variables
-  are those of the command `mainstay`; through the API there are none.
+  not set or empty. `$$` is a plain `$` wherever it stands: `a$$b` is written `a$$$$b`, a single `$` needs nothing.
+  Inside `{{ }}` and `[ ]` YAML wants quotes around it. Variables are those of the command `mainstay`; through the API
+  there are none.
 - What is stored and cannot be read any more (another key, a damaged row) is written anew by the file that has it.
   `export` leaves it out, names it in a comment and ends with exit status 1.
 - Secrets (channel URLs, passwords, tokens) are stored encrypted. `"********"`, as `export` writes it, keeps the secret
@@ -101,8 +102,8 @@ Things are managed by the file that names them. It is known by its base name (`c
 
 - What the file names and does not exist is added; what differs is changed; what is there already, made by hand, is
   taken over.
-- What the file managed and no longer names is removed. What it never managed stays. An empty file is an error; to
-  remove everything write `applications: []`.
+- What the file managed and no longer names is removed. What it never managed stays. An empty file is an error, and
+  so is a section with nothing after its colon; to remove everything write `applications: []`.
 - What another file manages is an error. In the pages and through the API, managed things are read-only, except that a
   check can be paused at any time: the next apply sets `paused` to what the file says.
 - An application is described whole: environments and components that the file does not name are removed from it. Its

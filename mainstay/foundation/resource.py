@@ -4,6 +4,8 @@ A resource is one small class in the `resource.py` of its wing, named by its win
 docs/adding-a-wing.md.
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import to_jsonable_python
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.secrets import MASK, LostKey
@@ -269,6 +272,23 @@ class Resource(ABC, Generic[S]):
     def arrange(self, names: Sequence[str], by: By) -> None:
         """Put all rows in this order."""
         raise NotImplementedError
+
+
+def version_of(resource: Resource[Any], row: Any) -> str:
+    """Return what stands for a row as people wrote it: another text once it was changed, and be it a secret.
+
+    Secrets go into it as they are sealed, so that it tells nothing of them.
+
+    Raises:
+        LostKey, ValueError, TypeError, LookupError, AttributeError: what is stored cannot be read.
+    """
+    whole = (
+        resource.shown(row),
+        resource.stored(row),
+        [getattr(row, name, None) for name in ("position", "managed_by")],
+    )
+    plain = json.dumps(to_jsonable_python(whole, by_alias=True), sort_keys=True)
+    return hashlib.sha256(f"{resource.kind} {row.pk} {plain}".encode()).hexdigest()[:32]
 
 
 def read_or_none(read: Callable[[R], S], row: R) -> S | None:

@@ -15,6 +15,7 @@ urlpatterns = [
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -25,7 +26,8 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission
 from mainstay.foundation.refusal import Refused
-from mainstay.foundation.resource import By, Resource
+from mainstay.foundation.resource import By, Resource, version_of
+from mainstay.foundation.secrets import LostKey
 from mainstay.foundation.words.explained import sentence
 from mainstay.kit.forms import Form, SpecForm
 from mainstay.kit.inputs import label_of
@@ -169,19 +171,46 @@ class Editing(Generic[M]):
     def answer(self, request: HttpRequest, row: M | None, form: Form) -> HttpResponse:
         """Save what the form says, or show it."""
         by = By(actor_of(request), clock.now())
-        if kept := saved(form, lambda: self.put(form, row, by), row):
+        if kept := saved(form, lambda: self.put_as_seen(request, form, row, by), row):
             return done(request, self.said(kept, new=row is None), self.address(kept))
         context = {
             **trail(self.place, *self.steps(row)),
             self.called: row,
             "noun": self.called,
             "row": row,
+            "as_shown": self.seen(row),
             "removal": reverse(f"{self.called}_{self.deletes}", args=[getattr(row, self.by)]) if row else "",
             "managed_by": managed_by(row),
             "back": self.address(row) if row is not None else self.home(),
             **self.context(request, row, form),
         }
         return form_page(request, self.template, form, context)
+
+    def put_as_seen(self, request: HttpRequest, form: Form, row: M | None, by: By) -> M:
+        """Make the row what the form says, unless it was changed since the form was shown.
+
+        Raises:
+            NotAllowed, Refused.
+        """
+        seen = request.POST.get("seen", "")
+        if row is None or not seen:
+            return self.put(form, row, by)
+        with transaction.atomic():
+            now = self.model._base_manager.select_for_update().filter(pk=row.pk).first()
+            if now is None or self.seen(now) != seen:
+                raise Refused(
+                    "This was changed since you opened it, and nothing was saved; look at it in another window, then"
+                    " save again to replace what is there",
+                    conflict=True,
+                )
+            return self.put(form, row, by)
+
+    def seen(self, row: M | None) -> str:
+        """Return what stands for a row as its form shows it; empty for a new one, and where it cannot be read."""
+        try:
+            return version_of(self.resource, row) if row is not None else ""
+        except (LostKey, ValueError, TypeError, LookupError, AttributeError):
+            return ""
 
     def ask_and_remove(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
         """Remove a row, after asking where there is a page for that."""

@@ -316,6 +316,15 @@ def test_a_channel_that_others_notify_is_not_removed(me: Actor, noon: datetime) 
     )
 
 
+def test_of_a_section_that_is_empty_nothing_goes_and_nothing_else_is_said(me: Actor, noon: datetime) -> None:
+    applied("channels: [{name: ops, webhook: {url: 'http://127.0.0.1/'}}]", me, noon)
+    put_route(RouteSpec(name="by-hand", notify=["ops"]), me, noon)
+    for text in ("channels:\n", "channels: ~\nroutes: [{name: a, notify: [ops]}]\n"):
+        (problem,) = apply_text(text, "shop.yaml", me, noon).problems
+        assert problem.shown("f").endswith("channels: is empty; write channels: [] for none")
+    assert Channel.objects.exists()
+
+
 def test_a_team_that_still_owns_something_is_not_removed(me: Actor, noon: datetime) -> None:
     applied("teams: [{name: Shop}]", me, noon)
     put_application(ApplicationSpec(name="own", owner="Shop"), me, noon)

@@ -165,6 +165,8 @@ def check(text: str, me: Actor, noon: datetime, **environ: str) -> list[str]:
             "f:1:1: managed_as: must be a name of 1 to 200 characters",
         ),
         ("applications:\n", "applications: 5\nx-old:\n", "f:1:15: applications: must be a list"),
+        ("channels:\n", "channels:\nx-old:\n", "channels: is empty; write channels: [] for none"),
+        ("    checks:\n", "    checks: ~\n    links:\n", "applications[shop].checks: is empty; write checks: [] for"),
         (
             "http://127.0.0.1:9999/hook",
             "********",
@@ -203,7 +205,8 @@ def test_what_is_named_twice_is_refused_with_both_lines(me: Actor, noon: datetim
         "f:9:15: applications[shop].checks[storefront].name: the name storefront is given twice, first on line 6;"
         " rename one of them",
         "f:11:11: applications[shop].name: the name shop is given twice, first on line 2; rename one of them",
-        "f:18:5: routes[1]: matches the same as the route on line 16; give one of them a name of its own",
+        "f:18:5: routes[1]: is named severity-critical after what it matches, as is the route on line 16;"
+        " give one of them a name of its own",
         "f:21:12: maintenance[night].name: the name night is given twice, first on line 20; rename one of them",
     ]
 

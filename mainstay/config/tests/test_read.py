@@ -170,6 +170,7 @@ def test_variables_are_not_put_into_keys_and_stay_text() -> None:
     ("text", "said"),
     [
         ("${MISSING}", "needs the environment variable MISSING, which is not set"),
+        ("${EMPTY}", "needs the environment variable EMPTY, which is empty"),
         ("${}", "has a ${ that names no variable"),
         ("'${A B}'", "has a ${ that names no variable"),
         ("${OPEN", "has a ${ that names no variable"),
@@ -177,7 +178,7 @@ def test_variables_are_not_put_into_keys_and_stay_text() -> None:
     ],
 )
 def test_bad_variables_are_told_and_reading_goes_on(text: str, said: str) -> None:
-    root, problems = tree(f"a: {text}\nb: 1\n")
+    root, problems = tree(f"a: {text}\nb: 1\n", EMPTY="")
     assert [problem.line for problem in problems.found] == [1]
     assert said in problems.found[0].detail
     assert data(root)["b"] == 1

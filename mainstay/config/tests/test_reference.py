@@ -1,5 +1,8 @@
 """docs/config-file.md is what the specs say, and shows the contract's file."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,14 @@ def test_the_reference_is_made_from_the_specs() -> None:
     """When this fails: python -m mainstay.config.reference > docs/config-file.md"""
     assert REFERENCE.read_text(encoding="utf-8") == markdown()
     assert f"```yaml\n{CONTRACT}```" in markdown()
+
+
+def test_the_command_that_makes_it_prints_it(tmp_path: Path) -> None:
+    """It is run in a fresh checkout, where nothing has set Django up."""
+    bare = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    command = [sys.executable, "-m", "mainstay.config.reference"]
+    done = subprocess.run(command, env={**bare, "MAINSTAY_HOME": str(tmp_path)}, capture_output=True, check=True)
+    assert done.stdout.decode() == markdown()
 
 
 @pytest.mark.django_db

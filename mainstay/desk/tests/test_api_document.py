@@ -57,6 +57,17 @@ def test_every_operation_is_told_completely(address: str, method: str, operation
     assert bool(keys) == (method == "post")
 
 
+# What OpenAPI 3.1 lets a parameter have beside its schema: generators of clients refuse a document with more.
+PARAMETER = {"name", "in", "description", "required", "schema"}
+
+
+def test_parameters_have_their_examples_in_the_schema() -> None:
+    parameters = [one for _, _, operation in OPERATIONS for one in operation["parameters"]]
+    assert {name for one in parameters for name in one} <= PARAMETER
+    ids = [one for one in parameters if one["name"] == "check_id"]
+    assert all(one["schema"]["examples"] == [1] for one in ids)
+
+
 def test_lists_are_pages_with_a_cursor() -> None:
     for address, method, operation in OPERATIONS:
         if method == "get" and operation["operationId"].startswith("list_"):

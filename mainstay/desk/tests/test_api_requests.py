@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
+from mainstay.desk.api import api
 from mainstay.desk.tests.desk import CHECK, Caller, caller, desk
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.api import door
@@ -139,6 +140,19 @@ def test_a_misspelt_filter_is_refused_instead_of_showing_the_wrong_list() -> Non
     document = problem(caller()("GET", "/alerts?stat=open"), 422)
     assert document["errors"][0]["parameter"] == "stat"
     assert "state" in document["errors"][0]["detail"]
+
+
+def test_a_filter_that_is_given_twice_is_refused_instead_of_showing_half_the_list() -> None:
+    document = problem(caller()("GET", "/alerts?severity=critical&severity=major"), 422)
+    assert document["errors"] == [{"parameter": "severity", "detail": "given more than once; it takes one value"}]
+
+
+def test_no_operation_takes_a_list_in_its_address() -> None:
+    """Otherwise the door must let it be given more than once."""
+    for _, _, operation in api.operations():
+        for model in operation.models:
+            if model.__ninja_param_source__ == "query":
+                assert '"array"' not in json.dumps(model.model_json_schema())
 
 
 def test_things_that_are_not_there_are_a_404_that_names_them() -> None:

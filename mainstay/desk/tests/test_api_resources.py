@@ -449,6 +449,9 @@ def test_the_last_administrator_stays() -> None:
     call, admin = caller(), User.objects.get(role="admin")
     assert call.post(f"/users/{admin.pk}/deactivate", status=422)
     assert call.expect(422, "PATCH", f"/users/{admin.pk}", {"role": "support"})["errors"][0]["pointer"] == "/role"
+    refused = call.expect(422, "PATCH", f"/users/{admin.pk}", {"name": None, "time_zone": None})["errors"]
+    assert [one["pointer"] for one in refused] == ["/name", "/time_zone"]
+    assert {one["detail"] for one in refused} == {"must not be null; leave it out and it stays as it is"}
 
 
 def test_a_team_is_made_of_people_who_are_there() -> None:

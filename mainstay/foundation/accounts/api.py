@@ -24,7 +24,7 @@ from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.collection import Collection, columns
 from mainstay.foundation.api.pagination import Page
 from mainstay.foundation.api.problems import Problem
-from mainstay.foundation.api.types import Body, Id, ManagedBy, Paging, Search, Time
+from mainstay.foundation.api.types import Body, Change, Id, ManagedBy, Paging, Search, Time
 from mainstay.foundation.clock import now
 from mainstay.foundation.resource import By
 from mainstay.foundation.words.names import Zone
@@ -111,7 +111,7 @@ class NewUser(Body):
     time_zone: Zone = "UTC"
 
 
-class UserChange(Body):
+class UserChange(Change):
     """What to change of a person; what is left out stays."""
 
     role: Role | None = None

@@ -7,13 +7,15 @@ CHANNELS.serve()
 def pause_channel(row: Channel, by: By) -> None: ...
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from inspect import Parameter, Signature
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
@@ -21,14 +23,15 @@ from ninja.params import functions
 from pydantic import BaseModel
 
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.api import preconditions
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
 from mainstay.foundation.api.pagination import Page, page, page_by_position
 from mainstay.foundation.api.problems import not_found
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
-from mainstay.foundation.resource import By, Resource
-from mainstay.foundation.secrets import keep_masked
+from mainstay.foundation.resource import By, Resource, version_of
+from mainstay.foundation.secrets import LostKey, keep_masked
 
 M = TypeVar("M", bound=Model)
 B = TypeVar("B", bound=BaseModel)
@@ -109,6 +112,7 @@ class Collection(Generic[M]):
     def serve(self, *verbs: Verb) -> None:
         """Add the operations of `verbs`, or all that have a text, to the router."""
         item, whole = f"/{{{self._key}}}", self.detail or self.row
+        response = Parameter("response", _KIND, annotation=HttpResponse)
         for verb in verbs or self.texts:
             told = self.names.get(verb, f"{verb}_{self.path if verb == 'list' else self.one}"), self.texts[verb]
             match verb:
@@ -117,12 +121,11 @@ class Collection(Generic[M]):
                     pages = Page.__class_getitem__(self.row)
                     self._add("GET", "", told, self.view, {200: pages}, self._list, given)
                 case "create":
-                    response, body = Parameter("response", _KIND, annotation=HttpResponse), self._body(self.new)
-                    self._add("POST", "", told, self.edit, {201: whole}, self._create, response, body)
+                    self._add("POST", "", told, self.edit, {201: whole}, self._create, response, self._body(self.new))
                 case "get":
-                    self._add("GET", item, told, self.view, {200: whole}, lambda _, key: self._tell(key, now()))
+                    self._add("GET", item, told, self.view, {200: whole}, self._get, response)
                 case "replace":
-                    self._add("PUT", item, told, self.edit, {200: whole}, self._replace, self._body())
+                    self._add("PUT", item, told, self.edit, {200: whole}, self._replace, response, self._body())
                 case "remove":
                     self._add("DELETE", item, told, self.edit, {204: None}, self._remove)
 
@@ -137,7 +140,8 @@ class Collection(Generic[M]):
         def add(do: Act[M]) -> Act[M]:
             def answer(request: HttpRequest, key: object) -> dict[str, Any]:
                 by = By(actor_of(request), now())
-                do(self.find(key), by)
+                with self._as_seen(request, key):
+                    do(self.find(key), by)
                 return self.brief(self.find(key), by.at) if brief else self._tell(key, by.at)
 
             address = f"/{{{self._key}}}/{do.__name__.partition('_')[0]}"
@@ -182,15 +186,51 @@ class Collection(Generic[M]):
         by = By(actor_of(request), now())
         key = getattr(self._saved(body, by, None), self._by)
         response["Location"] = f"/api/v1/{self.path}/{key}"
-        return self._tell(key, by.at)
+        return self._tagged(key, by.at, response)
 
-    def _replace(self, request: HttpRequest, key: object, body: Any) -> dict[str, Any]:
+    def _get(self, request: HttpRequest, key: object, response: HttpResponse) -> dict[str, Any]:
+        return self._tagged(key, now(), response)
+
+    def _replace(self, request: HttpRequest, key: object, response: HttpResponse, body: Any) -> dict[str, Any]:
         by = By(actor_of(request), now())
-        row = self._saved(body, by, self.find(key))
-        return self._tell(getattr(row, self._by), by.at)  # it may have another name now
+        with self._as_seen(request, key):
+            row = self._saved(body, by, self.find(key))
+        return self._tagged(getattr(row, self._by), by.at, response)  # it may have another name now
 
     def _remove(self, request: HttpRequest, key: object) -> None:
-        self._resource.delete(self.find(key), By(actor_of(request), now()))
+        with self._as_seen(request, key):
+            self._resource.delete(self.find(key), By(actor_of(request), now()))
+
+    def _tagged(self, key: object, at: datetime, response: HttpResponse) -> dict[str, Any]:
+        told = self._tell(key, at)
+        if (etag := self._etag(key)) is not None:
+            response["ETag"] = etag
+        return told
+
+    def _etag(self, key: object) -> str | None:
+        """Return the ETag of what an address names; None when it has none, or what is stored cannot be read."""
+        if self.resource is None:
+            return None
+        try:
+            return f'"{version_of(self.resource, self.find(key, whole=True))}"'
+        except (LostKey, ValueError, TypeError, LookupError, AttributeError):
+            return None
+
+    @contextmanager
+    def _as_seen(self, request: HttpRequest, key: object) -> Iterator[None]:
+        """Hold what an address names as the request's preconditions ask for it, while it is changed.
+
+        Raises:
+            Problem: 404, 412, 422.
+        """
+        if not preconditions.asked(request.headers):
+            yield
+            return
+        with transaction.atomic():
+            row = self.find(key)
+            type(row)._base_manager.select_for_update().filter(pk=row.pk).first()
+            preconditions.need_met(request.headers, self._etag(key))
+            yield
 
     def _saved(self, body: Any, by: By, existing: M | None) -> M:
         if self.save is not None:
@@ -233,6 +273,9 @@ class Collection(Generic[M]):
             return answer(request, *(given.pop(one.name) for one in key), **given)
 
         view.__name__, view.__doc__ = told
+        has_etag = self.resource is not None
+        view.conditional = has_etag and bool(address)  # type: ignore[attr-defined]  # read by `door` and `describe`
+        view.tagged = has_etag and any(one.name == "response" for one in takes)  # type: ignore[attr-defined]  # as above
         parameters = [Parameter("request", _KIND, annotation=HttpRequest), *key, *takes]
         view.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by `inspect`
         self.router.add_api_operation(

@@ -22,6 +22,7 @@ MEANINGS = {
     403: "The caller's role lacks the permission, or a browser session sent no CSRF token.",
     404: "There is no such thing.",
     409: "Something stands in the way: a name that is taken, a thing that a file manages, a request under way.",
+    412: "It is not as `If-Match` or `If-None-Match` says; nothing was changed.",
     413: "The body is larger than 1 MB.",
     415: "The body is not of a media type that this operation takes.",
     422: "A value is not valid; `errors` tells where.",
@@ -37,6 +38,17 @@ IDEMPOTENCY_KEY = {
         " `Idempotency-Replayed: true`, and changes nothing."
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "required": False,
+    "description": "The `ETag` that GET answered. What was changed since then stays as it is: 412.",
+    "schema": {"type": "string", "examples": ['"0f343b0931126a20f133d67c2b018a3b"']},
+}
+ETAG = {
+    "description": "Stands for what people wrote, for `If-Match`.",
+    "schema": {"type": "string", "examples": ['"0f343b0931126a20f133d67c2b018a3b"']},
 }
 SECURITY: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
 
@@ -88,6 +100,12 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
         wrong |= {409, 413}
     if "requestBody" in entry:
         wrong |= {400, 415}
+    if getattr(operation.view_func, "conditional", False) and method != "GET":
+        wrong.add(412)
+        entry["parameters"] = [*entry.get("parameters", []), IF_MATCH]
+    if getattr(operation.view_func, "tagged", False):
+        for status in {200, 201} & set(entry["responses"]):
+            entry["responses"][status]["headers"] = {"ETag": ETAG}
     if method == "POST":
         entry["parameters"] = [*entry.get("parameters", []), IDEMPOTENCY_KEY]
     for status in sorted(wrong):
@@ -101,6 +119,7 @@ def _complete(entry: dict[str, Any], method: str, operation: Operation, address:
     entry["responses"] = {str(status): answer for status, answer in entry["responses"].items()}
     for parameter in entry["parameters"]:
         parameter["schema"].pop("title", None)  # made of the name, it says nothing
+        parameter.pop("examples", None)  # ninja's copy of the schema's list; beside the schema only a map is valid
 
 
 def _add(schemas: dict[str, Any], model: type[BaseModel]) -> None:

@@ -19,7 +19,7 @@ from ninja.router import BoundRouter
 from ninja.utils import normalize_path, replace_path_param_notation
 
 from mainstay.foundation.accounts.access import public
-from mainstay.foundation.api import idempotency
+from mainstay.foundation.api import idempotency, preconditions
 from mainstay.foundation.api.access import Needs
 from mainstay.foundation.api.describe import describe
 from mainstay.foundation.api.parsing import StrictParser, usable
@@ -144,6 +144,8 @@ def _enter(request: HttpRequest, operations: PathView | None, view: View, kwargs
     actor = guard(request)
     _check_size(request)
     _check_query(request, operation)
+    if request.method != "GET" and not getattr(operation.view_func, "conditional", False):
+        preconditions.need_met(request.headers, None)  # what has no ETag is not as anybody has seen it
     if request.method == "POST" and idempotency.HEADER in request.headers:
         slow = bool(getattr(operation.view_func, "slow", False))
         return idempotency.once(request, actor, lambda: view(request, **kwargs), slow=slow)
@@ -171,7 +173,7 @@ def _check_size(request: HttpRequest) -> None:
 
 
 def _check_query(request: HttpRequest, operation: Operation) -> None:
-    """Refuse parameters that the operation does not have: a misspelt filter must not show the wrong list."""
+    """Refuse parameters that the operation does not have, or has once: such a filter would show the wrong list."""
     known = query_names(operation)
     unknown = sorted(name for name in request.GET if name not in known)
     if unknown:
@@ -180,6 +182,10 @@ def _check_query(request: HttpRequest, operation: Operation) -> None:
             {"parameter": name[:100], "detail": f"no parameter of this operation; {hint}"} for name in unknown[:10]
         ]
         raise Problem(422, f"{unknown[0][:100]} is no parameter of this operation; {hint}.", errors)
+    twice = sorted(name for name, values in request.GET.lists() if len(values) > 1)
+    if twice:
+        detail = "given more than once; it takes one value"
+        raise Problem(422, f"{twice[0]}: {detail}.", [{"parameter": name, "detail": detail} for name in twice])
 
 
 def query_names(operation: Operation) -> set[str]:

@@ -91,11 +91,16 @@ def test_a_thing_is_created_listed_changed_and_removed() -> None:
     assert response["Location"] == f"/api/v1/teams/{made['id']}"
     assert call["list_teams"](request(), given=TeamFilter(name="core"))["items"] == [made]
     assert call["list_teams"](request(), given=TeamFilter(name="other"))["items"] == []
-    changed = call["replace_team"](request(), team_id=made["id"], body=TeamSpec(name="crew"))
-    assert changed == call["get_team"](request(), team_id=made["id"]) == {"id": made["id"], "name": "crew"}
+    created = response["ETag"]
+    changed = call["replace_team"](request(), team_id=made["id"], response=response, body=TeamSpec(name="crew"))
+    replaced = response["ETag"]
+    assert replaced != created
+    shown = call["get_team"](request(), team_id=made["id"], response=response)
+    assert (shown, response["ETag"]) == (changed, replaced)
+    assert shown == {"id": made["id"], "name": "crew"}
     call["remove_team"](request(), team_id=made["id"])
     with pytest.raises(Problem, match=f"There is no team {made['id']}"):
-        call["get_team"](request(), team_id=made["id"])
+        call["get_team"](request(), team_id=made["id"], response=response)
 
 
 @pytest.mark.django_db

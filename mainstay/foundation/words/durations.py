@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 LONGEST_S = 10 * 366 * 86400.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
-_WHOLE = re.compile(r"(?:\d{1,15}(?:\.\d{1,30})?(?:ms|s|m|h|d|w)){1,6}", re.ASCII)
+_LARGEST_FIRST = "".join(rf"(?:\d{{1,15}}(?:\.\d{{1,30}})?{unit})?" for unit in reversed(SECONDS_PER_UNIT))
+_WHOLE = re.compile(f"(?!$){_LARGEST_FIRST}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,30})?", re.ASCII)
 
 

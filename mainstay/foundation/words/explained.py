@@ -35,7 +35,7 @@ _PLAIN = {
     "float_type": _NUMBER, "float_parsing": _NUMBER, "finite_number": _NUMBER,
     "bool_type": _BOOL, "bool_parsing": _BOOL,
     "datetime_type": _TIME, "datetime_parsing": _TIME, "datetime_from_date_parsing": _TIME,
-    "datetime_object_invalid": _TIME,
+    "datetime_object_invalid": _TIME, "timezone_aware": f"{_TIME}: with an offset, or Z for UTC",
     "date_type": "must be a date such as 2026-08-01", "date_parsing": "must be a date such as 2026-08-01",
     "date_from_datetime_parsing": "must be a date such as 2026-08-01",
     "uuid_type": _UUID, "uuid_parsing": _UUID,

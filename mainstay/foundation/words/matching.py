@@ -329,9 +329,9 @@ def _value(text: str, at: int, begun: str, place: str) -> tuple[str, int]:
             else "quote a value that holds a comma, a quote or a brace, and separate matchers by commas"
         )
         raise Refused(f"{begun}{_shown(text, at)[1:-1].strip()}: {wrong}", place)
-    value = _unescaped(found.group(1))
-    if found.re is _UNQUOTED:
-        value = value.rstrip()
+    bare = found.re is _UNQUOTED
+    value = _unescaped(found.group(1).rstrip() if bare else found.group(1))  # a line end that is written stays
+    if bare:
         _need_plain(value, begun, place)
     if len(value) > LONGEST_VALUE:
         raise Refused(f"{begun}…: a value has {LONGEST_VALUE} characters at most", place)

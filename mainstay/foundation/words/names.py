@@ -1,5 +1,6 @@
 """The words that specs share: names, severities, labels, zones, links, times. Each stands here once."""
 
+import re
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -64,10 +65,14 @@ def _zone(name: str) -> str:
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone), Field(examples=["UTC", "Europe/Berlin"])]
 
 
+_NUMERIC = re.compile(r"\s*[+-]?[\d._]+\s*")
+
+
 def _written_time(value: object) -> object:
-    if not isinstance(value, str | datetime):
-        raise ValueError("must be a time such as 2026-08-01T22:00:00+02:00")
-    return value
+    """Take no number, nor a text of one: 20261201 would be a second of 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and not _NUMERIC.fullmatch(value)):
+        return value
+    raise ValueError("must be a time such as 2026-08-01T22:00:00+02:00")
 
 
 Time = Annotated[datetime, BeforeValidator(_written_time)]
@@ -86,6 +91,7 @@ def _utc(at: datetime) -> datetime:
 
 Moment = Annotated[
     AwareDatetime,
+    BeforeValidator(_written_time),
     AfterValidator(_utc),
     Field(description="RFC 3339 with an offset.", examples=["2026-05-01T03:00:00Z"]),
 ]

@@ -275,9 +275,9 @@ def field(bound: BoundField, *, stored: bool = False, label: str = "", suffix: s
 
 
 @register.simple_tag
-def fields(form: BaseForm) -> SafeString:
-    """Show a whole form: its errors, then its fields; one that is made from a spec in its groups."""
-    context = {"errors": form.non_field_errors(), "hidden": form.hidden_fields()}
+def fields(form: BaseForm, *, errors: bool = True) -> SafeString:
+    """Show a whole form: its errors (unless the page has them), then its fields; one made from a spec in its groups."""
+    context = {"errors": form.non_field_errors() if errors else [], "hidden": form.hidden_fields()}
     if isinstance(form, SpecForm):
         context |= {"groups": form.drawn()}
     else:

@@ -1,5 +1,6 @@
 """The pages that a plain resource gets from a class of five values: list, new, edit, delete."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,25 @@ def test_one_is_added_and_changed_and_keeps_its_row(payments: Team) -> None:
     assert _post("/plain/Payments/", name="Billing", email="").status_code == 302
     payments.refresh_from_db()
     assert (payments.name, payments.email, payments.members.count()) == ("Billing", "", 0)
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten_unasked(payments: Team) -> None:
+    found = re.search(r'name="seen" value="(\w+)"', page(signed_in(), "/plain/Payments/"))
+    assert found
+    put_team("Payments", "new@example.com", [], COMMAND_LINE, now(), existing=payments)
+    late = _post("/plain/Payments/", name="Payments", email="mine@example.com", seen=found[1])
+    html = late.content.decode()
+    assert late.status_code == 422
+    assert html.count("This was changed since you opened it") == 1
+    assert 'value="mine@example.com"' in html, "what was written is not lost either"
+    payments.refresh_from_db()
+    assert payments.email == "new@example.com"
+    again = re.search(r'name="seen" value="(\w+)"', html)
+    assert again
+    assert _post("/plain/Payments/", name="Payments", email="mine@example.com", seen=again[1]).status_code == 302
+    payments.refresh_from_db()
+    assert payments.email == "mine@example.com"
+    assert 'name="seen"' not in page(signed_in(), "/plain/new")
 
 
 @pytest.mark.parametrize(

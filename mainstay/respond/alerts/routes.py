@@ -1,5 +1,8 @@
 """Routes: reading them as values, and what people do with them."""
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -23,6 +26,8 @@ from mainstay.respond.delivery.receivers import Naming, channels_of, unknown
 from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 MOVED_TOLD = 50
+NAME_LONGEST = 100
+_UNNAMEABLE = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def routes() -> tuple[RouteFacts, ...]:
@@ -161,13 +166,19 @@ def spec_of(row: Route) -> RouteSpec:
 
 
 def default_name(spec: RouteSpec) -> str:
-    """Return a name for a route without one, from what it matches: `severity-critical`."""
+    """Return a name for a route without one, from what it matches: `severity-critical`.
+
+    What no name can hold is told apart by a digest: two routes of one name would be one, and a file would make the
+    other what it says of this.
+    """
     shown = {"=": "", "!=": "-not", "=~": "-like", "!~": "-unlike"}
     parts = [f"{one.name}{shown[one.operator]}-{'-'.join(one.texts)}" for one in spec.wanted.all]
     text = "-".join(parts) or "everything"
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in text)[
-        :100
-    ]
+    name = _UNNAMEABLE.sub("-", text)
+    if name == text and len(name) <= NAME_LONGEST:
+        return name
+    digest = hashlib.sha256(json.dumps(spec.wanted.stored(), sort_keys=True).encode()).hexdigest()[:8]
+    return f"{name[: NAME_LONGEST - 9]}-{digest}"
 
 
 def shown_match(match: Stored) -> str:

@@ -23,6 +23,7 @@ from mainstay.foundation.words.durations import Duration, format_duration, parse
         ("12", 12.0),
         (" 5S ", 5.0),
         ("2w", 1209600),
+        ("1w2d3h4m5s6ms", 788645.006),
         (0, 0.0),
     ],
 )
@@ -49,6 +50,9 @@ def test_durations_as_people_write_them(text: object, seconds: float) -> None:
         pytest.param(10**400, id="huge"),
         "٥s",
         "1s" * 50,
+        "5m5m",  # a slip, which Prometheus refuses, too
+        "1m1h",
+        "1d1h1d",
     ],
 )
 def test_what_is_no_duration_is_refused(text: object) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from mainstay.foundation.words.durations import Duration
 from mainstay.foundation.words.explained import MISSING, detail_of, faults, sentence
-from mainstay.foundation.words.names import Address, Labels, Link, Name, Time, Title, Zone
+from mainstay.foundation.words.names import Address, Labels, Link, Moment, Name, Time, Title, Zone
 
 
 class Inner(BaseModel):
@@ -38,6 +38,7 @@ class Room(BaseModel):
     mail: Address = "a@b.example"
     zone: Zone = "UTC"
     since: Time | None = None
+    at: Moment | None = None
     id: UUID | None = None
     code: Annotated[str, StringConstraints(min_length=2, max_length=4, pattern="^[A-Z]+$")] = "AB"
     inner: Inner = Inner()
@@ -70,6 +71,14 @@ def told(**given: Any) -> list[tuple[str, str]]:
         ({"name": None}, "name", "must be text"),
         ({"name": "a" * 101}, "name", "must have at most 100 characters"),
         ({"title": "two\nlines"}, "title", "must be one line of text, and not blank"),
+        (
+            {"at": "2026-12-01T00:00:00"},
+            "at",
+            "must be a time such as 2026-08-01T22:00:00+02:00: with an offset, or Z for UTC",
+        ),
+        ({"at": 1796000000}, "at", "must be a time such as 2026-08-01T22:00:00+02:00"),
+        ({"at": "20261201"}, "at", "must be a time such as 2026-08-01T22:00:00+02:00"),
+        ({"since": "1796000000.5"}, "since", "must be a time such as 2026-08-01T22:00:00+02:00"),
         ({"title": "taken"}, "title", "another room has this title; choose one that is free"),
         ({"colour": "gren"}, "colour", "must be red, green or blue. Did you mean green?"),
         ({"colour": "pink"}, "colour", "must be red, green or blue"),

@@ -56,6 +56,7 @@ READ: dict[str, list[tuple[str, str, str]]] = {
     r'host=~"web\.example\.(com|org)"': [("host", "=~", r"web\.example\.(com|org)")],  # one backslash stays one
     r'host=~"web\\.example\\.(com|org)"': [("host", "=~", r"web\.example\.(com|org)")],
     r"host=~web\d+": [("host", "=~", r"web\d+")],
+    r"text=two\n, a=b": [("text", "=", "two\n"), ("a", "=", "b")],
     r'smile="\u263a \U0001f642"': [("smile", "=", "☺ 🙂")],
     'foo="🙂"': [("foo", "=", "🙂")],
     "foo=🙂": [("foo", "=", "🙂")],

@@ -252,7 +252,7 @@ def test_a_stored_secret_is_kept_replaced_or_removed(monitor: Any) -> None:
     bearer = settings_of(Scrape.objects.get()).bearer
     assert bearer is not None
     assert bearer.get_secret_value() == "another"
-    client.post("/scrapes/node/edit/", values | {"clear_bearer": "on"})
+    client.post("/scrapes/node/edit/", _values(page(client, "/scrapes/node/edit/")) | {"clear_bearer": "on"})
     assert settings_of(Scrape.objects.get()).bearer is None
 
 

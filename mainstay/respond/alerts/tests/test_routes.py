@@ -1,5 +1,6 @@
 """Routes and the channels they name, also those that are gone and those that step in."""
 
+import re
 from typing import Any
 
 import pytest
@@ -107,10 +108,25 @@ def test_a_route_of_a_file_is_edited_there(ops: Channel, me: Actor) -> None:
 
 @pytest.mark.parametrize(
     ("match", "name"),
-    [({}, "everything"), ({"severity": "critical"}, "severity-critical"), ({"a": ["b", "ü c"]}, "a-b---c")],
+    [({}, "everything"), ({"severity": "critical"}, "severity-critical"), ({"a": ["b", "c-d"]}, "a-b-c-d")],
 )
 def test_a_route_without_name_is_named_after_its_match(match: dict[str, Any], name: str) -> None:
     assert default_name(RouteSpec(match=match)) == name
+
+
+def test_matches_that_no_name_can_hold_are_named_apart() -> None:
+    """What is named alike is one route: a file would make the other, which people made, what it says of this."""
+    specs = [
+        *(RouteSpec(match={"team": team}) for team in ("b-c", "b c", "b/c", "日本", "中国", "x" * 200, "x" * 201)),
+        *(RouteSpec(matchers=[text]) for text in ('team=~"b.c"', 'team=~"b+c"', 'team=~"b.c", team=~"b+c"')),
+    ]
+    names = [default_name(spec) for spec in specs]
+    assert names[0] == "team-b-c"
+    assert len(set(names)) == len(names)
+    assert all(RouteSpec(name=name).name == name for name in names)
+    assert re.fullmatch("team-b-c-[0-9a-f]{8}", names[1])
+    both: list[Any] = [{"a": "ü", "b": "c"}, {"b": "c", "a": "ü"}]
+    assert len({default_name(RouteSpec(match=match)).rpartition("-")[2] for match in both}) == 1
 
 
 def test_only_who_may_respond_does(ops: Channel) -> None:
