@@ -4,8 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
@@ -24,6 +26,7 @@ from mainstay.foundation.processes import canary
 from mainstay.foundation.processes.outage import words
 from mainstay.foundation.refusal import CannotStart
 from mainstay.foundation.terminal import fail
+from mainstay.wings import WINGS
 
 LINK_LASTS = timedelta(days=1)
 
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if said := finish_cut_off(settings.ENVIRONMENT):
         sys.stderr.write(f"mainstay: {said}\n")
+    need_migrations()
     try:
         migrate()
         if not args.new_key:
@@ -66,6 +70,18 @@ def run(args: argparse.Namespace) -> int:
         if status:
             return status
     return 0
+
+
+def need_migrations() -> None:
+    """Raise `CannotStart` when a wing has models and no migrations: its tables would never be made."""
+    for wing in WINGS:
+        config = next(one for one in apps.get_app_configs() if one.name == wing.app)
+        found = find_spec(f"{wing.app}.migrations")
+        if next(config.get_models(), None) is not None and (found is None or found.origin is None):
+            raise CannotStart(
+                f"the wing {wing.app} has models but no migrations, so it would have no tables. Make them:"
+                f" DJANGO_SETTINGS_MODULE=mainstay.settings {sys.executable} -m django makemigrations {config.label}"
+            )
 
 
 def migrate() -> None:

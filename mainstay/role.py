@@ -13,9 +13,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.utils.module_loading import import_string
 
 from mainstay.foundation import environment as env
+from mainstay.foundation.dotted import named
 from mainstay.foundation.processes import disk
 from mainstay.foundation.processes.outage import words
 from mainstay.foundation.processes.run import Cycle, Ending, Runner, Work
@@ -61,7 +61,7 @@ def works_of(role: str, environment: env.Environment) -> list[Work]:
     works = [Work([_disk(environment)])] if role == "worker" else []
     for wing in WINGS:
         if role in wing.cycles:
-            works.append(import_string(wing.cycles[role])(environment, works))
+            works.append(named(wing, "cycles", wing.cycles[role])(environment, works))
     return works
 
 
@@ -69,7 +69,7 @@ def load() -> None:
     """Load what all roles need."""
     for wing in WINGS:
         for path in wing.cycles.values():
-            import_string(path)
+            named(wing, "cycles", path)
 
 
 def end(works: Sequence[Work], process: int) -> None:

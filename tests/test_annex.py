@@ -18,6 +18,7 @@ OURS = ("PYTEST_", "MAINSTAY_", "DATABASE_URL", "TEST_ENVIRONMENT", "TEST_TABLES
 # of the house, and what composes wings.
 OF_ALL = (
     "tests/test_architecture.py",
+    "tests/test_wings.py",
     "mainstay/desk/tests/test_every_page.py",
     "mainstay/desk/tests/test_api_permissions.py",
     "mainstay/desk/tests/test_api_document.py",

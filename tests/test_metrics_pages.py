@@ -265,7 +265,7 @@ def test_the_preview_follows_what_is_typed(window: Window) -> None:
     page.wait_for_selector("#preview >> text=It would not have paged in the last 7 days.")
     page.fill("#id_name", "ShopUp")
     page.fill("#id_first_step", "Be glad.")
-    page.get_by_role("button", name="Evaluate it").click()
+    page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/rules/*/")
     assert "ShopUp" in page.locator("h1").inner_text()
 

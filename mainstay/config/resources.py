@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from django.utils.module_loading import import_string
-
+from mainstay.foundation.dotted import named
 from mainstay.foundation.resource import Resource
 from mainstay.wings import WINGS
 
@@ -13,7 +12,7 @@ from mainstay.wings import WINGS
 @cache
 def resources() -> Mapping[str, Resource[Any]]:
     """Return all resources by kind: what others refer to comes first."""
-    found: list[Resource[Any]] = [import_string(path) for wing in WINGS for path in wing.resources]
+    found: list[Resource[Any]] = [named(wing, "resources", path) for wing in WINGS for path in wing.resources]
     return {one.kind: one for one in sorted(found, key=lambda one: one.order)}
 
 

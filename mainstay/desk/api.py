@@ -10,13 +10,13 @@ from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import redirect
 from django.template import loader
 from django.urls import path, re_path
-from django.utils.module_loading import import_string
 from django.views import defaults
 
 from mainstay import __version__
 from mainstay.desk.selfmetrics import metrics
 from mainstay.foundation.api.door import Api, nothing_here
 from mainstay.foundation.api.problems import DATABASE_AWAY_RETRY_S, LINE_MOST, problem_response
+from mainstay.foundation.dotted import named
 from mainstay.foundation.processes.outage import is_refusal, outage, words
 from mainstay.wings import WINGS
 
@@ -36,7 +36,7 @@ DESCRIPTION = """The HTTP API of Mainstay. docs/api.md tells it as a story; this
 api = Api(title="Mainstay", version=__version__, description=DESCRIPTION)
 for wing in WINGS:
     for router in wing.routers:
-        api.add_router("", import_string(router))
+        api.add_router("", named(wing, "routers", router))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -6,6 +6,7 @@ from mainstay.desk import health, settings_page
 from mainstay.desk.application import application
 from mainstay.desk.find import find
 from mainstay.desk.now import now_page
+from mainstay.foundation.dotted import module
 from mainstay.wings import WINGS
 
 urlpatterns = [
@@ -15,7 +16,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("settings/", settings_page.settings_page, name="settings"),
     path("", include("mainstay.desk.api")),
-    *(path("", include(wing.urls)) for wing in WINGS if wing.urls),
+    *(path("", include(module(wing, "urls", wing.urls))) for wing in WINGS if wing.urls),
 ]
 
 # Under /api/ errors are problem documents, whoever raises them.

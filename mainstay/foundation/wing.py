@@ -4,7 +4,7 @@ Nothing here is loaded before it is asked for: what has code is named by a dotte
 the list can be read without Django, by any process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,16 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission
 Group = Literal["first", "Observe", "Respond", "last", "below"]
 GROUPS: tuple[Group, ...] = ("first", "Observe", "Respond", "last", "below")
 """The headings of the navigation, in their order; those in lower case are not written."""
+REGIONS: Mapping[str, tuple[str, ...]] = {
+    "now": ("live", "fleet", "side", "buttons"),
+    "application": ("live", "recent", "buttons", "below", "side"),
+    "check": ("live", "latest"),
+    "channel": ("side",),
+    "group": ("links",),
+}
+"""The regions of each page that wings share."""
+PROCESSES = ("monitor", "worker")
+"""The processes that run cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,9 @@ class Place:
     words: str = ""
     bottom: bool = False
     count: str = ""
+
+    def __post_init__(self) -> None:
+        _need("group", self.group, GROUPS, f'the place "{self.label}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,10 @@ class Part:
     at: int
     draw: str
     needs: Permission = OPERATIONS_VIEW
+
+    def __post_init__(self) -> None:
+        _need("page", self.page, REGIONS, f'the part "{self.draw}"')
+        _need("region", self.region, REGIONS[self.page], f'the part "{self.draw}" of the page "{self.page}"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +245,13 @@ class Wing:
     beside: tuple[Beside, ...] = ()
     slow: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+
+    def __post_init__(self) -> None:
+        for role in self.cycles:
+            _need("process", role, PROCESSES, f"a cycle of the wing {self.app}")
+
+
+def _need(what: str, given: str, known: Iterable[str], whose: str) -> None:
+    """Raise ValueError unless what a wing says is known: otherwise it would vanish without a word."""
+    if given not in known:
+        raise ValueError(f'{whose} has the {what} "{given}"; write one of: {", ".join(known)}')

@@ -209,8 +209,7 @@ def test_the_navigation_shows_a_role_every_place_that_it_may_open_and_no_other(
     assert navigation(html) == opens
     assert set(re.findall(r'data-go="(\w)"', html)) == set(opens), "the bars of a phone show others"
     keys = html.partition('<dl class="shortcuts">')[2].partition("</dl>")[0]
-    below = {place.key for place in PLACES if place.group == "below"}
-    assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens) - below
+    assert set(re.findall(r"<kbd>g</kbd> <kbd>(\w)</kbd>", keys)) == set(opens)
 
 
 @pytest.mark.long

@@ -321,7 +321,7 @@ def test_a_product_owner_hears_of_applications_below_the_goal() -> None:
 
 
 def test_a_security_specialist_hears_of_missing_second_factors() -> None:
-    assert owes(Role.SECURITY) == ["1 of 1 person has no second factor"]
+    assert owes(Role.SECURITY) == ["No second factor"]
 
 
 # --- the sentence, as a table ---------------------------------------------------------------------------------------

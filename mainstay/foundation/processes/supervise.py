@@ -174,6 +174,8 @@ def prepare(files: list[str], *, new_key: bool = False) -> bool:
             template.load()
         except template.CannotCopy as error:
             hindrance = str(error)
+        except CannotStart:
+            raise  # it says what is wrong, for the children as well
         except Exception as error:  # noqa: BLE001  # the children meet it as well, and say more
             hindrance = f"{type(error).__name__}: {error}"
     if preparing.returncode:

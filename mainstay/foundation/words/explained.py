@@ -63,8 +63,8 @@ _LENGTHS = {
 # those keep their spelling.
 _BEGINNING = re.compile(
     r"(a|add|an|another|at|cannot|choose|copy|day|days|each|either|every|fill|from|give|hour|hours|in|is|it|its|keys"
-    r"|leave|letters|line|lines|list|loops|make|may|minute|month|more|must|name|needs|neither|no|none|not|nothing|one"
-    r"|only|or|please|say|some|such|take|text|that|the|there|these|they|this|those|too|two|unknown|use|weekday|what"
+    r"|leave|letters|line|lines|list|loops|make|may|minute|month|more|must|name|needs|neither|no|nobody|none|not|nothing"
+    r"|one|only|or|please|route|routes|say|silence|some|such|take|text|that|the|there|these|they|this|those|too|two|unknown|use|weekday|what"
     r"|when|which|with|without|write|you|your)(?=[ ,:]|$)"
 )
 
@@ -160,11 +160,13 @@ def sentence(detail: str, at: str = "") -> str:
 
     Identifiers keep their spelling, also at the beginning.
     """
-    if at:
-        detail = f"{at}: {detail}"
-    elif _BEGINNING.match(detail):
-        detail = detail[0].upper() + detail[1:]
+    detail = f"{at}: {detail}" if at else begun(detail)
     return detail if detail.endswith((".", "?", "!", "…")) else f"{detail}."
+
+
+def begun(detail: str) -> str:
+    """Return a detail with a capital, unless it may begin with an identifier."""
+    return detail[0].upper() + detail[1:] if _BEGINNING.match(detail) else detail
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import is_of_the_content, pieces
 from mainstay.foundation.refusal import Refused
+from mainstay.foundation.words.explained import begun
 from mainstay.foundation.words.matching import Matchers
 from mainstay.foundation.words.names import SEVERITIES, weight
 from mainstay.respond.alerts import facts
@@ -211,7 +212,7 @@ def consider_all(given: Sequence[tuple[Alert, datetime]]) -> list[Decision]:
 
 def _page(one: _Decided) -> Owing:
     made = one.made
-    sent = message(one.alert, _EVENTS[made.code], one.now, reason=_sentence(made.reason))
+    sent = message(one.alert, _EVENTS[made.code], one.now, reason=begun(made.reason))
     return Owing(sent, made.channels, subject(one.alert), one.now, fallback=made.fallback, via=one.via)
 
 
@@ -226,17 +227,13 @@ def _keep(one: _Decided, paged: list[str] | None) -> Fact | None:
     if paged is not None:
         alert.paged_at, alert.paged_severity, alert.given_back_by = one.now, alert.severity, ""
         alert.paged_channels = sorted({*alert.paged_channels, *paged})
-        said |= {"event": _EVENTS[made.code].value, "channels": paged, "reason": _sentence(made.reason)}
+        said |= {"event": _EVENTS[made.code].value, "channels": paged, "reason": begun(made.reason)}
         return Fact(facts.ALERT_PAGED, subject(alert), ALERTS, one.now, said)
     return Fact(facts.ALERT_HELD, subject(alert), ALERTS, one.now, {**said, "reason": made.reason}) if news else None
 
 
 _DECIDED_FIELDS = ("decision", "reason", "look_at", "held_by")
 _PAGED_FIELDS = ("paged_at", "paged_severity", "paged_channels", "given_back_by")
-
-
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:]
 
 
 def _resolved(decided: Sequence[_Decided], now: datetime) -> None:

@@ -73,7 +73,7 @@ class FirstPasswordForm(Form):
         label="New password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
     )
     new_password2 = forms.CharField(
-        label="The same once more", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+        label="Repeat password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
     )
 
     def __init__(self, user: User, data: Any = None) -> None:

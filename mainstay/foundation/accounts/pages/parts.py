@@ -18,9 +18,8 @@ def second_factors(_user: User, _now: datetime) -> Iterator[Duty]:
         n=Count("id", distinct=True), bare=Count("id", filter=Q(authenticator=None), distinct=True)
     )
     if found["bare"]:
-        noun = "person has" if found["n"] == 1 else "people have"
-        title = f"{found['bare']} of {found['n']} {noun} no second factor"
-        yield Duty(title, reverse("people"), "a password alone opens the desk", "major", "ask them")
+        detail = f"{found['bare']} of {found['n']} {'person' if found['n'] == 1 else 'people'}"
+        yield Duty("No second factor", reverse("people"), detail, "major", "ask them")
 
 
 def find(words: Sequence[str], _actor: Actor) -> Iterator[Found]:

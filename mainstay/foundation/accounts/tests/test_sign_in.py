@@ -73,6 +73,9 @@ def test_looking_at_a_link_does_not_use_it_up(lee: User) -> None:
         assert "lee@example.org" not in html
     client = Client()
     assert client.post(address).headers["Location"] == "/sign-in/password"
+    html = page(client, "/sign-in/password")
+    assert f"Signed in as {lee}." in html
+    assert "Repeat password" in html
     assert _inside(client)
 
 
@@ -80,7 +83,9 @@ def test_a_used_link_is_void(lee: User) -> None:
     address = _link(lee)
     Client().post(address)
     stranger = Client()
-    assert "no longer works" in page(stranger, address, 410)
+    html = page(stranger, address, 410)
+    assert "no longer works" in html
+    assert "mainstay user link EMAIL" in html
     answer = stranger.post(address)
     assert answer.status_code == 410
     assert not _inside(stranger)

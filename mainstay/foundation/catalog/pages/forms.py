@@ -60,7 +60,11 @@ class ApplicationForm(DescribingForm):
     SPEC = ApplicationSpec
 
     name = line(needed=True, most=100, help_text="Unique; letters, digits, - and _. Used in URLs.")
-    tier = forms.ChoiceField(choices=list(TIERS.items()), initial="standard", help_text="How much hangs on it.")
+    tier = forms.ChoiceField(
+        choices=list(TIERS.items()),
+        initial="standard",
+        help_text="How critical it is for the business, for example critical for a checkout.",
+    )
     owner = forms.ModelChoiceField(
         Team.objects.order_by("name"),
         required=False,

@@ -155,6 +155,8 @@ def test_an_error_without_its_model_is_worded_as_well() -> None:
         ("starts_at lies beyond the calendar", "starts_at lies beyond the calendar."),
         ("'soon' is no duration", "'soon' is no duration."),
         ("a-b is there already", "a-b is there already."),
+        ("silence 3 covers it", "Silence 3 covers it."),
+        ("shop/front, which it needs, is down", "shop/front, which it needs, is down."),
     ],
 )
 def test_a_sentence_begins_with_a_capital_unless_that_would_change_an_identifier(detail: str, said: str) -> None:

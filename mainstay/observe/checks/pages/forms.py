@@ -131,7 +131,7 @@ class MaintenanceForm(DescribingForm):
         placeholder="check=storefront, environment=production",
     )
     when = forms.ChoiceField(
-        choices=[("once", "Once"), ("recurring", "Again and again")], widget=forms.RadioSelect, initial="once"
+        choices=[("once", "Once"), ("recurring", "Recurring")], widget=forms.RadioSelect, initial="once"
     )
     starts_at = moment("From")
     ends_at = moment("Until")

@@ -195,9 +195,10 @@ class Filters:
 
 
 def telling(found: QuerySet[Check], words: str) -> QuerySet[Check]:
-    """Narrow `found` to the checks that have all words in their name, target, application or labels."""
+    """Narrow `found` to the checks that have all words in their name, target, labels, or in where they belong."""
     found = found.annotate(label_text=Cast("labels", TextField()))
-    return with_words(found, words, "name", "target", "application__name", "label_text")
+    fields = ("name", "target", "application__name", "environment__name", "component__name", "label_text")
+    return with_words(found, words, *fields)
 
 
 @dataclass(frozen=True, slots=True)

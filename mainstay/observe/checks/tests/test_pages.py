@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from mainstay.desk.tests.browser import exported, fragment, page, seen_in, signed_in, title
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import now
 from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.actions import announce, pause
@@ -84,6 +85,8 @@ def test_an_empty_list_teaches_the_next_step(client: Client) -> None:
         ({"label": "team"}, ["front", "other"]),
         ({"q": "127.0.0.1 fro"}, ["front"]),
         ({"q": "mail"}, ["other"]),
+        ({"q": "database"}, ["back"]),
+        ({"q": "staging"}, ["back"]),
         ({"status": "no such status"}, ["back", "front", "other"]),
         ({"q": "\0"}, ["back", "front", "other"]),
     ],
@@ -92,6 +95,12 @@ def test_the_list_filters_by_url(client: Client, query: dict[str, str], names: l
     seen("front", severity="critical", labels={"team": "web"})
     seen("back", "down", tcp={"host": "127.0.0.1", "port": 1}, http=None, severity="major")
     seen("other", of="blog", labels={"team": "mail"}, paused=True)
+    shop = Application.objects.get(name="shop")
+    where = {
+        "component": shop.components.create(name="database"),
+        "environment": shop.environments.create(name="staging"),
+    }
+    Check.objects.filter(name="back").update(**where)
     answer = client.get("/checks/", {**query, "format": "json"})
     assert sorted(row["name"] for row in json.loads(exported(answer))) == names
     text = page(client, "/checks/", 200, **query)

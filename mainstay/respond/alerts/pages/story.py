@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Prefetch
 
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.words.explained import begun
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import Code, Decision, decide
 from mainstay.respond.alerts.models import Alert
@@ -83,7 +84,7 @@ def _of_entry(entry: Entry) -> Told:
         verdict = f"{verdict} {', '.join(channels)}" if channels else "Paged nobody: its channels are gone"
         state = state if channels else "failed"
     reason = str(found.get("reason") or "")
-    return Told(verdict, state, _sentence(reason), steps, entry.at, entry.pk, channels)
+    return Told(verdict, state, begun(reason), steps, entry.at, entry.pk, channels)
 
 
 def deciding_now(alert: Alert, now: datetime) -> Told:
@@ -99,12 +100,8 @@ def told(decision: Decision) -> Told:
     if decision.page and decision.channels:
         verdict = f"{verdict} {', '.join(decision.channels)}"
     return Told(
-        verdict, state, _sentence(decision.reason), decision.steps, channels=decision.channels, look_at=decision.look_at
+        verdict, state, begun(decision.reason), decision.steps, channels=decision.channels, look_at=decision.look_at
     )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def deliveries(alert: Alert) -> list[Delivery]:

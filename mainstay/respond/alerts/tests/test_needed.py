@@ -12,6 +12,7 @@ from mainstay.respond.alerts.actions import (
 )
 from mainstay.respond.alerts.decide import SETTLE
 from mainstay.respond.alerts.models import Alert
+from mainstay.respond.alerts.pages import story
 from mainstay.respond.alerts.tests.parts import events
 from mainstay.respond.delivery.models import Channel
 
@@ -40,6 +41,17 @@ def test_children_and_grandchildren_of_a_down_check_do_not_page(ops: Channel, me
         "shop/child is down": "unreachable",
         "shop/grandchild is down": "unreachable",
     }
+
+
+def test_the_reason_keeps_the_spelling_of_what_it_begins_with(ops: Channel, me: Actor) -> None:
+    held, parent, child, _ = family(me)
+    see(held, down(parent, 10))
+    see(held, down(child, 11))
+    consider_due(after(12))
+    alert = Alert.objects.get(name="shop/child is down")
+    said = "shop/parent, which it needs, is down and has its own alert"
+    assert story.deciding_now(alert, after(12)).reason == said
+    assert said in [one.reason for one in story.decisions(alert)]
 
 
 def test_a_child_that_fails_first_waits_for_the_verdict_on_its_parent(ops: Channel, me: Actor) -> None:

@@ -155,12 +155,12 @@ def headline(found: Sequence[Row], *, filtered: bool) -> str:
             f"{len(firing):,} of {len(alerting):,} alerting rules {'fires' if len(firing) == 1 else 'fire'}: {names}."
         )
     if blind and len(blind) == len(alerting):
-        return "Nobody can tell whether a rule fires."
+        return "No alerting rule has a recent result."
     if not alerting:
         return f"{total:,} {'rule records' if total == 1 else 'rules record'} series; none raises alerts."
     subject = f"None of {len(alerting):,} alerting rules" if len(alerting) > 1 else "The one alerting rule"
     if blind:
-        return f"{subject} is known to fire; of {len(blind):,} nobody can tell."
+        return f"{subject} fires, {len(blind):,} unknown."
     return f"{subject} fires." if len(alerting) > 1 else f"{subject} does not fire."
 
 

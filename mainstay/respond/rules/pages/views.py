@@ -161,7 +161,7 @@ def headline(row: Row) -> str:
         return {
             "err": f"{row.name} is not recorded: its expression fails.",
             "no_series": f"{row.name} is not recorded: nothing matches its expression.",
-        }.get(row.known_health, f"Nobody knows whether {row.name} is recorded.")
+        }.get(row.known_health, f"{row.name}: no recent result.")
     if row.firing:
         still = "" if row.known_health == "ok" else ", as far as is known"
         return f"{row.name} fires for {row.firing:,} series{still}."
@@ -171,7 +171,7 @@ def headline(row: Row) -> str:
         "ok": f"{row.name} does not fire.",
         "err": f"{row.name} cannot fire: its expression fails.",
         "no_series": f"{row.name} cannot fire: nothing matches its expression.",
-    }.get(row.known_health, f"Nobody can tell whether {row.name} would fire.")
+    }.get(row.known_health, f"{row.name}: no recent result.")
 
 
 def _sub(one: Rule, row: Row, watched: Watched) -> str:

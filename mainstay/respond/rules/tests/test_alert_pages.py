@@ -109,7 +109,7 @@ def test_a_source_that_is_away_leaves_the_page_whole(monkeypatch: pytest.MonkeyP
     alert = raised()
     with asked_by_pages(monkeypatch, "http://127.0.0.1:1", drawing.forget):
         html = signed_in().get(f"/rules/alerts/{alert.pk}/course", headers=HTMX).content.decode()
-    assert "Nobody can tell its value." in html
+    assert "Its value is unknown." in html
 
 
 def test_a_silence_like_this_means_this_alert_and_not_how_grave_it_is() -> None:
