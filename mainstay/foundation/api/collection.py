@@ -7,6 +7,7 @@ CHANNELS.serve()
 def pause_channel(row: Channel, by: By) -> None: ...
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
@@ -23,13 +25,14 @@ from pydantic import BaseModel
 from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
-from mainstay.foundation.api.pagination import Page, page, page_by_position
-from mainstay.foundation.api.problems import not_found
+from mainstay.foundation.api.pagination import Page, page, page_by_position, why_unreadable
+from mainstay.foundation.api.problems import Problem, not_found
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
-from mainstay.foundation.resource import By, Resource
+from mainstay.foundation.resource import UNREADABLE, By, Resource
 from mainstay.foundation.secrets import keep_masked
 
+log = logging.getLogger("mainstay.api")
 M = TypeVar("M", bound=Model)
 B = TypeVar("B", bound=BaseModel)
 Verb = Literal["list", "create", "get", "replace", "remove"]
@@ -137,8 +140,9 @@ class Collection(Generic[M]):
         def add(do: Act[M]) -> Act[M]:
             def answer(request: HttpRequest, key: object) -> dict[str, Any]:
                 by = By(actor_of(request), now())
-                do(self.find(key), by)
-                return self.brief(self.find(key), by.at) if brief else self._tell(key, by.at)
+                with transaction.atomic():  # nobody removes it before it is shown
+                    do(self.find(key), by)
+                    return self.brief(self.find(key), by.at) if brief else self._tell(key, by.at)
 
             address = f"/{{{self._key}}}/{do.__name__.partition('_')[0]}"
             shown = self.row if brief else self.detail or self.row
@@ -165,9 +169,14 @@ class Collection(Generic[M]):
 
     def _tell(self, key: object, at: datetime) -> dict[str, Any]:
         row = self.find(key, whole=True)
-        if self.detail is None:
-            return self.brief(row, at)
-        return self.brief(row, at) | (self.more(row) if self.more else {"spec": self._resource.shown(row)})
+        try:
+            if self.detail is None:
+                return self.brief(row, at)
+            return self.brief(row, at) | (self.more(row) if self.more else {"spec": self._resource.shown(row)})
+        except UNREADABLE as error:
+            log.exception("the %s %s cannot be shown", self.called or self.one, key)
+            what = f"What is stored of the {self.called or self.one} {key} cannot be read"
+            raise Problem(409, f"{what}: {why_unreadable(error)}. Write it anew, or remove it.") from None
 
     def _list(self, request: HttpRequest, given: Paging) -> dict[str, Any]:
         at, rows = now(), self._rows()
@@ -180,14 +189,16 @@ class Collection(Generic[M]):
 
     def _create(self, request: HttpRequest, response: HttpResponse, body: Any) -> dict[str, Any]:
         by = By(actor_of(request), now())
-        key = getattr(self._saved(body, by, None), self._by)
-        response["Location"] = f"/api/v1/{self.path}/{key}"
-        return self._tell(key, by.at)
+        with transaction.atomic():  # nobody removes it before it is shown
+            key = getattr(self._saved(body, by, None), self._by)
+            response["Location"] = f"/api/v1/{self.path}/{key}"
+            return self._tell(key, by.at)
 
     def _replace(self, request: HttpRequest, key: object, body: Any) -> dict[str, Any]:
         by = By(actor_of(request), now())
-        row = self._saved(body, by, self.find(key))
-        return self._tell(getattr(row, self._by), by.at)  # it may have another name now
+        with transaction.atomic():
+            row = self._saved(body, by, self.find(key))
+            return self._tell(getattr(row, self._by), by.at)  # it may have another name now
 
     def _remove(self, request: HttpRequest, key: object) -> None:
         self._resource.delete(self.find(key), By(actor_of(request), now()))
