@@ -170,9 +170,11 @@ class Collection(Generic[M]):
     def _tell(self, key: object, at: datetime) -> dict[str, Any]:
         row = self.find(key, whole=True)
         try:
-            if self.detail is None:
-                return self.brief(row, at)
-            return self.brief(row, at) | (self.more(row) if self.more else {"spec": self._resource.shown(row)})
+            found = self.brief(row, at)
+            if self.detail is not None:
+                found |= self.more(row) if self.more else {"spec": self._resource.shown(row)}
+            (self.detail or self.row).model_validate(found)  # by ninja again, to whom it would be a defect
+            return found
         except UNREADABLE as error:
             log.exception("the %s %s cannot be shown", self.called or self.one, key)
             what = f"What is stored of the {self.called or self.one} {key} cannot be read"
