@@ -109,7 +109,7 @@ def _database() -> dict[str, Any]:
         }
     path = unquote(urlsplit(url).path.removeprefix("/")) if url else str(ENVIRONMENT.database_file)
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "mainstay.foundation.sqlite3",
         "NAME": path,
         "CONN_MAX_AGE": None,
         "OPTIONS": {

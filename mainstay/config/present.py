@@ -9,7 +9,7 @@ from django.conf import settings
 
 from mainstay.config.document import Key
 from mainstay.config.resources import resources
-from mainstay.foundation.resource import Resource, Written
+from mainstay.foundation.resource import UNREADABLE, Resource, Written
 from mainstay.foundation.secrets import LostKey, keep_masked
 
 READ_AT_ONCE = 2_000
@@ -69,7 +69,7 @@ def _add(found: State, resource: Resource[Any], row: Any) -> None:
         document = resource.document(spec, name.rpartition("/")[0])
     except LostKey as error:
         spec, found.unreadable[key] = None, str(error)
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except UNREADABLE:
         # A database holds what its columns allow, whoever wrote it: any shape may stand there.
         spec, found.unreadable[key] = None, "what is stored cannot be read by this version"
     found.things[key] = Thing(resource, name, spec, document, row.managed_by, resource.ends_at(row))

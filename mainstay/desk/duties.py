@@ -13,4 +13,4 @@ def duties(user: User, now: datetime) -> list[Duty]:
     """Return what `user` is to do next."""
     role = Role(user.role)
     asked = sorted((one.at[role], one.find) for wing in WINGS for one in wing.duties if role in one.at)
-    return [duty for _, find in asked for duty in ask(find, user, now)]
+    return [duty for _, find in asked for duty in ask(find, user, now, of=Duty)]

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import STATUS_VIEW
+from mainstay.foundation.parts import Found
 from mainstay.kit import nav
 from mainstay.kit.regions import ask
 from mainstay.wings import WINGS
@@ -26,7 +27,7 @@ def find(request: HttpRequest) -> HttpResponseBase:
     actor = actor_of(request)
     words = query.split()[:4]
     groups: list[dict[str, Any]] = [
-        {"label": search.label, "items": ask(search.find, words, actor)}
+        {"label": search.label, "items": ask(search.find, words, actor, of=Found)}
         for search in SEARCHES
         if words and actor.may(search.needs)
     ]

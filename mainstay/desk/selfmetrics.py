@@ -6,6 +6,7 @@ secret key. Where a request comes from says nothing: behind a proxy everybody co
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -21,6 +22,7 @@ from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.api.access import caller
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import now as clock_now
+from mainstay.foundation.guarded import guarded
 from mainstay.foundation.http.pool import vouch
 from mainstay.foundation.processes.beat import health
 from mainstay.foundation.secrets import bears, scrape_token
@@ -65,6 +67,24 @@ def _plain(status: int, message: str, headers: dict[str, str] | None = None) -> 
     return HttpResponse(f"{message}\n", content_type="text/plain; charset=utf-8", status=status, headers=headers)
 
 
+def _written(metric: Metric) -> bytes:
+    """Return a metric as text, to see whether it can be written: one that cannot would cost all others."""
+    alone = CollectorRegistry()
+    alone.register(_One(metric))
+    return generate_latest(alone)
+
+
+class _One(Collector):
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
 class _Figures(Collector):
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -79,7 +99,9 @@ class _Figures(Collector):
         yield from _processes(self._now)
         for wing in WINGS:
             for figures in wing.figures:
-                yield from ask(figures, self._now)
+                for metric in ask(figures, self._now, of=Metric):
+                    if guarded(figures, partial(_written, metric), b""):
+                        yield metric
 
 
 def _processes(now: datetime) -> Iterator[Metric]:

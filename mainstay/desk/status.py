@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     at = now()
     found = {"processes": processes(at), "notices": told(at)}
     for report in sorted((report for wing in WINGS for report in wing.reports), key=lambda report: report.at):
-        found[report.name] = list(ask(report.find, at, otherwise=(_unknown(report.name),)))
+        found[report.name] = list(ask(report.find, at, of=Finding, otherwise=(_unknown(report.name),)))
     wrong = any(finding.wrong for findings in found.values() for finding in findings)
     if args.json:
         parts = {name: [finding.document() for finding in findings] for name, findings in found.items()}

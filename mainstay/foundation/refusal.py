@@ -31,6 +31,13 @@ class Managed(Refused):
         )
 
 
+class Gone(Refused):
+    """The thing was there when it was read, and somebody has removed it since."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not there any more: somebody removed it meanwhile", conflict=True)
+
+
 def need_unmanaged(what: str, managed_by: str, by_file: str) -> None:
     """Raise `Managed` when `what` belongs to a file other than the one that is being applied."""
     if managed_by and managed_by != by_file:

@@ -8,14 +8,16 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
 from pydantic_core import to_jsonable_python
 
 from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.refusal import Gone
 from mainstay.foundation.secrets import MASK, LostKey
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
 Written = dict[str, Any]
 """A spec as a document, alike for equal meaning: no defaults, no order where none counts, secrets hidden."""
+UNREADABLE = (LostKey, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What reading a row raises that was stored with another key, by another version or by hand. (ValidationError is a
+ValueError.)"""
 Loc = tuple[str | int, ...]
 """A place within a spec: ("components", 0, "needs")."""
 
@@ -147,7 +152,7 @@ class Resource(ABC, Generic[S]):
         """Return a row as people write it, secrets opened.
 
         Raises:
-            LostKey, ValueError, TypeError, LookupError, AttributeError: what is stored cannot be read.
+            UNREADABLE: what is stored cannot be read.
         """
 
     def name_of(self, row: Any) -> str:
@@ -267,7 +272,8 @@ class Resource(ABC, Generic[S]):
             NotAllowed, Refused.
         """
         if (row := self.find(name)) is not None:
-            self.delete(row, by)
+            with suppress(Gone):  # by somebody else: it is as it shall be
+                self.delete(row, by)
 
     def arrange(self, names: Sequence[str], by: By) -> None:
         """Put all rows in this order."""
@@ -295,7 +301,7 @@ def read_or_none(read: Callable[[R], S], row: R) -> S | None:
     """Return what `read` makes of a row, or None when what is stored cannot be used: then only a new one helps."""
     try:
         return read(row)
-    except (ValidationError, LostKey):
+    except UNREADABLE:
         return None
 
 

@@ -12,9 +12,11 @@ urlpatterns = [
 ]
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from django.contrib import messages
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -25,16 +27,16 @@ from pydantic import BaseModel
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Permission
-from mainstay.foundation.refusal import Refused
-from mainstay.foundation.resource import By, Resource, version_of
-from mainstay.foundation.secrets import LostKey
+from mainstay.foundation.refusal import Gone, Refused
+from mainstay.foundation.resource import UNREADABLE, By, Resource, version_of
 from mainstay.foundation.words.explained import sentence
 from mainstay.kit.forms import Form, SpecForm
 from mainstay.kit.inputs import label_of
 from mainstay.kit.lists import export
 from mainstay.kit.nav import trail
-from mainstay.kit.replies import attempt, done, form_page, posted, saved
+from mainstay.kit.replies import done, form_page, posted, saved
 
+log = logging.getLogger("mainstay.web")
 M = TypeVar("M", bound=Model)
 
 
@@ -86,6 +88,10 @@ class Editing(Generic[M]):
         return SpecForm(
             posted(request), spec=self.resource.spec, shown=shown, stored=stored, managed=bool(managed_by(row))
         )
+
+    def anew(self, request: HttpRequest, row: M) -> Form | None:
+        """Return the form of a row that cannot be read any more; None where there can be none."""
+        return self.form_of(request, None)
 
     def context(self, request: HttpRequest, row: M | None, form: Form) -> Mapping[str, Any]:
         """Return what else the form's page shows."""
@@ -143,7 +149,7 @@ class Editing(Generic[M]):
 
     def show_list(self, request: HttpRequest) -> HttpResponseBase:
         """List all rows; or export them."""
-        rows = [(row, self.document(row)) for row in self.resource.rows()]
+        rows = [(row, self._readable(row)) for row in self.resource.rows()]
         fields = [info.alias or name for name, info in self.resource.spec.model_fields.items()]
         file = export(request, self.place, {name: _value(name) for name in fields}, [shown for _, shown in rows])
         if file is not None:
@@ -166,7 +172,17 @@ class Editing(Generic[M]):
     def change(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
         """Change a row; one that a file manages is shown, and where to change it."""
         row = self.find(*key.values())
-        return self.answer(request, row, self.form_of(request, row))
+        try:
+            form = self.form_of(request, row)
+        except UNREADABLE:
+            log.exception("the %s %s cannot be shown", self.called, row.pk)
+            what = f"What is stored of the {self.called} {self.named(row)} cannot be read; the log says why."
+            blank = self.anew(request, row)
+            if blank is None:
+                return done(request, f"{what} Write it anew by a file or the API.", self.home(), tone="bad")
+            messages.error(request, f"{what} What you save here takes its place; you may also remove it.")
+            form = blank
+        return self.answer(request, row, form)
 
     def answer(self, request: HttpRequest, row: M | None, form: Form) -> HttpResponse:
         """Save what the form says, or show it."""
@@ -209,21 +225,23 @@ class Editing(Generic[M]):
         """Return what stands for a row as its form shows it; empty for a new one, and where it cannot be read."""
         try:
             return version_of(self.resource, row) if row is not None else ""
-        except (LostKey, ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return ""
 
     def ask_and_remove(self, request: HttpRequest, /, **key: Any) -> HttpResponseBase:
         """Remove a row, after asking where there is a page for that."""
         row, by = self.find(*key.values()), By(actor_of(request), clock.now())
         text = self.gone(row)
-        if not self.asks:
-            return attempt(request, lambda: self.remove(row, by), text, self.home(), back=self.back(row))
         problem = ""
         if request.method == "POST":
             try:
                 self.remove(row, by)
+            except Gone as gone:  # its own page is gone, too
+                return done(request, sentence(gone.detail), self.home(), tone="warn")
             except Refused as refused:
                 problem = sentence(refused.detail, refused.field)
+                if not self.asks:
+                    return done(request, problem, self.back(row), tone="bad")
             else:
                 return done(request, text, self.home())
         context = {
@@ -238,6 +256,14 @@ class Editing(Generic[M]):
         """Return a row as people see it, secrets masked."""
         shown = self.resource.shown(row)
         return shown.model_dump(mode="json", by_alias=True) if isinstance(shown, BaseModel) else dict(shown)
+
+    def _readable(self, row: M) -> dict[str, Any]:
+        """Return a row as people see it; of one that cannot be read, its name: the others are listed as ever."""
+        try:
+            return self.document(row)
+        except UNREADABLE:
+            log.exception("the %s %s cannot be shown", self.called, row.pk)
+            return {self.columns[0]: str(row)}
 
     def _link(self, row: M) -> str:
         return reverse(self.page or f"{self.called}_edit", args=[getattr(row, self.by)])

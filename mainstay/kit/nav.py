@@ -1,7 +1,7 @@
 """The navigation: which places a person may open, and which is the present one."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from mainstay.foundation.accounts.access import permission_of
 from mainstay.foundation.accounts.permissions import Permission
+from mainstay.foundation.guarded import guarded
 from mainstay.foundation.wing import GROUPS, Place
 
 PLACES: list[Place] = []
@@ -34,7 +35,7 @@ def open_to(request: HttpRequest | None, current: str | None) -> dict[str, list[
             continue
         items[place.group].append({
             "label": place.label, "name": place.url, "href": href, "icon": place.icon, "key": place.key,
-            "bottom": place.bottom, "count": SimpleLazyObject(import_string(place.count)) if place.count else None,
+            "bottom": place.bottom, "count": SimpleLazyObject(partial(_count, place.count)) if place.count else None,
         })  # fmt: skip
     every = [item for group in items.values() for item in group]
     if not current:
@@ -58,6 +59,11 @@ def trail(*steps: str | tuple[str, str]) -> dict[str, Any]:
     labels = {place.url: place.label for place in PLACES}
     pairs = [step if isinstance(step, tuple) else (reverse(step), labels[step]) for step in steps]
     return {"place": steps[0], "crumbs": [{"href": href, "label": label} for href, label in pairs]}
+
+
+def _count(path: str) -> object:
+    """Return the number beside a place; nothing when it cannot be told: it stands on every page."""
+    return guarded(path, import_string(path), "")
 
 
 def counts(request: HttpRequest) -> list[Mapping[str, object]]:

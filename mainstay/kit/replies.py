@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from django.contrib import messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
@@ -61,7 +63,8 @@ def saved(form: Form, put: Callable[[], T], existing: Model | None = None) -> T 
         return put()
     except Refused as refused:
         if existing is not None:
-            existing.refresh_from_db()
+            with suppress(ObjectDoesNotExist):  # it may be gone: that is what is said then
+                existing.refresh_from_db()
         form.refuse(refused)
         return None
 

@@ -9,8 +9,9 @@ from django.db import transaction
 from mainstay.foundation.accounts.actor import Actor, program
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import without_empty
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from tests.annex import facts
@@ -54,9 +55,9 @@ def put_contract(
         NotAllowed, Refused.
     """
     actor.need(CONTRACTS_EDIT)
-    contract = existing or Contract(created_at=at)
+    contract = Contract(created_at=at)
     if existing is not None:
-        need_unmanaged(f"The contract {existing.name}", existing.managed_by, by_file)
+        contract = held(existing, f"The contract {existing.name}", by_file)
     if Contract.objects.filter(name=spec.name).exclude(pk=contract.pk).exists():
         raise Refused(f"a contract named {spec.name} exists already", "name", conflict=True)
     was = spec_of(contract) if existing is not None else None
@@ -84,7 +85,7 @@ def remove_contract(contract: Contract, actor: Actor, at: datetime, *, by_file: 
         NotAllowed, Managed.
     """
     actor.need(CONTRACTS_EDIT)
-    need_unmanaged(f"The contract {contract.name}", contract.managed_by, by_file)
+    contract = held(contract, f"The contract {contract.name}", by_file, leaving=True)
     write(facts.CONTRACT_REMOVED, subject(contract), actor, at)
     contract.delete()
 

@@ -4,18 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mainstay.config.apply import apply_text, plan_text
+from mainstay.config.apply import plan_text
 from mainstay.config.reference import CONTRACT, markdown
-from mainstay.config.resources import at_the_top, inside, resources
-from mainstay.foundation.accounts.actions import create_user
+from mainstay.config.resources import resources
+from mainstay.config.tests.examples import FILE, apply_examples, examples
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
-from mainstay.foundation.yaml.write import dump
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "config-file.md"
 
@@ -36,17 +33,10 @@ def test_the_command_that_makes_it_prints_it(tmp_path: Path) -> None:
 
 @pytest.mark.django_db
 def test_the_examples_of_all_resources_are_a_valid_file() -> None:
-    create_user("lee@example.com", Role.SUPPORT, "Lee", COMMAND_LINE, now())
-    whole: dict[str, Any] = {}
-    for resource in at_the_top():
-        items = [dict(one) for one in resource.examples]
-        assert items, f"{resource.kind} has no example"
-        items[0] |= {held.section: list(held.examples) for held in inside(resource.kind)}
-        whole[resource.section] = items
-    done = apply_text(dump(whole), "examples.yaml", COMMAND_LINE, now())
+    done = apply_examples()
     assert (done.fine, [problem.detail for problem in done.problems]) == (True, [])
     assert {change.kind for change in done.changes} == set(resources())
-    assert plan_text(dump(whole), "examples.yaml", COMMAND_LINE, now()).changes_nothing
+    assert plan_text(examples(), FILE, COMMAND_LINE, now()).changes_nothing
 
 
 def test_fields_show_type_default_and_purpose() -> None:

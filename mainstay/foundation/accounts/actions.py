@@ -13,8 +13,9 @@ from mainstay.foundation.accounts import facts
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.models import SignInLink, Team, Token, User
 from mainstay.foundation.accounts.permissions import CONFIG_APPLY, PEOPLE_EDIT, Role
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Refused
 
 TOKEN_PREFIX = "mst_"  # noqa: S105  # what marks a token, not one
 TOKEN_MOST = timedelta(days=3650)
@@ -223,13 +224,11 @@ def put_team(
         NotAllowed, Refused.
     """
     actor.need(PEOPLE_EDIT if not by_file else CONFIG_APPLY)
-    if existing is not None:
-        need_unmanaged(f"The team {existing.name}", existing.managed_by, by_file)
+    team = held(existing, f"The team {existing.name}", by_file) if existing is not None else Team()
     if not name.strip() or len(name) > 100:
         raise Refused("give a name of 1 to 100 characters", "name")
     if Team.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
         raise Refused(f"a team named {name} exists already", "name", conflict=True)
-    team = existing or Team()
     changed = [field for field, value in (("name", name), ("email", email)) if getattr(team, field) != value]
     team.name, team.email, team.managed_by = name, email, by_file
     team.save()
@@ -252,7 +251,7 @@ def remove_team(team: Team, actor: Actor, at: datetime, *, by_file: str = "") ->
         NotAllowed, Refused.
     """
     actor.need(PEOPLE_EDIT if not by_file else CONFIG_APPLY)
-    need_unmanaged(f"The team {team.name}", team.managed_by, by_file)
+    team = held(team, f"The team {team.name}", by_file, leaving=True)
     owned = list(team.applications.values_list("name", flat=True)[:5])
     if owned:
         raise Refused(f"{team.name} still owns {', '.join(owned)}; give them another owner first", conflict=True)

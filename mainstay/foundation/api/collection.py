@@ -7,6 +7,7 @@ CHANNELS.serve()
 def pause_channel(row: Channel, by: By) -> None: ...
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,13 +27,14 @@ from mainstay.foundation.accounts.permissions import Permission
 from mainstay.foundation.api import preconditions
 from mainstay.foundation.api.access import actor_of, needs
 from mainstay.foundation.api.body import Described, Document, read
-from mainstay.foundation.api.pagination import Page, page, page_by_position
-from mainstay.foundation.api.problems import not_found
+from mainstay.foundation.api.pagination import Page, page, page_by_position, why_unreadable
+from mainstay.foundation.api.problems import Problem, not_found
 from mainstay.foundation.api.types import Id, Paging
 from mainstay.foundation.clock import now
-from mainstay.foundation.resource import By, Resource, version_of
-from mainstay.foundation.secrets import LostKey, keep_masked
+from mainstay.foundation.resource import UNREADABLE, By, Resource, version_of
+from mainstay.foundation.secrets import keep_masked
 
+log = logging.getLogger("mainstay.api")
 M = TypeVar("M", bound=Model)
 B = TypeVar("B", bound=BaseModel)
 Verb = Literal["list", "create", "get", "replace", "remove"]
@@ -142,7 +144,7 @@ class Collection(Generic[M]):
                 by = By(actor_of(request), now())
                 with self._as_seen(request, key):
                     do(self.find(key), by)
-                return self.brief(self.find(key), by.at) if brief else self._tell(key, by.at)
+                    return self.brief(self.find(key), by.at) if brief else self._tell(key, by.at)
 
             address = f"/{{{self._key}}}/{do.__name__.partition('_')[0]}"
             shown = self.row if brief else self.detail or self.row
@@ -169,9 +171,16 @@ class Collection(Generic[M]):
 
     def _tell(self, key: object, at: datetime) -> dict[str, Any]:
         row = self.find(key, whole=True)
-        if self.detail is None:
-            return self.brief(row, at)
-        return self.brief(row, at) | (self.more(row) if self.more else {"spec": self._resource.shown(row)})
+        try:
+            found = self.brief(row, at)
+            if self.detail is not None:
+                found |= self.more(row) if self.more else {"spec": self._resource.shown(row)}
+            (self.detail or self.row).model_validate(found)  # by ninja again, to whom it would be a defect
+            return found
+        except UNREADABLE as error:
+            log.exception("the %s %s cannot be shown", self.called or self.one, key)
+            what = f"What is stored of the {self.called or self.one} {key} cannot be read"
+            raise Problem(409, f"{what}: {why_unreadable(error)}. Write it anew, or remove it.") from None
 
     def _list(self, request: HttpRequest, given: Paging) -> dict[str, Any]:
         at, rows = now(), self._rows()
@@ -184,9 +193,10 @@ class Collection(Generic[M]):
 
     def _create(self, request: HttpRequest, response: HttpResponse, body: Any) -> dict[str, Any]:
         by = By(actor_of(request), now())
-        key = getattr(self._saved(body, by, None), self._by)
-        response["Location"] = f"/api/v1/{self.path}/{key}"
-        return self._tagged(key, by.at, response)
+        with transaction.atomic():  # nobody removes it before it is shown
+            key = getattr(self._saved(body, by, None), self._by)
+            response["Location"] = f"/api/v1/{self.path}/{key}"
+            return self._tagged(key, by.at, response)
 
     def _get(self, request: HttpRequest, key: object, response: HttpResponse) -> dict[str, Any]:
         return self._tagged(key, now(), response)
@@ -195,7 +205,7 @@ class Collection(Generic[M]):
         by = By(actor_of(request), now())
         with self._as_seen(request, key):
             row = self._saved(body, by, self.find(key))
-        return self._tagged(getattr(row, self._by), by.at, response)  # it may have another name now
+            return self._tagged(getattr(row, self._by), by.at, response)  # it may have another name now
 
     def _remove(self, request: HttpRequest, key: object) -> None:
         with self._as_seen(request, key):
@@ -213,7 +223,7 @@ class Collection(Generic[M]):
             return None
         try:
             return f'"{version_of(self.resource, self.find(key, whole=True))}"'
-        except (LostKey, ValueError, TypeError, LookupError, AttributeError):
+        except UNREADABLE:
             return None
 
     @contextmanager
@@ -223,10 +233,10 @@ class Collection(Generic[M]):
         Raises:
             Problem: 404, 412, 422.
         """
-        if not preconditions.asked(request.headers):
-            yield
-            return
-        with transaction.atomic():
+        with transaction.atomic():  # nobody removes it before it is shown
+            if not preconditions.asked(request.headers):
+                yield
+                return
             row = self.find(key)
             type(row)._base_manager.select_for_update().filter(pk=row.pk).first()
             preconditions.need_met(request.headers, self._etag(key))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from mainstay.foundation.api.problems import Problem
 from mainstay.foundation.clock import from_unix
-from mainstay.foundation.secrets import LostKey
+from mainstay.foundation.resource import UNREADABLE
 from mainstay.foundation.words.explained import detail_of
 
 log = logging.getLogger("mainstay.api")
@@ -118,15 +118,20 @@ def cut(found: Sequence[T], show: Callable[[T], Any], limit: int, cursor_after: 
     for row in shown:
         try:
             items.append(show(row))
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, LostKey) as error:
-            why = detail_of(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
-            unreadable.append(_unreadable(getattr(row, "pk", None), why))
+        except UNREADABLE as error:
+            unreadable.append(_unreadable(getattr(row, "pk", None), why_unreadable(error)))
     return {"items": items, "unreadable": unreadable, "next": cursor_after(shown[-1]) if found[limit:] else None}
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return in words why a row could not be shown."""
+    why = detail_of(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
+    return (why or type(error).__name__).rstrip(".")[:500]
 
 
 def _unreadable(number: int | None, why: str) -> dict[str, Any]:
     log.error("a row cannot be shown in a list: %s: %s", number, why)
-    return {"id": number, "why": why[:500]}
+    return {"id": number, "why": why}
 
 
 def encode(pk: int) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from mainstay.foundation.accounts.actor import NotAllowed
 from mainstay.foundation.processes.outage import outage
-from mainstay.foundation.refusal import Refused
+from mainstay.foundation.refusal import Gone, Refused
 from mainstay.foundation.secrets import LostKey
 from mainstay.foundation.words.explained import detail_of, sentence
 
@@ -124,6 +124,8 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse:
             return problem_response(exception.status, exception.detail, exception.errors, exception.headers)
         case NotAllowed():
             return problem_response(403, str(exception))
+        case Gone():
+            return problem_response(404, sentence(exception.detail))
         case Refused():
             errors = (
                 [{"pointer": pointer(exception.field.split(".")), "detail": exception.detail}]

@@ -12,10 +12,11 @@ from mainstay.foundation.catalog.models import Application, Component, Dependenc
 from mainstay.foundation.catalog.spec import ApplicationSpec, ComponentSpec
 from mainstay.foundation.catalog.wing import CATALOG_EDIT
 from mainstay.foundation.graph import find_cycle
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.resource import differences
+from mainstay.foundation.resource import differences, read_or_none
 
 
 def subject(application: Application) -> Subject:
@@ -61,21 +62,21 @@ def put_application(
         if dependencies:
             depend(application, spec.components)
         return application
-    need_unmanaged(f"The application {existing.name}", existing.managed_by, by_file)
-    was = spec_of(existing)
-    existing.name, existing.owner, existing.managed_by = spec.name, owner, by_file
-    existing.tier, existing.description, existing.repository = spec.tier, spec.description, spec.repository
-    existing.links = [link.model_dump() for link in spec.links]
-    if was.name != spec.name and Application.objects.filter(name=spec.name).exists():
+    application = held(existing, f"The application {existing.name}", by_file)
+    was = read_or_none(spec_of, application)
+    if application.name != spec.name and Application.objects.filter(name=spec.name).exists():
         raise Refused(f"an application named {spec.name} exists already", "name", conflict=True)
-    existing.save()
-    _put_parts(existing, spec)
+    application.name, application.owner, application.managed_by = spec.name, owner, by_file
+    application.tier, application.description, application.repository = spec.tier, spec.description, spec.repository
+    application.links = [link.model_dump() for link in spec.links]
+    application.save()
+    _put_parts(application, spec)
     if dependencies:
-        depend(existing, spec.components)
+        depend(application, spec.components)
     if changed := differences(was, spec):
-        write(facts.APPLICATION_EDITED, subject(existing), actor, at, fields=changed)
+        write(facts.APPLICATION_EDITED, subject(application), actor, at, fields=changed)
         Revision.bump("checks")
-    return existing
+    return application
 
 
 @transaction.atomic
@@ -139,8 +140,9 @@ def remove_application(application: Application, actor: Actor, at: datetime, *, 
     for clear in _clearing:
         clear(application, actor, at)
     with transaction.atomic():
-        write(facts.APPLICATION_REMOVED, subject(application), actor, at)
-        application.delete()
+        leaving = held(application, f"The application {application.name}", by_file, leaving=True)
+        write(facts.APPLICATION_REMOVED, subject(leaving), actor, at)
+        leaving.delete()
         Revision.bump("checks")
 
 

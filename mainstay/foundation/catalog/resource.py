@@ -19,6 +19,7 @@ from mainstay.foundation.resource import (
     in_full,
     in_present_order,
     own_names,
+    read_or_none,
     shortened,
 )
 
@@ -72,7 +73,7 @@ class Applications(Resource[ApplicationSpec]):
 
     def put(self, name: str, spec: ApplicationSpec, by: By, position: int | None = None) -> bool:
         row = self.find(name)
-        ordered = _in_present_order(spec, actions.spec_of(row) if row else None)
+        ordered = _in_present_order(spec, read_or_none(actions.spec_of, row) if row else None)
         try:
             actions.put_application(
                 ordered, by.actor, by.at, existing=row, by_file=by.file, dependencies=not self.ties(spec)

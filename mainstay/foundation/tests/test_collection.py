@@ -1,8 +1,11 @@
 """What a plain resource gets from a collection: its five operations, and nothing without a text."""
 
+from datetime import datetime
+from threading import Thread
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import RequestFactory
 from ninja import Router
@@ -15,8 +18,9 @@ from mainstay.foundation.accounts.resource import TEAMS
 from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.api.access import Needs
 from mainstay.foundation.api.collection import Collection, columns
-from mainstay.foundation.api.problems import Problem
+from mainstay.foundation.api.problems import Problem, answer_to
 from mainstay.foundation.api.types import Paging
+from mainstay.foundation.refusal import Gone
 from mainstay.foundation.resource import By
 
 
@@ -133,3 +137,47 @@ def test_columns_are_read_by_name_and_rows_shown_by_theirs() -> None:
 def test_a_collection_without_a_resource_names_itself() -> None:
     with pytest.raises(TypeError, match="needs a resource"):
         Collection(router=Router(), view=PEOPLE_VIEW, edit=PEOPLE_EDIT, row=TeamRow, texts={})
+
+
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+def test_what_was_changed_is_shown_before_anybody_can_remove_it() -> None:
+    router, team = Router(), Team.objects.create(name="core")
+    made, others = teams(router), []
+
+    def show(row: Team, at: datetime) -> dict[str, Any]:
+        others.append(Thread(target=removed, args=(team.pk,)))
+        others[-1].start()
+        others[-1].join(0.3)  # as long as it may want: it waits for this one
+        return columns(Team.objects.get(pk=row.pk), TeamRow)
+
+    made.show = show
+    made.serve("replace")
+    replace = operations(router)["replace_team"].view_func
+    assert replace(request(), team_id=team.pk, body=TeamSpec(name="crew"))["name"] == "crew"
+    others[0].join()
+    assert not Team.objects.exists()
+
+
+def removed(pk: int) -> None:
+    Team.objects.filter(pk=pk).delete()
+    connection.close()
+
+
+@pytest.mark.django_db
+def test_what_is_stored_and_cannot_be_shown_is_said_to_be_so() -> None:
+    def show(row: Team, at: datetime) -> dict[str, Any]:
+        raise ValueError("half of it is missing")
+
+    router, team = Router(), Team.objects.create(name="core")
+    made = teams(router)
+    made.show = show
+    made.serve("get")
+    with pytest.raises(Problem, match=f"of the team {team.pk} cannot be read: half of it is missing. Write") as found:
+        operations(router)["get_team"].view_func(request(), team_id=team.pk)
+    assert found.value.status == 409
+
+
+@pytest.mark.django_db
+def test_what_is_gone_meanwhile_is_not_found() -> None:
+    assert answer_to(RequestFactory().get("/"), Gone("The team core")).status_code == 404

@@ -15,7 +15,9 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Team, User
 from mainstay.foundation.accounts.permissions import PEOPLE_EDIT, Role
 from mainstay.foundation.accounts.resource import TEAMS
+from mainstay.foundation.accounts.spec import TeamSpec
 from mainstay.foundation.clock import now
+from mainstay.foundation.secrets import LostKey
 from mainstay.kit.editing import Editing
 
 
@@ -136,3 +138,42 @@ def test_one_is_removed_by_a_form_alone() -> None:
 def test_what_is_not_there_is_not_found() -> None:
     assert signed_in().get("/plain/Nobody/").status_code == 404
     assert _post("/plain/Nobody/delete").status_code == 404
+
+
+def test_a_row_that_cannot_be_read_costs_only_itself_and_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_team("Web", "", [], COMMAND_LINE, now())
+
+    def read(row: Team) -> TeamSpec:
+        if row.name == "Payments":
+            raise LostKey("stored with another key")
+        return TeamSpec(name=row.name)
+
+    monkeypatch.setattr(TEAMS, "shown", read)
+    client = signed_in()
+    html = page(client, "/plain/")
+    assert '<a href="/plain/Payments/">Payments</a>' in html
+    assert "<td>Web" in html or ">Web</a>" in html
+    assert "cannot be read" in page(client, "/plain/Payments/")
+    assert client.post("/plain/Payments/", {"name": "Billing", "email": ""}).status_code == 302
+    assert sorted(Team.objects.values_list("name", flat=True)) == ["Billing", "Web"]
+
+
+def test_what_was_removed_while_its_form_was_open_is_said_to_be_gone(
+    payments: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = signed_in()
+
+    def found(_pages: PlainPages, _name: str) -> Team:
+        row = Team.objects.get(name="Payments")
+        Team.objects.filter(pk=row.pk).delete()  # between two statements
+        return row
+
+    monkeypatch.setattr(PlainPages, "find", found)
+    answer = client.post("/plain/Payments/", {"name": "Billing", "email": ""})
+    assert answer.status_code == 422
+    assert "is not there any more" in answer.content.decode()
+    assert not Team.objects.exists()
+    put_team("Payments", "", [], COMMAND_LINE, now())
+    answer = client.post("/plain/Payments/delete")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/teams/")
+    assert "is not there any more" in page(client, "/teams/")

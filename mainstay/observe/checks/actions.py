@@ -14,11 +14,12 @@ from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.clock import utc_text
 from mainstay.foundation.graph import find_cycle
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.kinds import Instant
 from mainstay.foundation.journal.write import Fact, Subject, write, write_all
 from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Gone, Refused, need_unmanaged
 from mainstay.foundation.resource import differences, read_or_none, without_empty
 from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
 from mainstay.foundation.words.matching import Matchers
@@ -85,12 +86,9 @@ def put_check(
         NotAllowed, Refused.
     """
     actor.need(CHECKS_EDIT)
+    check = Check(application=application, created_at=at)
     if existing is not None:
-        need_unmanaged(f"The check {existing}", existing.managed_by, by_file)
-    check = existing or Check(application=application, created_at=at)
-    if existing is not None:
-        # A copy: when the change is refused, the caller's must not look as if it had been made.
-        check = Check.objects.select_for_update(of=("self",)).select_related("application").get(pk=existing.pk)
+        check = held(existing, f"The check {existing}", by_file)
     if (existing is None or check.kind != spec.kind) and (refusal := kind_refusal(spec.kind)):
         raise Refused(refusal, spec.kind)
     if Check.objects.filter(application=application, name=spec.name).exclude(pk=check.pk).exists():
@@ -172,7 +170,9 @@ def remove_check(check: Check, actor: Actor, at: datetime, *, by_file: str = "")
     actor.need(CHECKS_EDIT)
     need_unmanaged(f"The check {check}", check.managed_by, by_file)
     _clear([check.pk])
-    _remove([check.pk], actor, at)
+    with transaction.atomic():
+        _lock_states([check.pk])
+        _remove([held(check, f"The check {check}", by_file, leaving=True).pk], actor, at)
 
 
 def clear_checks_of(application: Application, actor: Actor, at: datetime) -> None:
@@ -205,14 +205,18 @@ def _clear(checks: Sequence[int]) -> None:
 
 @transaction.atomic
 def _remove(checks: Sequence[int], actor: Actor, at: datetime) -> None:
-    # Their states first, as whoever writes results locks them, so that neither waits for the other for ever.
-    list(CheckState.objects.select_for_update().filter(pk__in=checks).order_by("pk").values_list("pk"))
+    _lock_states(checks)
     rows = Check.objects.filter(pk__in=checks).select_related("application").order_by("id")
     write_all(Fact(facts.CHECK_REMOVED, subject(check), actor, at, {}) for check in rows)
     for model in _KEPT_OF_A_CHECK:
         model._default_manager.filter(check_ref__in=checks).delete()
     Check.objects.filter(pk__in=checks).delete()
     Revision.bump("checks")
+
+
+def _lock_states(checks: Sequence[int]) -> None:
+    """Their states first, as whoever writes results locks them, so that neither waits for the other for ever."""
+    list(CheckState.objects.select_for_update().filter(pk__in=checks).order_by("pk").values_list("pk"))
 
 
 @transaction.atomic
@@ -268,8 +272,11 @@ def announce(
     """
     actor.need(MAINTENANCE_EDIT)
     validate(window)
-    row = existing or Maintenance(created_at=at, created_by=actor.name)
-    need_unmanaged(f"The maintenance {row.name}", row.managed_by if existing else "", by_file)
+    row = Maintenance(created_at=at, created_by=actor.name)
+    if existing is not None:
+        row = held(existing, f"The maintenance {existing.name}", by_file)
+        if row.cancelled_at is not None:
+            raise Gone(f"The maintenance {row.name}")
     row.name, row.application_id, row.match = window.name, window.application, window.match.stored()
     row.starts_at, row.ends_at = window.starts_at, window.ends_at
     row.cron, row.duration_s, row.time_zone = window.cron, window.duration.total_seconds() or None, window.zone
@@ -322,7 +329,7 @@ def cancel(row: Maintenance, actor: Actor, at: datetime, *, by_file: str = "") -
         NotAllowed, Managed.
     """
     actor.need(MAINTENANCE_EDIT)
-    need_unmanaged(f"The maintenance {row.name}", row.managed_by, by_file)
+    row = held(row, f"The maintenance {row.name}", by_file)
     if Maintenance.objects.filter(pk=row.pk, cancelled_at=None).update(cancelled_at=at):
         write(facts.MAINTENANCE_CANCELLED, Subject("maintenance", row.pk, row.name, row.application_id), actor, at)
 

@@ -9,9 +9,10 @@ from django.db.models import F
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.models import Application
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.foundation.words.durations import format_duration
@@ -41,9 +42,7 @@ def put_scrape(
     actor.need(CHECKS_EDIT)
     scrape = existing or Scrape(created_at=at)
     if existing is not None:
-        need_unmanaged(f"The scrape {existing.name}", existing.managed_by, by_file)
-        # A copy: when the change is refused, the caller's must not look as if it had been made.
-        scrape = Scrape.objects.select_for_update(of=("self",)).get(pk=existing.pk)
+        scrape = held(existing, f"The scrape {existing.name}", by_file)
     if Scrape.objects.filter(name=spec.name).exclude(pk=scrape.pk).exists():
         raise Refused(f"a scrape named {spec.name} exists already", "name", conflict=True)
     was = read_or_none(spec_of, scrape) if existing is not None else None
@@ -74,7 +73,7 @@ def remove_scrape(scrape: Scrape, actor: Actor, at: datetime, *, by_file: str = 
         NotAllowed, Managed.
     """
     actor.need(CHECKS_EDIT)
-    need_unmanaged(f"The scrape {scrape.name}", scrape.managed_by, by_file)
+    scrape = held(scrape, f"The scrape {scrape.name}", by_file, leaving=True)
     write(facts.SCRAPE_REMOVED, subject(scrape), actor, at)
     scrape.delete()
     Revision.bump(REVISION)

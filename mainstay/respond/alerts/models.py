@@ -85,8 +85,11 @@ class Silence(models.Model):
         return f"{self.comment} ({self.ticket})" if self.ticket else self.comment
 
     def state(self, at: datetime) -> Literal["active", "pending", "ended"]:
-        """Return whether it holds at a time."""
-        return "ended" if self.ends_at <= at else "active" if self.starts_at <= at else "pending"
+        """Return whether it holds at a time. One whose times cannot be read holds never."""
+        try:
+            return "ended" if self.ends_at <= at else "active" if self.starts_at <= at else "pending"
+        except TypeError:
+            return "ended"
 
 
 class Route(models.Model):

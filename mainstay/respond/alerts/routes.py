@@ -13,10 +13,11 @@ from django.db.models import Max
 from django.urls import reverse
 
 from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.refusal import Refused, need_unmanaged
-from mainstay.foundation.resource import differences
+from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.words.matching import Matchers, Stored
 from mainstay.respond.alerts import facts
 from mainstay.respond.alerts.decide import DAYS, Hours, RouteFacts
@@ -82,8 +83,9 @@ def put_route(
         NotAllowed, Refused.
     """
     actor.need(DELIVERY_EDIT)
+    row = Route(created_at=at)
     if existing is not None:
-        need_unmanaged(f"The route {existing.name}", existing.managed_by, by_file)
+        row = held(existing, f"The route {existing.name}", by_file)
     known = channels_of([*spec.notify, *spec.fallback], at)
     for field in ("notify", "fallback"):
         if problem := unknown(getattr(spec, field), known):
@@ -91,8 +93,7 @@ def put_route(
     name = spec.name or default_name(spec)
     if Route.objects.filter(name=name).exclude(pk=existing.pk if existing else 0).exists():
         raise Refused(f"a route named {name} exists already", "name", conflict=True)
-    was = spec_of(existing) if existing is not None else None
-    row = existing or Route(created_at=at)
+    was = read_or_none(spec_of, row) if existing is not None else None
     row.name, row.match, row.notify, row.fallback = name, spec.wanted.stored(), spec.notify, spec.fallback
     row.remind_every_s, row.also, row.managed_by = spec.remind_every, spec.also, by_file
     row.times = spec.hours.model_dump(by_alias=True) if spec.hours else {}
@@ -102,7 +103,7 @@ def put_route(
         row.position = (Route.objects.aggregate(last=Max("position"))["last"] or 0) + 1
     row.save()
     about = Subject("route", row.pk, row.name)
-    if was is None:
+    if existing is None:
         write(facts.ROUTE_CREATED, about, actor, at, match=shown_match(row.match), notify=row.notify)
     elif changed := differences(was, spec_of(row)):
         write(facts.ROUTE_EDITED, about, actor, at, fields=changed)
@@ -142,7 +143,7 @@ def remove_route(row: Route, actor: Actor, at: datetime, *, by_file: str = "") -
         NotAllowed, Managed.
     """
     actor.need(DELIVERY_EDIT)
-    need_unmanaged(f"The route {row.name}", row.managed_by, by_file)
+    row = held(row, f"The route {row.name}", by_file, leaving=True)
     write(facts.ROUTE_REMOVED, Subject("route", row.pk, row.name), actor, at)
     row.delete()
     _look_again(at)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mainstay.foundation.processes.unreadable import readable
 from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks.standing import windows
 from mainstay.respond.alerts import origins
@@ -62,4 +63,10 @@ def surroundings(alerts: Sequence[Alert], since: datetime, until: datetime) -> S
 def silences(now: datetime, until: datetime | None = None) -> list[SilenceFacts]:
     """Return the silences that hold at `now`, or at some time until `until`."""
     rows = Silence.objects.filter(ends_at__gt=now, starts_at__lte=until or now)
-    return [SilenceFacts(row.pk, Matchers.of(row.match), row.starts_at, row.ends_at, row.told) for row in rows]
+    return readable("silence", rows, _facts_of)
+
+
+def _facts_of(row: Silence) -> SilenceFacts:
+    if not (isinstance(row.starts_at, datetime) and isinstance(row.ends_at, datetime)):
+        raise ValueError("from when to when it holds cannot be read")
+    return SilenceFacts(row.pk, Matchers.of(row.match), row.starts_at, row.ends_at, row.told)

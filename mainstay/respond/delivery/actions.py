@@ -9,8 +9,9 @@ from django.db.models import Q
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.resource import differences, read_or_none
 from mainstay.foundation.secrets import mask_all, sealed_config, unseal_all
 from mainstay.respond.delivery import facts
@@ -37,14 +38,14 @@ def put_channel(
         NotAllowed, Refused.
     """
     actor.need(DELIVERY_EDIT)
+    row = Channel(created_at=at, name=spec.name)
     if existing is not None:
-        need_unmanaged(f"The channel {existing.name}", existing.managed_by, by_file)
+        row = held(existing, f"The channel {existing.name}", by_file)
         if existing.name != spec.name:
             raise Refused("a channel keeps its name, since routes call it so; add another one instead", "name")
     elif Channel.objects.filter(name=spec.name).exists():
         raise Refused(f"a channel named {spec.name} exists already", "name", conflict=True)
-    was = read_or_none(spec_of, existing) if existing is not None else None
-    row = existing or Channel(created_at=at, name=spec.name)
+    was = read_or_none(spec_of, row) if existing is not None else None
     row.kind, row.paused, row.managed_by = spec.kind, spec.paused, by_file
     row.config = sealed_config(spec.settings, settings.SECRET_KEY)
     row.target = CHANNELS[spec.kind].describe(spec.settings)[:500]
@@ -66,11 +67,10 @@ def remove_channel(channel: Channel, actor: Actor, at: datetime, *, by_file: str
         NotAllowed, Managed.
     """
     actor.need(DELIVERY_EDIT)
-    need_unmanaged(f"The channel {channel.name}", channel.managed_by, by_file)
+    channel = held(channel, f"The channel {channel.name}", by_file)  # nobody gathers its messages meanwhile …
     untold = Group.objects.filter(channel=channel).exclude(deliveries__status="delivered")
     waits = Q(status__in=("queued", "sending")) | Q(status="grouped", group__in=untold)  # its group was to tell it
     mine = Delivery.objects.filter(waits, channel=channel)
-    Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)  # nobody gathers its messages meanwhile …
     # … (they are locked before its groups and in one order, as whoever claims or records does) …
     list(mine.select_for_update(no_key=True).order_by("id").values_list("pk"))
     Channel.objects.select_for_update().get(pk=channel.pk)  # … and from here on nothing can be owed to it

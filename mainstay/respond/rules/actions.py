@@ -8,9 +8,11 @@ from django.db import transaction
 from django.db.models import F
 
 from mainstay.foundation.accounts.actor import Actor
+from mainstay.foundation.held import held
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.foundation.processes.models import Revision
-from mainstay.foundation.refusal import Refused, need_unmanaged
+from mainstay.foundation.refusal import Refused
+from mainstay.foundation.resource import read_or_none
 from mainstay.observe.checks.wing import CHECKS_EDIT
 from mainstay.respond.rules import facts
 from mainstay.respond.rules.alerting import resolve_all
@@ -42,11 +44,10 @@ def put_group(
     refuse_unreadable(spec)
     group = existing or RuleGroup(created_at=at)
     if existing is not None:
-        group = RuleGroup.objects.select_for_update().get(pk=existing.pk)
-        need_unmanaged(f"The rules {group.name}", group.managed_by, by_file)
+        group = held(existing, f"The rules {existing.name}", by_file)
     if RuleGroup.objects.filter(name=spec.name).exclude(pk=group.pk).exists():
         raise Refused(f"rules named {spec.name} exist already", "name", conflict=True)
-    was = spec_of(group) if existing is not None else None
+    was = read_or_none(spec_of, group) if existing is not None else None
     group.name, group.every_s, group.limit = spec.name, spec.interval, spec.limit
     group.query_offset_s, group.labels, group.managed_by = spec.query_offset, spec.labels, by_file
     if existing is None:
@@ -56,7 +57,7 @@ def put_group(
         group.save()
         group.refresh_from_db(fields=["version"])
     _put_rules(group, spec.rules, at)
-    if was is None:
+    if existing is None:
         write(facts.GROUP_CREATED, subject(group), actor, at, rules=[rule.name for rule in spec.rules])
     elif changes := list(differences(was, spec)):
         write(facts.GROUP_EDITED, subject(group), actor, at, changes=changes)
@@ -94,7 +95,7 @@ def remove_group(group: RuleGroup, actor: Actor, at: datetime, *, by_file: str =
         NotAllowed, Managed.
     """
     actor.need(CHECKS_EDIT)
-    need_unmanaged(f"The rules {group.name}", group.managed_by, by_file)
+    group = held(group, f"The rules {group.name}", by_file, leaving=True)
     write(facts.GROUP_REMOVED, subject(group), actor, at)
     resolve_all(group.rules.values_list("pk", flat=True), "its rule was removed", at)
     group.delete()
@@ -132,8 +133,11 @@ def document(group: RuleGroup, rules: Iterable[Rule]) -> dict[str, Any]:
     )
 
 
-def differences(was: RuleGroupSpec, now: RuleGroupSpec) -> Iterable[str]:
+def differences(was: RuleGroupSpec | None, now: RuleGroupSpec) -> Iterable[str]:
     """Name what differs between two versions of a group: its own fields, and its rules by name."""
+    if was is None:
+        yield "all, since what was stored could not be read"
+        return
     for name in RuleGroupSpec.model_fields:
         if name not in {"rules", "name"} and getattr(was, name) != getattr(now, name):
             yield name

@@ -10,6 +10,7 @@ from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import actor_of, needs
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW
 from mainstay.foundation.journal.pages.lines import latest
+from mainstay.foundation.resource import UNREADABLE
 from mainstay.foundation.yaml.write import dump
 from mainstay.kit.editing import Editing
 from mainstay.kit.live import live
@@ -38,7 +39,6 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
     standing = next(each for each in standings(seen) if each.row.pk == row.pk)
     found = sorted(seen.of(row.name), key=lambda one: (one.health == "up", one.instance))
     actor = actor_of(request)
-    document = actions.shown_spec(row)
     context: dict[str, Any] = {
         "scrape": row,
         "health": seen,
@@ -50,12 +50,19 @@ def scrape(request: HttpRequest, name: str) -> HttpResponseBase:
             for each in seen.dropped
             if each.get("scrapePool") == row.name
         ][:DROPPED_SHOWN],
-        "document": dump({"scrapes": [document]}),
+        "document": _as_a_file(row),
         "entries": latest(f"scrape:{row.pk}", ENTRIES_SHOWN),
         "may": {"edit": actor.may(CHECKS_EDIT), "pause": actor.may(MAINTENANCE_EDIT)},
         **trail("targets"),
     }
     return live(request, "metrics/scrape.html", context)
+
+
+def _as_a_file(row: Scrape) -> str:
+    try:
+        return dump({"scrapes": [actions.shown_spec(row)]})
+    except UNREADABLE:
+        return "# What is stored cannot be read. Write it anew: edit it here, or apply its file.\n"
 
 
 class ScrapePages(Editing[Scrape]):

@@ -276,3 +276,10 @@ def test_a_scrape_is_paused_resumed_and_removed_by_buttons(monitor: Any) -> None
     assert not Scrape.objects.get().paused
     assert client.post("/scrapes/node/delete/").headers["Location"] == "/targets/"
     assert not Scrape.objects.exists()
+
+
+def test_a_scrape_whose_settings_cannot_be_read_is_shown_to_be_so(monitor: Any) -> None:
+    put()
+    Scrape.objects.update(config=[1])
+    assert "What is stored cannot be read" in page(signed_in(), "/scrapes/node/")
+    assert signed_in().get("/scrapes/node/edit/").status_code == 200

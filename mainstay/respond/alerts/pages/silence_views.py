@@ -106,7 +106,7 @@ def end(request: HttpRequest, silence_id: int) -> HttpResponse:
     """End a silence early; what it held is decided on again."""
     row = get_object_or_404(Silence, pk=silence_id)
     now = clock.now()
-    if row.ends_at <= now:
+    if row.state(now) == "ended":
         return done(request, "It had ended already.", reverse("silences"), tone="warn")
     actions.end_silence(row, actor_of(request), now)
     early = rows.write_duration((row.ends_at - now).total_seconds())

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from mainstay.foundation import clock
 from mainstay.foundation.accounts.access import needs
+from mainstay.foundation.held import held
+from mainstay.foundation.refusal import Gone
 from mainstay.foundation.resource import By
 from mainstay.kit import charts, rows
 from mainstay.kit.editing import Editing
@@ -47,19 +50,30 @@ class RulePages(Editing[Rule]):
         form.fields["expr"].widget.attrs["data-completes"] = reverse("explore_complete")
         return form
 
+    def anew(self, request: HttpRequest, row: Rule) -> None:
+        return None  # its group would have to be read
+
     def put(self, form: RuleForm, row: Rule | None, by: By) -> Rule:
-        group, spec, index = form.target()
-        kept = actions.put_group(spec, by.actor, by.at, existing=group)
+        with transaction.atomic():  # what the group says is read and written without anybody between
+            if row is not None:
+                row.group = held(row.group, f"The rules {row.group.name}")
+                if not row.group.rules.filter(pk=row.pk).exists():
+                    raise Gone(f"The rule {row.name}")
+            group, spec, index = form.target()
+            kept = actions.put_group(spec, by.actor, by.at, existing=group)
         return kept.rules.order_by("position", "id")[index]
 
     def remove(self, row: Rule, by: By) -> None:
-        group = row.group
-        if group.rules.count() == 1:
-            actions.remove_group(group, by.actor, by.at)
-            return
-        spec, index = actions.spec_of(group), place_of(row)
-        left = [one for place, one in enumerate(spec.rules) if place != index]
-        actions.put_group(spec.model_copy(update={"rules": left}), by.actor, by.at, existing=group)
+        with transaction.atomic():
+            group = held(row.group, f"The rules {row.group.name}")
+            if not group.rules.filter(pk=row.pk).exists():
+                raise Gone(f"The rule {row.name}")
+            if group.rules.count() == 1:
+                actions.remove_group(group, by.actor, by.at)
+                return
+            spec, index = actions.spec_of(group), place_of(row)
+            left = [one for place, one in enumerate(spec.rules) if place != index]
+            actions.put_group(spec.model_copy(update={"rules": left}), by.actor, by.at, existing=group)
 
     def said(self, kept: Rule, *, new: bool) -> str:
         return f"{kept.name} is evaluated from now on." if new else super().said(kept, new=new)
