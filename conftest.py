@@ -18,9 +18,10 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE, Actor
 from mainstay.foundation.processes import notices
 from tests import faults, rows, tables
 
-# How long one example takes depends on what else the machine does.
-hypothesis.settings.register_profile("full", deadline=None)
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+# How long an example takes, and to make it, depends on what else the machine does.
+PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("full", **PATIENT)
+hypothesis.settings.register_profile("quick", max_examples=20, **PATIENT)
 hypothesis.settings.load_profile("full")
 
 

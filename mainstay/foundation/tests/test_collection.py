@@ -154,7 +154,7 @@ def test_what_was_changed_is_shown_before_anybody_can_remove_it() -> None:
     made.show = show
     made.serve("replace")
     replace = operations(router)["replace_team"].view_func
-    assert replace(request(), team_id=team.pk, body=TeamSpec(name="crew"))["name"] == "crew"
+    assert replace(request(), team_id=team.pk, response=HttpResponse(), body=TeamSpec(name="crew"))["name"] == "crew"
     others[0].join()
     assert not Team.objects.exists()
 
@@ -174,7 +174,7 @@ def test_what_is_stored_and_cannot_be_shown_is_said_to_be_so() -> None:
     made.show = show
     made.serve("get")
     with pytest.raises(Problem, match=f"of the team {team.pk} cannot be read: half of it is missing. Write") as found:
-        operations(router)["get_team"].view_func(request(), team_id=team.pk)
+        operations(router)["get_team"].view_func(request(), team_id=team.pk, response=HttpResponse())
     assert found.value.status == 409
 
 

@@ -122,7 +122,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     store.close()
 
 
-USUAL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USUAL = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def answered(ask: Asked, path: str, **given: str | list[str]) -> None:
