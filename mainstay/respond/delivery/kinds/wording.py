@@ -15,6 +15,7 @@ from mainstay.foundation.words.text import is_web_link
 from mainstay.respond.delivery.message import AlertPart, Event, Link, Message
 
 ELLIPSIS = "…"
+WORD_LIMIT = 40
 FACTS_LIMIT = 10
 NAME_LIMIT = 80
 LINKS_LIMIT = 4
@@ -28,6 +29,10 @@ _TONES = {Event.ACKNOWLEDGE: "acknowledged", Event.RESOLVE: "resolved", Event.TE
 
 # Direction overrides make a line read differently from what it says ("gpj.exe" as "exe.jpg").
 _DIRECTION_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
+# Where no cut may fall: before a joiner, a variation selector, an accent, a skin tone, and after a joiner.
+_JOINED = re.compile(
+    "(?<=\u200d)|[\u200d\ufe00-\ufe0f\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f\U0001f3fb-\U0001f3ff]"
+)
 # Unicode's categories Cc, Zl and Zp, and every kind of blank.
 _BREAKS_AND_SPACES = re.compile("[\\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -41,19 +46,21 @@ def one_line(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` characters, cut between words and marked by an ellipsis.
 
-    A first word longer than the limit is cut inside, since nothing else would be left. `limit` is at least 1.
+    A long word (Chinese, base64, JSON) is cut inside, since little else would be left, but never within what one sees
+    as one character. `limit` is at least 1.
     """
     if limit < 1:
         raise ValueError(f"a text cannot be shortened to {limit} characters")
     if len(text) <= limit:
         return text
-    head = text[: limit - len(ELLIPSIS)]
-    if not text[len(head)].isspace():
-        # The cut fell inside a word: go back to the space before it, if there is one.
-        start_of_word = next((index for index in range(len(head) - 1, -1, -1) if head[index].isspace()), None)
-        if start_of_word is not None and head[:start_of_word].strip():
-            head = head[:start_of_word]
-    return head.rstrip() + ELLIPSIS
+    end = limit - len(ELLIPSIS)
+    if not text[end].isspace():
+        # The cut fell inside a word: go back to the blank before it, if it is near.
+        nearest = max(0, end - min(WORD_LIMIT, max(12, limit // 3)))
+        end = next((index for index in range(end - 1, nearest, -1) if text[index].isspace()), end)
+    while end > 1 and _JOINED.match(text, end):
+        end -= 1
+    return text[:end].rstrip() + ELLIPSIS
 
 
 def title(message: Message) -> str:

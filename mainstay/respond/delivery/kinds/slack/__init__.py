@@ -145,6 +145,7 @@ def webhook_payload(message: Message) -> dict[str, Any]:
     """The body for an incoming webhook."""
     return {
         "text": blocks.fallback(message),
+        "mrkdwn": False,
         "attachments": [blocks.attachment(message)],
         "unfurl_links": False,
         "unfurl_media": False,

@@ -3,6 +3,7 @@
 Limits: https://docs.slack.dev/reference/block-kit/blocks, /messaging/formatting-message-text (escaping).
 """
 
+import re
 from typing import Any
 
 from mainstay.respond.delivery.kinds import wording
@@ -19,11 +20,12 @@ _COLOURS = {
     "acknowledged": "#1565c0", "resolved": "#2e7d32", "test": "#607d8b",
 }  # fmt: skip
 # A shape beside the colour: colour alone is not readable for everybody.
+_EMOJI = re.compile(r":(?=[\w+'-]+:)")
 _SIGNS = {"critical": "🔴", "major": "🟠", "minor": "🟡", "acknowledged": "👀", "resolved": "✅", "test": "🔧"}
 
 
 def escape(text: str) -> str:
-    """`text` as Slack's mrkdwn shows it literally: without `<`, no mention, link or channel can be formed."""
+    """`text` without Slack's control characters, in every kind of text: no mention, link or channel can be formed."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -39,8 +41,12 @@ def escaped_within(text: str, limit: int) -> str:
 
 
 def fallback(message: Message) -> str:
-    """The one line for notifications and screen readers, escaped."""
-    return f"{_SIGNS[wording.tone(message)]} {escaped_within(wording.headline(message), TEXT_LIMIT - 3)}"
+    """The headline, for notifications and screen readers, too; to be sent with `mrkdwn: false`.
+
+    Slack makes emoji of `:wave:` there all the same, so a word joiner, which nobody sees, stands within.
+    """
+    line = _EMOJI.sub(":\u2060", wording.shorten(wording.headline(message), TEXT_LIMIT - 300))
+    return f"{_SIGNS[wording.tone(message)]} {escaped_within(line, TEXT_LIMIT - 3)}"
 
 
 def colour(message: Message) -> str:
@@ -52,27 +58,27 @@ def attachment(message: Message) -> dict[str, Any]:
     """The attachment with everything below the headline."""
     blocks: list[dict[str, Any]] = []
     if text := message.text.strip():
-        blocks.append({"type": "section", "text": _mrkdwn(escaped_within(text, TEXT_LIMIT))})
+        blocks.append({"type": "section", "text": _plain(escaped_within(text, TEXT_LIMIT))})
     fields = [_field(name, value) for name, value in wording.facts(message)]
     if fields:
         blocks.append({"type": "section", "fields": fields})
     notes = []
     if labels := " · ".join(f"{name}={value}" for name, value in wording.label_lines(message)):
-        notes.append(_mrkdwn(escaped_within(labels, CONTEXT_LIMIT)))
+        notes.append(_plain(escaped_within(labels, CONTEXT_LIMIT)))
     if reason := wording.one_line(message.reason):
-        notes.append(_mrkdwn(f"Why this message: {escaped_within(reason, CONTEXT_LIMIT - 20)}"))
+        notes.append(_plain(f"Why this message: {escaped_within(reason, CONTEXT_LIMIT - 20)}"))
     if notes:
         blocks.append({"type": "context", "elements": notes})
     if buttons := _buttons(message):
         blocks.append({"type": "actions", "elements": buttons})
     if not blocks:  # Slack takes no attachment without one
-        blocks.append({"type": "section", "text": _mrkdwn(escaped_within(wording.headline(message), TEXT_LIMIT))})
+        blocks.append({"type": "section", "text": _plain(escaped_within(wording.headline(message), TEXT_LIMIT))})
     return {"color": colour(message), "blocks": blocks}
 
 
 def _field(name: str, value: str) -> dict[str, Any]:
-    head = f"*{escaped_within(name, 4 * wording.NAME_LIMIT)}*\n"
-    return _mrkdwn(head + escaped_within(value, FIELD_LIMIT - max(40, _utf16_units(head))))
+    head = f"{escaped_within(name, 4 * wording.NAME_LIMIT)}\n"
+    return _plain(head + escaped_within(value, FIELD_LIMIT - max(40, _utf16_units(head))))
 
 
 def _buttons(message: Message) -> list[dict[str, Any]]:
@@ -80,15 +86,14 @@ def _buttons(message: Message) -> list[dict[str, Any]]:
     for place, link in enumerate(wording.links(message, URL_LIMIT)):
         word = link.text.partition(" ")[0].lower()
         action = word if word not in buttons else f"{word}-{place}"
-        text = {"type": "plain_text", "text": link.text}
-        button = {"type": "button", "action_id": action, "text": text, "url": link.url}
+        button = {"type": "button", "action_id": action, "text": _plain(link.text), "url": link.url}
         buttons[action] = button | {"style": "primary"} if link.main else button
     return list(buttons.values())
 
 
-def _mrkdwn(text: str) -> dict[str, Any]:
-    # verbatim: Slack must not turn "@here" or "#general" in somebody's error text into mentions and links.
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
+def _plain(text: str) -> dict[str, Any]:
+    # Nothing in somebody's error text is formatting, an emoji, a mention or a link.
+    return {"type": "plain_text", "text": text, "emoji": False}
 
 
 def _utf16_units(text: str) -> int:

@@ -105,6 +105,35 @@ def test_one_long_word_is_cut_inside() -> None:
     assert wording.shorten("fits", 4) == "fits"
 
 
+@pytest.mark.fault("D1")
+@pytest.mark.parametrize("limit", [40, 130, 255, 1024, 3000])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "数据库连接失败请立即检查",
+        "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo",
+        '{"error":{"code":500,"detail":"x"}},',
+        "ไม่สามารถเชื่อมต่อ",
+        "👨‍👩‍👧‍👦",
+        "é",
+        "a",
+    ],
+)
+def test_what_has_no_blanks_is_cut_inside(word: str, limit: int) -> None:
+    text = f"Critical: {word * 3000}"
+    short = wording.shorten(text, limit)
+    assert text.startswith(short.removesuffix("…"))
+    assert limit - 12 < len(short) <= limit, "about as long as may be"
+
+
+@pytest.mark.fault("D1")
+@pytest.mark.parametrize("character", ["👨‍👩‍👧‍👦", "e\N{COMBINING ACUTE ACCENT}", "❤\N{VARIATION SELECTOR-16}", "👍🏽"])
+def test_no_cut_falls_within_what_one_sees_as_one_character(character: str) -> None:
+    for limit in range(len(character) + 2, 60):
+        kept = wording.shorten(character * 60, limit).removesuffix("…")
+        assert kept == character * (len(kept) // len(character))
+
+
 @given(st.text(st.characters()))
 def test_one_line_is_one_line(text: str) -> None:
     line = wording.one_line(text)

@@ -67,7 +67,7 @@ def test_slack_shows_title_text_facts_and_buttons(receiver: Receiver, policy: Al
     assert_fits("slack_webhook", body)
     assert body["text"] == "🟠 SLA warning: BUG-17 must be fixed within 30 minutes"
     [attachment] = body["attachments"]
-    assert "*Time left*\n30 min" in json.dumps(attachment["blocks"]).encode().decode("unicode_escape")
+    assert "Time left\n30 min" in json.dumps(attachment["blocks"]).encode().decode("unicode_escape")
     buttons = attachment["blocks"][-1]["elements"]
     assert [(b["text"]["text"], b["action_id"], b.get("style")) for b in buttons] == [
         ("Take it", "take", "primary"),

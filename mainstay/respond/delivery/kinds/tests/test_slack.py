@@ -1,4 +1,7 @@
+import html
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -216,3 +219,35 @@ def test_a_link_that_slack_would_refuse_is_left_out(url: str) -> None:
 def test_settings_that_cannot_work_are_refused(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SlackSettings.model_validate(values)
+
+
+@pytest.mark.fault("D2")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*a* ~b~ _c_ :wave:", "`code` ```block```", "> quoted", "- list", "1. list", ":+1: :flag-de: 10:30:00",
+        "<!here> @here #general", "https://example.org/a_b_c", "&amp; &lt;", "*a*\n*b*",
+    ],
+)  # fmt: skip
+def test_what_looks_like_formatting_is_shown_as_it_is(text: str) -> None:
+    message = everywhere(text)
+    payload = webhook_payload(message)
+    assert payload["mrkdwn"] is False
+    assert not re.search(r":[\w+'-]+:", payload["text"]), "no emoji is made of it"
+
+    def texts(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            if "type" in value and isinstance(value.get("text"), str):
+                yield value
+            for each in value.values():
+                yield from texts(each)
+        elif isinstance(value, list):
+            for each in value:
+                yield from texts(each)
+
+    found = list(texts(payload["attachments"]))
+    assert found
+    assert {each["type"] for each in found} == {"plain_text"}
+    assert {each["emoji"] for each in found} == {False}
+    shown = html.unescape(found[0]["text"])
+    assert text.partition("\n")[0] in shown
