@@ -132,6 +132,32 @@ def retry_now(delivery: Delivery, actor: Actor, at: datetime) -> bool:
     return bool(Delivery.objects.filter(pk=delivery.pk, status="queued").update(due_at=at))
 
 
+@transaction.atomic
+def withdraw(delivery: Delivery, actor: Actor, at: datetime) -> bool:
+    """Give a waiting delivery up; False when nothing waits.
+
+    Raises:
+        NotAllowed.
+    """
+    actor.need(ALERTS_RESPOND)
+    reason = f"{actor.name} gave it up"
+    if not Delivery.objects.filter(pk=delivery.pk, status="queued").update(status="withdrawn", answer=reason):
+        return False
+    kind, _, number = delivery.subject.partition(":")
+    about = Subject(kind, int(number), delivery.subject_name, delivery.application)
+    write(
+        facts.PAGE_WITHDRAWN,
+        about,
+        actor,
+        at,
+        event=delivery.event,
+        channel=delivery.channel_name,
+        reason="given up by hand",
+        delivery=delivery.pk,
+    )
+    return True
+
+
 def spec_of(channel: Channel) -> Common:
     """Return the channel as people write it, secrets opened (mask before showing: `shown_spec`)."""
     config = unseal_all(channel.config, settings.SECRET_KEY)

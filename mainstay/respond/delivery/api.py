@@ -25,7 +25,7 @@ from mainstay.respond.delivery.wing import DELIVERY_EDIT
 
 router = Router()
 ChannelName = Annotated[Name, Path(description="The channel's name.", examples=["ops"])]
-Status = Literal["queued", "sending", "delivered", "grouped", "withdrawn"]
+Status = Literal["queued", "sending", "delivered", "grouped", "withdrawn", "failed"]
 
 
 # --- channels -----------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class DeliveryDetail(DeliveryRow):
 class DeliveryFilter(Paging):
     """Which deliveries."""
 
-    status: Literal["queued", "sending", "delivered", "grouped", "withdrawn", "waiting"] | None = Field(
+    status: Literal["queued", "sending", "delivered", "grouped", "withdrawn", "failed", "waiting"] | None = Field(
         default=None, description="`waiting`: queued or sending."
     )
     channel: Search = Field(default="", description="Name of a channel.")
@@ -217,5 +217,13 @@ DELIVERIES.serve()
 def retry_delivery(row: Delivery, by: By) -> None:
     """Try a waiting delivery at once instead of when it is due."""
     if not actions.retry_now(row, by.actor, by.at):
+        row.refresh_from_db()
+        raise Problem(409, f"Nothing waits: delivery {row.pk} is {row.status}.")
+
+
+@DELIVERIES.act(brief=True)
+def withdraw_delivery(row: Delivery, by: By) -> None:
+    """Give a waiting delivery up: it is not sent any more, and the journal says so."""
+    if not actions.withdraw(row, by.actor, by.at):
         row.refresh_from_db()
         raise Problem(409, f"Nothing waits: delivery {row.pk} is {row.status}.")

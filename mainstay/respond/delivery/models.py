@@ -26,7 +26,8 @@ class Delivery(models.Model):
 
     status: queued → sending → delivered; sending → queued after a failed or unknown attempt, as long as it takes.
     queued → grouped: a group tells it. queued → withdrawn: its channel was removed, or what it tells of was over before
-    it was ever tried, and a group says so. What was tried once is never grouped or withdrawn for that.
+    it was ever tried, and a group says so. What was tried once is never grouped or withdrawn for that; a person
+    may withdraw whatever waits. sending → failed: a test, which is tried once.
     The most urgent goes first; messages of one thread and channel go out in order of id.
     """
 

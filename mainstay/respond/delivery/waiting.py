@@ -1,10 +1,11 @@
-"""The pages that do not get through: owed, and tried in vain or not tried for a while."""
+"""The pages that do not get through: owed, and tried in vain or not tried for a while. Tests are none."""
 
 from datetime import datetime, timedelta
 
 from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 
+from mainstay.respond.delivery.message import Event
 from mainstay.respond.delivery.models import Delivery
 
 LATE = timedelta(seconds=30)
@@ -22,6 +23,7 @@ def waiting(now: datetime) -> list[Delivery]:
             RawSQL(f"status = '{status}'", [], output_field=BooleanField()),  # noqa: S611 - a constant of ours
             Q(attempts__gt=0) | Q(created_at__lt=now - LATE),
         )
+        .exclude(event=Event.TEST)  # whoever sent it looks at it
         .order_by("due_at" if status == "queued" else "claimed_until", "id")
         .defer("message")[:READ_MOST]
     ]

@@ -21,7 +21,7 @@ from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Channel, Delivery, Group
 from mainstay.respond.delivery.sending.groups import write_message
 
-STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn")
+STATUSES = ("queued", "sending", "delivered", "grouped", "withdrawn", "failed")
 ATTEMPTS_SHOWN = 5
 ATTEMPTS_MOST = 200
 COLUMNS: dict[str, Any] = {
@@ -119,6 +119,16 @@ def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
         return done(request, f"{row.channel} is paused: resume it first.", back, tone="warn")
     if actions.retry_now(row, actor_of(request), clock.now()):
         return done(request, f"Tried again now: {row.event} to {row.channel_name}.", back)
+    return done(request, "Nothing waits: it is delivered, withdrawn, or being sent.", back, tone="warn")
+
+
+@needs(ALERTS_RESPOND, "POST")
+def withdraw(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """Give a waiting delivery up."""
+    row = _delivery(delivery_id)
+    back = reverse("delivery", args=[row.pk])
+    if actions.withdraw(row, actor_of(request), clock.now()):
+        return done(request, f"Withdrawn: the {row.event} message to {row.channel_name} is not sent.", back)
     return done(request, "Nothing waits: it is delivered, withdrawn, or being sent.", back, tone="warn")
 
 

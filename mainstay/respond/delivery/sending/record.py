@@ -9,7 +9,7 @@ from mainstay.foundation.accounts.actor import program
 from mainstay.foundation.journal.write import Subject, write
 from mainstay.respond.delivery import facts
 from mainstay.respond.delivery.kinds.base import Receipt
-from mainstay.respond.delivery.message import Message
+from mainstay.respond.delivery.message import Event, Message
 from mainstay.respond.delivery.models import Attempt, Delivery, Group, Thread
 from mainstay.respond.delivery.outbox import FALL_BACK_AFTER_ATTEMPTS, TOLD_AT_ATTEMPTS, Owing, owe_all, retry_at
 from mainstay.respond.delivery.receivers import channels_of
@@ -31,7 +31,10 @@ class Sent:
 
 @transaction.atomic
 def record(sent: Sent) -> None:
-    """Record one attempt and what follows from it: delivered, tried again later, handed to a fallback as well."""
+    """Record one attempt and what follows from it: delivered, tried again later, handed to a fallback as well.
+
+    A test is tried once: whoever sent it looks at the answer.
+    """
     rows = Delivery.objects.select_for_update(of=("self",)).select_related("channel")
     delivery = rows.filter(pk=sent.delivery).first()
     if delivery is None or delivery.status == "delivered":
@@ -69,9 +72,10 @@ def record(sent: Sent) -> None:
         )
     else:
         refused = receipt.outcome == "refused"
-        delivery.status = "queued"
+        is_test = delivery.event == Event.TEST
+        delivery.status = "failed" if is_test else "queued"
         delivery.due_at = retry_at(now, delivery.attempts, receipt.retry_after_s, refused=refused)
-        if delivery.attempts in TOLD_AT_ATTEMPTS or delivery.attempts % 100 == 0:
+        if is_test or delivery.attempts in TOLD_AT_ATTEMPTS or delivery.attempts % 100 == 0:
             write(
                 facts.PAGE_FAILING,
                 subject,

@@ -40,6 +40,7 @@ from mainstay.respond.delivery.tests.parts import (
     process,
     until,
 )
+from mainstay.respond.delivery.waiting import waiting as waiting_pages
 from tests.database import at_once, away
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -242,6 +243,40 @@ def test_a_paused_channel_keeps_its_messages(receiver: Receiver, sender: Sender,
 
 
 COMMAND = Actor("user:1", "Kim", Role.ADMIN)
+
+
+@pytest.mark.fault("D3")
+@pytest.mark.parametrize("answers", [404, 500, 429, None])
+def test_a_test_is_tried_once_and_never_makes_now_red(
+    answers: int | None, receiver: Receiver, sender: Sender, worker: int
+) -> None:
+    if answers is not None:
+        receiver.answers = [reply(answers, "nobody here")] * 3
+    made = channel(receiver.url() if answers is not None else f"http://127.0.0.1:{closed_port()}/")
+    row = actions.send_test(made, COMMAND, clock_now())
+    for later in (0, 60, 3600):
+        cycle(sender, worker, later_s=later)
+    row.refresh_from_db()
+    assert (row.status, row.attempts, Attempt.objects.count()) == ("failed", 1, 1)
+    assert ("nobody here" if answers is not None else "cannot be reached") in row.answer
+    assert waiting_pages(clock_now() + timedelta(hours=2)) == []
+    assert Entry.objects.filter(kind="page.failing").count() == 1
+
+
+@pytest.mark.fault("D3")
+def test_a_person_gives_up_what_waits_and_the_journal_says_so(receiver: Receiver, sender: Sender, worker: int) -> None:
+    channel(f"http://127.0.0.1:{closed_port()}/")
+    row = owed()
+    cycle(sender, worker)
+    with pytest.raises(NotAllowed):
+        actions.withdraw(row, Actor("user:2", "Pat", Role.STAKEHOLDER), clock_now())
+    assert actions.withdraw(fresh(row), COMMAND, clock_now())
+    assert (fresh(row).status, fresh(row).answer) == ("withdrawn", "Kim gave it up")
+    assert Entry.objects.get(kind="page.withdrawn").facts["reason"] == "given up by hand"
+    cycle(sender, worker, later_s=3600)
+    assert fresh(row).attempts == 1
+    assert not actions.withdraw(fresh(row), COMMAND, clock_now()), "nothing waits any more"
+    assert waiting_pages(clock_now() + timedelta(hours=2)) == []
 
 
 # --- fallback ------------------------------------------------------------------------------------------------------
