@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mainstay import __version__
+from mainstay.foundation import environment
 from mainstay.foundation.environment import BadEnvironment
 from mainstay.foundation.processes.steady import steady
 from mainstay.foundation.refusal import CannotStart
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             except BadEnvironment as error:
                 sys.stderr.write(f"mainstay: the environment is not usable:\n{error}\n")
                 return 2
+            except CannotStart as error:
+                sys.stderr.write(f"mainstay: {error}\n")
+                return 1
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
@@ -67,10 +71,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(status)
 
 
+def _need_an_installation() -> None:
+    """Refuse to begin where no Mainstay lives: only what serves may make one.
+
+    Raises:
+        BadEnvironment, CannotStart.
+    """
+    where = environment.read(os.environ)
+    has_key = bool(where.secret_key) or where.secret_key_file.exists()
+    if not has_key or not (where.database_url or where.database_file.exists()):
+        raise CannotStart(
+            f"there is no Mainstay in {where.home}: set MAINSTAY_HOME to the directory where it lives, "
+            "or make a new one with: mainstay up"
+        )
+
+
 def _load(command: Command):  # type: ignore[no-untyped-def]  # a module, whose functions argparse calls
     if command.django:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainstay.settings")
         import django
+        from django.apps import apps
 
+        if not (command.serves or apps.ready):
+            _need_an_installation()
         django.setup()
     return importlib.import_module(command.module)

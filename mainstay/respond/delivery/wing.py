@@ -21,9 +21,7 @@ WING = Wing(
         "retrying": Look("retrying", "warn", "△", "was not confirmed and is sent again"),
         "sending": Look("sending", "accent", "◐", "is being sent"),
         "delivered": Look("delivered", "ok", "✓", "the receiver confirmed it"),
-        "withdrawn": Look(
-            "withdrawn", "quiet", "⊘", "is not sent: given up, its channel gone, or over first"
-        ),
+        "withdrawn": Look("withdrawn", "quiet", "⊘", "is not sent: given up, its channel gone, or over first"),
         "grouped": Look("grouped", "quiet", "⊞", "is told by a message of a group"),
         "refused": Look("refused", "bad", "✗", "the receiver does not take it"),
     },

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from itertools import islice
 from operator import and_
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ transaction, another host) without an entry being missed …"""
 OUTLIERS = 200
 """… and so many entries at the edge of a span may have a time that is out of order altogether."""
 WORDS_MOST = 6
+SAID_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,14 @@ def read(given: Mapping[str, str], zone: ZoneInfo) -> tuple[Search, list[str]]:
 
 
 def entries(search: Search) -> QuerySet[Entry]:
-    """Return all entries that `search` describes, unordered and unbounded (for exports)."""
+    """Return all entries that `search` may describe, unordered and unbounded (for exports; see `says`)."""
     return _told(_indexed(search), search)
+
+
+def says(entry: Entry, search: Search) -> bool:
+    """Tell whether an entry's sentence, its actor or its kind has every word: facts that nobody sees do not count."""
+    seen = f"{entry.sentence()} {entry.actor_name} {entry.kind}".casefold()
+    return all(word.casefold() in seen for word in search.text.split()[:WORDS_MOST])
 
 
 def find(search: Search, *, before: int | None = None, after: int | None = None, size: int = 50) -> Found:
@@ -128,7 +136,8 @@ def _scan(rows: QuerySet[Entry], search: Search, before: int | None, after: int 
         last = ahead[SLICE_ENTRIES - 1 : SLICE_ENTRIES].first()
         ended = last is None
         bounds = {"pk__gte" if up else "pk__lte": first} | ({"pk__lte" if up else "pk__gte": last} if last else {})
-        found += _told(rows.filter(**bounds), search).order_by(order)[: size + 1 - len(found)]
+        told = _told(rows.filter(**bounds), search).order_by(order).iterator(chunk_size=SAID_AT_ONCE)
+        found += islice((entry for entry in told if says(entry, search)), size + 1 - len(found))
         budget, edge = budget - SLICE_ENTRIES, last or 0
     full = len(found) > size
     shown = found[:size][::-1] if up else found[:size]

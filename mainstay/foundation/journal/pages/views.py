@@ -33,7 +33,12 @@ COLUMNS: dict[str, Any] = {
 def journal(request: HttpRequest) -> HttpResponseBase:
     """List facts, newest first, with filters; or export them."""
     wanted, problems = search.read(request.GET, _zone())
-    file = export(request, "journal", COLUMNS, by_key(search.entries(wanted), 2_000))
+    file = export(
+        request,
+        "journal",
+        COLUMNS,
+        (entry for entry in by_key(search.entries(wanted), 2_000) if search.says(entry, wanted)),
+    )
     if file is not None:
         return file
     before, after = cursor(request)

@@ -10,10 +10,13 @@ from django.test.utils import CaptureQueriesContext
 
 from mainstay.desk.tests.browser import exported, lines, page, signed_in, title
 from mainstay.desk.tests.desk import Desk, desk
+from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import Role
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry, Seal
 from mainstay.foundation.journal.seal import seal_once, verify_newest
+from mainstay.foundation.journal.write import Subject, write
+from mainstay.respond.delivery.facts import PAGE_WITHDRAWN
 
 
 @pytest.fixture
@@ -158,3 +161,17 @@ def test_the_number_of_queries_does_not_grow_with_the_journal(client: Client, he
             page(client, "/journal/")
         counts.append(len(found))
     assert counts[0] == counts[1] <= 10
+
+
+@pytest.mark.fault("D10")
+def test_a_word_is_looked_for_in_sentences_and_not_in_hidden_facts(client: Client, here: Desk) -> None:
+    about = Subject("channel", 1, "hidden-ops", None)
+    given = {"event": "trigger", "channel": "pager", "reason": "over before it was sent", "delivery": 987654}
+    write(PAGE_WITHDRAWN, about, COMMAND_LINE, now(), **given)
+    for word, found in {
+        "withdrawn": True, "hidden-ops": True, "OVER before": True, "page.withdrawn": True,
+        "987654": False, "delivery": False, "reason": False, "withdrawn 987654": False,
+    }.items():  # fmt: skip
+        assert ("over before it was sent" in page(client, "/journal/", 200, q=word)) is found, word
+        file = exported(client.get("/journal/", {"q": word, "format": "csv"}))
+        assert ("over before it was sent" in file) is found, word

@@ -97,20 +97,23 @@ def _row(alert: Alert, state: str, now: datetime) -> str:
 
 def headline(now: datetime, active: Iterable[SilenceFacts]) -> tuple[str, str]:
     """Return what the page answers: is anything wrong, and does somebody have it?"""
+    opened = Alert.objects.filter(ended_at=None)
+    causes = opened.exclude(decision=Code.UNREACHABLE)
     counts = {
         row["severity"]: (row["all"], row["free"])
-        for row in Alert.objects.filter(ended_at=None)
-        .values("severity")
-        .annotate(all=Count("pk"), free=Count("pk", filter=Q(acknowledged_at=None)))
+        for row in causes.values("severity").annotate(all=Count("pk"), free=Count("pk", filter=Q(acknowledged_at=None)))
     }
     total = sum(every for every, _ in counts.values())
+    following = opened.filter(decision=Code.UNREACHABLE).count()
+    unreachable = [f"{following} unreachable"] if following else []
     if not total:
-        return "Nothing is firing.", ""
+        return "Nothing is firing.", " · ".join(unreachable)
     quiet = len(silenced_ids(active, now))
     free = sum(unowned for _, unowned in counts.values()) - quiet
     parts = [f"{counts[name][0]} {name}" for name in SEVERITIES if name in counts]
     if quiet:
         parts.append(f"{quiet} silenced")
+    parts += unreachable
     if free <= 0:
         have = "somebody has it" if total == 1 else "each is in somebody's hands"
         have = have if not quiet else "none waits for anybody"

@@ -49,19 +49,20 @@ class Opened:
     """How many alerts are open, whatever the page shows of them."""
 
     all: int = 0
-    critical: int = 0
-    causes: int = 0  # the others follow from something that has an alert of its own
+    causes: int = 0  # the others are of what is unreachable, which is no news
+    critical: int = 0  # of the causes, as is the next
     unacknowledged: int = 0
 
     @classmethod
     def counted(cls) -> "Opened":
         """Count them."""
+        cause = ~Q(decision=Code.UNREACHABLE)
         return cls(
             **Alert.objects.filter(ended_at=None).aggregate(
                 all=Count("pk"),
-                critical=Count("pk", filter=Q(severity="critical")),
-                causes=Count("pk", filter=~Q(decision=Code.UNREACHABLE)),
-                unacknowledged=Count("pk", filter=Q(acknowledged_at=None)),
+                causes=Count("pk", filter=cause),
+                critical=Count("pk", filter=cause & Q(severity="critical")),
+                unacknowledged=Count("pk", filter=cause & Q(acknowledged_at=None)),
             )
         )
 
@@ -116,13 +117,14 @@ def _spark(values: Sequence[float | None]) -> SafeString:
 def headline(first: Alert, number: Opened) -> str:
     """Say what is wrong; `first` is the gravest cause of the open alerts."""
     gravest = spaced(first.name).rstrip(".")
-    if number.causes == 1 or number.all == 1:
+    if number.causes <= 1:
         because = f", and {number.all - 1:,} more because of it" if number.all > 1 else ""
         if first.acknowledged_at is not None:
             return f"{gravest}{because}; {first.acknowledged_by} has it."
         return f"{gravest}{because}."
     grave = f", {number.critical:,} critical" if number.critical else ""
-    return f"{number.all:,} alerts{grave}: {gravest}."
+    because = f" {number.all - number.causes:,} more because of them." if number.causes < number.all else ""
+    return f"{number.causes:,} alerts{grave}: {gravest}.{because}"
 
 
 def spaced(name: str) -> str:

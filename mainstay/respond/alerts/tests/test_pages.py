@@ -289,3 +289,20 @@ def test_a_reader_is_offered_no_deed(here: Desk) -> None:
     html = page(signed_in(Role.PRODUCT), f"/alerts/{here.alert.pk}/")
     assert 'data-opens="acknowledge"' not in html
     assert "Silence like this" not in html
+
+
+@pytest.mark.fault("D13")
+def test_what_is_unreachable_is_not_counted_as_firing(client: Client, here: Desk) -> None:
+    Alert.objects.update(ended_at=now())
+    at = now()
+    cause = _alert("router-down", at - timedelta(hours=1))
+    for number in range(3):
+        follower = _alert(f"behind-{number}", at)
+        Alert.objects.filter(pk=follower.pk).update(decision="unreachable", severity="critical")
+    Alert.objects.filter(pk=cause.pk).update(severity="major")
+    for address in ("/", "/alerts/"):
+        text = page(client, address)
+        headline = text.partition("<h1")[2].partition("</h1>")[0]
+        assert "critical" not in headline
+        assert "4 alerts" not in headline
+    assert "1 major · 3 unreachable" in page(client, "/alerts/")
