@@ -179,44 +179,48 @@ def failing(health: Health, failures: int, warnings: int, fail_after: int) -> st
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The status people see, and why."""
+    """The status people see, why, and since when; None where nobody knows."""
 
     status: Status
     reason: str
+    since: datetime | None = None
 
 
 def shown(
     health: Health,
     message: str,
     *,
+    since: datetime | None,
     paused: bool,
-    maintenance: str | None,
+    maintenance: tuple[str, datetime] | None,
     blocked_by: str | None,
     late: bool,
     unusable: str = "",
     failing: str = "",
+    failing_since: datetime | None = None,
 ) -> Shown:
     """Return what people see of a check.
 
     The first that applies of: paused, maintenance, cannot be probed, overdue, unreachable, failing, health.
 
     Args:
-        maintenance: name of the window that covers the check now.
+        since: of the health.
+        maintenance: name of the window that covers the check now, and when it began.
         blocked_by: name of the down check that this one needs.
         late: see `overdue`; not asked of heartbeats, whose lateness is a failure.
         unusable: why the monitor cannot probe it; empty: it can.
-        failing: see `failing`.
+        failing: see `failing`; `failing_since`, when the first of these results came.
     """
     if paused:
-        return Shown(Status.PAUSED, "paused by hand: neither probed nor paged")
+        return Shown(Status.PAUSED, "paused by hand: neither probed nor paged", since)
     if maintenance is not None:
-        return Shown(Status.MAINTENANCE, f"in maintenance: {maintenance}")
+        return Shown(Status.MAINTENANCE, f"in maintenance: {maintenance[0]}", maintenance[1])
     if unusable:
         return Shown(Status.UNKNOWN, f"cannot be probed: {unusable}")
     if late:
         return Shown(Status.UNKNOWN, "overdue: no result when one was due. Is the monitor running?")
     if health is Health.DOWN and blocked_by is not None:
-        return Shown(Status.UNREACHABLE, f"{blocked_by}, which it needs, is down")
+        return Shown(Status.UNREACHABLE, f"{blocked_by}, which it needs, is down", since)
     if failing:
-        return Shown(Status.DEGRADED, f"{failing}: {message}" if message else failing)
-    return Shown(Status(health.value), message)
+        return Shown(Status.DEGRADED, f"{failing}: {message}" if message else failing, failing_since)
+    return Shown(Status(health.value), message, since)

@@ -227,12 +227,14 @@ def shown(
     return decide.shown(
         decide.Health(state.health),
         state.last_message if failing else state.message,
+        since=state.since,
         paused=check.paused,
-        maintenance=cover.window.name if cover else None,
+        maintenance=(cover.window.name, cover.since) if cover else None,
         blocked_by=str(blocked) if blocked else None,
         late=late,
         unusable=state.unusable,
         failing=failing,
+        failing_since=state.first_bad_at,
     )
 
 

@@ -29,7 +29,7 @@ def report(at: datetime) -> list[Finding]:
         if seen.status is not Status.UP:
             overdue = seen.status is Status.UNKNOWN and bool(seen.reason)
             reason = seen.reason or "no result yet"
-            found.append(Finding(seen.status in _WRONG or overdue, str(check), seen.status.value, reason, state.since))
+            found.append(Finding(seen.status in _WRONG or overdue, str(check), seen.status.value, reason, seen.since))
     return found
 
 

@@ -48,13 +48,19 @@ def validate(window: Window) -> None:
 
 def open_until(window: Window, now: datetime) -> datetime | None:
     """Return when the occurrence of `window` that covers `now` ends, or None when none does."""
+    span = open_span(window, now)
+    return span[1] if span is not None else None
+
+
+def open_span(window: Window, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return when the occurrence of `window` that covers `now` begins and ends, or None when none does."""
     if not window.cron:
         if window.starts_at is not None and window.ends_at is not None and window.starts_at <= now < window.ends_at:
-            return window.ends_at
+            return window.starts_at, window.ends_at
         return None
     began = last_start(window, now)
     # Elapsed time (both in UTC), not wall time: a two-hour window on a DST night lasts two hours.
-    return began + window.duration if began is not None and now < began + window.duration else None
+    return (began, began + window.duration) if began is not None and now < began + window.duration else None
 
 
 def last_start(window: Window, now: datetime) -> datetime | None:
@@ -71,9 +77,10 @@ def next_start(window: Window, now: datetime) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """The window that covers a check, and until when."""
+    """The window that covers a check, since when and until when."""
 
     window: Window
+    since: datetime
     until: datetime
 
 
@@ -82,8 +89,8 @@ def covering(
 ) -> Cover | None:
     """Return the window that covers the check longest, or None."""
     found = [
-        Cover(window, until)
+        Cover(window, *span)
         for window in windows
-        if window.covers(application, labels) and (until := open_until(window, now)) is not None
+        if window.covers(application, labels) and (span := open_span(window, now)) is not None
     ]
     return max(found, key=lambda cover: cover.until, default=None)

@@ -119,12 +119,14 @@ class Row(NamedTuple):
         return decide.shown(
             _HEALTHS[self.health or "unknown"],
             self.message or "",
+            since=self.since,
             paused=self.paused,
-            maintenance=cover.window.name if cover else None,
+            maintenance=(cover.window.name, cover.since) if cover else None,
             blocked_by=f"{self.blocker_application}/{self.blocker}" if self.blocker else None,
             late=late,
             unusable=self.unusable or "",
             failing=self.failing,
+            failing_since=self.first_bad_at,
         )
 
 

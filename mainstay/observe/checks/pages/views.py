@@ -124,7 +124,7 @@ def check_row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime,
         uptime_percent=bars.percent(of, days.edges[0], days.edges[-1]),
         uptime_html=bars.small_bar(of, days),
         last_at=row.last_at,
-        since=row.since,
+        since=shown.since,
         source=row.managed_by,
     )
 
@@ -191,7 +191,7 @@ def _columns(now: datetime) -> dict[str, Any]:
         **columns("id=row.id application=row.application name=row.name"),
         "environment": lambda one: one.row.environment or "",
         "component": lambda one: one.row.component or "",
-        **columns("kind=row.kind target=row.target status=shown.status.value reason=shown.reason since=row.since"),
+        **columns("kind=row.kind target=row.target status=shown.status.value reason=shown.reason since=shown.since"),
         **columns("severity=row.severity labels=row.labels every_s=row.every_s last_at=row.last_at"),
         **columns("last_duration_s=row.last_duration_s"),
         "uptime_30d_percent": lambda one: bars.percent(one.course, start, end),

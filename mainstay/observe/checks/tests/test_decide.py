@@ -206,6 +206,10 @@ def test_what_was_resumed_is_overdue_from_then_on_not_from_its_last_result() -> 
 def test_what_people_see_is_the_first_that_applies(
     paused: bool, maintenance: str | None, late: bool, health: Health, blocked_by: str | None, status: Status
 ) -> None:
-    seen = shown(health, "why", paused=paused, maintenance=maintenance, blocked_by=blocked_by, late=late)
+    window = (maintenance, NOON + timedelta(hours=2)) if maintenance is not None else None
+    seen = shown(health, "why", since=NOON, paused=paused, maintenance=window, blocked_by=blocked_by, late=late)
     assert seen.status is status
     assert seen.reason
+    assert seen.since == (
+        NOON + timedelta(hours=2) if status is Status.MAINTENANCE else None if late and not paused else NOON
+    )

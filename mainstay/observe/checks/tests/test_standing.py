@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -281,3 +282,20 @@ def test_a_resumed_check_is_not_overdue_until_a_result_was_due_since(me: Actor) 
         assert found.status is Status.UNKNOWN
         assert found.reason.startswith(reason) if reason else found.reason == ""
         assert full.shown([], now) == lean.shown([], now) == found
+
+
+@pytest.mark.fault("D18")
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"starts_at": after(100), "ends_at": after(4000)},
+        {"cron": "*/5 * * * *", "duration": timedelta(minutes=3)},
+    ],
+)
+def test_maintenance_is_since_the_window_began_and_not_since_the_health(window: dict[str, Any]) -> None:
+    row = check()
+    see(watch(row), up(row))
+    row = Check.objects.select_related("application", "state").get()
+    began = window.get("starts_at", after(300))
+    seen = shown(row, row.state, [Window("w", **window)], began + timedelta(seconds=20), all_labels(row))
+    assert (seen.status, seen.since) == (Status.MAINTENANCE, began)
