@@ -66,6 +66,7 @@ def test_one_that_was_allowed_is_not_probed_any_more_and_is_not_down(me: Actor, 
     row = put_check(application(), CheckSpec.model_validate(DISK), me, NOON)
     allow(on=False)
     watching = Watching(env.read({"MAINSTAY_HOME": "unused"}))
+    watching.start([])
     watching.holding.round(frozenset(range(SHARDS)), NOON)
     state = CheckState.objects.get(pk=row.pk)
     assert SAYS in state.unusable

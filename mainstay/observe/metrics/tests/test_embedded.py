@@ -128,6 +128,7 @@ def test_a_scrape_that_the_scraper_lost_is_given_to_it_again(embedded: Embedded)
 def test_series_of_a_check_end_when_nobody_looks_any_more(embedded: Embedded, me: Actor, then: str) -> None:
     row = check()
     watching = Watching(env.read({"MAINSTAY_HOME": "unused"}))
+    watching.start([])
     watching.measure_with(embedded, embedded.hear)
     embedded.hold(mine=True)
     every = frozenset(range(SHARDS))
