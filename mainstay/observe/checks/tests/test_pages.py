@@ -381,3 +381,10 @@ def test_a_check_of_an_unknown_kind_is_shown_everywhere_and_can_be_removed(clien
     assert client.post(f"/checks/{made.pk}/pause/").status_code < 400
     assert client.post(f"/checks/{made.pk}/delete/").status_code < 400
     assert not Check.objects.filter(pk=made.pk).exists()
+
+
+@pytest.mark.fault("D11")
+def test_the_title_of_a_filtered_list_speaks_of_what_is_listed(client: Client) -> None:
+    CheckState.objects.filter(pk=check("front").pk).update(health="down", since=now(), last_at=now())
+    for asked in ({"status": "up"}, {"status": "paused"}, {"q": "nowhere"}, {"kind": "dns"}):
+        assert "down of" not in title(page(client, "/checks/", 200, **asked))

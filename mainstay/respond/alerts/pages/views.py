@@ -63,7 +63,9 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
     more = len(current) > listing.OPEN_SHOWN
     if more and not together:  # too many to show by gravity: page by age
         page, current = page_of(request, found), []
-    title, sub = listing.headline(now, active)
+    title, sub = listing.headline(now, active) if not wanted else (f"{state.capitalize()} alerts", "")
+    if wanted and not state:
+        title = "Alerts that match"
     past = page.rows if page else []
     context: dict[str, Any] = {
         "title": title,

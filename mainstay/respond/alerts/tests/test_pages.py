@@ -306,3 +306,21 @@ def test_what_is_unreachable_is_not_counted_as_firing(client: Client, here: Desk
         assert "critical" not in headline
         assert "4 alerts" not in headline
     assert "1 major · 3 unreachable" in page(client, "/alerts/")
+
+
+@pytest.mark.fault("D11")
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"state": "resolved"}, "Resolved alerts"),
+        ({"state": "acknowledged"}, "Acknowledged alerts"),
+        ({"state": "silenced"}, "Silenced alerts"),
+        ({"state": "firing"}, "Firing alerts"),
+        ({"state": "open"}, "Open alerts"),
+        ({"severity": "minor"}, "Alerts that match"),
+        ({"q": "nothing like it"}, "Alerts that match"),
+        ({"state": "resolved", "severity": "critical"}, "Resolved alerts"),
+    ],
+)
+def test_the_title_speaks_of_what_is_listed(client: Client, here: Desk, asked: dict[str, str], says: str) -> None:
+    assert title(page(client, "/alerts/", 200, **asked)) == says
