@@ -281,11 +281,11 @@ def routes_in_order() -> list[str]:
 
 def test_routes_stand_in_the_order_of_the_file(me: Actor, noon: datetime) -> None:
     def text(*names: str) -> str:
-        return "routes:\n" + "".join(f"  - {{name: {name}}}\n" for name in names)
+        return "routes:\n" + "".join(f"  - {{name: {name}, match: {{team: x}}}}\n" for name in names)
 
-    put_route(RouteSpec(name="first-by-hand"), me, noon)
+    put_route(RouteSpec(name="first-by-hand", match={"team": "x"}), me, noon)
     applied(text("a", "b", "c"), me, noon)
-    put_route(RouteSpec(name="last-by-hand"), me, noon)
+    put_route(RouteSpec(name="last-by-hand", match={"team": "x"}), me, noon)
     assert routes_in_order() == ["first-by-hand", "a", "b", "c", "last-by-hand"]
     outcome = applied(text("c", "new", "a"), me, noon)
     assert routes_in_order() == ["first-by-hand", "c", "new", "a", "last-by-hand"]

@@ -267,7 +267,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "match": draw(
                 st.dictionaries(NAME, st.one_of(st.sampled_from(["x", "no"]), st.just(["a", "5"])), max_size=2)
             ),
-            "notify": draw(st.lists(st.sampled_from(names), max_size=2)),
+            "notify": draw(st.lists(st.sampled_from(names), min_size=1, max_size=2)),
             **draw(optional(remind_every=st.just("15m"), also=st.booleans(), hours=HOURS)),
         }
         for name in draw(st.lists(NAME, max_size=3, unique=True))

@@ -61,6 +61,15 @@ class Matcher:
         wanted = self.operator == "=~"
         return all(_fits(text, prefix, value) is wanted for text, prefix in self._regexes)
 
+    def implies(self, other: "Matcher") -> bool:
+        """Tell whether whatever it takes, the other surely takes, too."""
+        if self == other:
+            return True
+        if (self.name, self.operator) != (other.name, other.operator):
+            return False
+        mine, others = set(self.texts), set(other.texts)
+        return mine <= others if self.operator == "=" else mine >= others
+
     def refusal(self, value: str) -> str:
         """Return why it does not take `value`, as the end of a sentence."""
         match self.operator:
@@ -107,6 +116,10 @@ class Matchers:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_quick", tuple(sorted(self.all, key=lambda one: OPERATORS.index(one.operator))))
+
+    def implies(self, other: "Matchers") -> bool:
+        """Tell whether whatever it takes, the other surely takes, too; where that cannot be told, False."""
+        return all(any(mine.implies(one) for mine in self.all) for one in other.all)
 
     def __bool__(self) -> bool:
         return bool(self.all)

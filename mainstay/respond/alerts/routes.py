@@ -36,6 +36,23 @@ def routes() -> tuple[RouteFacts, ...]:
     return tuple(readable("route", Route.objects.all(), route_of))
 
 
+def never_reached(rows: Sequence[Route]) -> dict[int, Route]:
+    """Return the routes that no alert gets to, each with the one before it that takes all of its alerts.
+
+    `rows` in their order. Only what is certain is told.
+    """
+    found: dict[int, Route] = {}
+    taking: list[tuple[Route, Matchers]] = []
+    for row in rows:
+        match = Matchers.of(row.match)
+        before = next((one for one, wanted in taking if match.implies(wanted)), None)
+        if before is not None:
+            found[row.pk] = before
+        elif not row.also and not row.times:
+            taking.append((row, match))
+    return found
+
+
 def naming(channel: str) -> Iterator[Naming]:
     """Yield the routes that name a channel, in order."""
     for row in Route.objects.all():

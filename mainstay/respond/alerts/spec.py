@@ -128,3 +128,9 @@ class RouteSpec(Matching):
     )
     hours: HoursSpec | None = Field(default=None, description="Only at these times.")
     also: bool = Field(default=False, description="Go on to the next route after this one matched.")
+
+    @model_validator(mode="after")
+    def _tells_somebody_or_says_what(self) -> Self:
+        if not self.wanted and not self.notify:
+            raise misfit("notify", "name a channel, or what this route is for: for every alert it would notify nobody")
+        return self

@@ -16,7 +16,7 @@ from mainstay.respond.alerts import routes
 from mainstay.respond.alerts.models import Route
 from mainstay.respond.alerts.pages.forms import shown_hours, shown_reminder
 from mainstay.respond.alerts.pages.route_views import tester
-from mainstay.respond.alerts.routes import shown_match
+from mainstay.respond.alerts.routes import never_reached, shown_match
 from mainstay.respond.delivery.models import Channel, Group
 from mainstay.respond.delivery.pages.channel_health import LABELS, channel_health, headline
 from mainstay.respond.delivery.receivers import channels_of
@@ -47,6 +47,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
         return file
     rows = list(Route.objects.all())
     known = channels_of([name for route in rows for name in (*route.notify, *route.fallback)], clock.now())
+    hidden = never_reached(rows)
     context: dict[str, Any] = {
         "now": clock.now(),
         "title": headline(found, len(rows)),
@@ -58,6 +59,7 @@ def channels(request: HttpRequest) -> HttpResponseBase:
                 "match": shown_match(row.match),
                 "hours": shown_hours(row.times),
                 "reminder": shown_reminder(row.remind_every_s),
+                "behind": hidden.get(row.pk),
                 "unknown": sorted({*row.notify, *row.fallback} - known.keys()),
             }
             for row in rows

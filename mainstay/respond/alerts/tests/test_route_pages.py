@@ -204,3 +204,43 @@ def test_what_is_no_time_of_day_is_refused_in_words(wrong: str) -> None:
     if wrong != "24:00":
         with pytest.raises(ValidationError, match="is no time of day: write for example 08:30"):
             HoursSpec.model_validate({"to": wrong})
+
+
+@pytest.mark.fault("D5")
+def test_a_route_with_nothing_filled_in_is_asked_back(client: Client) -> None:
+    answer = client.post("/routes/new", {})
+    assert answer.status_code == 422
+    assert "for every alert it would notify nobody" in answer.content.decode()
+    with pytest.raises(ValidationError, match="name a channel, or what this route is for"):
+        RouteSpec.model_validate({"name": "empty"})
+    assert RouteSpec.model_validate({"match": {"team": "lab"}}).notify == [], "that one says what it is for"
+
+
+@pytest.mark.fault("D5")
+@pytest.mark.parametrize(
+    ("first", "second", "hidden"),
+    [
+        ({}, {"match": {"team": "a"}}, True),
+        ({"match": {"team": "a"}}, {"match": {"team": "a", "severity": "minor"}}, True),
+        ({"match": {"team": ["a", "b"]}}, {"match": {"team": "a"}}, True),
+        ({"match": {"team": "a"}}, {"match": {"team": ["a", "b"]}}, False),
+        ({"matchers": ["team!=a"]}, {"matchers": ["team!=a", "team!=b"]}, True),
+        ({"matchers": ["team!=a", "team!=b"]}, {"matchers": ["team!=a"]}, False),
+        ({"matchers": ['team=~"a.*"']}, {"matchers": ['team=~"a.*"', "severity=minor"]}, True),
+        ({"also": True}, {"match": {"team": "a"}}, False),
+        ({"hours": {"from": "08:00", "to": "18:00"}}, {"match": {"team": "a"}}, False),
+        ({"match": {"team": "a"}}, {}, False),
+    ],
+)
+def test_a_route_that_no_alert_gets_to_is_marked(
+    client: Client, first: dict[str, Any], second: dict[str, Any], hidden: bool
+) -> None:
+    _route({"name": "first", "notify": ["ops"], **first})
+    _route({"name": "second", "notify": ["ops"], **second})
+    assert ("first takes all of its alerts" in page(client, "/channels/")) is hidden
+
+
+@pytest.mark.fault("D5")
+def test_a_route_that_pages_nobody_says_so(client: Client) -> None:
+    _route({"name": "lab", "match": {"team": "lab"}})
+    assert "page nobody" in page(client, "/channels/")

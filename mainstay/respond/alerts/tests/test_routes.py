@@ -111,7 +111,7 @@ def test_a_route_of_a_file_is_edited_there(ops: Channel, me: Actor) -> None:
     [({}, "everything"), ({"severity": "critical"}, "severity-critical"), ({"a": ["b", "c-d"]}, "a-b-c-d")],
 )
 def test_a_route_without_name_is_named_after_its_match(match: dict[str, Any], name: str) -> None:
-    assert default_name(RouteSpec(match=match)) == name
+    assert default_name(RouteSpec(match=match, notify=["ops"])) == name
 
 
 def test_matches_that_no_name_can_hold_are_named_apart() -> None:
@@ -123,7 +123,7 @@ def test_matches_that_no_name_can_hold_are_named_apart() -> None:
     names = [default_name(spec) for spec in specs]
     assert names[0] == "team-b-c"
     assert len(set(names)) == len(names)
-    assert all(RouteSpec(name=name).name == name for name in names)
+    assert all(RouteSpec(name=name, notify=["ops"]).name == name for name in names)
     assert re.fullmatch("team-b-c-[0-9a-f]{8}", names[1])
     both: list[Any] = [{"a": "ü", "b": "c"}, {"b": "c", "a": "ü"}]
     assert len({default_name(RouteSpec(match=match)).rpartition("-")[2] for match in both}) == 1
