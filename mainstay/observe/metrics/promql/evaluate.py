@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mainstay.observe.metrics.promql import aggregate, matching, plan
+from mainstay.observe.metrics.promql import aggregate, matching, messages, plan
 from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
 from mainstay.observe.metrics.promql.functions import histograms
 from mainstay.observe.metrics.promql.functions.implementations import IMPLEMENTATIONS, widened
@@ -87,14 +87,21 @@ class Evaluation:
 
     def warn_of_quantile(self, quantile: Values) -> None:
         """Warn if a quantile is not between 0 and 1."""
-        for value in quantile[~((quantile >= 0) & (quantile <= 1))][:1].tolist():
-            shown = aggregate.written(value)
-            self.warn(f"quantile value should be between 0 and 1, got {shown}")
+        for value in quantile[~((quantile >= 0) & (quantile <= 1))].tolist():
+            self.warn(f"quantile value should be between 0 and 1, got {messages.number(value)}")
 
     def warn_of_bucket_labels(self, vector: Vector) -> None:
         """Warn if a bucket's bound is no number."""
-        for text in histograms.histograms_of(vector.series).bad:
-            self.warn(f'bucket label "le" is missing or has a malformed value of "{text}"')
+        bad = histograms.histograms_of(vector.series).bad
+        for row in bad[vector.mask()[bad].any(axis=1)].tolist():
+            labels = vector.series.labels(row)
+            text = messages.quoted(labels.get(histograms.BUCKET_LABEL, ""))
+            self.warn(f'bucket label "le" is missing or has a malformed value of {text}{messages.of_metric(labels)}')
+
+    def warn_of_sorting(self, grid: Grid) -> None:
+        """Warn if something is sorted at several steps."""
+        if len(grid) > 1:
+            self.warn("sort is ineffective for range queries since results are always ordered by labels")
 
     # Reading
 
@@ -294,10 +301,11 @@ class Evaluation:
             case "limitk":
                 return aggregate.first_of_groups(vector, parameter, labels, drop=drop)
             case "limit_ratio":
-                found, capped = aggregate.share_of_series(vector, parameter)
-                if capped:
-                    self.warn("ratio value should be between -1 and 1, capping it")
-                return found
+                for ratio, capped in ((parameter.max(), 1), (parameter.min(), -1)):
+                    if abs(ratio) > 1 and ratio * capped > 0:
+                        got = messages.number(float(ratio))
+                        self.warn(f"ratio value should be between -1 and 1, got {got}, capping to {capped}")
+                return aggregate.share_of_series(vector, parameter)
         raise QueryError(f"The aggregation {operator} is not supported.")
 
 

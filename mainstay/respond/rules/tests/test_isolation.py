@@ -62,6 +62,7 @@ def failing(on: str, error: Exception) -> Callable[..., Any]:
     return refuse
 
 
+@pytest.mark.fault("M23")
 def test_a_rule_that_cannot_be_recorded_does_not_hold_up_the_others(me: Actor) -> None:
     group(me, "one", {"alert": "Broken", "expr": "a"}, {"alert": "Beside", "expr": "b"})
     group(me, "two", {"alert": "Other", "expr": "c"})
@@ -83,6 +84,7 @@ def test_a_rule_that_cannot_be_recorded_does_not_hold_up_the_others(me: Actor) -
     assert RuleState.objects.get(rule__name="Broken").health == "ok"
 
 
+@pytest.mark.fault("M23")
 def test_a_label_that_no_database_can_store_pages_all_the_same(me: Actor, tmp_path: Path) -> None:
     """The whole way: a target exposes NUL, a template makes one, and a label of a query is no text at all."""
     group(
@@ -109,6 +111,7 @@ def test_a_label_that_no_database_can_store_pages_all_the_same(me: Actor, tmp_pa
     assert set(RuleState.objects.values_list("health", flat=True)) == {"ok"}
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize(
     "error", [Panic("called `Option::unwrap()` on a `None` value"), RecursionError("deep"), MemoryError()]
 )
@@ -131,6 +134,7 @@ def test_a_panic_met_by_one_rule_stops_no_other(me: Actor, error: BaseException)
     assert f"a defect of Mainstay: {type(error).__name__}" in state.reason
 
 
+@pytest.mark.fault("M1")
 def test_a_query_in_a_template_that_the_parser_cannot_bear_stops_no_rule(me: Actor, tmp_path: Path) -> None:
     asked = (
         "up @ -1m",
