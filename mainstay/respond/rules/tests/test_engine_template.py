@@ -145,7 +145,7 @@ SINCE_3 = [
     ('{{ define "line" }}<{{ . }}>{{ end }}{{ tmpl "line" 5 }}{{ tmpl $labels.job $ }}{{ define "node" }}!{{ end }}',
      "<5>!"),
     ('{{ define "a" }}{{ .arg0 }}-{{ .arg1 }}{{ end }}{{ tmpl "a" (args 1 "b") | toUpper | printf "[%s]" }}', "[1-B]"),
-    ('{{ define "in" }}{{ $ }}{{ end }}{{ define "out" }}({{ tmpl "in" 1 }}){{ $ }}{{ end }}{{ tmpl "out" 2 }}', "(1)2"),
+    ('{{ define "i" }}{{ $ }}{{ end }}{{ define "o" }}({{ tmpl "i" 1 }}){{ $ }}{{ end }}{{ tmpl "o" 2 }}', "(1)2"),
     ("{{ if toDuration 0 }}a pointer is true{{ end }}", "a pointer is true"),
 ]  # fmt: skip
 
