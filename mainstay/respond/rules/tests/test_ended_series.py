@@ -1,67 +1,23 @@
 """What rules have recorded ends with them: with the next evaluation, also when a restart lies between."""
 
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
-from mainstay.observe.metrics.store import Store
 from mainstay.respond.alerts.tests.conftest import ops  # noqa: F401  # a fixture
 from mainstay.respond.rules import actions
-from mainstay.respond.rules.engine.evaluation import Evaluation
-from mainstay.respond.rules.engine.sources import StoreSource
 from mainstay.respond.rules.models import RuleGroup
 from mainstay.respond.rules.spec import RuleGroupSpec
-from mainstay.respond.rules.tests.test_evaluation import START, second, turn
+from mainstay.respond.rules.tests.conftest import Monitor, ms
+from mainstay.respond.rules.tests.test_evaluation import START, second
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ops"), pytest.mark.fault("M13")]
 RECORD = {"record": "made", "expr": "vector(1)", "labels": {"a": "b"}}
 ALERT = {"alert": "High", "expr": "vector(2)"}
 WAITS = {"alert": "Waits", "expr": "vector(2)", "for": "1h"}
 OTHER = {"record": "other", "expr": "vector(3)"}
-ALL = 'sort_by_label({__name__=~"made|other|ALERTS|ALERTS_FOR_STATE"}, "__name__", "alertname")'
-
-
-class Monitor:
-    """A store and what evaluates rules on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.begin()
-
-    def begin(self) -> None:
-        self.store = Store(self.folder)
-        source = StoreSource(self.store, time.monotonic)
-        self.rules = Evaluation(lambda: source, lambda _group: True, lambda: 0, lambda: True, "")
-
-    def restart(self) -> None:
-        self.store.close()
-        self.begin()
-
-    def turn(self, *seconds: float) -> None:
-        for number in seconds:
-            self.store.tick(_ms(number))
-            turn(self.rules, number)
-
-    def there(self, at_s: float) -> list[str]:
-        """Return what is there, each as its name and the alert's."""
-        found = evaluate(ALL, self.store, _ms(at_s)).rows()
-        return [" ".join((labels["__name__"], labels.get("alertname", ""))).strip() for labels, _ in found]
-
-
-def _ms(second_: float) -> int:
-    return round(second(second_).timestamp() * 1000)
-
-
-@pytest.fixture
-def monitor(tmp_path: Path) -> Iterator[Monitor]:
-    made = Monitor(tmp_path / "store")
-    yield made
-    made.store.close()
 
 
 def put(me: Actor, name: str, *rules: dict[str, Any], at_s: float = 0) -> RuleGroup:
@@ -142,9 +98,9 @@ def test_other_labels_of_a_rule_are_another_series(me: Actor, monitor: Monitor) 
     monitor.turn(0, 15, 30)
     put(me, "one", {**RECORD, "labels": {"a": "c"}}, {**ALERT, "labels": {"severity": "minor"}}, at_s=35)
     monitor.turn(45)
-    assert [labels["a"] for labels, _ in evaluate("made", monitor.store, _ms(45)).rows()] == ["c"]
+    assert [labels["a"] for labels, _ in evaluate("made", monitor.store, ms(45)).rows()] == ["c"]
     for name in ("ALERTS", "ALERTS_FOR_STATE"):
-        found = evaluate(name, monitor.store, _ms(45)).rows()
+        found = evaluate(name, monitor.store, ms(45)).rows()
         assert [labels["severity"] for labels, _ in found] == ["minor"]
 
 
@@ -156,5 +112,5 @@ def test_a_group_that_comes_back_records_at_once(me: Actor, monitor: Monitor) ->
     put(me, "one", RECORD, ALERT, at_s=32)
     monitor.turn(33, 45, 60)
     assert monitor.there(45) == monitor.there(60) == ["ALERTS High", "ALERTS_FOR_STATE High", "made"]
-    found = evaluate_range("made", monitor.store, _ms(15), _ms(60), 15_000)
+    found = evaluate_range("made", monitor.store, ms(15), ms(60), 15_000)
     assert found.values.tolist() == [[1.0] * 4]
