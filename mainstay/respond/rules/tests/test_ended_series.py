@@ -104,6 +104,20 @@ def test_other_labels_of_a_rule_are_another_series(me: Actor, monitor: Monitor) 
         assert [labels["severity"] for labels, _ in found] == ["minor"]
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "after a restart"])
+def test_other_labels_of_a_group_are_other_series(me: Actor, monitor: Monitor, restarts: bool) -> None:
+    made = put(me, "one", RECORD, ALERT)
+    monitor.turn(0, 15, 30)
+    spec = actions.spec_of(made).model_copy(update={"labels": {"team": "web"}})
+    actions.put_group(spec, me, second(35), existing=made)
+    if restarts:
+        monitor.restart()
+    monitor.turn(36, 45)
+    assert monitor.there(45) == ["ALERTS High", "ALERTS_FOR_STATE High", "made"]
+    found = evaluate('{__name__=~"made|ALERTS.*"}', monitor.store, ms(45)).rows()
+    assert {labels.get("team") for labels, _ in found} == {"web"}
+
+
 def test_a_group_that_comes_back_records_at_once(me: Actor, monitor: Monitor) -> None:
     """Its series are those of the rules that are gone: what ended must not end them again."""
     put(me, "one", RECORD, ALERT)
