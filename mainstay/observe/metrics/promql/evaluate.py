@@ -44,8 +44,8 @@ class Evaluation:
         self.symbols: Symbols = source.symbols
         self.instant = instant
         self.delayed_names = limits.delayed_names
-        self.warnings: list[str] = []
-        self.infos: list[str] = []
+        self.warnings: dict[str, None] = {}  # each once, in their order
+        self.infos: dict[str, None] = {}
         self._source = source
         self._limits = limits
         self._memo = memo
@@ -79,11 +79,11 @@ class Evaluation:
 
     def warn(self, message: str) -> None:
         """Tell of something that makes the result doubtful."""
-        _add(self.warnings, f"PromQL warning: {message}")
+        self.warnings[f"PromQL warning: {message}"] = None
 
     def info(self, message: str) -> None:
         """Tell of something the author of the query may want to know."""
-        _add(self.infos, f"PromQL info: {message}")
+        self.infos[f"PromQL info: {message}"] = None
 
     def warn_of_quantile(self, quantile: Values) -> None:
         """Warn if a quantile is not between 0 and 1."""
@@ -220,24 +220,21 @@ class Evaluation:
             return Text(node.value)
         self.check_deadline()
         key = (node.key, grid.key)
-        known: tuple[Value, list[str], list[str]] | None = self._memo.get(key)
+        known: tuple[Value, dict[str, None], dict[str, None]] | None = self._memo.get(key)
         if known is not None:
-            for message in known[1]:
-                _add(self.warnings, message)
-            for message in known[2]:
-                _add(self.infos, message)
+            self.warnings |= known[1]
+            self.infos |= known[2]
             return known[0]
         outer = self.warnings, self.infos
-        self.warnings, self.infos = [], []
+        self.warnings, self.infos = {}, {}
         try:
             found = self._fresh(node, grid)
             self._memo.put(node.key, key, (found, self.warnings, self.infos), _bytes(found))
         finally:
             inner = self.warnings, self.infos
             self.warnings, self.infos = outer
-        for mine, theirs in ((self.warnings, inner[0]), (self.infos, inner[1])):
-            for message in theirs:
-                _add(mine, message)
+        self.warnings |= inner[0]
+        self.infos |= inner[1]
         return found
 
     def _fresh(self, node: Node, grid: Grid) -> Value:
@@ -312,11 +309,6 @@ class Evaluation:
 def _unfit(wanted: str) -> QueryError:
     """The parser does not look at the further arguments of functions that take any number of them."""
     return QueryError(f"An argument is not what its function or operator takes: {wanted} must stand there.")
-
-
-def _add(messages: list[str], message: str) -> None:
-    if message not in messages:
-        messages.append(message)
 
 
 def _bytes(value: Value) -> int:

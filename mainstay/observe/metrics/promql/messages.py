@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from mainstay.observe.metrics.promql.plan import NAME
@@ -32,7 +32,8 @@ def of_metric(labels: Mapping[str, str]) -> str:
     return f" for metric name {quoted(labels[NAME])}" if labels.get(NAME) else ""
 
 
-def limited(found: list[str], kind: str) -> list[str]:
+def limited(found: Iterable[str], kind: str) -> list[str]:
     """Return the first messages of a kind (`warning`, `info`), and how many are left out."""
-    left = len(found) - MOST
-    return found if left <= 0 else [*found[:MOST], f"{left} more {kind} annotations omitted"]
+    told = list(found)
+    left = len(told) - MOST
+    return told if left <= 0 else [*told[:MOST], f"{left} more {kind} annotations omitted"]
