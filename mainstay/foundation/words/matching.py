@@ -32,6 +32,9 @@ _QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _UNQUOTED = re.compile(r'[^\S\n]*((?:[^,"\\\n{}]|\\[^\n])*)')
 _END = re.compile(r"[^\S\n]*(?:[,\n]|$)")
 _ESCAPE = re.compile(r'\\(?:(["\\n])|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))')
+_GO_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-7][0-9a-fA-F])|(.?))", re.DOTALL)
+_BARE_ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
+_GO_ESCAPES = {**_BARE_ESCAPES, "a": "\a", "b": "\b", "f": "\f", "r": "\r", "t": "\t", "v": "\v"}
 _BARE = re.compile(r"""[^\s{}!=~,\\"'`|]+""")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
@@ -325,13 +328,14 @@ def _parsed(text: str, place: str) -> Iterator[Given]:
                 f"{_shown(rest, at)} is not name=value. Separate several by commas; quote a value that holds one", place
             )
         quoted, bare, operator = found.groups()
-        name = bare if quoted is None else _unescaped(quoted)
-        value, at = _value(rest, found.end(), f"{name}{operator}", place)
+        name = bare if quoted is None else _literal(quoted, _GO_ESCAPES, "", place)
+        value, at = _value(rest, found.end(), name, operator, place)
         yield name, operator, (value,)
 
 
-def _value(text: str, at: int, begun: str, place: str) -> tuple[str, int]:
+def _value(text: str, at: int, name: str, operator: str, place: str) -> tuple[str, int]:
     """Return the value that begins at `at`, and where the next matcher does."""
+    begun = f"{name}{operator}"
     found = _QUOTED.match(text, at) or _UNQUOTED.match(text, at)
     assert found is not None  # nothing but blanks is an empty value
     end = _END.match(text, found.end())
@@ -343,7 +347,11 @@ def _value(text: str, at: int, begun: str, place: str) -> tuple[str, int]:
         )
         raise Refused(f"{begun}{_shown(text, at)[1:-1].strip()}: {wrong}", place)
     bare = found.re is _UNQUOTED
-    value = _unescaped(found.group(1).rstrip() if bare else found.group(1))  # a line end that is written stays
+    value = found.group(1).rstrip() if bare else found.group(1)  # a line end that is written stays
+    if operator in {"=", "!="}:
+        value = _literal(value, _BARE_ESCAPES if bare else _GO_ESCAPES, begun, place)
+    else:
+        value = _unescaped(value)
     if bare:
         _need_plain(value, begun, place)
     if len(value) > LONGEST_VALUE:
@@ -371,6 +379,21 @@ def _need_plain(value: str, begun: str, place: str) -> None:
 
 def _shown(text: str, at: int) -> str:
     return repr(text[at : at + 40].strip())
+
+
+def _literal(text: str, escapes: Mapping[str, str], begun: str, place: str) -> str:
+    """Return a text as Go reads it between quotes; only in regular expressions an unknown escape stands for itself."""
+
+    def meant(found: re.Match[str]) -> str:
+        *numbers, letter = found.groups()
+        number = next((int(digits, 16) for digits in numbers if digits), None)
+        if number is not None and number <= 0x10FFFF:
+            return chr(number)
+        if letter in escapes:
+            return escapes[letter]
+        raise Refused(f'{begun}"{text[:40]}": {found.group()} is no escape; write a backslash as \\\\', place)
+
+    return _GO_ESCAPE.sub(meant, text)
 
 
 def _unescaped(text: str) -> str:

@@ -74,6 +74,55 @@ READ: dict[str, list[tuple[str, str, str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.fault("M22")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'foo="bar\n"', "bar\n"),
+        (r'foo!="bar\n"', "bar\n"),
+        (r'{foo="\n"}', "\n"),
+        (r"foo=bar\n", "bar\n"),
+        (r'foo="bar\\n"', r"bar\n"),
+        (r'foo="bar\\w"', r"bar\w"),
+        (r"foo=bar\\w", r"bar\w"),
+        (r'foo="a\tb\r"', "a\tb\r"),
+        (r'foo="\x41\u0042"', "AB"),
+        (r'foo="bar}"', "bar}"),
+        (r'foo=~"bar\w"', r"bar\w"),
+        (r'foo!~"\d+\.x"', r"\d+\.x"),
+        (r"foo=~bar\w", r"bar\w"),
+    ],
+)
+def test_a_backslash_means_what_it_means_in_alertmanager(text: str, value: str) -> None:
+    assert [matcher.texts for matcher in read(text).all] == [(value,)]
+
+
+@pytest.mark.fault("M22")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (r'foo="bar\w"', r'foo="bar\w": \w is no escape; write a backslash as \\'),
+        (r'foo!="bar\w"', r"\w is no escape"),
+        (r"foo=bar\w", r"\w is no escape"),
+        (r"foo=bar\t", r"\t is no escape"),
+        (r'foo="E:\dir"', r"\d is no escape"),
+        (r'foo="\u12"', r"\u is no escape"),
+        (r'foo="\U00110000"', r"\U00110000 is no escape"),
+        (r'foo="\xff"', r"\x is no escape"),
+        (r'"f\w"=x', r"\w is no escape"),
+        ("foo=bar\\", "quote a value that holds"),
+        ("foo=bar}", "a brace"),
+        ("{foo=bar}}", "a brace"),
+        ('{foo="bar"}}', "a brace"),
+        ("foo=}bar", "a brace"),
+        ("foo=bar},a=b", "a brace"),
+    ],
+)
+def test_what_alertmanager_does_not_take_is_refused(text: str, says: str) -> None:
+    with pytest.raises(Refused, match=re.escape(says)):
+        read(text)
+
+
 @pytest.mark.parametrize("text", READ)
 def test_what_alertmanager_takes_is_read(text: str) -> None:
     assert read(text) == written(*READ[text])

@@ -213,20 +213,19 @@ def first_of_groups(vector: Vector, parameter: Values, labels: tuple[str, ...], 
     return Vector(vector.series, vector.values, chosen, vector.unnamed)
 
 
-def share_of_series(vector: Vector, parameter: Values) -> tuple[Vector, bool]:
-    """Return the series whose hash falls into the ratio `parameter` [steps] (limit_ratio), and if it was capped.
+def share_of_series(vector: Vector, parameter: Values) -> Vector:
+    """Return the series whose hash falls into the ratio `parameter` [steps] (limit_ratio), capped at -1 and 1.
 
     A negative ratio selects what its positive complement leaves. The hash is not Prometheus' own: another share.
     """
     if np.isnan(parameter).any():
         raise QueryError("Ratio value is NaN")
-    capped = bool((np.abs(parameter) > 1).any())
     ratio = np.clip(parameter, -1.0, 1.0)
     hashes = np.array(
         [hash_of(tuple(labels.items())) for labels in vector.series.all_labels()], dtype=np.float64
     ).reshape(-1, 1)
     chosen = np.where(ratio >= 0, hashes < ratio, hashes >= 1.0 + ratio) & vector.mask()
-    return Vector(vector.series, vector.values, chosen, vector.unnamed), capped
+    return Vector(vector.series, vector.values, chosen, vector.unnamed)
 
 
 def hash_of(labels: tuple[tuple[str, str], ...]) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mainstay.observe.metrics.promql import aggregate, matching, plan
+from mainstay.observe.metrics.promql import aggregate, matching, messages, plan
 from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
 from mainstay.observe.metrics.promql.functions import histograms
 from mainstay.observe.metrics.promql.functions.implementations import IMPLEMENTATIONS, widened
@@ -44,8 +44,8 @@ class Evaluation:
         self.symbols: Symbols = source.symbols
         self.instant = instant
         self.delayed_names = limits.delayed_names
-        self.warnings: list[str] = []
-        self.infos: list[str] = []
+        self.warnings: dict[str, None] = {}  # each once, in their order
+        self.infos: dict[str, None] = {}
         self._source = source
         self._limits = limits
         self._memo = memo
@@ -79,22 +79,29 @@ class Evaluation:
 
     def warn(self, message: str) -> None:
         """Tell of something that makes the result doubtful."""
-        _add(self.warnings, f"PromQL warning: {message}")
+        self.warnings[f"PromQL warning: {message}"] = None
 
     def info(self, message: str) -> None:
         """Tell of something the author of the query may want to know."""
-        _add(self.infos, f"PromQL info: {message}")
+        self.infos[f"PromQL info: {message}"] = None
 
     def warn_of_quantile(self, quantile: Values) -> None:
         """Warn if a quantile is not between 0 and 1."""
-        for value in quantile[~((quantile >= 0) & (quantile <= 1))][:1].tolist():
-            shown = aggregate.written(value)
-            self.warn(f"quantile value should be between 0 and 1, got {shown}")
+        for value in quantile[~((quantile >= 0) & (quantile <= 1))].tolist():
+            self.warn(f"quantile value should be between 0 and 1, got {messages.number(value)}")
 
     def warn_of_bucket_labels(self, vector: Vector) -> None:
         """Warn if a bucket's bound is no number."""
-        for text in histograms.histograms_of(vector.series).bad:
-            self.warn(f'bucket label "le" is missing or has a malformed value of "{text}"')
+        bad = histograms.histograms_of(vector.series).bad
+        for row in bad[vector.mask()[bad].any(axis=1)].tolist():
+            labels = vector.series.labels(row)
+            text = messages.quoted(labels.get(histograms.BUCKET_LABEL, ""))
+            self.warn(f'bucket label "le" is missing or has a malformed value of {text}{messages.of_metric(labels)}')
+
+    def warn_of_sorting(self, grid: Grid) -> None:
+        """Warn if something is sorted at several steps."""
+        if len(grid) > 1:
+            self.warn("sort is ineffective for range queries since results are always ordered by labels")
 
     # Reading
 
@@ -213,24 +220,21 @@ class Evaluation:
             return Text(node.value)
         self.check_deadline()
         key = (node.key, grid.key)
-        known: tuple[Value, list[str], list[str]] | None = self._memo.get(key)
+        known: tuple[Value, dict[str, None], dict[str, None]] | None = self._memo.get(key)
         if known is not None:
-            for message in known[1]:
-                _add(self.warnings, message)
-            for message in known[2]:
-                _add(self.infos, message)
+            self.warnings |= known[1]
+            self.infos |= known[2]
             return known[0]
         outer = self.warnings, self.infos
-        self.warnings, self.infos = [], []
+        self.warnings, self.infos = {}, {}
         try:
             found = self._fresh(node, grid)
             self._memo.put(node.key, key, (found, self.warnings, self.infos), _bytes(found))
         finally:
             inner = self.warnings, self.infos
             self.warnings, self.infos = outer
-        for mine, theirs in ((self.warnings, inner[0]), (self.infos, inner[1])):
-            for message in theirs:
-                _add(mine, message)
+        self.warnings |= inner[0]
+        self.infos |= inner[1]
         return found
 
     def _fresh(self, node: Node, grid: Grid) -> Value:
@@ -294,21 +298,17 @@ class Evaluation:
             case "limitk":
                 return aggregate.first_of_groups(vector, parameter, labels, drop=drop)
             case "limit_ratio":
-                found, capped = aggregate.share_of_series(vector, parameter)
-                if capped:
-                    self.warn("ratio value should be between -1 and 1, capping it")
-                return found
+                for ratio, capped in ((parameter.max(), 1), (parameter.min(), -1)):
+                    if abs(ratio) > 1 and ratio * capped > 0:
+                        got = messages.number(float(ratio))
+                        self.warn(f"ratio value should be between -1 and 1, got {got}, capping to {capped}")
+                return aggregate.share_of_series(vector, parameter)
         raise QueryError(f"The aggregation {operator} is not supported.")
 
 
 def _unfit(wanted: str) -> QueryError:
     """The parser does not look at the further arguments of functions that take any number of them."""
     return QueryError(f"An argument is not what its function or operator takes: {wanted} must stand there.")
-
-
-def _add(messages: list[str], message: str) -> None:
-    if message not in messages:
-        messages.append(message)
 
 
 def _bytes(value: Value) -> int:

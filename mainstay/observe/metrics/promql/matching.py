@@ -164,16 +164,16 @@ def combined(node: Binary, left: Vector, right: Vector) -> Vector:
     drop = node.operator in ARITHMETIC or node.return_bool
     a, b = _rows(left, pairs.left), _rows(right, pairs.right)
     present_pairs = _both(a.present, b.present)
+    series = _result_series(left.series, right.series, pairs, matching, drop=drop)
+    if not (pairs.many_unique and pairs.one_unique):  # whatever a comparison leaves: an error must not come and go
+        mask = np.ones(a.values.shape, np.bool_) if present_pairs is None else present_pairs
+        _refuse_clashes(mask, pairs, many_ids[pairs.left if many_left else pairs.right], series, matching)
     if compares and not node.return_bool:
         kept = COMPARISONS[node.operator](a.values, b.values)
         values = a.values
         present_pairs = kept if present_pairs is None else kept & present_pairs
     else:
         values = calculated(node.operator, a.values, b.values)
-    series = _result_series(left.series, right.series, pairs, matching, drop=drop)
-    if not (pairs.many_unique and pairs.one_unique):
-        mask = np.ones(values.shape, np.bool_) if present_pairs is None else present_pairs
-        _refuse_clashes(mask, pairs, many_ids[pairs.left if many_left else pairs.right], series, matching)
     unnamed = None if drop else (a if many_left else b).unnamed
     if matching.cardinality is Cardinality.ONE_TO_ONE and matching.on and NAME not in matching.labels:
         unnamed = None

@@ -6,6 +6,7 @@ from mainstay.observe.metrics.promql.errors import QueryError, QueryTooExpensive
 from mainstay.observe.metrics.promql.evaluate import Evaluation, Limits, Value
 from mainstay.observe.metrics.promql.grid import Grid
 from mainstay.observe.metrics.promql.memo import Memo
+from mainstay.observe.metrics.promql.messages import limited
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Kind
 from mainstay.observe.metrics.promql.result import Result, raw_of
@@ -98,8 +99,8 @@ def _instant(expression: Expression, source: Source, at_ms: int, limits: Limits,
                 nothing,
                 None,
                 "",
-                evaluation.warnings,
-                evaluation.infos,
+                limited(evaluation.warnings, "warning"),
+                limited(evaluation.infos, "info"),
                 samples,
             )
         value = _value(expression, grid, evaluation)
@@ -114,7 +115,7 @@ def _value(expression: Expression, grid: Grid, evaluation: Evaluation) -> Value:
 
 
 def _result(value: Value, kind: Kind, grid: Grid, evaluation: Evaluation) -> Result:
-    warnings, infos = evaluation.warnings, evaluation.infos
+    warnings, infos = limited(evaluation.warnings, "warning"), limited(evaluation.infos, "info")
     if isinstance(value, Text):
         none = Series(evaluation.symbols, (), np.zeros((0, 0), np.int32))
         return Result(kind, none, grid.times, np.zeros((0, len(grid))), None, value.value, warnings, infos)

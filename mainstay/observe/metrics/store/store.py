@@ -1,7 +1,7 @@
 """The store: what the rest of the program uses."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -316,6 +316,18 @@ class Store:
                     core.end(state, at_ms)
                     return
             self._flusher.make_room(state)
+
+    def end_others(self, job: str, keys: Collection[str]) -> None:
+        """End the streams of a job whose keys are not among `keys`, each right after its last sample."""
+        core = self._core
+        with core.lock:
+            others = [
+                (Stream(self, state.key, job), int(core.head.last[state.number]) + 1)
+                for state in core.by_key.values()
+                if state.job == job and state.key not in keys and (state.rows.live >= 0).any()
+            ]
+        for stream, at_ms in others:
+            self._end(stream, at_ms)
 
     def put_own_times(
         self, layout: Layout, values: Values, times: Times, positions: Sequence[int] | None = None

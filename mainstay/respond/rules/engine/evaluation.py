@@ -33,7 +33,7 @@ from mainstay.respond.rules.engine.records import Held, HeldGroup, RuleHealth
 from mainstay.respond.rules.engine.sources import OWN_RULES, Instant, Source
 from mainstay.respond.rules.engine.state import Change, Code, State, moved
 from mainstay.respond.rules.engine.verdict import Verdict, verdict
-from mainstay.respond.rules.models import RuleGroup
+from mainstay.respond.rules.models import Rule, RuleGroup
 
 log = logging.getLogger("mainstay.rules")
 STANDING_EVERY_S = 15.0  # how old the row of a rule's state may be when nothing changed
@@ -106,6 +106,7 @@ class Evaluation:
     _looked: dict[int, float] = field(default_factory=dict)  # rule → when its series were last asked for
     _missing: dict[int, Verdict] = field(default_factory=dict)
     _standing_at: float = 0.0
+    _ended: bool = False  # whether series of rules that are gone have ended since the groups were read
 
     def reload(self, now: datetime) -> None:
         """Make the groups that are held those that the records say; these are read every half a minute at the latest.
@@ -138,7 +139,7 @@ class Evaluation:
             notices.tell(NOTICE, title, f"{next(iter(unusable.values()))[:300]} The log says more.", now, grave=True)
         else:
             notices.end(NOTICE)
-        self._revision, self._read_at = revision, now
+        self._revision, self._read_at, self._ended = revision, now, False
 
     def cycle(self, now: datetime, _process: int) -> bool:
         """Evaluate what is due at `now`; return whether more is waiting.
@@ -148,9 +149,12 @@ class Evaluation:
         """
         self.reload(now)
         self._follow_clock()
-        source = self.source() if self.groups else None
+        source = self.source() if self.groups or not self._ended else None
         if source is None or not self.ready():
             return False
+        if not self._ended:
+            source.keep({_key(rule) for rule in Rule.objects.values_list("id", flat=True)})
+            self._ended = True
         at_s = now.timestamp()
         due: dict[tuple[float, int], list[HeldGroup]] = {}
         for group in self.groups.values():
@@ -293,7 +297,7 @@ class Evaluation:
         if found.health is not Health.OK:
             return found
         try:
-            instant.record(f"rule:{held.id}", found.rows)
+            instant.record(_key(held.id), found.rows)
         except RuleFails as error:
             if held.rule.is_alert:  # it pages nevertheless; only its history is not kept
                 return found
@@ -323,6 +327,11 @@ class Evaluation:
             records.commit_values(part)
             for held in part:
                 held.told = held.standing
+
+
+def _key(rule: int) -> str:
+    """Return under which key a rule's series are recorded."""
+    return f"rule:{rule}"
 
 
 def _urgency(change: Change) -> int:

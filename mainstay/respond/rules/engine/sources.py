@@ -1,6 +1,6 @@
 """Whom rules ask: the store of this monitor, or the server that METRICS_URL names. The answers are alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +60,10 @@ class Source(Protocol):
         """Return an instant (unix milliseconds)."""
         ...
 
+    def keep(self, keys: Collection[str]) -> None:
+        """End what was recorded under other keys, also before this process began: those rules are gone."""
+        ...
+
 
 def _storable(found: Vector) -> Vector:
     """Make labels that a database refuses storable. Of series that become equal by that, the first counts."""
@@ -92,6 +96,13 @@ class StoreSource:
     def at(self, at_ms: int) -> "StoreInstant":
         """Return an instant of the store."""
         return StoreInstant(self, at_ms)
+
+    def keep(self, keys: Collection[str]) -> None:
+        """End the other streams of rules."""
+        for gone in self.streams.keys() - keys:
+            del self.streams[gone]
+            self.layouts.pop(gone, None)
+        self.store.end_others(JOB, keys)
 
 
 class _Deadline:
@@ -153,13 +164,12 @@ class StoreInstant:
         """Write a column into the store."""
         source = self._source
         stream = source.streams.get(key)
+        fresh = stream is None  # since the start: the store may have series of before
         if stream is None:
-            if not rows:
-                return
             stream = source.streams[key] = source.store.stream(key, JOB)
         try:
             if not rows:
-                if source.layouts.pop(key, None) is not None:
+                if source.layouts.pop(key, None) is not None or fresh:
                     stream.end(self._at_ms)
                 return
             names = tuple(tuple(labels.items()) for labels, _ in rows)
@@ -190,6 +200,9 @@ class ServerSource:
     def at(self, at_ms: int) -> "ServerInstant":
         """Return an instant of the server."""
         return ServerInstant(self._client, at_ms)
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Do nothing: the server is not written to."""
 
 
 class ServerInstant:

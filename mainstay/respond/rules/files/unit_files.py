@@ -76,7 +76,7 @@ class TestFile:
     evaluation_interval_ms: int
     group_eval_order: tuple[str, ...]
     tests: tuple[Test, ...]
-    fuzzy: bool  # values may differ in their last bits
+    fuzzy: bool  # values may be the next float64 above or below
 
 
 def read_tests(text: str | bytes, file: str) -> TestFile:

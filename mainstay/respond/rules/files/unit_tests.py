@@ -254,7 +254,9 @@ class Run:
     def _same(self, wanted: float, got: float) -> bool:
         if math.isnan(wanted) and math.isnan(got):
             return True
-        return wanted == got or (self.file.fuzzy and math.isclose(wanted, got, rel_tol=1e-15))
+        if not self.file.fuzzy:
+            return wanted == got
+        return got in (wanted, math.nextafter(wanted, -math.inf), math.nextafter(wanted, math.inf))
 
     def _failure(self, line: int, what: str, expected: tuple[str, ...] = (), got: tuple[str, ...] = ()) -> Failure:
         return Failure(self.test.name, line, what, expected, got)

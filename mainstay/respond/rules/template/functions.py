@@ -224,8 +224,10 @@ def _joined(values: Sequence[Value]) -> str:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else sprint(values)
 
 
-def special(data: Data, query: Callable[[str], Samples], now_ms: int) -> Mapping[str, Signature]:
-    """Return the functions that need to know where and when they are called."""
+def special(
+    data: Data, query: Callable[[str], Samples], now_ms: int, rendered: Callable[[str, Value], str]
+) -> Mapping[str, Signature]:
+    """Return the functions that need to know where and when they are called; `rendered` renders a template by name."""
 
     def path_prefix() -> str:
         rest = data.external_url.partition("://")[2] or data.external_url
@@ -236,6 +238,7 @@ def special(data: Data, query: Callable[[str], Samples], now_ms: int) -> Mapping
         "externalURL": Signature(lambda: data.external_url),
         "pathPrefix": Signature(path_prefix),
         "now": Signature(lambda: now_ms / 1000),
+        "tmpl": Signature(rendered, (STRING, ANY)),
     }
 
 
@@ -278,10 +281,12 @@ FIXED: Mapping[str, Signature] = {
     "humanizePercentage": Signature(humane.humanize_percentage, (ANY,)),
     "humanizeTimestamp": Signature(humane.humanize_timestamp, (ANY,)),
     "toTime": Signature(humane.to_time, (ANY,)),
+    "toDuration": Signature(humane.to_duration, (ANY,)),
     "parseDuration": Signature(humane.parse_duration, (STRING,)),
+    "urlQueryEscape": Signature(_query_escaped, (STRING,)),
 }
 # `and` and `or` look at their arguments one by one, so the renderer does them itself.
-NAMES = frozenset(FIXED) | {"query", "externalURL", "pathPrefix", "now", "and", "or"}
+NAMES = frozenset(FIXED) | {"query", "externalURL", "pathPrefix", "now", "tmpl", "and", "or"}
 
 _FITS: Mapping[str, tuple[type, ...]] = {STRING: (str,), SAMPLE: (Sample,), SAMPLES: (Samples,)}
 

@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 
+from mainstay.observe.metrics.promql.messages import number
 from mainstay.respond.rules.template.problem import RenderProblem
 from mainstay.respond.rules.template.values import AnyMap, Data, Sample, StringMap, Value, kind
 
@@ -26,16 +26,9 @@ def real(value: float, verb: str = "g", precision: int | None = None) -> str:
 
     `%g` without a precision takes as many digits as tell the number from others; `%e` and `%f` then take six.
     """
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if precision is not None or verb in "ef":
+    if math.isfinite(value) and (precision is not None or verb in "ef"):
         return f"{value:.{6 if precision is None else precision}{verb}}"
-    if not value or 1e-4 <= abs(value) < 1e6:
-        return repr(value).removesuffix(".0")
-    digits = len(Decimal(repr(value)).normalize().as_tuple().digits)
-    return f"{value:.{digits - 1}e}"
+    return number(value)
 
 
 def quoted(text: str) -> str:
@@ -80,8 +73,8 @@ def _plain(value: Value, *, inside: bool = False) -> str:
 def sprint(values: Sequence[Value]) -> str:
     """Join values as Go's Sprint does: a space between two that are not texts."""
     out: list[str] = []
-    for number, value in enumerate(values):
-        if number and not isinstance(value, str) and not isinstance(values[number - 1], str):
+    for place, value in enumerate(values):
+        if place and not isinstance(value, str) and not isinstance(values[place - 1], str):
             out.append(" ")
         out.append(_plain(value))
     return "".join(out)
@@ -132,12 +125,12 @@ def _formatted(flags: str, width: int, precision: int | None, verb: str, value: 
     text = _fitting(precision, verb, value)
     if text is None:
         return f"%!{verb}(<nil>)" if value is None else f"%!{verb}({kind(value)}={_plain(value)})"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and text[0] not in "+-":
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if numeric and text[0] not in "+-":
         text = ("+" if "+" in flags else " " if " " in flags else "") + text
     if "-" in flags:
         return text.ljust(width)
-    if "0" in flags and number and math.isfinite(float(text) if verb != "x" else 0.0):
+    if "0" in flags and numeric and math.isfinite(float(text) if verb != "x" else 0.0):
         sign = text[:1] if text[:1] in "+- " else ""
         return sign + text[len(sign) :].rjust(width - len(sign), "0")
     return text.rjust(width)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from mainstay.observe.metrics.durations import BadDuration, duration_s
 from mainstay.respond.rules.template.go_format import real
 from mainstay.respond.rules.template.problem import RenderProblem
-from mainstay.respond.rules.template.values import Moment, Value, kind
+from mainstay.respond.rules.template.times import duration
+from mainstay.respond.rules.template.values import Duration, Moment, Value, kind
 
 _LARGE = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _BINARY = ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi")
@@ -29,6 +30,8 @@ def number(value: Value) -> float:
         if _WORDS.fullmatch(value):
             return float(value)
         raise RenderProblem(f"{value!r} is not a number")
+    if isinstance(value, Duration):
+        return value.ns / 1e9
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RenderProblem(f"a value of type {kind(value)} is not a number")
     return float(value)
@@ -117,10 +120,18 @@ def to_time(value: Value) -> Moment:
     return Moment(math.trunc(int(nanoseconds) / 1_000_000))
 
 
+def to_duration(value: Value) -> Duration:
+    """Return the duration that seconds mean."""
+    v = number(value)
+    if not math.isfinite(v):
+        raise RenderProblem("NaN and infinity are no duration")
+    return duration(v * 1e9)
+
+
 def parse_duration(text: str) -> float:
-    """Return the seconds of a Prometheus duration (1h30m)."""
+    """Return the seconds of a Prometheus duration (1h30m, -5m)."""
     try:
-        return duration_s(text)
+        return 0.0 - duration_s(text[1:]) if text.startswith("-") else duration_s(text)
     except BadDuration as error:
         raise RenderProblem(str(error)) from None
 

@@ -1,6 +1,7 @@
 """Renders templates: Go's text/template (exec.go) over the values of Prometheus' rules, bounded in all it uses."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from mainstay.respond.rules.template import functions as library
 from mainstay.respond.rules.template.go_format import MOST_CHARACTERS, shown
@@ -26,9 +27,11 @@ from mainstay.respond.rules.template.syntax import (
     Text,
     Variable,
 )
+from mainstay.respond.rules.template.times import called
 from mainstay.respond.rules.template.values import (
     AnyMap,
     Data,
+    Duration,
     Moment,
     Samples,
     StringMap,
@@ -36,7 +39,6 @@ from mainstay.respond.rules.template.values import (
     field,
     is_true,
     kind,
-    moment_field,
 )
 
 MOST_STEPS = 50_000  # nodes and commands visited; a function's arguments count by their length as well
@@ -66,7 +68,7 @@ class Renderer:
         self._templates = templates
         self._data = data
         self._asked = query
-        self._now_ms = now_ms
+        self._special = library.special(data, self._query, now_ms, self._rendered)
         self._variables: list[tuple[str, Value]] = [("$", data), *variables.items()]
         self._out: list[str] = []
         self._size = self._steps = self._depth = self._queries = 0
@@ -167,13 +169,22 @@ class Renderer:
             self._assign(name, value)
 
     def _call(self, node: Call, dot: Value) -> None:
-        body = self._templates.get(node.name)
+        self._named(node.name, self._pipe(node.pipe, dot) if node.pipe is not None else None)
+
+    def _named(self, name: str, data: Value) -> None:
+        body = self._templates.get(name)
         if body is None:
-            raise RenderProblem(f"no template {node.name!r} is defined")
-        data = self._pipe(node.pipe, dot) if node.pipe is not None else None
+            raise RenderProblem(f"no template {name!r} is defined")
         outer, self._variables = self._variables, [("$", data)]
         self._body(body, data)
         self._variables = outer
+
+    def _rendered(self, name: str, data: Value) -> str:
+        outer, self._out = self._out, []
+        self._named(name, data)
+        text = "".join(self._out)
+        self._out = outer
+        return text
 
     # Values
 
@@ -215,10 +226,13 @@ class Renderer:
             raise RenderProblem("an argument is given to what is no function")
         if isinstance(head, Nil):
             raise RenderProblem("nil is not a command")
-        value = self._term(head, dot)
-        if has_arguments:
+        if not has_arguments:
+            return self._term(head, dot)
+        assert isinstance(head, Field | Variable | Chain)
+        owner = self._term(replace(head, names=head.names[:-1]), dot) if head.names else None
+        if not isinstance(owner, Moment | Duration):
             raise RenderProblem(f"{_written(head)} has arguments but is no function")
-        return value
+        return called(owner, head.names[-1], (*(self._term(one, dot) for one in arguments), *given))
 
     def _term(self, term: Term, dot: Value) -> Value:
         match term:
@@ -244,7 +258,7 @@ class Renderer:
     def _function(self, name: str, arguments: Sequence[Term], dot: Value, given: tuple[Value, ...]) -> Value:
         if name in {"and", "or"}:
             return self._and_or(name, arguments, dot, given)
-        function = library.FIXED.get(name) or library.special(self._data, self._query, self._now_ms)[name]
+        function = library.FIXED.get(name) or self._special[name]
         count = len(arguments) + len(given)
         if count < len(function.takes) or (count > len(function.takes) and not function.rest):
             wanted = f"at least {len(function.takes)}" if function.rest else str(len(function.takes))
@@ -287,7 +301,7 @@ def _is_real(text: str) -> bool:
 
 def _chain(value: Value, names: Iterable[str]) -> Value:
     for name in names:
-        value = moment_field(value, name) if isinstance(value, Moment) else field(value, name)
+        value = called(value, name, ()) if isinstance(value, Moment | Duration) else field(value, name)
     return value
 
 

@@ -4,7 +4,6 @@ Python's own types stand for Go's: None, bool, int, float, str, dict. Where Go's
 missing key is worth, there is a type of its own here.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -51,6 +50,32 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Duration:
+    """`*time.Duration`, in nanoseconds."""
+
+    ns: int
+
+    def __str__(self) -> str:
+        """Write it as Go does: 1h0m0s, 1.5s, 20ms, 3µs."""
+        left = abs(self.ns)
+        sign = "-" if self.ns < 0 else ""
+        if not left:
+            return "0s"
+        if left < 1_000_000_000:
+            size, unit = next(each for each in ((1_000_000, "ms"), (1_000, "µs"), (1, "ns")) if left >= each[0])
+            return f"{sign}{_decimal(left, size)}{unit}"
+        minutes, seconds = divmod(left, 60_000_000_000)
+        hours, minutes = divmod(minutes, 60)
+        before = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{sign}{before}{_decimal(seconds, 1_000_000_000)}s"
+
+
+def _decimal(number: int, size: int) -> str:
+    whole, rest = divmod(number, size)
+    return f"{whole}.{str(rest).zfill(len(str(size)) - 1).rstrip('0')}" if rest else str(whole)
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """What the dot is outside all blocks."""
 
@@ -60,7 +85,8 @@ class Data:
     value: float
 
 
-Value = None | bool | int | float | str | StringMap | AnyMap | Sample | Samples | Moment | Data | list["Value"]
+Scalar = None | bool | int | float | str
+Value = Scalar | StringMap | AnyMap | Sample | Samples | Moment | Duration | Data | list["Value"]
 
 
 def kind(value: Value) -> str:
@@ -84,6 +110,8 @@ def kind(value: Value) -> str:
             return "template.queryResult"
         case Moment():
             return "*time.Time"
+        case Duration():
+            return "*time.Duration"
         case list():
             return "[]interface {}"
         case Data():
@@ -97,7 +125,7 @@ def is_true(value: Value) -> bool:
     match value:
         case None:
             return False
-        case Sample() | Moment() | Data():
+        case Sample() | Moment() | Duration() | Data():
             return True
         case float():
             return value != 0  # NaN is true
@@ -130,31 +158,3 @@ def field(value: Value, name: str) -> Value:
             return value.external_url
         case _:
             raise RenderProblem(f"there is no field {name} in a value of type {kind(value)}")
-
-
-_METHODS: Mapping[str, Callable[[Moment], Value]] = {
-    "Unix": lambda moment: moment.at_ms // 1000,
-    "UnixMilli": lambda moment: moment.at_ms,
-    "Year": lambda moment: moment.time.year,
-    "Month": lambda moment: f"{moment.time:%B}",
-    "Day": lambda moment: moment.time.day,
-    "Hour": lambda moment: moment.time.hour,
-    "Minute": lambda moment: moment.time.minute,
-    "Second": lambda moment: moment.time.second,
-    "Weekday": lambda moment: f"{moment.time:%A}",
-    "YearDay": lambda moment: moment.time.timetuple().tm_yday,
-    "String": str,
-}
-
-
-def moment_field(moment: Moment, name: str) -> Value:
-    """Return what a method of `time.Time` without arguments gives.
-
-    Raises:
-        RenderProblem: there is none, or it is not known here.
-    """
-    if name in ("UTC", "Local"):
-        return moment
-    if (method := _METHODS.get(name)) is None:
-        raise RenderProblem(f"the method {name} of a time is not known here")
-    return method(moment)

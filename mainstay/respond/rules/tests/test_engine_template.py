@@ -99,6 +99,19 @@ CASES = [
      "{{ $i }}{{ end }}", "02"),
     ("{{ $value | printf `%.1f` | printf `%s and %s` `more` }}", "more and 1234.6"),
     ("{{ slice `abcdef` 1 3 }} {{ `a\\x41\\u00e9\\n` }}|{{ \"a\\x41\\u00e9\\t\" }}", "bc a\\x41\\u00e9\\n|aAé\t"),
+    ("{{ $t := toTime 1435065584.128 }}{{ ($t.Add 90000000000).Unix }} {{ ($t.Add -3600000000000).UnixMilli }}",
+     "1435065674 1435061984128"),
+    ('{{ (toTime 1435065584.128).Format "2006-01-02T15:04:05Z07:00 Mon Monday Jan January" }}',
+     "2015-06-23T13:19:44Z Tue Tuesday Jun June"),
+    ('{{ (toTime 1435065584.128).Format "1/2/06 _2 3:4:5 PM .000 ,9" }}', "6/23/15 23 1:19:44 PM .128 ,1"),
+    ('{{ (toTime 5).Format "02.01.2006 03:04:05.999 pm -0700 -07:00 MST 002 x" }}',
+     "01.01.1970 12:00:05 am +0000 +00:00 UTC 001 x"),
+    ("{{ $a := toTime 10 }}{{ $b := toTime 4.5 }}{{ $a.Sub $b }} {{ ($b.Sub $a).Seconds }} {{ $a.After $b }}",
+     "5.5s -5.5 true"),
+    ("{{ $a := toTime 10 }}{{ $a.Before (toTime 11) }} {{ $a.Equal (toTime 10) }}", "true true"),
+    ("{{ ((toTime 10).Sub (toTime 0)).Hours | printf `%.4f` }} {{ (toTime 90061.5).Sub (toTime 0) }} "
+     "{{ (toTime 0).Sub (toTime 0.02) }} {{ (toTime 60).Sub (toTime 0) }} {{ (toTime 0).Sub (toTime 0) }}",
+     "0.0028 25h1m1.5s -20ms 1m0s 0s"),
     ("{{ . }}",
      f'{{map[__name__:x instance:db1.example.org:9100 job:node note:a "b" <c>] map[region:eu] {URL} 1234.5678}}'),
 ]  # fmt: skip
@@ -112,6 +125,66 @@ REFUSED = [
     "{{ with }}{{ end }}", "{{ 08 }}", "{{ $labels.x! }}", "{{ {{ }}", "{{ nil.x }}", "{{ true.x }}",
     "{{ 99999999999999999999 }}",
 ]  # fmt: skip
+
+
+# What Prometheus 3 has and Prometheus 2.42 has not, which is the promtool that is the judge of the others.
+SINCE_3 = [
+    ('{{ parseDuration "-1h" }} {{ parseDuration "-1m30s" }} {{ parseDuration "-0" }} {{ parseDuration "0" }}',
+     "-3600 -90 0 0"),
+    ("{{ urlQueryEscape `a b&c=d/é?~` }} {{ `x y` | urlQueryEscape }} {{ urlQueryEscape `` }}",
+     "a+b%26c%3Dd%2F%C3%A9%3F~ x+y "),
+    ("{{ toDuration 5400 }} {{ toDuration `90.5` }} {{ toDuration 0 }} {{ -0.02 | toDuration }} {{ toDuration 3e-6 }}",
+     "1h30m0s 1m30.5s 0s -20ms 3µs"),
+    ("{{ (toDuration 5400).Hours }} {{ (toDuration 90).Minutes }} {{ (toDuration -1.5).Milliseconds }} "
+     "{{ (toDuration 1.5).Seconds }} {{ (toDuration 1).Nanoseconds }} {{ (toDuration -2).Abs }}",
+     "1.5 1.5 -1500 1.5 1000000000 2s"),
+    ('{{ printf "%s|%v|%10s" (toDuration 60) (toDuration 1.25) (toDuration 1) }}', "1m0s|1.25s|        1s"),
+    ('{{ (now | toTime).Add (parseDuration "-1h" | toDuration) }}', "2015-06-23 12:19:44.128 +0000 UTC"),
+    ('{{ $from := (toTime now).Add (toDuration (parseDuration "-15m")) }}from={{ $from.UnixMilli }}',
+     "from=1435064684128"),
+    ('{{ define "line" }}<{{ . }}>{{ end }}{{ tmpl "line" 5 }}{{ tmpl $labels.job $ }}{{ define "node" }}!{{ end }}',
+     "<5>!"),
+    ('{{ define "a" }}{{ .arg0 }}-{{ .arg1 }}{{ end }}{{ tmpl "a" (args 1 "b") | toUpper | printf "[%s]" }}', "[1-B]"),
+    ('{{ define "i" }}{{ $ }}{{ end }}{{ define "o" }}({{ tmpl "i" 1 }}){{ $ }}{{ end }}{{ tmpl "o" 2 }}', "(1)2"),
+    ("{{ if toDuration 0 }}a pointer is true{{ end }}", "a pointer is true"),
+]  # fmt: skip
+
+
+@pytest.mark.fault("M14")
+@pytest.mark.parametrize(("text", "expected"), SINCE_3)
+def test_a_template_gives_what_prometheus_3_gives(text: str, expected: str) -> None:
+    assert Template.compile(text).expand(Scope(LABELS, VALUE, now_ms=1435065584128)) == expected
+
+
+@pytest.mark.fault("M14")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{{ parseDuration "--1h" }}', "is not a duration"),
+        ('{{ parseDuration "-" }}', "is not a duration"),
+        ('{{ parseDuration "1.5h" }}', "is not a duration"),
+        ("{{ toDuration `x` }}", "'x' is not a number"),
+        ("{{ toDuration 1e300 }}", "at most 292 years"),
+        ("{{ with query `odd` }}{{ toDuration (. | first | value) }}{{ end }}", "NaN and infinity are no duration"),
+        ("{{ toDuration true }}", "bool is not a number"),
+        ("{{ urlQueryEscape 1 }}", "urlQueryEscape: expected string, got int"),
+        ('{{ tmpl "nope" . }}', "no template 'nope' is defined"),
+        ('{{ tmpl "nope" }}', "tmpl takes 2 arguments, not 1"),
+        ('{{ define "a" }}{{ tmpl "a" . }}{{ end }}{{ tmpl "a" . }}', "goes deeper than 100 levels"),
+        ("{{ (toTime 1).Add }}", "Add takes 1 argument, not 0"),
+        ("{{ (toTime 1).Add 1 2 }}", "Add takes 1 argument, not 2"),
+        ("{{ (toTime 1).Add `1h` }}", "Add: expected time.Duration, got string"),
+        ("{{ (toTime 1).Year 1 }}", "Year takes 0 arguments, not 1"),
+        ("{{ (toTime 1).Date }}", "the method Date of a time.Time is not known here"),
+        ("{{ (toDuration 1).Round 1 }}", "the method Round of a time.Duration is not known here"),
+        ("{{ ((toTime 0).Add 9223372036854775807).Add 9223372036854775807 }}", ""),
+        ("{{ ((toTime 9e9).Sub (toTime -9e9)) }}", "at most 292 years"),
+    ],
+)
+def test_what_these_functions_cannot_do_is_said(text: str, message: str) -> None:
+    shown = Template.compile(text).expand(Scope(LABELS, VALUE, query=query))
+    assert message in shown
+    assert not message or shown.startswith("<error expanding template: ")
 
 
 def query(text: str) -> list[tuple[dict[str, str], float]]:

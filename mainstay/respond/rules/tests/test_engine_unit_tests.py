@@ -137,6 +137,42 @@ def test_a_file_passes_or_not(name: str, place: Path) -> None:
     assert report.passed is passes, report
 
 
+@pytest.mark.fault("M16")
+@pytest.mark.parametrize(
+    ("got", "wanted", "exactly", "fuzzily"),
+    [
+        ("2.9999999999999987", 3.0, False, False),  # three ULPs below
+        ("2.9999999999999996", 3.0, False, True),
+        ("3.0000000000000004", 3.0, False, True),
+        ("3.000000000000001", 3.0, False, False),
+        ("3", 3.0, True, True),
+        ("0.1 + 0.2", 0.3, False, True),
+        ("-0.1 - 0.2", -0.3, False, True),
+        ("0.1 + 0.2 + 0.3", 0.6, False, True),
+        ("1 - 0.9", 0.1, False, False),
+        ("4.999999999999999", 5.0, False, True),
+        ("1e300 * (1 + 1e-15)", 1e300, False, False),
+        ("5e-324", 0.0, False, True),
+        ("1e-323", 0.0, False, False),
+        ("-5e-324", 0.0, False, True),
+        ("0 * -1", 0.0, True, True),
+        ("1 / 0", math.inf, True, True),
+        ("1.7976931348623157e308", math.inf, False, True),  # Go's Nextafter comes to infinity, too
+        ("-1 / 0", math.inf, False, False),
+        ("0 / 0", math.nan, True, True),
+        ("0 / 0", 0.0, False, False),
+        ("0", math.nan, False, False),
+    ],
+)
+def test_a_fuzzy_comparison_allows_the_next_number_and_no_other(
+    got: str, wanted: float, exactly: bool, fuzzily: bool, place: Path
+) -> None:
+    case = {"expr": f"vector({got})", "eval_time": "1m", "exp_samples": [{"labels": "{}", "value": wanted}]}
+    tests = {**changed(promql_expr_test=[case], alert_rule_test=[])}
+    assert run_file(write(place / "exact.yml", tests)).passed is exactly
+    assert run_file(write(place / "fuzzy.yml", {**tests, "fuzzy_compare": True})).passed is fuzzily
+
+
 @needs_promtool
 @pytest.mark.parametrize("name", FILES)
 def test_promtool_says_the_same(name: str, place: Path) -> None:

@@ -1,6 +1,6 @@
 """Rules from evaluation to the page: what fires is an alert, what is owed is owed once, and nothing is forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,9 @@ class Said:
 
     def record(self, key: str, rows: Rows) -> None:
         self.recorded[key] = rows
+
+    def keep(self, keys: Collection[str]) -> None:
+        self.recorded = {key: rows for key, rows in self.recorded.items() if key in keys}
 
     def count(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> int:
         return int(any(matcher.value in self.metrics for matcher in matchers))

@@ -26,6 +26,7 @@ from mainstay.respond.rules.engine.state import Vector
 from mainstay.respond.rules.models import Instance, RuleState
 from mainstay.respond.rules.spec import RuleGroupSpec
 from mainstay.respond.rules.template import Scope, Template, TemplateProblem
+from mainstay.respond.rules.tests.conftest import Monitor, ms
 from mainstay.respond.rules.tests.test_evaluation import (
     START,
     Said,
@@ -62,6 +63,7 @@ def failing(on: str, error: Exception) -> Callable[..., Any]:
     return refuse
 
 
+@pytest.mark.fault("M23")
 def test_a_rule_that_cannot_be_recorded_does_not_hold_up_the_others(me: Actor) -> None:
     group(me, "one", {"alert": "Broken", "expr": "a"}, {"alert": "Beside", "expr": "b"})
     group(me, "two", {"alert": "Other", "expr": "c"})
@@ -83,6 +85,7 @@ def test_a_rule_that_cannot_be_recorded_does_not_hold_up_the_others(me: Actor) -
     assert RuleState.objects.get(rule__name="Broken").health == "ok"
 
 
+@pytest.mark.fault("M23")
 def test_a_label_that_no_database_can_store_pages_all_the_same(me: Actor, tmp_path: Path) -> None:
     """The whole way: a target exposes NUL, a template makes one, and a label of a query is no text at all."""
     group(
@@ -109,6 +112,7 @@ def test_a_label_that_no_database_can_store_pages_all_the_same(me: Actor, tmp_pa
     assert set(RuleState.objects.values_list("health", flat=True)) == {"ok"}
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize(
     "error", [Panic("called `Option::unwrap()` on a `None` value"), RecursionError("deep"), MemoryError()]
 )
@@ -131,6 +135,7 @@ def test_a_panic_met_by_one_rule_stops_no_other(me: Actor, error: BaseException)
     assert f"a defect of Mainstay: {type(error).__name__}" in state.reason
 
 
+@pytest.mark.fault("M1")
 def test_a_query_in_a_template_that_the_parser_cannot_bear_stops_no_rule(me: Actor, tmp_path: Path) -> None:
     asked = (
         "up @ -1m",
@@ -155,6 +160,25 @@ def test_a_query_in_a_template_that_the_parser_cannot_bear_stops_no_rule(me: Act
     said = Alert.objects.get(labels__alertname="Odd").annotations
     assert said.pop("a0") == "[]"  # a minute before 1970, as Prometheus 3 has it: nothing is there
     assert all(text.startswith("<error expanding template: ") for text in said.values())
+
+
+@pytest.mark.fault("M1")
+def test_a_time_before_1970_in_a_template_stops_no_rule_also_after_a_restart(me: Actor, monitor: Monitor) -> None:
+    group(
+        me, "one",
+        {"alert": "Odd", "expr": "up == 1", "annotations": {"summary": '{{ query "up @ -1m" }}'}},
+        {"alert": "Beside", "expr": "up == 1"},
+    )  # fmt: skip
+    for number in (0, 15, 30):
+        if number == 15:
+            monitor.restart()
+        monitor.store.tick(ms(number))
+        layout = monitor.store.layout([{"__name__": "up", "job": "shop"}], "shop")
+        monitor.store.stream("shop", "shop").put(ms(number), layout, np.array([1.0]))
+        monitor.turn(number)
+    assert alert_names() == {"Odd", "Beside"}
+    assert Alert.objects.get(labels__alertname="Odd").annotations["summary"] == "[]"  # a time at which nothing was
+    assert set(RuleState.objects.values_list("health", flat=True)) == {"ok"}
 
 
 def test_an_alert_whose_summary_cannot_be_written_is_named_after_its_rule(me: Actor, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Histograms:
 
     groups: Groups
     shapes: tuple[Shape, ...]
-    bad: tuple[str, ...]  # texts of `le` that are no numbers
+    bad: Index  # rows whose `le` is missing or no number
 
 
 def _bound(text: str) -> float:
@@ -52,7 +52,6 @@ def histograms_of(series: Series) -> Histograms:
     distinct, inverse = np.unique(codes, return_inverse=True)
     texts = [series.symbols.texts[code] for code in distinct.tolist()]
     bounds = np.array([_bound(text) for text in texts], np.float64)[inverse]
-    bad = tuple(text for text in texts if np.isnan(_bound(text)))
     good = np.flatnonzero(~np.isnan(bounds))
     table = without(series.take(good), (BUCKET_LABEL,))
     groups = grouped(table.codes, table)
@@ -78,7 +77,7 @@ def histograms_of(series: Series) -> Histograms:
         filled = np.full(len(members) * width, np.nan)
         filled[cell] = sorted_bounds[mine]
         shapes.append(Shape(members, rows[mine], cell, filled.reshape(len(members), width)))
-    made = Histograms(groups, tuple(shapes), bad)
+    made = Histograms(groups, tuple(shapes), np.flatnonzero(np.isnan(bounds)))
     remember(series, "histograms", made)
     return made
 
@@ -153,15 +152,16 @@ def _at(table: Values, place: Index) -> Values:
     return np.take_along_axis(table, np.clip(place, 0, table.shape[1] - 1)[:, None, :], axis=1)[:, 0, :]
 
 
-def quantiles(vector: Vector, quantile: Values) -> tuple[Vector, bool]:
-    """Return the quantile [steps] of each histogram, and whether counts had to be made monotonic.
+def quantiles(vector: Vector, quantile: Values) -> tuple[Vector, Index]:
+    """Return the quantile [steps] of each histogram, and the rows of those whose counts had to be made monotonic.
 
-    NaN without observations, without a bucket for +Inf or with that one alone. The result keeps the metrics' names.
+    NaN for the quantile NaN, without observations, without a bucket for +Inf or with that one alone. The result keeps
+    the metrics' names.
     """
     histograms = histograms_of(vector.series)
     shape = (len(histograms.groups), vector.values.shape[1])
     result, present = np.full(shape, np.nan), np.zeros(shape, np.bool_)
-    forced = False
+    forced = np.zeros(len(histograms.groups), np.bool_)
     for buckets in each_shape(vector):
         counts, mended = _repaired(buckets)
         bounds = np.broadcast_to(buckets.bounds, counts.shape)
@@ -177,13 +177,13 @@ def quantiles(vector: Vector, quantile: Values) -> tuple[Vector, bool]:
         found = np.where((place == 0) & (end <= 0), end, found)
         found = np.where(place == number - 1, _at(bounds, number - 2), found)
         sound = (buckets.last_bound() == np.inf) & (number >= 2) & (observations != 0)
-        sound &= ~((quantile < 0) | (quantile > 1))
-        forced |= bool((mended & sound).any())
+        sound &= (quantile >= 0) & (quantile <= 1)  # not so for NaN
+        forced[buckets.groups] = (mended & sound).any(axis=1)
         found = np.where(sound, found, np.nan)
         found = np.where(quantile < 0, -np.inf, np.where(quantile > 1, np.inf, found))
         result[buckets.groups] = found
         present[buckets.groups] = number > 0
-    return _result(vector, histograms, result, present), forced
+    return _result(vector, histograms, result, present), np.flatnonzero(forced)
 
 
 def fractions(vector: Vector, lower: Values, upper: Values) -> Vector:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mainstay.observe.metrics.promql import messages
 from mainstay.observe.metrics.promql.functions import elementwise, histograms, labels, over_time, rates, trends
 from mainstay.observe.metrics.promql.plan import NAME, Call, Kind, MatchKind, Node, Range, Selector
 from mainstay.observe.metrics.promql.series import Mask, Series, Symbols, Values
@@ -202,10 +203,11 @@ def _histogram_quantile(evaluation: "Evaluation", call: Call, grid: "Grid") -> V
     vector = evaluation.vector(call.arguments[1], grid)
     evaluation.warn_of_bucket_labels(vector)
     found, forced = histograms.quantiles(vector, quantile)
-    if forced:
+    for row in forced.tolist():
         evaluation.info(
             "input to histogram_quantile needed to be fixed for monotonicity (see "
             "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
+            f"{messages.of_metric(found.series.labels(row))}"
         )
     return drop_name(found, delayed=evaluation.delayed_names)
 
@@ -230,6 +232,7 @@ def _label_join(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
 
 
 def _sort(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
+    evaluation.warn_of_sorting(grid)
     vector = evaluation.vector(call.arguments[0], grid)
     if not evaluation.instant:  # the series of a range have no single value to be sorted by
         return vector
@@ -237,6 +240,7 @@ def _sort(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
 
 
 def _sort_by_label(evaluation: "Evaluation", call: Call, grid: "Grid") -> Vector:
+    evaluation.warn_of_sorting(grid)
     vector = evaluation.vector(call.arguments[0], grid)
     if not evaluation.instant:
         return vector

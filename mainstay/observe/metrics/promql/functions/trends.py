@@ -59,7 +59,7 @@ def prediction(windows: Windows, at: Times, ahead: Values) -> Values:
 def smoothed(windows: Windows, smoothing: Values, trend: Values) -> Values:
     """Return double exponential smoothing of each window; both factors [steps] must be in (0, 1)."""
     for name, factors in (("smoothing", smoothing), ("trend", trend)):
-        wrong = factors[~((factors > 0) & (factors < 1))]
+        wrong = factors[(factors <= 0) | (factors >= 1)]  # NaN gives NaN, as in Prometheus
         if len(wrong):
             raise QueryError(f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: {wrong[0]:f}")
     shape = (len(windows), windows.steps)

@@ -91,6 +91,32 @@ def test_many_to_one_must_be_asked_for() -> None:
     )
 
 
+TWO = MemorySource({'m{job="a",i="1"}': [(0, 1.0)], 'm{job="a",i="2"}': [(0, 9.0)], 'o{job="a",v="x"}': [(0, 5.0)]})
+MANY_TO_ONE = "multiple matches for labels: many-to-one matching must be explicit"
+
+
+@pytest.mark.fault("M7")
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        *((f"m {operator} on (job) o", MANY_TO_ONE) for operator in (">", ">=", "<", "<=", "==", "!=", "+", "> bool")),
+        ("m > ignoring (i, v) o", MANY_TO_ONE),
+        ("m == on () o", MANY_TO_ONE),
+        ("o < on (job) m", "found duplicate series"),
+        ("o > on (job) m", "found duplicate series"),
+        ('{__name__="m"} > on (job) group_left (i) label_replace(o, "i", "z", "", "")', "grouping labels must ensure"),
+        ('label_replace(o, "i", "z", "", "") < on (job) group_right (i) m', "grouping labels must ensure"),
+    ],
+)
+def test_a_comparison_is_refused_whatever_it_leaves(query: str, says: str) -> None:
+    """One series, both or none may be left: an expression must not fail and work by turns."""
+    for at_ms in (0, 60_000):
+        with pytest.raises(QueryError, match=says):
+            evaluate(query, TWO, at_ms)
+    with pytest.raises(QueryError, match=says):
+        evaluate_range(query, TWO, 0, 60_000, 30_000)
+
+
 def test_results_of_a_group_must_stay_different() -> None:
     source = MemorySource({'a{x="1",y="2"}': [(0, 1.0)], 'b{x="1",y="2"}': [(0, 1.0)], 'c{x="1"}': [(0, 1.0)]})
     with pytest.raises(QueryError, match="grouping labels must ensure unique matches"):
@@ -160,6 +186,7 @@ def test_a_regular_expression_that_cannot_be_compiled_is_refused(pattern: str) -
         parse(f"up{{job=~`{pattern}`}}")
 
 
+@pytest.mark.fault("M4")
 @pytest.mark.parametrize(
     "query",
     [

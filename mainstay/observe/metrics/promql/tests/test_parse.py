@@ -73,6 +73,7 @@ def test_the_selectors_of_an_expression_are_listed_once_each() -> None:
     assert [(one.metric, len(one.matchers)) for one in found] == [("a", 2), ("b", 1)]
 
 
+@pytest.mark.fault("M2")
 @pytest.mark.parametrize(
     ("at", "milliseconds"),
     [
@@ -92,6 +93,7 @@ def test_a_time_after_at_may_be_any_number(at: str, milliseconds: int) -> None:
     assert node.at == milliseconds
 
 
+@pytest.mark.fault("M2", "M3")
 @pytest.mark.parametrize(
     ("query", "value"),
     [
@@ -109,6 +111,7 @@ def test_a_time_after_at_may_be_a_duration_and_is_never_taken_for_another(query:
     assert [points for _, points in evaluate(query, source, 1_000).rows()] == [[(1_000, value)]]
 
 
+@pytest.mark.fault("M3")
 def test_a_text_may_hold_any_letter_of_ours() -> None:
     source = MemorySource([({"__name__": "m", "sign": "\uf8ff0\uf8ff"}, [(0, 1.0)])])
     assert len(evaluate('m{sign="\uf8ff0\uf8ff"} or m{sign!="x"}', source, 0)) == 1
