@@ -85,12 +85,13 @@ class Rule(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _as_yaml_reads_it(cls, given: Any) -> Any:
-        """YAML makes 5 of `replacement: 5` and `Keep` is as good as `keep`: Prometheus takes both."""
+        """YAML makes 5 of `replacement: 5`, `Keep` is as good as `keep`, null is the default: Prometheus takes all."""
         if not isinstance(given, Mapping):
             return given
         return {
             name: _text(value) if name in ("regex", "replacement", "separator", "target_label") else value
             for name, value in given.items()
+            if value is not None
         } | ({"action": given["action"].lower()} if isinstance(given.get("action"), str) else {})
 
     @model_validator(mode="after")
