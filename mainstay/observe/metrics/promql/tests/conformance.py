@@ -111,7 +111,7 @@ _OF_THE_TABLE = re.compile(r"\A(?:\n\|.*)*(?:\n\nFailed:\n(?:\n- .*)+)?")
 
 def _unsupported(case: Case) -> str:
     shown = " ".join([case.query, *sorted(case.names)])
-    return next((reason for reason, pattern in UNSUPPORTED.items() if re.search(pattern, shown)), "")
+    return next((reason for reason, pattern in UNSUPPORTED.items() if re.search(pattern, shown, re.IGNORECASE)), "")
 
 
 def _error(case: Case) -> str:
@@ -142,7 +142,9 @@ def _check(case: Case) -> None:
         return
     result = _evaluated(case)
     if case.step:
-        _check_range(case, result)
+        _check_range(case, result, case.start, case.step)
+    elif case.raw is not None:
+        _check_range(case, result, *case.raw)
     else:
         _check_instant(case, result)
         _check_in_the_middle_of_a_range(case)
@@ -184,11 +186,11 @@ def _check_instant(case: Case, result: Result) -> None:
         _must_be_close(value, wanted, str(labels))
 
 
-def _check_range(case: Case, result: Result) -> None:
+def _check_range(case: Case, result: Result, start_ms: int, step_ms: int) -> None:
     found = {tuple(sorted(labels.items())): dict(points) for labels, points in result.rows()}
     expected = {
         labels: {
-            case.start + place * case.step: sample for place, sample in enumerate(samples) if isinstance(sample, float)
+            start_ms + place * step_ms: sample for place, sample in enumerate(samples) if isinstance(sample, float)
         }
         for labels, samples in case.series
     }

@@ -71,6 +71,7 @@ class Case:
     text: str | None = None
     scalar: float | None = None
     series: list[tuple[Labels, list[Sample]]] = field(default_factory=list)
+    raw: tuple[int, int] | None = None  # of the samples that an instant query of a range expects: first time, step
 
     @property
     def id(self) -> str:
@@ -91,6 +92,8 @@ class Case:
 
 def _split(line: str) -> tuple[Labels, str]:
     """Split a line into the labels of a series and the rest."""
+    if re.match(r"[^\s{]*(?:\{.*?\})?@st\s", line):
+        raise Unreadable("start timestamps")
     try:
         return _labels_and_rest(line)
     except ValueError:
@@ -174,7 +177,12 @@ def _expectation(case: Case, line: str) -> bool:
     name, how, message, rest = found.groups()
     if name == "string":
         case.text = rest[1:-1]
-    elif name != "range":
+    elif name == "range":
+        times = re.fullmatch(r"vector from (\S+) to \S+ step (\S+)", rest or "")
+        if times is None:
+            raise Unreadable("expect range")
+        case.raw = milliseconds(times[1]), milliseconds(times[2])
+    else:
         case.flags.add(name)
         if how:
             case.messages[name] = how, message

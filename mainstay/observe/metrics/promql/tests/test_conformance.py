@@ -78,6 +78,17 @@ expect fail
 eval range from 0 to 2m step 1m up{job="a"}
     up{job="a"} 1 2 3
 
+eval instant at 5m up{job="a"}[2m]
+    expect range vector from 4m to 5m step 1m
+    up{job="a"} 5 6
+
+eval instant at 5m up{job="a"}[2m]
+    expect range vector from 4m to 5m step 1m
+    up{job="a"} 5 7
+
+eval instant at 5m up{job="a"}[2m]
+    expect range of something
+
 eval instant at 5m info(up{job="a"})
     up{job="a"} 6
 
@@ -119,7 +130,8 @@ eval instant at 5m latency
 clear
 
 load 1m
-    started{job="a"} 1@st:30s 2
+    started{job="a"}@st -30s -1m
+    started{job="a"} 1 2
 
 eval instant at 1m started
     started{job="a"} 2
@@ -151,7 +163,8 @@ LEFT_OUT = {
     "not read: the value six": 1,
     'not read: the series up{job="a" 6': 1,
     "not read: the command explain": 1,
-    "not read: the value 1@st:30s": 1,
+    "not read: start timestamps": 1,
+    "not read: expect range": 1,
     "not read: the command load_from_somewhere": 1,
 }
 
@@ -168,10 +181,12 @@ def test_a_file_with_things_that_are_not_supported_is_counted_case_by_case(mixed
     found = list(outcomes_of(mixed))
     reasons = [one.reason for one in found if one.reason]
     assert {reason: reasons.count(reason) for reason in {*LEFT_OUT, *reasons}} == LEFT_OUT
-    assert [one.query for one in found if one.error] == ['up{job="a"} * 2', 'up{job="a"}']
+    assert [one.query for one in found if one.error] == ['up{job="a"} * 2', 'up{job="a"}', 'up{job="a"}[2m]']
     assert [one.error for one in found if one.error][1] == "it does not fail"
     passed = [one.query for one in found if not one.error and not one.reason]
-    assert passed == ['up{job="a"}', 'up{job="a"} +', 'up{job="a"}', 'latency_bucket{le="1"}', "typed"]
+    assert passed == [
+        'up{job="a"}', 'up{job="a"} +', 'up{job="a"}', 'up{job="a"}[2m]', 'latency_bucket{le="1"}', "typed",
+    ]  # fmt: skip
 
 
 @pytest.mark.fault("M21")
@@ -182,12 +197,14 @@ def test_the_table_tells_what_passes_what_fails_and_why(mixed: Path, capsys: pyt
     printed = capsys.readouterr().out.splitlines()
     assert tuple(printed[:2]) == HEAD
     assert printed.pop(2) == "| `empty.test` | 0 | 0 | 0 |  |"
-    assert printed[2].startswith("| `mixed.test` | 22 | 5 | 2 | 3 native histograms, 2 arithmetic in durations, 1 `")
+    assert printed[2].startswith("| `mixed.test` | 25 | 6 | 3 | 3 native histograms, 2 arithmetic in durations, 1 `")
     assert printed[3] == "| `plain.test` | 2 | 2 | 0 |  |"
-    assert printed[4].startswith("| all | 24 | 7 | 2 | 3 native histograms, ")
+    assert printed[4].startswith("| all | 27 | 8 | 3 | 3 native histograms, ")
     assert printed[5:8] == ["", "Failed:", ""]
     assert printed[8] == "- `mixed.test:15` `up{job=\"a\"} * 2`: (('job', 'a'),): 12.0 is not 13.0"
-    assert printed[9:] == ['- `mixed.test:22` `up{job="a"}`: it does not fail']
+    assert printed[9] == '- `mixed.test:22` `up{job="a"}`: it does not fail'
+    assert printed[10].endswith("at 300000: 6.0 is not 7.0")
+    assert len(printed) == 11
 
 
 @pytest.mark.fault("M21")
