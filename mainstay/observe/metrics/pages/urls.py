@@ -1,6 +1,6 @@
 """Addresses of metrics: the Prometheus API; the explorer; targets."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from mainstay.observe.metrics.pages import explore_views, scrape_views, signals_views, target_views
 from mainstay.observe.metrics.pages.forward_views import liveness, prometheus
@@ -17,5 +17,6 @@ urlpatterns = [
     path("scrapes/<slug:name>/pause/", scrape_views.pause, name="scrape_pause"),
     path("scrapes/<slug:name>/delete/", scrape_views.SCRAPE.delete, name="scrape_delete"),
     path("prometheus/api/v1/<path:path>", prometheus, name="prometheus"),
-    re_path(r"^prometheus/-/(?P<what>healthy|ready)$", liveness, name="prometheus_liveness"),
+    path("prometheus/-/healthy", liveness, {"what": "healthy"}, name="prometheus_healthy"),
+    path("prometheus/-/ready", liveness, {"what": "ready"}, name="prometheus_ready"),
 ]

@@ -2,7 +2,8 @@
 
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape_config
 
-Where YAML or JSON gives null, a field has its default, as Go reads it. Both spellings of one field at once are refused.
+Null is Go's zero value, as Prometheus reads it: false, an empty text, an empty list; where that could not be used (an
+empty scheme or path), it is the default. Both spellings of one field at once are refused.
 A field without a counterpart is taken where it makes no difference here, and else refused by name with the reason.
 """
 
@@ -91,14 +92,18 @@ FOREIGN = {
 }
 """By Prometheus' name. Other ways of discovery than files and DNS are refused by `from_prometheus`."""
 
-_ZERO_IS_NONE = (
-    "sample_limit",
-    "target_limit",
-    "label_limit",
-    "label_name_length_limit",
-    "label_value_length_limit",
-    "body_size_limit",
-)
+_TRUE = ("honor_timestamps", "follow_redirects", "enable_compression")  # without a value; null is false
+_ZEROS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("scrape_interval", "scrape_timeout"), (0, "0", "0s")),
+    "bearer_token": ("",),
+    "sample_limit": (0,),
+    "target_limit": (0,),
+    "label_limit": (0,),
+    "label_name_length_limit": (0,),
+    "label_value_length_limit": (0,),
+    "body_size_limit": (0, "0"),
+}
+"""Values that mean the same as none."""
 
 
 def from_prometheus(given: Any) -> Any:
@@ -109,15 +114,17 @@ def from_prometheus(given: Any) -> Any:
     """
     if not isinstance(given, Mapping):
         return given
+    given = {
+        name: False if value is None and name in _TRUE else value
+        for name, value in given.items()
+        if isinstance(value, bool) or value not in _ZEROS.get(name, ())
+    }
     out = dict(_renamed(given, RENAMED))
     _take_files(out)
     _take_authentication(out)
     _take_tls(out)
     _take_headers(out)
     _take_formats(out)
-    for name in _ZERO_IS_NONE:
-        if out.get(name) == 0 and not isinstance(out[name], bool):
-            out.pop(name)
     for name in [each for each in out if isinstance(each, str)]:
         if name in FOREIGN:
             value = out.pop(name)
@@ -130,7 +137,7 @@ def from_prometheus(given: Any) -> Any:
 
 def group_from_prometheus(given: Any) -> Any:
     """Return targets that share labels, with empty texts and lists where nothing is given."""
-    given = _without_nulls(given)
+    given = without_nulls(given)
     if not isinstance(given, Mapping):
         return given
     out = dict(given)
@@ -145,22 +152,25 @@ def name_search_from_prometheus(given: Any) -> Any:
     """Return an entry of `dns_sd_configs` in our words.
 
     Raises:
-        ValueError: a field is given twice.
+        ValueError: a field is given twice, or `type` is null.
     """
+    if isinstance(given, Mapping) and "type" in given and given["type"] is None:
+        raise ValueError("`type` must be SRV, A or AAAA")
     out = _renamed(given, {"refresh_interval": "refresh"})
     if isinstance(out, Mapping) and isinstance(out.get("type"), str):
         return {**out, "type": out["type"].upper()}
     return out
 
 
-def _without_nulls(given: Any) -> Any:
+def without_nulls(given: Any) -> Any:
+    """Return a mapping without the fields that are null; anything else as it is."""
     if not isinstance(given, Mapping):
         return given
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _renamed(given: Any, names: Mapping[str, str]) -> Any:
-    given = _without_nulls(given)
+    given = without_nulls(given)
     if not isinstance(given, Mapping):
         return given
     out: dict[Any, Any] = {}
@@ -212,7 +222,7 @@ def _take_tls(out: dict[Any, Any]) -> None:
     if tls is None:
         return
     for ours, theirs in (("ca", "ca"), ("client_certificate", "cert"), ("client_key", "key")):
-        _set(out, ours, tls.get(theirs, tls.get(f"{theirs}_file")), f"tls_config.{theirs}")
+        _set(out, ours, tls.get(theirs) or tls.get(f"{theirs}_file") or None, f"tls_config.{theirs}")
     skipped = tls.get("insecure_skip_verify")
     if skipped is not None:
         if not isinstance(skipped, bool):
@@ -221,7 +231,7 @@ def _take_tls(out: dict[Any, Any]) -> None:
 
 
 def _take_headers(out: dict[Any, Any]) -> None:
-    headers = _without_nulls(out.pop("http_headers", None) or {})
+    headers = without_nulls(out.pop("http_headers", None) or {})
     if not isinstance(headers, Mapping) or not all(isinstance(each, Mapping) for each in headers.values()):
         raise ValueError("`http_headers` is {Name: {values: […]}} or {Name: {secrets: […]}}")
     for name, given in headers.items():

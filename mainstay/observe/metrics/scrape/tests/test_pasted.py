@@ -13,6 +13,7 @@ from mainstay.observe.metrics.scrape.fetch import FetchPlan
 from mainstay.observe.metrics.scrape.pasted import FOREIGN
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.tests.test_targets import found
+from mainstay.observe.metrics.spec import ScrapeSpec
 
 DOCUMENT = Path(__file__).parents[5] / "docs" / "scraping.md"
 
@@ -77,7 +78,6 @@ def test_a_label_without_a_value_is_no_label() -> None:
         {"params": {"a": None}},
         {"relabel_configs": None},
         {"metric_relabel_configs": None},
-        {"relabel_configs": [{"regex": None, "source_labels": None, "separator": None, "target_label": "x"}]},
         {"basic_auth": None},
         {"basic_auth": {"username": None}},
         {"authorization": {"type": None, "credentials": None}},
@@ -87,17 +87,49 @@ def test_a_label_without_a_value_is_no_label() -> None:
         {"http_headers": {"X-A": {"values": None}}},
         {"file_sd_configs": None},
         {"dns_sd_configs": None},
-        {"scheme": None, "metrics_path": None, "honor_labels": None, "honor_timestamps": None},
-        {"enable_compression": None, "follow_redirects": None, "scrape_protocols": None, "oauth2": None},
+        {"scheme": None, "metrics_path": None, "honor_labels": None, "scrape_protocols": None, "oauth2": None},
+        {"scrape_interval": None, "scrape_timeout": None, "bearer_token": ""},
+        {"tls_config": {"ca_file": "", "cert_file": "", "key_file": ""}},
         {"sample_limit": None, "body_size_limit": None, "kubernetes_sd_configs": None, "proxy_url": None},
         {"metric_name_validation_scheme": None, "metric_name_escaping_scheme": None, "fallback_scrape_protocol": None},
     ],
 )
-def test_a_field_that_is_null_has_its_default(fields: dict[str, Any]) -> None:
-    taken, plain = pasted(**fields), pasted()
-    same = {name for name in ScrapeSettings.model_fields if getattr(taken, name) == getattr(plain, name)}
-    assert set(ScrapeSettings.model_fields) - same <= {"relabel", "params"}
+def test_a_field_that_is_null_is_as_if_it_were_not_there(fields: dict[str, Any]) -> None:
+    given = {"name": "node", "static_configs": [{"targets": ["a:1"]}]}
+    taken, plain = (ScrapeSpec.model_validate({**given, **more}) for more in (fields, {}))
+    same = {name for name in ScrapeSpec.model_fields if getattr(taken, name) == getattr(plain, name)}
+    assert set(ScrapeSpec.model_fields) - same <= {"params"}
     assert not any(taken.params.values())
+
+
+@pytest.mark.fault("M15")
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("honor_timestamps", "honor_timestamps"),
+        ("follow_redirects", "follow_redirects"),
+        ("enable_compression", "compressed"),
+    ],
+)
+def test_a_truth_that_is_null_is_false_as_in_go(theirs: str, ours: str) -> None:
+    assert getattr(pasted(), ours) is True
+    assert getattr(pasted(**{theirs: None}), ours) is False
+
+
+@pytest.mark.fault("M15")
+def test_in_a_rule_null_is_an_empty_text_and_no_labels_but_an_action_is_needed() -> None:
+    given = {"source_labels": None, "separator": None, "regex": None, "modulus": None, "target_label": "x"}
+    (rule,) = pasted(relabel_configs=[{**given, "replacement": None}]).relabel
+    assert (rule.source_labels, rule.separator, rule.regex, rule.modulus, rule.replacement) == ((), "", "", 0, "")
+    assert "action" in refusal(relabel_configs=[{"action": None, "target_label": "x"}])
+
+
+@pytest.mark.fault("M15")
+@pytest.mark.parametrize("zero", [0, "0", "0s"])
+def test_an_interval_of_zero_is_none(zero: int | str) -> None:
+    given = {"name": "node", "targets": ["a:1"], "scrape_interval": zero, "scrape_timeout": zero}
+    assert ScrapeSpec.model_validate(given).every == 15.0
+    assert ScrapeSpec.model_validate(given).timeout_s == 10.0
 
 
 @pytest.mark.fault("M15")
@@ -105,8 +137,9 @@ def test_in_a_search_of_the_dns_null_is_the_default_and_the_type_is_read_in_eith
     given = {"names": ["shop.example.com"], "type": "a", "port": 9100, "refresh_interval": None}
     (search,) = pasted(dns_sd_configs=[given]).dns
     assert (search.type, search.refresh) == ("A", 30.0)
-    (search,) = pasted(dns_sd_configs=[{"names": ["shop.example.com"], "type": None, "port": None}]).dns
+    (search,) = pasted(dns_sd_configs=[{"names": ["shop.example.com"], "port": None}]).dns
     assert (search.type, search.port) == ("SRV", None)
+    assert "`type` must be SRV" in refusal(dns_sd_configs=[{"names": ["shop.example.com"], "type": None}])
 
 
 # --- fields without a counterpart ----------------------------------------------------------------------------------
