@@ -40,7 +40,10 @@ class Needs(NamedTuple):
 # What takes another permission to be done than to be looked at.
 ACTS = {"/people/{user_id}/": PEOPLE_EDIT}
 # Marked public. Each guards itself, and has tests of its own.
-PUBLIC = {"/healthz", "/metrics", "/sign-in/{token}", "/prometheus/api/v1/{path}", "/^api(?:/|$)"}
+PUBLIC = {
+    "/healthz", "/metrics", "/sign-in/{token}", "/prometheus/api/v1/{path}", "/prometheus/-/healthy",
+    "/prometheus/-/ready", "/^api(?:/|$)",
+}  # fmt: skip
 # The API (test_api_permissions.py) and the pages of the sign-in library (accounts/tests/test_sign_in.py).
 APART = ("/api/v1/", "/account/")
 LEADS_ON = {"/sign-in/password"}  # to where a password is changed, unless one came by a link

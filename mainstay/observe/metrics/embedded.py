@@ -19,14 +19,16 @@ from mainstay.foundation.secrets import scrape_token, secret_key
 from mainstay.net.policy import policy
 from mainstay.observe.checks.runtime.holding import changes
 from mainstay.observe.metrics.backup import COPY_PATH, FOLDER, copied_name
+from mainstay.observe.metrics.exposition import Family
 from mainstay.observe.metrics.host.collect import HostMetrics
 from mainstay.observe.metrics.planned import Plans
 from mainstay.observe.metrics.probes import LatestProbes, ProbeSeries, Seen
 from mainstay.observe.metrics.scrape.document import targets_document
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
-from mainstay.observe.metrics.scrape.state import PlannedScrape
+from mainstay.observe.metrics.scrape.state import PlannedScrape, TargetState
 from mainstay.observe.metrics.serve.answers import Answer, Prometheus, failure
+from mainstay.observe.metrics.serve.targets import metadata, pools, targets
 from mainstay.observe.metrics.store import Coverage, Missing, Store, StoreLimits
 
 log = logging.getLogger("mainstay.metrics")
@@ -111,7 +113,11 @@ class Embedded:
             store,
             now_ms=lambda: round(self._clock().timestamp() * 1000),
             seconds=time.monotonic,
-            extra={"targets": self._targets},
+            extra={
+                "targets": lambda asked: targets(self._targets(), asked),
+                "targets/metadata": lambda asked: metadata(self._families(), asked),
+                "scrape_pools": lambda _asked: pools(self._targets()),
+            },
         )
         self.scraper = Scraper(policy(self._environment), store)
         self.scraper.start()
@@ -254,11 +260,15 @@ class Embedded:
         scraper = self.scraper
         return scraper.figures().waiting_s if scraper is not None else 0.0
 
-    def _targets(self) -> Any:
+    def _targets(self) -> dict[str, Any]:
         scraper = self.scraper
         if scraper is None:
-            return {}
+            return targets_document((), ())
         return targets_document(scraper.targets(), scraper.scrapes(), self._plans.unusable)
+
+    def _families(self) -> list[tuple[TargetState, tuple[Family, ...]]]:
+        scraper = self.scraper
+        return scraper.families() if scraper is not None else []
 
 
 def _tell(missing: Missing | None, now: datetime) -> None:

@@ -6,5 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
-OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {}
-"""Its paths, each with what gives their `data`; higher wings add theirs."""
+from mainstay.observe.metrics.serve.text import CONFIG
+
+OWN: dict[str, Callable[[HttpRequest, datetime], Any]] = {"status/config": lambda _request, _now: CONFIG}
+"""Its paths, each with what gives their `data` (and may raise BadRequest); higher wings add theirs. The configuration
+of the server that METRICS_URL names is not shown."""

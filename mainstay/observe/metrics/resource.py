@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from mainstay.foundation.resource import By, Resource, Use, Written, shortened
 from mainstay.observe.metrics import actions
 from mainstay.observe.metrics.models import Scrape
-from mainstay.observe.metrics.scrape.settings import from_prometheus
+from mainstay.observe.metrics.scrape.pasted import from_prometheus
 from mainstay.observe.metrics.spec import SECRETS, ScrapeSpec, default_timeout_s, short
 
 

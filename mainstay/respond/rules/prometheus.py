@@ -3,40 +3,102 @@
 https://prometheus.io/docs/prometheus/latest/querying/api/#rules
 """
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Prefetch
 from django.http import HttpRequest
 
+from mainstay.observe.metrics.promql.patterns import accepts
+from mainstay.observe.metrics.serve.asked import BadRequest, Parameters, many, number, one, selectors, truth
 from mainstay.respond.rules.models import Instance, Rule, RuleGroup
 from mainstay.respond.rules.standing import known_health
 
 NEVER = "0001-01-01T00:00:00Z"
-_TYPES = {"alert": True, "record": False}
+_TYPES = {"": None, "alert": True, "record": False}
 
 
 def rules(request: HttpRequest, now: datetime) -> dict[str, Any]:
-    """Return the groups; `type`, `rule_name[]`, `rule_group[]` and `file[]` narrow them."""
-    given = request.GET if request.method == "GET" else request.POST
+    """Return the groups that hold rules which were asked for, by name.
+
+    `type`, `rule_name[]`, `rule_group[]`, `file[]` and `match[]` (of the labels in the definition) narrow them;
+    `exclude_alerts` leaves their alerts out; `group_limit` and `group_next_token` turn pages.
+
+    Raises:
+        BadRequest.
+    """
+    asked = _parameters(request)
+    wanted, page = _wanted(asked), _page(asked)
+    has_alerts = not truth(asked, "exclude_alerts")
     groups = _groups()
-    if given.getlist("rule_group[]"):
-        groups = groups.filter(name__in=given.getlist("rule_group[]"))
-    if given.getlist("file[]"):
-        groups = groups.filter(managed_by__in=given.getlist("file[]"))
-    names, kind = set(given.getlist("rule_name[]")), _TYPES.get(given.get("type", ""))
-    found = []
+    if many(asked, "rule_group[]"):
+        groups = groups.filter(name__in=many(asked, "rule_group[]"))
+    if many(asked, "file[]"):
+        groups = groups.filter(managed_by__in=many(asked, "file[]"))
+    begun, found = not page.token, list[dict[str, Any]]()
     for group in groups:
-        chosen = [
-            rule
-            for rule in group.rules.all()
-            if (not names or rule.name in names) and (kind is None or rule.alerts is kind)
-        ]
-        if chosen or not (names or kind is not None):
-            found.append(_group(group, chosen, now))
+        begun = begun or _token(group) == page.token
+        chosen = [rule for rule in group.rules.all() if wanted(group, rule)] if begun else []
+        if not chosen:
+            continue
+        if len(found) == page.most:
+            return {"groups": found, "groupNextToken": _token(group)}
+        found.append(_group(group, chosen, now, has_alerts=has_alerts))
+    if not begun:
+        raise BadRequest(f"invalid group_next_token {page.token[:60]!r}: were rule groups changed?")
     return {"groups": found}
+
+
+def _parameters(request: HttpRequest) -> dict[str, list[str]]:
+    asked = {name: request.POST.getlist(name) for name in request.POST}
+    for name in request.GET:
+        asked[name] = [*asked.get(name, []), *request.GET.getlist(name)]
+    return asked
+
+
+def _wanted(asked: Parameters) -> Callable[[RuleGroup, Rule], bool]:
+    """Return what tells whether a rule was asked for."""
+    kind = one(asked, "type", "").lower()
+    if kind not in _TYPES:
+        raise BadRequest(f"invalid parameter type: {kind[:60]!r} is neither alert nor record")
+    alerts, names, sets = _TYPES[kind], set(many(asked, "rule_name[]")), selectors(asked, needed=False)
+
+    def wanted(group: RuleGroup, rule: Rule) -> bool:
+        labels = {**group.labels, **rule.labels}
+        return (
+            (alerts is None or rule.alerts is alerts)
+            and (not names or rule.name in names)
+            and (not sets or any(all(accepts(one, labels.get(one.name, "")) for one in each) for each in sets))
+        )
+
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """How many groups are wanted (None: all), from the group with this token on (empty: from the first)."""
+
+    most: int | None
+    token: str
+
+
+def _page(asked: Parameters) -> _Page:
+    token, has_limit = one(asked, "group_next_token", ""), bool(many(asked, "group_limit"))
+    if token and not has_limit:
+        raise BadRequest("invalid parameter group_next_token: it needs group_limit")
+    most = number(asked, "group_limit", 0)
+    if has_limit and most <= 0:
+        raise BadRequest(f"invalid parameter group_limit: it must be more than 0, it is {most}")
+    return _Page(most if has_limit else None, token)
+
+
+def _token(group: RuleGroup) -> str:
+    """Return the name of a page that begins with this group."""
+    return hashlib.sha1(f"{group.managed_by};{group.name}".encode(), usedforsecurity=False).hexdigest()
 
 
 def alerts(_request: HttpRequest, _now: datetime) -> dict[str, Any]:
@@ -51,13 +113,13 @@ def _groups() -> Any:
     return RuleGroup.objects.order_by("name").prefetch_related(Prefetch("rules", ordered))
 
 
-def _group(group: RuleGroup, chosen: list[Rule], now: datetime) -> dict[str, Any]:
-    states = [rule.state for rule in chosen]
+def _group(group: RuleGroup, chosen: list[Rule], now: datetime, *, has_alerts: bool) -> dict[str, Any]:
+    states = [rule.state for rule in group.rules.all()]
     last = max((state.evaluated_at for state in states if state.evaluated_at is not None), default=None)
     return {
         "name": group.name,
         "file": group.managed_by,
-        "rules": list(_rules(group, chosen, now)),
+        "rules": list(_rules(group, chosen, now, has_alerts=has_alerts)),
         "interval": group.interval_s,
         "limit": group.limit,
         "evaluationTime": sum(state.duration_s or 0.0 for state in states),
@@ -65,7 +127,7 @@ def _group(group: RuleGroup, chosen: list[Rule], now: datetime) -> dict[str, Any
     }
 
 
-def _rules(group: RuleGroup, chosen: list[Rule], now: datetime) -> Iterator[dict[str, Any]]:
+def _rules(group: RuleGroup, chosen: list[Rule], now: datetime, *, has_alerts: bool) -> Iterator[dict[str, Any]]:
     for rule in chosen:
         state = rule.state
         health, reason = known_health(state, group.interval_s, now)
@@ -87,7 +149,7 @@ def _rules(group: RuleGroup, chosen: list[Rule], now: datetime) -> Iterator[dict
                 "duration": rule.for_s,
                 "keepFiringFor": rule.keep_firing_for_s,
                 "annotations": rule.annotations,
-                "alerts": [_alert(one) for one in standing],
+                "alerts": [_alert(one) for one in standing] if has_alerts else [],
                 "type": "alerting",
                 **shown,
             }

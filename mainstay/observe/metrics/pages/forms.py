@@ -14,7 +14,7 @@ from mainstay.kit.forms import SpecForm, line
 from mainstay.kit.inputs import groups_of, read_lines
 from mainstay.observe.metrics.actions import shown_spec
 from mainstay.observe.metrics.models import Scrape
-from mainstay.observe.metrics.scrape.settings import from_prometheus
+from mainstay.observe.metrics.scrape.pasted import from_prometheus
 from mainstay.observe.metrics.spec import ScrapeSpec
 
 _FIELDS = frozenset(

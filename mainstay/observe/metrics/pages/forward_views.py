@@ -8,6 +8,7 @@ How many of these run at once, and in whose turn, is decided before a thread is 
 import base64
 import binascii
 import re
+from http import HTTPStatus
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -23,11 +24,13 @@ from mainstay.foundation.clock import now
 from mainstay.foundation.http.pool import vouch
 from mainstay.observe.metrics.client import MetricsAway
 from mainstay.observe.metrics.own import OWN
+from mainstay.observe.metrics.serve.asked import BadRequest
 from mainstay.observe.metrics.servers import client
 
 READ = re.compile(
     r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"
-    r"|targets|status/buildinfo"
+    r"|parse_query|targets|targets/metadata|scrape_pools|alertmanagers"
+    r"|status/(buildinfo|flags|runtimeinfo|tsdb|tsdb/blocks|walreplay)"
 )
 FORM_MOST_BYTES = 1_000_000
 
@@ -36,22 +39,18 @@ FORM_MOST_BYTES = 1_000_000
 @public  # guards itself: Basic authentication is no business of other pages
 def prometheus(request: HttpRequest, path: str) -> HttpResponse:
     """Answer one request of the Prometheus HTTP API."""
-    try:
-        actor = _caller(request)
-        vouch(request.META)
-        actor.need(OPERATIONS_VIEW)
-    except Problem as problem:
-        answer = _error(problem.status, "unauthorized", problem.detail)
-        answer["WWW-Authenticate"] = 'Basic realm="Mainstay: a token as the password", charset="UTF-8"'
-        return answer
-    except NotAllowed as error:
-        return _error(403, "forbidden", str(error))
+    refused = _refused(request)
+    if refused is not None:
+        return refused
     if request.method not in {"GET", "POST"}:
         answer = _error(405, "bad_data", "use GET or POST")
         answer["Allow"] = "GET, POST"
         return answer
     if path in OWN:
-        data = orjson.dumps({"status": "success", "data": OWN[path](request, now())})
+        try:
+            data = orjson.dumps({"status": "success", "data": OWN[path](request, now())})
+        except BadRequest as error:
+            return _error(400, "bad_data", str(error))
         return HttpResponse(data, content_type="application/json")
     if READ.fullmatch(path) is None:
         return _error(404, "not_found", f"there is nothing at /prometheus/api/v1/{path[:200]}")
@@ -68,6 +67,39 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
     return HttpResponse(found.body, status=found.status, content_type="application/json")
 
 
+@public  # guards itself, too
+def liveness(request: HttpRequest, what: str) -> HttpResponse:
+    """Answer `/-/healthy`, this process being there, and `/-/ready`: whoever keeps the metrics answers, too."""
+    refused = _refused(request)
+    if refused is not None:
+        return refused
+    if request.method not in {"GET", "HEAD"}:
+        return HttpResponse("use GET or HEAD\n", status=405, content_type="text/plain", headers={"Allow": "GET, HEAD"})
+    if what == "healthy":
+        return HttpResponse("Mainstay is healthy.\n", content_type="text/plain")
+    try:
+        status, why = client().forward("/api/v1/status/buildinfo", "").status, ""
+    except MetricsAway as error:
+        status, why = 503, f" {error}."
+    if status == HTTPStatus.OK:
+        return HttpResponse("Mainstay is ready.\n", content_type="text/plain")
+    return HttpResponse(f"The metrics are not ready.{why}\n", status=503, content_type="text/plain")
+
+
+def _refused(request: HttpRequest) -> HttpResponse | None:
+    try:
+        actor = _caller(request)
+        vouch(request.META)
+        actor.need(OPERATIONS_VIEW)
+    except Problem as problem:
+        answer = _error(problem.status, "unauthorized", problem.detail)
+        answer["WWW-Authenticate"] = 'Basic realm="Mainstay: a token as the password", charset="UTF-8"'
+        return answer
+    except NotAllowed as error:
+        return _error(403, "forbidden", str(error))
+    return None
+
+
 def _caller(request: HttpRequest) -> Actor:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     match scheme.lower():
@@ -79,7 +111,7 @@ def _caller(request: HttpRequest) -> Actor:
             except (binascii.Error, UnicodeDecodeError):
                 raise Problem(401, "The Authorization header cannot be read.") from None
             return token_actor(password)
-    if isinstance(request.user, User) and request.method == "GET":
+    if isinstance(request.user, User) and request.method in {"GET", "HEAD"}:
         return request.user.actor
     raise Problem(401, "Send a token: as a bearer, or as the password of Basic authentication.")
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from mainstay.observe.metrics.pages import explore_views, scrape_views, signals_views, target_views
-from mainstay.observe.metrics.pages.forward_views import prometheus
+from mainstay.observe.metrics.pages.forward_views import liveness, prometheus
 
 urlpatterns = [
     path("metrics/explore", explore_views.explore, name="explore"),
@@ -17,4 +17,6 @@ urlpatterns = [
     path("scrapes/<slug:name>/pause/", scrape_views.pause, name="scrape_pause"),
     path("scrapes/<slug:name>/delete/", scrape_views.SCRAPE.delete, name="scrape_delete"),
     path("prometheus/api/v1/<path:path>", prometheus, name="prometheus"),
+    path("prometheus/-/healthy", liveness, {"what": "healthy"}, name="prometheus_healthy"),
+    path("prometheus/-/ready", liveness, {"what": "ready"}, name="prometheus_ready"),
 ]

@@ -16,10 +16,13 @@ from mainstay.net.resolver import Resolution
 from mainstay.net.transfer import Plan, Transfer
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 
-ACCEPT = (
-    "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.7,"
-    "text/plain;version=0.0.4;q=0.6,*/*;q=0.2"
-)
+_MEDIA_TYPES = {
+    "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0",
+    "OpenMetricsText0.0.1": "application/openmetrics-text;version=0.0.1",
+    "PrometheusText1.0.0": "text/plain;version=1.0.0",
+    "PrometheusText0.0.4": "text/plain;version=0.0.4",
+}
+_ESCAPED = ("OpenMetricsText1.0.0", "PrometheusText1.0.0")  # the formats in which a target may be asked how to escape
 _BUFFER_BYTES = 128 << 10
 _HINTS = {
     401: "it wants credentials: give `username` and `password`, or `bearer`",
@@ -52,8 +55,17 @@ class FetchPlan(Plan):
         self.limit = settings.body_size_limit
 
 
+def accept(settings: ScrapeSettings) -> str:
+    """Return the Accept header: the formats by their rank, and how to write names that are more than letters."""
+    ranked = [
+        _MEDIA_TYPES[each] + (f";escaping={settings.metric_name_escaping_scheme}" if each in _ESCAPED else "")
+        for each in settings.scrape_protocols
+    ]
+    return ",".join(f"{each};q=0.{9 - rank}" for rank, each in enumerate([*ranked, "*/*"]))
+
+
 def _request(url: str, settings: ScrapeSettings, timeout_s: float) -> Request:
-    own = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_s:g}"}
+    own = {"Accept": accept(settings), "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_s:g}"}
     secrets = {name: secret.get_secret_value() for name, secret in settings.secret_headers.items()}
     password, bearer, key = (
         secret.get_secret_value() if secret is not None else None

@@ -67,6 +67,10 @@ _MAY_HOLD = {
 """Actions that refuse fields they would ignore, as Prometheus does. A field at its default is no offence."""
 
 
+_TEXTS = ("regex", "replacement", "separator", "target_label")
+_ZEROS: dict[str, Any] = {"source_labels": (), "modulus": 0}
+
+
 class Rule(StrictModel):
     """One relabelling rule, written as in Prometheus."""
 
@@ -85,11 +89,11 @@ class Rule(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _as_yaml_reads_it(cls, given: Any) -> Any:
-        """YAML makes 5 of `replacement: 5` and `Keep` is as good as `keep`: Prometheus takes both."""
+        """YAML makes 5 of `replacement: 5`, `Keep` is as good as `keep`, null is empty: Prometheus takes all."""
         if not isinstance(given, Mapping):
             return given
         return {
-            name: _text(value) if name in ("regex", "replacement", "separator", "target_label") else value
+            name: _text(value) if name in _TEXTS else _ZEROS.get(name) if value is None else value
             for name, value in given.items()
         } | ({"action": given["action"].lower()} if isinstance(given.get("action"), str) else {})
 

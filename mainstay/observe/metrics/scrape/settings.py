@@ -1,13 +1,12 @@
 """What a scrape is: where its targets are, how they are asked, what becomes of their series.
 
-People may paste the fields of a Prometheus `scrape_config` where they differ from ours: `_PROMETHEUS` says which
-becomes which. Both spellings of one field at once are refused.
+People may paste a Prometheus `scrape_config`: `pasted.py` puts it into these words.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
@@ -15,6 +14,12 @@ from mainstay.foundation.outside_files import PemText, checked_list, checked_sec
 from mainstay.foundation.strict import Secret, StrictModel
 from mainstay.foundation.words.durations import Duration
 from mainstay.net.addresses import Host, Port, valid_header_name, valid_header_value
+from mainstay.observe.metrics.scrape.pasted import (
+    Protocol,
+    from_prometheus,
+    group_from_prometheus,
+    name_search_from_prometheus,
+)
 from mainstay.observe.metrics.scrape.relabel import LabelName, Rule
 
 DEFAULT_BODY_BYTES = 64 << 20
@@ -59,8 +64,15 @@ Limit = Annotated[int | None, Field(ge=1, le=1 << 40)]
 class Group(StrictModel):
     """Targets that share labels."""
 
-    targets: tuple[Address, ...] = Field(max_length=TARGETS_MOST, description="Addresses, e.g. 10.0.0.5:9100.")
+    targets: tuple[Address, ...] = Field(
+        default=(), max_length=TARGETS_MOST, description="Addresses, e.g. 10.0.0.5:9100."
+    )
     labels: Labels = Field(default_factory=dict, description="Labels of these targets' series.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_prometheus_writes_it(cls, given: Any) -> Any:
+        return group_from_prometheus(given)
 
 
 class Dns(StrictModel):
@@ -74,7 +86,7 @@ class Dns(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _as_prometheus_writes_it(cls, given: Any) -> Any:
-        return _renamed(given, {"refresh_interval": "refresh"})
+        return name_search_from_prometheus(given)
 
     @model_validator(mode="after")
     def _addresses_need_a_port(self) -> Self:
@@ -94,6 +106,13 @@ def _groups(value: object) -> object:
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str | Mapping) else value
+
+
+def _values(value: object) -> object:
+    """Of a query parameter: nothing is no value, and a value that is nothing is empty."""
+    if value is None:
+        return ()
+    return ["" if each is None else each for each in value] if isinstance(value, list | tuple) else _listed(value)
 
 
 class ScrapeSettings(StrictModel):
@@ -117,7 +136,7 @@ class ScrapeSettings(StrictModel):
     path: Annotated[str, StringConstraints(max_length=2000, pattern=r"^/[^\s?#\x00-\x1f]*$")] = Field(
         default="/metrics", description="The path of the metrics."
     )
-    params: dict[str, Annotated[tuple[str, ...], BeforeValidator(_listed)]] = Field(
+    params: dict[str, Annotated[tuple[str, ...], BeforeValidator(_values)]] = Field(
         default_factory=dict, max_length=50, description="Query parameters, e.g. {collect[]: [cpu, meminfo]}."
     )
     headers: dict[str, str] = Field(default_factory=dict, max_length=50, description="Request headers.")
@@ -139,6 +158,16 @@ class ScrapeSettings(StrictModel):
     verify: bool = Field(default=True, description="Whether a target's certificate must be trusted and match the host.")
     compressed: bool = Field(default=True, description="Whether to ask for gzip.")
     follow_redirects: bool = Field(default=True, description="Whether to follow redirects.")
+    scrape_protocols: Annotated[tuple[Protocol, ...], BeforeValidator(_listed)] = Field(
+        default=("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4"),
+        min_length=1,
+        max_length=len(get_args(Protocol)),
+        description="The formats to ask for, the most wanted first.",
+    )
+    metric_name_escaping_scheme: Literal["allow-utf-8", "underscores", "dots", "values"] = Field(
+        default="underscores",
+        description="How targets are asked to write names that are more than letters, digits, `_` and `:`.",
+    )
     honor_labels: bool = Field(
         default=False, description="Whether labels of a series win over the target's of the same name."
     )
@@ -207,136 +236,6 @@ _OUR_HEADERS = frozenset(
         "x-prometheus-scrape-timeout-seconds",
     }
 )
-
-_PROMETHEUS = {
-    "job_name": "name",
-    "scrape_interval": "every",
-    "scrape_timeout": "timeout",
-    "metrics_path": "path",
-    "static_configs": "targets",
-    "relabel_configs": "relabel",
-    "metric_relabel_configs": "metric_relabel",
-    "dns_sd_configs": "dns",
-    "enable_compression": "compressed",
-    "bearer_token": "bearer",
-}
-"""Fields of a scrape_config whose name alone differs. `file_sd_configs`, `basic_auth`, `authorization`,
-`tls_config` and `http_headers` are taken apart by `from_prometheus`."""
-
-NO_SIZE_LIMIT = 0
-
-
-def from_prometheus(given: Any) -> Any:
-    """Return a mapping in which a scrape_config's names are ours; anything else as it is.
-
-    Raises:
-        ValueError: a field is given twice, or has no counterpart.
-    """
-    if not isinstance(given, Mapping):
-        return given
-    out = dict(_renamed(given, _PROMETHEUS))
-    _take_files(out)
-    _take_authentication(out)
-    _take_tls(out)
-    if "http_headers" in out:
-        _take_headers(out, out.pop("http_headers"))
-    for name in _ZERO_IS_NONE:
-        if out.get(name) == 0 and not isinstance(out[name], bool):
-            out.pop(name)
-    return out
-
-
-_ZERO_IS_NONE = (
-    "sample_limit",
-    "target_limit",
-    "label_limit",
-    "label_name_length_limit",
-    "label_value_length_limit",
-    "body_size_limit",
-)
-
-
-def _renamed(given: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(given, Mapping):
-        return given
-    out: dict[Any, Any] = {}
-    for name, value in given.items():
-        ours = names.get(name, name) if isinstance(name, str) else name
-        if ours in out or (ours != name and ours in given):
-            raise ValueError(f"`{ours}` is given twice: `{name}` is Prometheus' name for it")
-        out[ours] = value
-    return out
-
-
-def _take_files(out: dict[Any, Any]) -> None:
-    configs = out.pop("file_sd_configs", None)
-    if configs is None:
-        return
-    if "file" in out:
-        raise ValueError("`file` is given twice: `file_sd_configs` is Prometheus' name for it")
-    if not isinstance(configs, list) or not all(isinstance(each, Mapping) for each in configs):
-        raise ValueError("`file_sd_configs` is a list of {files: […]}")
-    # How often to look is not a question here: a change is noticed within seconds.
-    out["file"] = [path for each in configs for path in each.get("files") or ()]
-
-
-def _take_authentication(out: dict[Any, Any]) -> None:
-    basic = _part(out, "basic_auth", {"username", "password"})
-    if basic is not None:
-        _set(out, "username", basic.get("username"), "basic_auth.username")
-        _set(out, "password", basic.get("password"), "basic_auth.password")
-    authorization = _part(out, "authorization", {"type", "credentials"})
-    if authorization is not None:
-        kind = authorization.get("type", "Bearer")
-        if not isinstance(kind, str) or kind.lower() != "bearer":
-            raise ValueError("`authorization` of a type other than Bearer: give the header in `secret_headers`")
-        _set(out, "bearer", authorization.get("credentials"), "authorization.credentials")
-
-
-def _take_tls(out: dict[Any, Any]) -> None:
-    names = {"ca", "ca_file", "cert", "cert_file", "key", "key_file", "insecure_skip_verify"}
-    tls = _part(out, "tls_config", names)
-    if tls is None:
-        return
-    for ours, theirs in (("ca", "ca"), ("client_certificate", "cert"), ("client_key", "key")):
-        _set(out, ours, tls.get(theirs, tls.get(f"{theirs}_file")), f"tls_config.{theirs}")
-    if "insecure_skip_verify" in tls:
-        _set(out, "verify", not tls["insecure_skip_verify"], "tls_config.insecure_skip_verify")
-
-
-def _take_headers(out: dict[Any, Any], headers: Any) -> None:
-    if not isinstance(headers, Mapping) or not all(isinstance(each, Mapping) for each in headers.values()):
-        raise ValueError("`http_headers` is {Name: {values: […]}} or {Name: {secrets: […]}}")
-    for name, given in headers.items():
-        for theirs, ours in (("values", "headers"), ("secrets", "secret_headers")):
-            values = given.get(theirs)
-            if values:
-                target = dict(out.get(ours) or {})
-                target[name] = ", ".join(map(str, values))
-                out[ours] = target
-
-
-def _part(out: dict[Any, Any], name: str, known: set[str]) -> Mapping[Any, Any] | None:
-    part = out.pop(name, None)
-    if part is None:
-        return None
-    if not isinstance(part, Mapping):
-        raise ValueError(f"`{name}` is a mapping of {', '.join(sorted(known))}")
-    foreign = sorted(str(each) for each in part if each not in known)
-    if foreign:
-        raise ValueError(
-            f"`{name}` holds {', '.join(foreign)}, which Mainstay does not know here; it knows "
-            f"{', '.join(sorted(known))}"
-        )
-    return part
-
-
-def _set(out: dict[Any, Any], name: str, value: Any, theirs: str) -> None:
-    if value is None:
-        return
-    if name in out:
-        raise ValueError(f"`{name}` is given twice: `{theirs}` is Prometheus' name for it")
-    out[name] = value
 
 
 def interval_text(seconds: float) -> str:

@@ -122,7 +122,7 @@ def _target(frame: Frame, before: Discovered, after: Labels) -> Target:
         raise ValueError(f"its timeout ({after[TIMEOUT]}) is longer than its interval ({after[INTERVAL]})")
     if not _has_port(address):
         address = f"{address}:{443 if scheme == 'https' else 80}"
-    labels = {name: value for name, value in after.items() if not name.startswith("__")}
+    labels = {name: value for name, value in after.items() if value and not name.startswith("__")}
     labels.setdefault(INSTANCE, address)
     path = after.get(PATH, "") or "/"
     url = f"{scheme}://{address}{path if path.startswith('/') else '/' + path}{_query(frame, after)}"

@@ -6,22 +6,22 @@ whoever owns those answers them.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol
 
 import orjson
 
-from mainstay import __version__
 from mainstay.foundation.words.text import storable_json
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.evaluate import Limits
-from mainstay.observe.metrics.promql.parse import prettified
+from mainstay.observe.metrics.promql.parse import Expression, prettified
 from mainstay.observe.metrics.promql.plan import Matcher
 from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
-from mainstay.observe.metrics.promql.result import Result
-from mainstay.observe.metrics.promql.series import Series, Source
+from mainstay.observe.metrics.promql.result import Point, Result
+from mainstay.observe.metrics.promql.series import Hints, Selection, Series, Source, Symbols
+from mainstay.observe.metrics.serve import status
 from mainstay.observe.metrics.serve.asked import (
     EARLIEST_MS,
     LATEST_MS,
@@ -30,16 +30,20 @@ from mainstay.observe.metrics.serve.asked import (
     duration_ms,
     expression,
     limit,
+    number,
     one,
     selectors,
     span,
     time_ms,
 )
-from mainstay.observe.metrics.serve.text import of_float
+from mainstay.observe.metrics.serve.text import CONFIG, of_float
+from mainstay.observe.metrics.serve.tree import tree
 
 log = logging.getLogger("mainstay.metrics")
 PREFIX = "/api/v1/"
 TIMEOUT_S = 30.0
+TRUNCATED = "results truncated due to limit"  # Prometheus' words, by which Grafana knows it
+RANKED, RANKED_MOST = 10, 10_000  # of names and values by their number of series
 _LABEL_VALUES = re.compile(r"^label/([a-zA-Z_][a-zA-Z0-9_]*)/values$")
 
 
@@ -52,6 +56,20 @@ class Store(Source, Protocol):
 
     def metadata(self) -> Mapping[str, tuple[str, str, str]]:
         """Return type, help and unit of each metric."""
+        ...
+
+    def figures(self) -> status.Figures:
+        """Return what it holds."""
+        ...
+
+    @property
+    def limits(self) -> status.Bounds:
+        """Return how long samples are kept."""
+        ...
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Return when the newest sample was put; None when there is none."""
         ...
 
 
@@ -82,12 +100,12 @@ class Prometheus:
         store: Store,
         now_ms: Callable[[], int],
         seconds: Callable[[], float],
-        extra: Mapping[str, Callable[[], Any]] | None = None,
+        extra: Mapping[str, Callable[[Parameters], Any]] | None = None,
     ) -> None:
         self._store = store
         self._now_ms = now_ms
         self._seconds = seconds
-        self._extra = dict(extra or {})
+        started_ms = now_ms()
         self._paths: dict[str, Callable[[Parameters], Any]] = {
             "query": self._query,
             "query_range": self._query_range,
@@ -95,8 +113,19 @@ class Prometheus:
             "labels": self._labels,
             "metadata": self._metadata,
             "format_query": self._format,
-            "query_exemplars": lambda _asked: [],
-            "status/buildinfo": lambda _asked: _buildinfo(),
+            "parse_query": self._tree,
+            "query_exemplars": _exemplars,
+            "alertmanagers": lambda _asked: {"activeAlertmanagers": [], "droppedAlertmanagers": []},
+            "status/buildinfo": lambda _asked: status.buildinfo(),
+            "status/config": lambda _asked: CONFIG,
+            "status/flags": lambda _asked: status.flags(store.limits, TIMEOUT_S),
+            "status/runtimeinfo": lambda _asked: status.runtimeinfo(
+                store.figures(), store.limits, started_ms, now_ms()
+            ),
+            "status/tsdb": self._tsdb,
+            "status/tsdb/blocks": lambda _asked: {"blocks": []},
+            "status/walreplay": lambda _asked: {"min": 0, "max": 0, "current": 0},
+            **(extra or {}),
         }
 
     def answer(self, path: str, parameters: Parameters) -> Answer:
@@ -105,9 +134,7 @@ class Prometheus:
         values = _LABEL_VALUES.match(name)
         try:
             if values is not None:
-                return _success(self._label_values(values[1], parameters))
-            if name in self._extra:
-                return _success(self._extra[name]())
+                return self._label_values(values[1], parameters)
             if name not in self._paths:
                 return failure(404, "not_found", f"there is nothing at {path}")
             found = self._paths[name](parameters)
@@ -143,19 +170,46 @@ class Prometheus:
         return Limits(deadline=deadline)
 
     def _query(self, asked: Parameters) -> Answer:
-        at_ms = time_ms(asked, "time", self._now_ms())
-        return _of_result(evaluate(expression(asked), self._store, at_ms, limits=self._limits(asked)), limit(asked))
+        at_ms, most, limits = time_ms(asked, "time", self._now_ms()), limit(asked), self._limits(asked)
+        return self._measured(asked, most, lambda query, source: evaluate(query, source, at_ms, limits=limits))
 
     def _query_range(self, asked: Parameters) -> Answer:
-        steps = span(asked)
-        result = evaluate_range(
-            expression(asked), self._store, steps.start_ms, steps.end_ms, steps.step_ms, limits=self._limits(asked)
+        steps, most, limits = span(asked), limit(asked), self._limits(asked)
+        return self._measured(
+            asked,
+            most,
+            lambda query, source: evaluate_range(
+                query, source, steps.start_ms, steps.end_ms, steps.step_ms, limits=limits
+            ),
         )
-        return _of_result(result, limit(asked))
+
+    def _measured(self, asked: Parameters, most: int, ask: Callable[[Expression, Source], Result]) -> Answer:
+        """Evaluate the query; with `stats` the answer tells what it cost."""
+        wanted = one(asked, "stats", "")
+        if not wanted:
+            return _of_result(ask(expression(asked), self._store), most)
+        begun, source = self._seconds(), Counting(self._store)
+        query = expression(asked)
+        parsed = self._seconds()
+        result = ask(query, source)
+        if wanted == "all":
+            result = replace(result, infos=[*result.infos, UNCOUNTED])
+        return _of_result(result, most, _stats(parsed - begun, self._seconds() - parsed, source.samples))
 
     @staticmethod
     def _format(asked: Parameters) -> str:
         return prettified(expression(asked).text)
+
+    @staticmethod
+    def _tree(asked: Parameters) -> dict[str, Any]:
+        return tree(expression(asked).node)
+
+    def _tsdb(self, asked: Parameters) -> dict[str, Any]:
+        most = number(asked, "limit", RANKED)
+        if not 0 < most <= RANKED_MOST:
+            raise BadRequest(f"invalid parameter limit: it must be 1 to {RANKED_MOST:,}, it is {most}")
+        series = self._store.series((), EARLIEST_MS, LATEST_MS)
+        return status.tsdb(series, self._store.figures(), self._store.newest_ms, most)
 
     # --- series and labels ---------------------------------------------------------------------------------------
 
@@ -166,48 +220,82 @@ class Prometheus:
             check_deadline()
             yield self._store.series(matchers, after_ms - 1, until_ms)
 
-    def _series(self, asked: Parameters) -> list[dict[str, str]]:
+    def _series(self, asked: Parameters) -> Answer:
         most = limit(asked)
-        unique: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-        for found in self._found(asked, needed=True):
-            for labels in found.all_labels():
-                unique.setdefault(tuple(labels.items()), labels)
-                if len(unique) >= most:
-                    return list(unique.values())
-        return [unique[key] for key in sorted(unique)]
+        labels = (each for found in self._found(asked, needed=True) for each in found.all_labels())
+        unique = dict(islice(_by_key(labels), most + 1))
+        chosen = sorted(islice(unique, most))
+        return _success([unique[key] for key in chosen], [TRUNCATED] if len(unique) > most else ())
 
-    def _labels(self, asked: Parameters) -> list[str]:
+    def _labels(self, asked: Parameters) -> Answer:
         names: set[str] = set()
         for found in self._found(asked, needed=False):
             names |= {name for name in found.names if found.column(name).any()}
-        return list(islice(sorted(names), limit(asked)))
+        return _cut(sorted(names), limit(asked))
 
-    def _label_values(self, name: str, asked: Parameters) -> list[str]:
+    def _label_values(self, name: str, asked: Parameters) -> Answer:
         codes: set[int] = set()
         for found in self._found(asked, needed=False):
             codes |= set(found.column(name).tolist())
         texts = self._store.symbols.texts
-        return list(islice(sorted(texts[code] for code in codes if code), limit(asked)))
+        return _cut(sorted(texts[code] for code in codes if code), limit(asked))
 
-    def _metadata(self, asked: Parameters) -> dict[str, list[dict[str, str]]]:
-        metric = one(asked, "metric", "")
+    def _metadata(self, asked: Parameters) -> Answer:
+        """Each metric has one description here, so that `limit_per_metric` (0 and less is none) is always kept."""
+        metric, most = one(asked, "metric", ""), number(asked, "limit", -1)
+        number(asked, "limit_per_metric", -1)
         known = self._store.metadata()
         wanted = {metric: known[metric]} if metric in known else {} if metric else known
-        return {
-            name: [{"type": of[0], "help": of[1], "unit": of[2]}] for name, of in islice(wanted.items(), limit(asked))
-        }
+        chosen = dict(islice(wanted.items(), most)) if most >= 0 else wanted
+        data = {name: [{"type": of[0], "help": of[1], "unit": of[2]}] for name, of in chosen.items()}
+        return _success(data, [TRUNCATED] if len(data) < len(wanted) else ())
 
 
-def _buildinfo() -> dict[str, str]:
-    # Grafana reads the version to know what it may ask; it is that of the API, whose answers are those of 2.x and 3.x.
+UNCOUNTED = "stats=all: samples are counted for the whole query, not for each step"
+
+
+class Counting:
+    """A source that counts the samples it hands out."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.samples = 0
+
+    @property
+    def symbols(self) -> Symbols:
+        return self._source.symbols
+
+    def select(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int, hints: Hints) -> Selection:
+        found = self._source.select(matchers, after_ms, until_ms, hints)
+        self.samples += int(found.samples.counts[found.samples.group].sum())
+        return found
+
+    def count(self, matchers: Sequence[Matcher], after_ms: int, until_ms: int) -> int:
+        return self._source.count(matchers, after_ms, until_ms)
+
+
+def _stats(parsed_s: float, evaluated_s: float, samples: int) -> dict[str, Any]:
+    """Return what a query cost, by Prometheus' names: seconds, and samples read from the store."""
     return {
-        "version": "2.55.0",
-        "revision": f"mainstay-{__version__}",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
+        "timings": {
+            "evalTotalTime": parsed_s + evaluated_s,
+            "resultSortTime": 0,
+            "queryPreparationTime": parsed_s,
+            "innerEvalTime": evaluated_s,
+            "execQueueTime": 0,
+            "execTotalTime": parsed_s + evaluated_s,
+        },
+        "samples": {"totalQueryableSamples": samples, "peakSamples": samples},
     }
+
+
+def _exemplars(asked: Parameters) -> list[Any]:
+    """Return nothing, for no exemplars are kept; what is asked for must be askable all the same."""
+    start_ms, end_ms = time_ms(asked, "start", EARLIEST_MS), time_ms(asked, "end", LATEST_MS)
+    if end_ms < start_ms:
+        raise BadRequest("end timestamp must not be before start timestamp")
+    expression(asked)
+    return []
 
 
 def _json(document: Any) -> bytes:
@@ -217,8 +305,29 @@ def _json(document: Any) -> bytes:
         return orjson.dumps(storable_json(document))
 
 
-def _success(data: Any) -> Answer:
-    return Answer(200, _json({"status": "success", "data": data}))
+def _success(data: Any, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Answer:
+    document = {"status": "success", "data": data}
+    if warnings:
+        document["warnings"] = list(warnings)
+    if infos:
+        document["infos"] = list(infos)
+    return Answer(200, _json(document))
+
+
+def _by_key(label_sets: Iterable[dict[str, str]]) -> Iterator[tuple[tuple[tuple[str, str], ...], dict[str, str]]]:
+    """Yield each label set once, behind what it is sorted by."""
+    seen = set()
+    for labels in label_sets:
+        key = tuple(labels.items())
+        if key not in seen:
+            seen.add(key)
+            yield key, labels
+
+
+def _cut(found: Iterable[Any], most: int) -> Answer:
+    """Answer with the first `most`, and a warning where there are more."""
+    data = list(islice(found, most + 1))
+    return _success(data[:most], [TRUNCATED] if len(data) > most else ())
 
 
 def failure(status: int, kind: str, message: str) -> Answer:
@@ -226,28 +335,30 @@ def failure(status: int, kind: str, message: str) -> Answer:
     return Answer(status, _json({"status": "error", "errorType": kind, "error": message}))
 
 
-def _of_result(result: Result, most: int) -> Answer:
+def _of_result(result: Result, most: int, stats: Mapping[str, Any] | None = None) -> Answer:
     data: dict[str, Any] = {"resultType": result.kind}
+    warnings = list(result.warnings)
     if result.kind == "string":
         data["result"] = [int(result.times[0]) / 1000, result.text]
     elif result.kind == "scalar":
         data["result"] = [int(result.times[0]) / 1000, of_float(result.scalar)]
-    elif result.kind == "vector":
-        data["result"] = [
-            {"metric": labels, "value": [points[0][0] / 1000, of_float(points[0][1])]}
-            for labels, points in islice(result.rows(), most)
-        ]
     else:
-        data["result"] = [
-            {"metric": labels, "values": [[at_ms / 1000, of_float(value)] for at_ms, value in points]}
-            for labels, points in islice(result.rows(), most)
-        ]
-    document: dict[str, Any] = {"status": "success", "data": data}
-    if result.warnings:
-        document["warnings"] = list(result.warnings)
-    if result.infos:
-        document["infos"] = list(result.infos)
-    return Answer(200, _json(document))
+        shown = _at_one_time if result.kind == "vector" else _over_time
+        data["result"] = [shown(labels, points) for labels, points in islice(result.rows(), most)]
+        if len(result) > most:
+            warnings.append(TRUNCATED)
+    if stats is not None:
+        data["stats"] = stats
+    return _success(data, warnings, result.infos)
+
+
+def _at_one_time(labels: Mapping[str, str], points: Sequence[Point]) -> dict[str, Any]:
+    at_ms, value = points[0]
+    return {"metric": labels, "value": [at_ms / 1000, of_float(value)]}
+
+
+def _over_time(labels: Mapping[str, str], points: Sequence[Point]) -> dict[str, Any]:
+    return {"metric": labels, "values": [[at_ms / 1000, of_float(value)] for at_ms, value in points]}
 
 
 __all__ = ["Answer", "Prometheus", "Store", "failure"]

@@ -18,6 +18,16 @@ LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9
 STEPS_MOST = 11_000
 FARTHEST_S = 9.3e15  # about what Go's times reach, which clients send for "from the beginning" and "to the end"
 LIMIT_MOST = 1_000_000_000
+_BOUNDS_MS = {
+    "-292273086-05-16T16:47:06Z": EARLIEST_MS,
+    "292277025-08-18T07:12:54.999999999Z": LATEST_MS,
+}
+"""Go's first and last time as client_golang and Grafana write them."""
+_TRUTHS = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
+}
+"""What Go's `strconv.ParseBool` reads."""
 
 
 class BadRequest(ValueError):
@@ -38,6 +48,36 @@ def one(parameters: Parameters, name: str, default: str | None = None) -> str:
     return default
 
 
+def many(parameters: Parameters, name: str) -> list[str]:
+    """Return a parameter that may be given any number of times, without empty values."""
+    return [value for value in parameters.get(name, ()) if value]
+
+
+def truth(parameters: Parameters, name: str) -> bool:
+    """Return a parameter that is true or false; false when it is not given.
+
+    Raises:
+        BadRequest.
+    """
+    text = one(parameters, name, "false")
+    if text not in _TRUTHS:
+        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is neither true nor false")
+    return _TRUTHS[text]
+
+
+def number(parameters: Parameters, name: str, default: int) -> int:
+    """Return a whole number, which may be negative.
+
+    Raises:
+        BadRequest.
+    """
+    text = one(parameters, name, str(default))
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
+        raise BadRequest(f"invalid parameter {name}: {text[:60]!r} is no whole number")
+    return int(text)
+
+
 def time_ms(parameters: Parameters, name: str, default_ms: int | None = None) -> int:
     """Return a time: unix seconds with decimals, or RFC 3339.
 
@@ -47,6 +87,8 @@ def time_ms(parameters: Parameters, name: str, default_ms: int | None = None) ->
     text = one(parameters, name, "" if default_ms is not None else None)
     if not text and default_ms is not None:
         return default_ms
+    if text in _BOUNDS_MS:
+        return _BOUNDS_MS[text]
     try:
         seconds = float(text)
     except ValueError:
@@ -143,15 +185,22 @@ def selectors(parameters: Parameters, *, needed: bool) -> list[tuple[Matcher, ..
     Raises:
         BadRequest: none is given though `needed`, or one is not a selector.
     """
-    found = []
-    for text in parameters.get("match[]", ()):
-        try:
-            node = parse(text).node
-        except QueryError as error:
-            raise BadRequest(f"invalid parameter match[]: {error}") from None
-        if not isinstance(node, Selector):
-            raise BadRequest(f'invalid parameter match[]: {text[:100]!r} is no selector; write up{{job="shop"}}')
-        found.append(node.matchers)
+    found = [selector("match[]", text) for text in parameters.get("match[]", ())]
     if needed and not found:
         raise BadRequest("no match[] parameter provided")
     return found
+
+
+def selector(name: str, text: str) -> tuple[Matcher, ...]:
+    """Return the matchers of one series selector; `name` is the parameter's, for the error.
+
+    Raises:
+        BadRequest: it is not a selector.
+    """
+    try:
+        node = parse(text).node
+    except QueryError as error:
+        raise BadRequest(f"invalid parameter {name}: {error}") from None
+    if not isinstance(node, Selector):
+        raise BadRequest(f'invalid parameter {name}: {text[:100]!r} is no selector; write up{{job="shop"}}')
+    return node.matchers

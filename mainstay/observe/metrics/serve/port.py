@@ -127,7 +127,7 @@ def _answered(environ: dict[str, Any], path: str, answer: Respond, token: str) -
     vouch(environ)
     parameters = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     if environ.get("REQUEST_METHOD") == "POST":
-        form = environ["wsgi.input"].read().decode("utf-8", "replace")
-        for name, values in parse_qs(form, keep_blank_values=True).items():
-            parameters.setdefault(name, []).extend(values)
+        form = parse_qs(environ["wsgi.input"].read().decode("utf-8", "replace"), keep_blank_values=True)
+        for name, values in form.items():
+            parameters[name] = [*values, *parameters.get(name, ())]  # Go reads the form first
     return answer(path, parameters)

@@ -1,6 +1,10 @@
-"""Numbers as Prometheus' API writes them."""
+"""Numbers as Prometheus' API writes them, and an answer that is the same in every process."""
 
 import math
+from decimal import Decimal
+
+CONFIG = {"yaml": "# There is no prometheus.yml here: `mainstay export` prints the configuration.\n"}
+"""`/api/v1/status/config`."""
 
 
 def of_float(value: float) -> str:
@@ -32,3 +36,8 @@ def _plain(mantissa: str, power: int) -> str:
     if len(digits) <= point:
         return sign + digits + "0" * (point - len(digits))
     return f"{sign}{digits[:point]}.{digits[point:]}"
+
+
+def in_full(value: float) -> str:
+    """Return the shortest text that reads back as `value`, never with an exponent."""
+    return of_float(value) if not math.isfinite(value) else f"{Decimal(of_float(value)):f}"

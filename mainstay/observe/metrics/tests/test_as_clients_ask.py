@@ -25,6 +25,7 @@ from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.state import PlannedScrape
 from mainstay.observe.metrics.serve.answers import Prometheus
 from mainstay.observe.metrics.serve.port import Port
+from mainstay.observe.metrics.serve.targets import metadata, targets
 from mainstay.observe.metrics.store import Store
 from tests.peers import program, prometheus, served
 from tests.program import free_port, until
@@ -67,7 +68,10 @@ def both(tmp_path: Path, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> I
         settings = ScrapeSettings.model_validate({"targets": [f"127.0.0.1:{target}"]})
         scraper.update([PlannedScrape(1, "app", settings, 1.0, 1.0)])
         scraper.start()
-        extra = {"targets": lambda: targets_document(scraper.targets(), scraper.scrapes())}
+        extra = {
+            "targets": lambda asked: targets(targets_document(scraper.targets(), scraper.scrapes()), asked),
+            "targets/metadata": lambda asked: metadata(scraper.families(), asked),
+        }
         api = Prometheus(store, lambda: round(time.time() * 1000), time.monotonic, extra)
         port = free_port()
         server = Port("127.0.0.1", port, CollectorRegistry(), api.answer, "inner", lambda given: False)
@@ -108,6 +112,12 @@ GRAFANA: list[tuple[str, dict[str, Any], str]] = [
     ("metadata", {"metric": "app_temperature"}, "GET"),
     ("status/buildinfo", {}, "GET"),
     ("query_exemplars", {"query": "app_requests_total", **AT}, "GET"),
+    ("targets/metadata", {"metric": "app_temperature"}, "GET"),
+    ("targets/metadata", {"match_target": '{{job="app"}}', "limit": "1"}, "GET"),
+    ("alertmanagers", {}, "GET"),
+    ("status/config", {}, "GET"),
+    ("status/tsdb", {}, "GET"),
+    ("status/walreplay", {}, "GET"),
     ("rules", {}, "GET"),
     ("alerts", {}, "GET"),
 ]

@@ -1,6 +1,7 @@
 """`/prometheus/api/v1/…`: who may ask, what is passed on, and what is answered when nobody answers."""
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, Role
 from mainstay.foundation.clock import now
 from mainstay.observe.metrics.client import BadQuery, Client, MetricsAway, Server
+from mainstay.observe.metrics.own import OWN
 from mainstay.observe.metrics.pages import forward_views
+from mainstay.observe.metrics.serve.answers import Prometheus
 from mainstay.observe.metrics.serve.port import Port
 from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked, store  # noqa: F401  # a fixture
 from mainstay.observe.metrics.store import Store
@@ -85,10 +88,80 @@ def test_nobody_asks_without_a_token_and_a_browser_may_only_read(monitor: str) -
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["admin/tsdb/delete_series", "write", "status/config", "../../api/v1/checks", "label/x/values/more"]
+    "path", ["admin/tsdb/delete_series", "write", "status/secrets", "../../api/v1/checks", "label/x/values/more"]
 )
 def test_only_what_reads_samples_is_passed_on(monitor: str, path: str) -> None:
     assert asked(path).status_code == 404
+
+
+@pytest.mark.fault("M17")
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "status/buildinfo", "status/config", "status/flags", "status/runtimeinfo", "status/tsdb", "status/tsdb/blocks",
+        "status/walreplay", "alertmanagers", "parse_query", "format_query", "query_exemplars",
+    ],
+)  # fmt: skip
+def test_what_prometheus_tells_of_itself_is_answered(monitor: str, path: str) -> None:
+    answer = asked(path, query="up")
+    assert (answer.status_code, answer.json()["status"]) == (200, "success")
+
+
+@pytest.mark.fault("M17")
+def test_the_document_names_every_path_that_is_answered() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "metrics.md").read_text("utf-8")
+    table = text.split("| below `/api/v1/` |")[1].split("\n\n")[0]
+    paths = {path for row in table.splitlines()[2:] for path in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    mine = {path for path in paths if path in OWN}
+    assert mine == set(OWN)
+    assert all(forward_views.READ.fullmatch(path.replace("NAME", "job")) for path in paths - mine)
+    api = Prometheus(None, lambda: NOW_MS, lambda: 0.0)  # type: ignore[arg-type]  # no store is asked
+    scraper = {"targets", "targets/metadata", "scrape_pools", "label/NAME/values"}
+    assert set(api._paths) == (paths - {"rules", "alerts"}) - scraper
+
+
+@pytest.mark.fault("M17")
+@pytest.mark.django_db
+def test_the_configuration_is_our_own_whatever_server_keeps_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward_views, "client", lambda: pytest.fail("the server was asked"))
+    assert "mainstay export" in asked("status/config").json()["data"]["yaml"]
+
+
+def live(what: str, role: Role | None = Role.SUPPORT, method: str = "GET") -> Any:
+    headers = {} if role is None else {"Authorization": f"Bearer {create_token('k8s', role, COMMAND_LINE, now())[1]}"}
+    return Browser().generic(method, f"/prometheus/-/{what}", headers=headers)
+
+
+@pytest.mark.fault("M17")
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("what", ["healthy", "ready"])
+def test_liveness_is_told_as_by_prometheus(monitor: str, what: str, method: str) -> None:
+    answer = live(what, method=method)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain")
+    assert answer.content in ({f"Mainstay is {what}.\n".encode()} if method == "GET" else {b""})
+    assert live(what, None).status_code == 401
+    assert live(what, method="POST").status_code == 405
+    assert live("reload").status_code == 404
+
+
+@pytest.mark.fault("M17")
+@pytest.mark.django_db
+def test_it_is_healthy_but_not_ready_while_nobody_answers_for_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Client(Server(f"http://127.0.0.1:{free_port()}"))
+    monkeypatch.setattr(forward_views, "client", lambda: nowhere)
+    assert live("healthy").status_code == 200
+    answer = live("ready")
+    assert answer.status_code == 503
+    assert b"does not answer" in answer.content
+
+
+@pytest.mark.fault("M17")
+def test_a_parameter_of_the_form_counts_before_that_of_the_address(monitor: str) -> None:
+    inside = Client(Server(f"{monitor}/prometheus", {"Authorization": f"Bearer {INNER}"}))
+    found = inside.forward("/api/v1/query", "query=vector(1)&limit=0", b"query=vector(2)")
+    assert b'"2"' in found.body
 
 
 @pytest.mark.django_db

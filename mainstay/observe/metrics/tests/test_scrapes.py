@@ -111,7 +111,7 @@ def test_an_entry_of_prometheus_scrape_configs_can_be_pasted() -> None:
         ({"bearer": "x", "username": "y"}, "give either `bearer` or `username`"),
         ({"every": "15s", "scrape_interval": "30s"}, "`every` is given twice"),
         ({"file": "/etc/passwd"}, "pattern"),
-        ({"kubernetes_sd_configs": []}, "Extra inputs"),
+        ({"kubernetes_sd_configs": []}, "is not known here"),
         ({"authorization": {"type": "Digest", "credentials": "x"}}, "other than Bearer"),
         ({"basic_auth": {"username": "a", "password_file": "/x"}}, "holds password_file"),
         ({"headers": {"Authorization": "x"}}, "is set by Mainstay"),

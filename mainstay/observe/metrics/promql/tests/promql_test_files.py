@@ -1,4 +1,7 @@
-"""Reader of the `*.test` files of Prometheus' own test suite: what they load, ask and expect."""
+"""Reader of the `*.test` files of Prometheus' own test suite: what they load, ask and expect.
+
+The format is that of promql/promqltest/README.md there. What cannot be read is told as such, case by case.
+"""
 
 import math
 import re
@@ -24,11 +27,30 @@ _RANGE = re.compile(
 _POSITION = re.compile(r"\s*\(\d+:\d+\)")
 
 
+class Unreadable(ValueError):
+    """A part of a file is written in a way that is not read here; the message names it."""
+
+
 def milliseconds(text: str) -> int:
     """Return a duration as the files write it: a number of seconds, or as in 1h30m."""
-    if re.fullmatch(r"[\d.]+", text):
-        return round(float(text) * 1000)
-    return sum(int(number) * _UNITS_MS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", text))
+    found = re.fullmatch(r"(-?)(?:(\d+\.?\d*)|((?:\d+(?:ms|[smhdwy]))+))", text)
+    if found is None:
+        raise Unreadable(f"the time {text[:40]}")
+    sign, seconds, parts = found.groups()
+    if seconds:
+        size = round(float(seconds) * 1000)
+    else:
+        size = sum(int(number) * _UNITS_MS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", parts))
+    return -size if sign else size
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An `eval`, or another command, that cannot be read, and why."""
+
+    file: str
+    line: int
+    reason: str
 
 
 @dataclass
@@ -43,11 +65,13 @@ class Case:
     step: int
     source: MemorySource
     histograms: MemorySource  # the series that hold native histograms, as series of zeros
+    names: set[str]  # of all labels that are loaded
     flags: set[str] = field(default_factory=set)  # fail, ordered, warn, info, no_warn, no_info
     messages: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a flag: "msg" or "regex", and the text
     text: str | None = None
     scalar: float | None = None
     series: list[tuple[Labels, list[Sample]]] = field(default_factory=list)
+    raw: tuple[int, int] | None = None  # of the samples that an instant query of a range expects: first time, step
 
     @property
     def id(self) -> str:
@@ -68,6 +92,15 @@ class Case:
 
 def _split(line: str) -> tuple[Labels, str]:
     """Split a line into the labels of a series and the rest."""
+    if re.match(r"[^\s{]*(?:\{.*?\})?@st\s", line):
+        raise Unreadable("start timestamps")
+    try:
+        return _labels_and_rest(line)
+    except ValueError:
+        raise Unreadable(f"the series {line[:40]}") from None
+
+
+def _labels_and_rest(line: str) -> tuple[Labels, str]:
     if "{" in line.split(None, 1)[0]:
         depth, quoted = 0, ""
         for place, letter in enumerate(line):
@@ -94,12 +127,15 @@ def samples_of(text: str) -> list[Sample]:
             times = re.search(r"\}\}x(\d+)$", token)
             found += [HISTOGRAM] * (int(times.group(1)) + 1 if times else 1)
         elif token.startswith("_"):
+            if not re.fullmatch(r"_(x\d+)?", token):
+                raise Unreadable(f"the value {token[:40]}")
             found += [None] * (int(token[2:]) if len(token) > 1 else 1)
         elif token == "stale":
             found.append(STALE)
         else:
             value = _VALUE.match(token)
-            assert value, f"{token!r} is no value"
+            if value is None:
+                raise Unreadable(f"the value {token[:40]}")
             first, step = float(value["first"]), float(value["step"] or 0)
             found += [first + step * place if place else first for place in range(int(value["times"] or 0) + 1)]
     return found
@@ -109,11 +145,14 @@ class _Storage:
     def __init__(self) -> None:
         self.floats: dict[Labels, dict[int, float]] = {}
         self.histograms: set[Labels] = set()
+        self.names: set[str] = set()  # of labels
+        self.unread = ""  # why not all of it could be loaded
         self._sources: tuple[MemorySource, MemorySource] | None = None
 
     def load(self, series: dict[Labels, list[Sample]], step: int) -> None:
         self._sources = None
         for labels, samples in series.items():
+            self.names |= dict(labels).keys()
             kept = self.floats.setdefault(labels, {})
             for place, sample in enumerate(samples):
                 if sample == HISTOGRAM:
@@ -138,52 +177,95 @@ def _expectation(case: Case, line: str) -> bool:
     name, how, message, rest = found.groups()
     if name == "string":
         case.text = rest[1:-1]
-    elif name != "range":
+    elif name == "range":
+        times = re.fullmatch(r"vector from (\S+) to \S+ step (\S+)", rest or "")
+        if times is None:
+            raise Unreadable("expect range")
+        case.raw = milliseconds(times[1]), milliseconds(times[2])
+    else:
         case.flags.add(name)
         if how:
             case.messages[name] = how, message
     return True
 
 
-def cases_of(path: Path) -> Iterator[Case]:
-    """Yield the cases of one file."""
+def _custom_buckets(labels: Labels) -> Labels:
+    """Return the labels of the native histogram that `load_with_nhcb` makes of a classic one's series, or none."""
+    names = dict(labels)
+    base = re.fullmatch(r"(.+)_(?:bucket|count|sum)", names.get("__name__", ""))
+    if base is None:
+        return ()
+    return tuple(sorted({**names, "__name__": base[1], "le": ""}.items() - {("le", "")}))
+
+
+def _load(storage: _Storage, line: str, block: list[str]) -> None:
+    """Take in a `load`; what of it cannot be read is noted."""
+    command, _, step = line.partition(" ")
+    try:
+        if command not in ("load", "load_with_nhcb"):
+            raise Unreadable(f"the command {command}")
+        every_ms = milliseconds(step.strip())
+        series = {labels: samples_of(rest) for labels, rest in map(_split, block)}
+    except Unreadable as error:
+        storage.unread = str(error)
+        return
+    storage.load(series, every_ms)
+    if command == "load_with_nhcb":
+        storage.histograms |= {made for made in map(_custom_buckets, series) if made}
+
+
+def _asked(file: str, number: int, line: str, block: list[str], storage: _Storage) -> Case:
+    """Return what a command asks and expects.
+
+    Raises:
+        Unreadable.
+    """
+    instant, ranged = _INSTANT.match(line), _RANGE.match(line)
+    found = instant or ranged
+    if found is None:
+        raise Unreadable(f"the command {line.split()[0]}")
+    if storage.unread:
+        raise Unreadable(storage.unread)
+    times = [milliseconds(found[name]) for name in (("at", "at") if instant else ("start", "end"))]
+    step = 0 if instant else milliseconds(found["step"])
+    case = Case(file, number, found["query"], times[0], times[1], step, *storage.sources(), storage.names)
+    if found["old"]:
+        case.flags.add(found["old"].removeprefix("_"))
+    for row in block:
+        if _expectation(case, row):
+            continue
+        if re.fullmatch(rf"[-+]?{_NUMBER}", row):
+            case.scalar = float(row)
+            continue
+        labels, rest = _split(row)
+        case.series.append((labels, samples_of(rest)))
+    return case
+
+
+def cases_of(path: Path) -> Iterator[Case | Unread]:
+    """Yield the cases of one file, and what of it cannot be read."""
     storage = _Storage()
-    lines = path.read_text("utf-8").splitlines()
+    lines = ["" if line.strip().startswith("#") else line.strip() for line in path.read_text("utf-8").splitlines()]
     place = 0
     while place < len(lines):
-        line, number = lines[place].strip(), place + 1
+        line, number = lines[place], place + 1
         place += 1
-        if not line or line.startswith("#"):
+        if not line:
             continue
         if line == "clear":
             storage = _Storage()
             continue
         block: list[str] = []
-        while place < len(lines) and lines[place].strip() and lines[place][0] in " \t":
-            if not lines[place].strip().startswith("#"):
-                block.append(lines[place].strip())
+        while place < len(lines) and lines[place]:  # until a blank line or a comment
+            block.append(lines[place])
             place += 1
         if line.startswith("load"):
-            series = {labels: samples_of(rest) for labels, rest in map(_split, block)}
-            storage.load(series, milliseconds(line.split()[1]))
+            _load(storage, line, block)
             continue
-        instant, ranged = _INSTANT.match(line), _RANGE.match(line)
-        found = instant or ranged
-        assert found, f"{path.name}:{number}: {line!r} is no command"
-        times = [milliseconds(found[name]) for name in (("at", "at") if instant else ("start", "end"))]
-        step = 0 if instant else milliseconds(found["step"])
-        case = Case(path.name, number, found["query"], times[0], times[1], step, *storage.sources())
-        if found["old"]:
-            case.flags.add(found["old"].removeprefix("_"))
-        for row in block:
-            if _expectation(case, row):
-                continue
-            if re.fullmatch(rf"[-+]?{_NUMBER}", row):
-                case.scalar = float(row)
-                continue
-            labels, rest = _split(row)
-            case.series.append((labels, samples_of(rest)))
-        yield case
+        try:
+            yield _asked(path.name, number, line, block, storage)
+        except Unreadable as error:
+            yield Unread(path.name, number, str(error))
 
 
 def close(value: float, expected: float) -> bool:

@@ -1,7 +1,6 @@
 """docs/promql.md says what is true."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from mainstay.observe.metrics.promql.aggregate import AGGREGATIONS
 from mainstay.observe.metrics.promql.functions import FUNCTIONS, NATIVE_HISTOGRAM_FUNCTIONS
 from mainstay.observe.metrics.promql.parse import parse
 from mainstay.observe.metrics.promql.plan import Kind
-from mainstay.observe.metrics.promql.tests.test_conformance import CASES, DIRECTORY, EXCEPTIONS, FLOAT_CASES
 
 DOCUMENT = Path(__file__).parents[5] / "docs" / "promql.md"
 ARGUMENTS = {Kind.VECTOR: "x", Kind.MATRIX: "x[5m]", Kind.SCALAR: "0.5", Kind.STRING: '"a"'}
@@ -46,14 +44,3 @@ def test_aggregations_and_what_is_left_out_are_named() -> None:
     text = DOCUMENT.read_text("utf-8")
     for name in (*AGGREGATIONS, *NATIVE_HISTOGRAM_FUNCTIONS):
         assert re.search(rf"\b{name}\b", text)
-
-
-@pytest.mark.skipif(not DIRECTORY, reason="PROMQL_TESTDATA names no directory of *.test files")
-def test_the_table_of_conformance_is_true() -> None:
-    rows = re.findall(r"^\| `?([\w.]+)`? \| (\d+) \| (\d+) \| (\d+) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
-    found = Counter(case.file for case in CASES)
-    floats = Counter(case.file for case in FLOAT_CASES)
-    failed = Counter(case.partition(":")[0] for case in EXCEPTIONS)
-    wanted = [(file, floats[file], floats[file] - failed[file], found[file] - floats[file]) for file in sorted(found)]
-    totals = [sum(column) for column in list(zip(*wanted, strict=True))[1:]]
-    assert rows == [tuple(map(str, row)) for row in (*wanted, ("all", *totals))]

@@ -38,7 +38,7 @@ class Asked:
 
     def __init__(self, store: Store) -> None:
         self.seconds = 0.0
-        self.api = Prometheus(store, lambda: NOW_MS, self._clock, {"own": lambda: ["ours"]})
+        self.api = Prometheus(store, lambda: NOW_MS, self._clock, {"own": lambda _asked: ["ours"]})
 
     def _clock(self) -> float:
         return self.seconds

@@ -153,6 +153,8 @@ def test_any_query_is_answered_or_refused_with_a_reason(ask: Asked, query: str) 
     answered(ask, "query", query=query)
     answered(ask, "query_range", query=query, start=f"{NOW_MS / 1000 - 60}", end=f"{NOW_MS / 1000}", step="15")
     answered(ask, "format_query", query=query)
+    answered(ask, "parse_query", query=query)
+    answered(ask, "query_exemplars", query=query)
     answered(ask, "series", match=query)
 
 
@@ -163,7 +165,7 @@ def test_any_number_in_any_parameter_is_understood_or_refused_with_a_reason(ask:
         chosen = data.draw(st.sets(st.sampled_from(names)))
         return {**fixed, **{name: data.draw(number, label=name) for name in sorted(chosen)}}
 
-    common = ("timeout", "limit", "lookback_delta")
+    common = ("timeout", "limit", "lookback_delta", "stats")
     answered(ask, "query", **some("time", *common, query="rate(up[1m])"))
     answered(ask, "query_range", **some("start", "end", "step", *common, query="up"))
     around = {"start": "1799999000", "end": "1800000000", "step": "15"}
@@ -172,6 +174,8 @@ def test_any_number_in_any_parameter_is_understood_or_refused_with_a_reason(ask:
     answered(ask, "labels", **some("start", "end", "match", *common))
     answered(ask, "label/job/values", **some("start", "end", "match", *common))
     answered(ask, "metadata", **some("limit", "limit_per_metric", "metric"))
+    answered(ask, "query_exemplars", **some("start", "end", query="up"))
+    answered(ask, "status/tsdb", **some("limit"))
 
 
 @pytest.mark.fault("M4")
