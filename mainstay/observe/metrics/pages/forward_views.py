@@ -8,6 +8,7 @@ How many of these run at once, and in whose turn, is decided before a thread is 
 import base64
 import binascii
 import re
+from urllib.parse import quote
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +27,7 @@ from mainstay.observe.metrics.own import OWN
 from mainstay.observe.metrics.servers import client
 
 READ = re.compile(
-    r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"
+    r"query|query_range|query_exemplars|series|labels|label/(?!\.\.?/)(?P<label>[^/]+)/values|metadata|format_query"
     r"|targets|status/buildinfo"
 )
 FORM_MOST_BYTES = 1_000_000
@@ -53,8 +54,11 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
     if path in OWN:
         data = orjson.dumps({"status": "success", "data": OWN[path](request, now())})
         return HttpResponse(data, content_type="application/json")
-    if READ.fullmatch(path) is None:
+    read = READ.fullmatch(path)
+    if read is None:
         return _error(404, "not_found", f"there is nothing at /prometheus/api/v1/{path[:200]}")
+    if read["label"]:
+        path = f"label/{quote(read['label'], safe='')}/values"
     form = None
     if request.method == "POST":
         length = request.headers.get("Content-Length") or "0"

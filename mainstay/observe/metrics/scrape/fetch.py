@@ -17,8 +17,9 @@ from mainstay.net.transfer import Plan, Transfer
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 
 ACCEPT = (
-    "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.7,"
-    "text/plain;version=0.0.4;q=0.6,*/*;q=0.2"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.8,"
+    "application/openmetrics-text;version=0.0.1;q=0.7,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.2"
 )
 _ENDED_BY_CLOSE = (pycurl.CURL_HTTP_VERSION_1_0, pycurl.CURL_HTTP_VERSION_1_1)  # unless the answer says otherwise
 _BUFFER_BYTES = 128 << 10

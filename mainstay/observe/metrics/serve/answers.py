@@ -29,6 +29,7 @@ from mainstay.observe.metrics.serve.asked import (
     Parameters,
     duration_ms,
     expression,
+    label_name,
     limit,
     one,
     selectors,
@@ -40,7 +41,7 @@ from mainstay.observe.metrics.serve.text import of_float
 log = logging.getLogger("mainstay.metrics")
 PREFIX = "/api/v1/"
 TIMEOUT_S = 30.0
-_LABEL_VALUES = re.compile(r"^label/([a-zA-Z_][a-zA-Z0-9_]*)/values$")
+_LABEL_VALUES = re.compile(r"^label/(.+)/values$", re.DOTALL)
 
 
 class Store(Source, Protocol):
@@ -105,7 +106,7 @@ class Prometheus:
         values = _LABEL_VALUES.match(name)
         try:
             if values is not None:
-                return _success(self._label_values(values[1], parameters))
+                return _success(self._label_values(label_name(values[1]), parameters))
             if name in self._extra:
                 return _success(self._extra[name]())
             if name not in self._paths:

@@ -4,6 +4,7 @@ import pytest
 
 from mainstay.observe.metrics.exposition import Exposition, Format, ParseError, Parser
 from mainstay.observe.metrics.exposition.numbers import written_as_float
+from mainstay.observe.metrics.scrape.names import unescaped_name
 
 TEXT, OPENMETRICS = Format.TEXT, Format.OPENMETRICS
 both = pytest.mark.parametrize("form", Format)
@@ -165,6 +166,21 @@ def test_a_bad_line_with_names_in_quotes_is_refused_with_a_remedy(line: str, say
         read(f"ok 1\n{line}\n", form)
     assert refused.value.line == 2
     assert says in refused.value.what
+
+
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("up", "up"), ("host.name", "host.name"), ("U__host_2e_name", "host.name"), ("U__a__b", "a_b"),
+        ("U__gr_f6__df_e", "größe"), ("U___1F600_", "😀"), ("U___10ffff_", "\U0010ffff"), ("U__a_2F_b", "a/b"),
+        ("U__", ""), ("U__a_", "U__a_"), ("U__a_2e", "U__a_2e"), ("U__a_zz_", "U__a_zz_"),
+        ("U___d800_", "U___d800_"), ("U___110000_", "U___110000_"), ("U___1234567_", "U___1234567_"),
+        ("u__a_2e_b", "u__a_2e_b"), ("a_U__b", "a_U__b"), ("U______", "__"),
+    ],
+)  # fmt: skip
+def test_names_in_paths_may_be_escaped(written: str, name: str) -> None:
+    assert unescaped_name(written) == name
 
 
 # --- exemplars ------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mainstay.observe.checks.kinds.tests.servers import serving
+from mainstay.observe.metrics.measuring import StoreMetrics
 from mainstay.observe.metrics.promql.query import evaluate
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.intake import Intake, LimitReached
@@ -78,6 +80,9 @@ def test_a_target_that_names_a_series_twice_is_up_with_a_warning_and_counted(
     assert store.of("a")[0][1] == 1.0
     assert store.of("up")[0][1] == 1.0
     assert store.of("b")[0][1] == 1.0
+    shown: Any = SimpleNamespace(store=None, scraper=engine)
+    counted = {one.name: one.value for metric in StoreMetrics(shown).collect() for one in metric.samples}
+    assert counted["mainstay_scrape_samples_repeated_total"] >= 2
 
 
 @pytest.mark.fault("M9")
