@@ -101,6 +101,8 @@ class Body:
         names = set()
         while at < end:
             found = match(inside, at)
+            if found is None and inside[at] == " ":
+                raise ParseError(number_of_line, f"{shown(inside[at:])}: blanks around labels, leave them out")
             if found is None:
                 raise ParseError(number_of_line, why_no_label(inside[at:]))
             label, value, comma = found.groups()

@@ -26,7 +26,7 @@ _REMEMBERED = 4096
 
 Labels = dict[str, str]
 Step = Callable[[Labels], bool]
-LabelName = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=1000)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 TemplateText = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 

@@ -140,6 +140,7 @@ def test_a_bad_text_is_refused_with_line_and_remedy(body: str, line: int, says: 
         ("a 1\n\n# EOF\n", 2, "empty line"),
         ("a  1\n# EOF\n", 1, "no sample"),
         ('a{x="1",} 1\n# EOF\n', 1, "comma after the last"),
+        ('{"a", "b"="c"} 1\n# EOF\n', 1, "blanks around labels"),
         ("# TYPE a counter\n# TYPE a counter\n# EOF\n", 2, "second TYPE"),
         ("a 1\n# TYPE a gauge\n# EOF\n", 2, "after its samples"),
         ("# UNIT a_bytes seconds\n# EOF\n", 1, "does not end with its unit"),
