@@ -126,3 +126,8 @@ class StoreMetrics:
             yield targets
             yield CounterMetricFamily("mainstay_scrapes", "Scrapes that have ended.", value=seen.scrapes)
             yield CounterMetricFamily("mainstay_scrapes_failed", "Scrapes that failed.", value=seen.failures)
+            yield CounterMetricFamily(
+                "mainstay_scrape_samples_repeated",
+                "Samples left out because the answer had their series before, at the same time.",
+                value=seen.repeated,
+            )

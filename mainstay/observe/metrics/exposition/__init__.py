@@ -1,4 +1,4 @@
-"""Exposition of metrics as text: the Prometheus text format 0.0.4 and OpenMetrics 1.0, read without Django or I/O.
+"""Exposition of metrics as text, read without Django or I/O: Prometheus' format 0.0.4 and 1.0.0, and OpenMetrics 1.0.
 
 A `Parser` belongs to one target. The first body tells which series there are (`Layout`); while the following bodies
 have the same series, only their numbers are read.

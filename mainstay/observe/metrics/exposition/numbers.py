@@ -1,9 +1,13 @@
 """Numbers as both formats write them: what `float` reads, without what only Python would accept."""
 
+import math
 import re
+from decimal import Decimal
 
 NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 _NUMBER = re.compile(NUMBER)
+_SIGNED_NAN = re.compile(r"[+-][nN]")
+_HEXADECIMAL = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _LETTERS = b"0123456789.+-eEiInNfFtTyYaA"
 _INT64 = 1 << 63
 SECONDS_MOST = 1e15  # of a timestamp; more would not be a time, and does not fit in int64 milliseconds
@@ -58,3 +62,29 @@ def seconds(text: str) -> int:
     if not abs(value) < SECONDS_MOST:
         raise ValueError(text)
     return round(value * 1000)
+
+
+def written_as_float(text: str) -> str:
+    """Return a label's number as Prometheus writes it since 3.0: 1.0, 0.25, 1e+06, +Inf. What is none stays.
+
+    A number is what Go's `ParseFloat` reads: hexadecimal, too, but no NaN with a sign, and none beyond 64 bits.
+    """
+    try:
+        if _NUMBER.fullmatch(text) and not _SIGNED_NAN.match(text):
+            value = float(text)
+        elif _HEXADECIMAL.fullmatch(text):
+            value = float.fromhex(text)
+        else:
+            return text
+    except OverflowError:
+        return text
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return text if text[-1].isdigit() else "+Inf" if value > 0 else "-Inf"
+    if not value:
+        return "0.0"
+    if 1e-4 <= abs(value) < 1e6:
+        return repr(value)
+    mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+    return f"{mantissa}e{int(exponent):+03d}"

@@ -1,39 +1,29 @@
 """OpenMetrics 1.0, a whole body at a time.
 
 https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
-As with Prometheus, samples are not held to the suffixes of their type. `_created` is a series like any other. Exemplars
-must be well-formed and are left out.
+As with Prometheus, samples are not held to the suffixes of their type, and names may stand in quotes. `_created` is a
+series like any other.
 """
 
 import re
 
 from mainstay.observe.metrics.exposition.layout import Family, ParseError, ParseLimits
 from mainstay.observe.metrics.exposition.lines import (
-    LABEL_NAME,
     METRIC_NAME,
+    QUOTED,
     Body,
+    name_of,
     openmetrics_grammar,
     shown,
     unescaped,
 )
-from mainstay.observe.metrics.exposition.numbers import NUMBER, seconds
+from mainstay.observe.metrics.exposition.numbers import seconds
 
 TYPES = (
     "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown",
 )  # fmt: skip
-_COMMENT = re.compile(rf"# (HELP|TYPE|UNIT) ({METRIC_NAME})(?: (.*))?")
-_PAIR = rf'{LABEL_NAME}="(?:[^"\\\n]++|\\.)*+"'
-_EXEMPLAR = re.compile(rf"(?<=[0-9fFyYnN.]) # \{{(?:{_PAIR}(?:,{_PAIR})*+)?+\}} {NUMBER}(?: {NUMBER})?(?=\n)")
+_COMMENT = re.compile(rf"# (HELP|TYPE|UNIT) ({METRIC_NAME}|{QUOTED})(?: (.*))?")
 _GRAMMAR = openmetrics_grammar(seconds)
-
-
-def without_exemplars(text: str) -> str:
-    """Leave out the well-formed exemplars at the ends of lines. What is not well-formed stays, and is no sample.
-
-    An exemplar ends its line, and a label's value cannot: so this never cuts into one. A HELP that ends like an
-    exemplar loses that end.
-    """
-    return _EXEMPLAR.sub("", text) if " # {" in text else text
 
 
 def read(text: str, limits: ParseLimits) -> tuple[Body, tuple[Family, ...]]:
@@ -65,7 +55,7 @@ def read(text: str, limits: ParseLimits) -> tuple[Body, tuple[Family, ...]]:
                 if line == "# EOF"
                 else f"{shown(line)}: OpenMetrics knows only # HELP, # TYPE, # UNIT and # EOF, single blanks between",
             )
-        keyword, name, rest = found[1], found[2], found[3] or ""
+        keyword, name, rest = found[1], name_of(found[2]), found[3] or ""
         about = said.setdefault(name, {})
         if keyword in about:
             raise ParseError(number, f"a second {keyword} of {shown(name)}: leave one out")
@@ -78,6 +68,8 @@ def read(text: str, limits: ParseLimits) -> tuple[Body, tuple[Family, ...]]:
         if keyword == "UNIT" and rest and not name.endswith(f"_{rest}"):
             raise ParseError(number, f"{shown(name)} does not end with its unit {shown(rest)}: name it {name}_{rest}")
         about[keyword] = unescaped(rest) if keyword == "HELP" else rest
+        if keyword == "TYPE":
+            body.is_of_type(rest)
     families = (
         Family(name, about.get("TYPE", "unknown"), about.get("HELP", ""), about.get("UNIT", ""))
         for name, about in said.items()

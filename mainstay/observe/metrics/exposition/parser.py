@@ -14,6 +14,7 @@ import numpy as np
 
 from mainstay.foundation.words.text import storable
 from mainstay.observe.metrics.exposition import openmetrics, text
+from mainstay.observe.metrics.exposition.exemplars import without_exemplars
 from mainstay.observe.metrics.exposition.layout import (
     NO_TIME,
     Exposition,
@@ -58,8 +59,10 @@ class Parser:
         self.full = 0  # bodies that had to be read in full
         self.fast = 0  # bodies of which only the numbers were read
 
-    def parse(self, body: bytes, form: Format = Format.TEXT) -> Exposition:
+    def parse(self, body: bytes, form: Format = Format.TEXT, *, whole: bool = False) -> Exposition:
         """Read a body. The layout is the same object as last time if the series are the same.
+
+        `whole` tells that nothing of it is missing for certain: its last line may lack the line feed then.
 
         Raises:
             ParseError: the body is not in the format, not UTF-8 or over the limits. Nothing of it counts.
@@ -74,8 +77,9 @@ class Parser:
             ) from None
         if "\0" in read:  # allowed in a label's value, and refused by databases
             read = storable(read)
-        if form is Format.OPENMETRICS:
-            read = openmetrics.without_exemplars(read)
+        if whole and read and read[-1] != "\n":
+            read += "\n"
+        read = without_exemplars(read)
         if self._shape is not None and self._format is form:
             found = _only_numbers(read, self._shape, form)
             if found is not None:

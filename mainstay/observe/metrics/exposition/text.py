@@ -1,21 +1,21 @@
 """The Prometheus text format 0.0.4, a whole body at a time.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-Two things are stricter than Prometheus: the last line must end with a line feed, as the format demands (without it,
-nobody knows whether the last number is whole), and a series may stand there only once.
+Names in quotes are those of version 1.0.0. Whether a last line without a line feed is whole, the parser cannot know:
+who knows that the body is complete puts one there.
 """
 
 import re
 
 from mainstay.observe.metrics.exposition.layout import Family, ParseError, ParseLimits
-from mainstay.observe.metrics.exposition.lines import METRIC_NAME, Body, shown, text_grammar, unescaped
+from mainstay.observe.metrics.exposition.lines import METRIC_NAME, QUOTED, Body, name_of, shown, text_grammar, unescaped
 from mainstay.observe.metrics.exposition.numbers import milliseconds
 
 TYPES = {
     "counter": "counter", "gauge": "gauge", "histogram": "histogram", "summary": "summary", "untyped": "unknown",
     "unknown": "unknown",
 }  # fmt: skip
-_COMMENT = re.compile(rf"[ \t]*#[ \t]*(HELP|TYPE)[ \t]++({METRIC_NAME})(?:[ \t]++(.*))?")
+_COMMENT = re.compile(rf"[ \t]*#[ \t]*(HELP|TYPE)[ \t]++({METRIC_NAME}|{QUOTED})(?:[ \t]++(.*))?")
 _KEYWORD = re.compile(r"[ \t]*#[ \t]*(HELP|TYPE)(?![^ \t])")
 _GRAMMAR = text_grammar(milliseconds)
 
@@ -46,13 +46,14 @@ def read(text: str, limits: ParseLimits) -> tuple[Body, tuple[Family, ...]]:
             if _KEYWORD.match(line):
                 raise ParseError(number, f"{shown(line)}: after HELP and TYPE a metric's name must follow")
             continue
-        keyword, name, rest = found[1], found[2], found[3] or ""
+        keyword, name, rest = found[1], name_of(found[2]), found[3] or ""
         if len(name) > limits.name_length or len(rest) > limits.help_length:
             raise ParseError(number, f"a comment of {len(line)} characters: shorten it")
         if keyword == "HELP":
             helps[name] = unescaped(rest)
         elif (kind := TYPES.get(rest.strip(" \t"))) is not None:
             types[name] = kind
+            body.is_of_type(kind)
         else:
             raise ParseError(number, f"{shown(rest)} is no type: write one of {', '.join(sorted(TYPES))}")
     names = dict.fromkeys([*types, *helps])

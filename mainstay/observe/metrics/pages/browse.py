@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mainstay.observe.metrics.promql.printed import metric
+
 SHOWN_MOST = 40
 _PARTS = ("_bucket", "_count", "_sum", "_total", "_created")
 
@@ -48,13 +50,13 @@ def first_look(name: str, kind: str, present: Iterable[str]) -> str:
     """Return an expression that shows what such a metric is for."""
     present = set(present)
     if kind == "histogram" or f"{name}_bucket" in present:
-        return f"histogram_quantile(0.95, sum by (le) (rate({name}_bucket[5m])))"
+        return f"histogram_quantile(0.95, sum by (le) (rate({metric(f'{name}_bucket')}[5m])))"
     if kind == "summary" and f"{name}_count" in present:
-        return f"rate({name}_sum[5m]) / rate({name}_count[5m])"
+        return f"rate({metric(f'{name}_sum')}[5m]) / rate({metric(f'{name}_count')}[5m])"
     if kind == "counter" or name.endswith("_total"):
         series = name if name in present or f"{name}_total" not in present else f"{name}_total"
-        return f"rate({series}[5m])"
-    return name
+        return f"rate({metric(series)}[5m])"
+    return metric(name)
 
 
 def matching(found: Iterable[Family], text: str) -> list[Family]:

@@ -12,10 +12,10 @@ from enum import StrEnum
 from mainstay.observe.metrics.pages import scan
 from mainstay.observe.metrics.pages.scan import GROUPING, Token
 from mainstay.observe.metrics.promql.functions import FUNCTIONS
+from mainstay.observe.metrics.promql.printed import label
 
 MOST = 30
 _MATCHES = ("=", "!=", "=~", "!~")
-_LABEL = re.compile(r"[a-zA-Z_]\w*")
 
 
 class Place(StrEnum):
@@ -223,8 +223,8 @@ def _inside(text: str) -> str:
 
 def labels(found: Iterable[str], *, between_braces: bool) -> list[Option]:
     """Return names of labels."""
-    plain = (name for name in found if name != "__name__" and _LABEL.fullmatch(name))
-    return [Option(name, f'{name}="' if between_braces else name, "label") for name in plain]
+    names = (name for name in found if name != "__name__")
+    return [Option(name, f'{label(name)}="' if between_braces else label(name), "label") for name in names]
 
 
 def ranked(options: Iterable[Option], typed: str, most: int = MOST) -> list[Option]:

@@ -15,6 +15,7 @@ from mainstay.observe.metrics.pages.units import Unit
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import parse
 from mainstay.observe.metrics.promql.plan import constant
+from mainstay.observe.metrics.promql.printed import series
 
 RANGES_S = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 RANGE_WORDS = {
@@ -270,8 +271,7 @@ def telling(labels: Sequence[Mapping[str, str]]) -> str:
 
 def written(labels: Mapping[str, str]) -> str:
     """Return labels as PromQL writes a series."""
-    inside = ", ".join(f'{name}="{labels[name]}"' for name in sorted(labels) if name != _NAME)
-    return f"{labels.get(_NAME, '')}{{{inside}}}" if inside or _NAME not in labels else labels[_NAME]
+    return series(labels)
 
 
 def problem_of(message: str, text: str) -> Problem:

@@ -35,6 +35,7 @@ from mainstay.observe.metrics.pages.explore import (
     written,
 )
 from mainstay.observe.metrics.pages.units import Unit
+from mainstay.observe.metrics.promql.printed import metric
 
 LETTERS = "ABCDEF"
 HEIGHT = 280
@@ -402,7 +403,11 @@ def _metric_options() -> list[Option]:
             kind = about.get("type", "")
             found.append(
                 Option(
-                    name, name, "metric", "" if kind in {"unknown", "untyped"} else kind, about.get("help", "")[:300]
+                    name,
+                    metric(name),
+                    "metric",
+                    "" if kind in {"unknown", "untyped"} else kind,
+                    about.get("help", "")[:300],
                 )
             )
         return found

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from http import HTTPStatus
+from urllib.parse import quote
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -28,7 +29,7 @@ from mainstay.observe.metrics.serve.asked import BadRequest
 from mainstay.observe.metrics.servers import client
 
 READ = re.compile(
-    r"query|query_range|query_exemplars|series|labels|label/[a-zA-Z_][a-zA-Z0-9_]*/values|metadata|format_query"
+    r"query|query_range|query_exemplars|series|labels|label/(?!\.\.?/)(?P<label>[^/]+)/values|metadata|format_query"
     r"|parse_query|targets|targets/metadata|scrape_pools|alertmanagers"
     r"|status/(buildinfo|flags|runtimeinfo|tsdb|tsdb/blocks|walreplay)"
 )
@@ -52,8 +53,11 @@ def prometheus(request: HttpRequest, path: str) -> HttpResponse:
         except BadRequest as error:
             return _error(400, "bad_data", str(error))
         return HttpResponse(data, content_type="application/json")
-    if READ.fullmatch(path) is None:
+    read = READ.fullmatch(path)
+    if read is None:
         return _error(404, "not_found", f"there is nothing at /prometheus/api/v1/{path[:200]}")
+    if read["label"]:
+        path = f"label/{quote(read['label'], safe='')}/values"
     form = None
     if request.method == "POST":
         length = request.headers.get("Content-Length") or "0"

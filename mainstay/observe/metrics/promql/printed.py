@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 from mainstay.observe.metrics.durations import written_ms
 from mainstay.observe.metrics.promql.plan import (
@@ -44,7 +45,7 @@ def printed(node: Node) -> str:
         case Number():
             return node.key.removesuffix(".0")
         case Text():
-            return _quoted(node.value)
+            return quoted(node.value)
         case Selector():
             return _series(node) + _moved(node.at, node.offset_ms)
         case Range():
@@ -81,27 +82,47 @@ def _within(node: Node, least: int) -> str:
     return text if binds >= least else f"({text})"
 
 
-def _quoted(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(f"\\x{ord(one) - 0xDC00:02x}" if 0xDC80 <= ord(one) <= 0xDCFF else one for one in quoted)
+def metric(name: str) -> str:
+    """Return a selector of a metric alone: a name that is no word of PromQL stands in quotes."""
+    return name if _is_word(name) else f"{{{quoted(name)}}}"
+
+
+def label(name: str) -> str:
+    """Return a label's name, in quotes if it is no word of PromQL."""
+    return name if _LABEL.fullmatch(name) else quoted(name)
+
+
+def series(labels: Mapping[str, str]) -> str:
+    """Return a selector of the series with these labels."""
+    name = labels.get(NAME, "")
+    inside = [f"{label(one)}={quoted(labels[one])}" for one in sorted(labels) if one != NAME]
+    if name and not _is_word(name):
+        name, inside = "", [quoted(name), *inside]
+    return f"{name}{{{', '.join(inside)}}}" if inside or not name else name
+
+
+def _is_word(name: str) -> bool:
+    return _METRIC.fullmatch(name) is not None and name.lower() not in _RESERVED
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes."""
+    text = json.dumps(text, ensure_ascii=False)
+    return "".join(f"\\x{ord(one) - 0xDC00:02x}" if 0xDC80 <= ord(one) <= 0xDCFF else one for one in text)
 
 
 def _series(selector: Selector) -> str:
     names = [matcher for matcher in selector.matchers if matcher.name == NAME]
-    metric = ""
-    if len(names) == 1 and names[0].kind is MatchKind.EQUAL and _METRIC.fullmatch(names[0].value):
-        metric = "" if names[0].value.lower() in _RESERVED else names[0].value
-    shown = [one for one in selector.matchers if not metric or one.name != NAME]
-    inside = ",".join(f"{_label(one.name)}{one.kind}{_quoted(one.value)}" for one in shown)
-    return f"{metric}{{{inside}}}" if inside else metric
-
-
-def _label(name: str) -> str:
-    return name if _LABEL.fullmatch(name) else _quoted(name)
+    name = names[0].value if len(names) == 1 and names[0].kind is MatchKind.EQUAL else ""
+    shown = [one for one in selector.matchers if not name or one.name != NAME]
+    inside = [f"{label(one.name)}{one.kind}{quoted(one.value)}" for one in shown]
+    if name and not _is_word(name):
+        name, inside = "", [quoted(name), *inside]
+    return f"{name}{{{','.join(inside)}}}" if inside else name
 
 
 def _labels(names: tuple[str, ...]) -> str:
-    return f"({', '.join(map(_label, names))})"
+    return f"({', '.join(map(label, names))})"
 
 
 def _moved(at: int | Edge | None, offset_ms: int) -> str:

@@ -116,7 +116,7 @@ class Scraper(TransferLoop["_Entry", "_Run", Fetch]):
         self._sought: dict[int, Sought] = {}
         self._free_keys: list[int] = []
         self._keys = itertools.count(1)
-        self._scrapes = self._failures = self._samples = self._bytes = 0
+        self._scrapes = self._failures = self._samples = self._repeated = self._bytes = 0
         self._budget = Budget(HELD_BYTES_MOST)
         self._aside = ThreadPoolExecutor(_THREADS, thread_name_prefix="scrape-intake")
         self._seeker = Seeker(lambda sought: self._post(lambda: self._take_over(sought)))
@@ -181,6 +181,7 @@ class Scraper(TransferLoop["_Entry", "_Run", Fetch]):
             scrapes=self._scrapes,
             failures=self._failures,
             samples=self._samples,
+            repeated=self._repeated,
             body_bytes=self._bytes,
             held_bytes=max(0, self._budget.held),
             slots_overlapped=self._overlapped,
@@ -387,6 +388,7 @@ class Scraper(TransferLoop["_Entry", "_Run", Fetch]):
         entry.address = fetch.ip if digest.up else ""
         self._failures += not digest.up
         self._samples += digest.counts.kept
+        self._repeated += digest.counts.repeated
 
 
 def _digest(run: _Run, duration_s: float) -> _Digest:
@@ -397,7 +399,7 @@ def _digest(run: _Run, duration_s: float) -> _Digest:
     try:
         if body is not None:
             with working_on("scrape", run.entry.wanted.scrape):
-                error, counts = _taken(intake, body, run.fetch.content_type, run.at_ms)
+                error, counts = _taken(intake, run.fetch, body, run.at_ms)
             refused = intake.refused if not error else ""
         if error:
             intake.end(run.at_ms)
@@ -408,9 +410,9 @@ def _digest(run: _Run, duration_s: float) -> _Digest:
     return _Digest(not error, one_sentence(error or refused), counts, time.perf_counter() - began)
 
 
-def _taken(intake: Intake, body: bytes, content_type: str, at_ms: int) -> tuple[str, Counts]:
+def _taken(intake: Intake, fetch: Fetch, body: bytes, at_ms: int) -> tuple[str, Counts]:
     try:
-        return "", intake.take(body, content_type, at_ms)
+        return "", intake.take(body, fetch.content_type, at_ms, whole=fetch.whole)
     except LimitReached as over:
         return str(over), over.counts
     except TooMuch as over:

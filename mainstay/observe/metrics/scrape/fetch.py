@@ -23,6 +23,7 @@ _MEDIA_TYPES = {
     "PrometheusText0.0.4": "text/plain;version=0.0.4",
 }
 _ESCAPED = ("OpenMetricsText1.0.0", "PrometheusText1.0.0")  # the formats in which a target may be asked how to escape
+_ENDED_BY_CLOSE = (pycurl.CURL_HTTP_VERSION_1_0, pycurl.CURL_HTTP_VERSION_1_1)  # unless the answer says otherwise
 _BUFFER_BYTES = 128 << 10
 _HINTS = {
     401: "it wants credentials: give `username` and `password`, or `bearer`",
@@ -51,7 +52,7 @@ class FetchPlan(Plan):
 
     def __init__(self, url: str, settings: ScrapeSettings, timeout_s: float) -> None:
         """Raises ValueError when the URL can't be one."""
-        super().__init__(_request(valid_url(url), settings, timeout_s))
+        super().__init__(_request(valid_url(url), settings, timeout_s), reads_headers=True)
         self.limit = settings.body_size_limit
 
 
@@ -104,6 +105,8 @@ class Fetch(Transfer):
         super().__init__(plan, policy, started_at, now, timeout_s)
         self.body: bytes | None = None
         self.content_type = ""
+        self.whole = False
+        """Whether the body's end is known: a length or chunks were announced. Else the connection's end is its end."""
         self.ip = ""
         self.ended_mono = now
         self._limit = plan.limit
@@ -155,6 +158,9 @@ class Fetch(Transfer):
             self.body = answer.body
             self._body = []
             self.content_type = str(curl.getinfo(pycurl.CONTENT_TYPE) or "")
+            chunked = any("chunked" in value.lower() for value in answer.headers.get("transfer-encoding", ()))
+            framed = curl.getinfo(pycurl.INFO_HTTP_VERSION) not in _ENDED_BY_CLOSE
+            self.whole = chunked or framed or curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0
         else:
             self._drop()
             self._end(self._refused(answer.status, shown_url(answer.location)), answer.status)

@@ -4,9 +4,8 @@ All that depends on the series alone (labels, relabelling, limits, which of them
 series and remembered; while the set stays, a scrape only moves numbers.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from mainstay.observe.metrics.exposition import (
     Parser,
     format_of,
 )
+from mainstay.observe.metrics.promql.vector import shown
 from mainstay.observe.metrics.scrape.relabel import Labels, Relabelling, scraped_labels
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.store.limits import SET_BACK_MS, CardinalityExceeded
@@ -41,7 +41,6 @@ LATE = (
 )
 ASK_AGAIN_MS = 300_000
 FOREVER_MS = 1 << 62
-_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PARSED_SAMPLES_MOST = 200_000
 _NOT_METRICS = ("text/html", "application/json", "application/xml", "text/xml", "image/", "application/javascript")
 
@@ -62,7 +61,7 @@ class StoreLike(Protocol):
 
     def layout(self, label_sets: Sequence[Labels], job: str) -> Any: ...
     def stream(self, key: str, job: str) -> StreamLike: ...
-    def put_own_times(self, layout: Any, values: Values, times: Times) -> int: ...
+    def put_own_times(self, layout: Any, values: Values, times: Times, positions: Rows) -> int: ...
     def describe(self, families: Iterable[Family]) -> None: ...
 
 
@@ -72,11 +71,13 @@ class TooMuch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many samples a scrape had, how many were left by relabelling, how many series were new."""
+    """How many samples a scrape had, how many were left by relabelling, how many series were new; how many of those
+    that were left were of a series and time that were there before in the answer."""
 
     scraped: int = 0
     kept: int = 0
     added: int = 0
+    repeated: int = 0
 
 
 class LimitReached(TooMuch):
@@ -89,15 +90,21 @@ class LimitReached(TooMuch):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Selection:
-    """What relabelling leaves of a layout: the rows that are kept, and their series as the store knows them."""
+    """What relabelling leaves of a layout: the rows that are kept, and their series as the store knows them.
+
+    Without timestamps, a series has one sample, that of the first row it stands in. With them, it may have many.
+    """
 
     source: Layout
     own_times: bytes  # which rows of the source have timestamps of their own; empty if none
     rows: Rows | None  # None: all of them, in their order
     handle: Any
-    timed_rows: Rows | None
+    timed_rows: Rows
+    timed_places: Rows  # the series of each timed row, counted in `timed_handle`
     timed_handle: Any
-    kept: int
+    kept: int  # rows that relabelling leaves
+    repeated: str  # a series that stands in several rows without a timestamp; "" if none does
+    timed_sets: Sequence[Labels]  # those of `timed_handle` if one of them stands in several rows
     hashes: NDArray[np.int64]
     """Of the label sets, to tell which series are new: a number instead of a hundred bytes for each."""
     refused: str
@@ -138,7 +145,7 @@ class Intake:
         self._report_handle: Any = None
         self._selection: _Selection | None = None
         self._present: NDArray[np.int64] | None = None
-        self._late = ""
+        self._late = self._repeated = ""
         self.newest_ms = NO_TIME
 
     @property
@@ -148,11 +155,15 @@ class Intake:
 
     @property
     def refused(self) -> str:
-        """Why the store did not take all of the last answer; "" if it did."""
-        return self._late or (self._selection.refused if self._selection is not None else "")
+        """What of the last answer was not taken, and why; "" if all was."""
+        full = self._selection.refused if self._selection is not None else ""
+        return "; ".join(filter(None, (self._late or full, self._repeated)))
 
-    def take(self, body: bytes, content_type: str, at_ms: int) -> Counts:
-        """Put an answer's samples into the store. When it has no room for new series, those that it has go on.
+    def take(self, body: bytes, content_type: str, at_ms: int, *, whole: bool = False) -> Counts:
+        """Put an answer's samples into the store. When it has no room for new series, those that it has go on; of
+        several samples of the same series and time, the first counts.
+
+        `whole` tells that the body is complete for certain.
 
         Raises:
             ParseError, TooMuch, or what the store raises: nothing of the answer counts then.
@@ -163,24 +174,28 @@ class Intake:
         if body.count(b" ") > BLANKS_MOST:
             raise TooMuch(f"the answer has more than {BLANKS_MOST:,} blanks")
         try:
-            found = self._parser.parse(body, format_of(content_type))
+            found = self._parser.parse(body, format_of(content_type), whole=whole)
         except ParseError as error:
             kind = content_type.partition(";")[0].strip().lower()
             if kind.startswith(_NOT_METRICS):
                 raise TooMuch(f"the answer is {kind}, not metrics ({error}): is `path` right?") from None
             raise
         selection = self._select(found, at_ms)
-        counts = Counts(len(found.values), selection.kept, 0)
-        if self._settings.sample_limit is not None and selection.kept > self._settings.sample_limit:
+        times, again = _own_times(selection, found, at_ms)
+        plain = len(found.values) if selection.rows is None else len(selection.rows)
+        repeated = selection.kept - plain - len(times) + int(again.sum())
+        counts = Counts(len(found.values), selection.kept, 0, repeated)
+        limit = self._settings.sample_limit
+        if limit is not None and selection.kept - repeated > limit:
             raise LimitReached(
-                f"{selection.kept} samples are left by relabelling, `sample_limit` is {self._settings.sample_limit}",
-                counts,
+                f"{selection.kept - repeated} samples are left by relabelling, `sample_limit` is {limit}", counts
             )
-        self._put(selection, found, at_ms)
+        self._put(selection, found.values, times, ~again, at_ms)
+        self._repeated = _said_again(repeated, selection, again) if repeated else ""
         if self._selection is None or self._selection.source.families != found.layout.families:
             self._store.describe(found.layout.families)
         self._selection = selection
-        return Counts(counts.scraped, counts.kept, self._added(selection))
+        return replace(counts, added=self._added(selection))
 
     def end(self, at_ms: int) -> None:
         """Mark the target's own series as ended: it did not answer."""
@@ -209,27 +224,25 @@ class Intake:
         known = self._selection
         if known is not None and known.source is found.layout and known.own_times == own and at_ms < known.until_ms:
             return known
-        rows, label_sets, hashes = self._kept(found.layout)
-        timed: NDArray[np.bool_] = np.zeros(len(rows), np.bool_)
-        if own:
-            timed = np.frombuffer(own, np.bool_)[rows]
-        plain = [labels for labels, is_timed in zip(label_sets, timed.tolist(), strict=True) if not is_timed]
-        handle, refused = self._handle(plain)
-        timed_handle = None
-        if own:
-            own_sets = [labels for labels, is_timed in zip(label_sets, timed.tolist(), strict=True) if is_timed]
-            timed_handle, more = self._handle(own_sets)
-            refused = refused or more
-        all_rows = len(rows) == len(found.layout) and not own
+        plain, timed = self._kept(found.layout, own)
+        handle, refused = self._handle(plain.label_sets)
+        timed_handle, more = self._handle(timed.label_sets) if own else (None, "")
+        refused = refused or more
+        places = np.array(plain.of_rows, np.intp)
+        first = np.unique(places, return_index=True)[1]
+        names = {*plain.places, *timed.places}
         return _Selection(
             source=found.layout,
             own_times=own,
-            rows=None if all_rows else rows[~timed],
+            rows=None if len(first) == len(found.layout) else np.array(plain.rows, np.intp)[first],
             handle=handle,
-            timed_rows=rows[timed] if own else None,
+            timed_rows=np.array(timed.rows, np.intp),
+            timed_places=np.array(timed.of_rows, np.intp),
             timed_handle=timed_handle,
-            kept=len(rows),
-            hashes=hashes,
+            kept=len(plain.rows) + len(timed.rows),
+            repeated=shown(plain.label_sets[np.argmax(np.bincount(places) > 1)]) if len(first) < len(places) else "",
+            timed_sets=timed.label_sets if len(timed.label_sets) < len(timed.rows) else (),
+            hashes=np.fromiter(map(hash, names), np.int64, len(names)),
             refused=refused,
             until_ms=at_ms + ASK_AGAIN_MS if refused else FOREVER_MS,
         )
@@ -240,21 +253,19 @@ class Intake:
         except CardinalityExceeded as full:
             return full.admitted, str(full)
 
-    def _kept(self, layout: Layout) -> tuple[Rows, list[Labels], NDArray[np.int64]]:
-        """Return the rows that relabelling leaves, their labels and hashes; of series that became the same, the
-        first."""
-        rows: list[int] = []
-        found: dict[tuple[tuple[str, str], ...], Labels] = {}
-        for row, exposed in enumerate(layout.label_sets()):
-            labels = self._final(exposed)
-            if not labels:
-                continue
-            identity = tuple(sorted(labels.items()))
-            if identity not in found:
-                found[identity] = labels
-                rows.append(row)
-        hashes = np.fromiter(map(hash, found), np.int64, len(found))
-        return np.array(rows, np.intp), list(found.values()), hashes
+    def _kept(self, layout: Layout, own: bytes) -> tuple["_Rows", "_Rows"]:
+        """Return the rows that relabelling leaves: those of series without timestamps of their own, and of those with
+        them. A series is put in one way only: where one sample of it has a timestamp, all have."""
+        plain, timed = _Rows(), _Rows()
+        found = [
+            (row, tuple(sorted(labels.items())), labels)
+            for row, exposed in enumerate(layout.label_sets())
+            if (labels := self._final(exposed))
+        ]
+        dated = {identity for row, identity, _ in found if own[row]} if own else frozenset()
+        for row, identity, labels in found:
+            (timed if identity in dated else plain).add(row, identity, labels)
+        return plain, timed
 
     def _final(self, exposed: Labels) -> Labels | None:
         labels: Labels | None = scraped_labels(exposed, self._labels, honor=self._settings.honor_labels)
@@ -263,11 +274,8 @@ class Intake:
             labels = self._relabel.apply(labels)
             if not labels:
                 return None
-            name = labels.get(NAME, "")
-            if not _METRIC_NAME.fullmatch(name):
-                raise TooMuch(
-                    f"`metric_relabel` makes {name!r} of the metric {exposed.get(NAME, '')}, which is no metric's name"
-                )
+            if NAME not in labels:
+                raise TooMuch(f"`metric_relabel` leaves the metric {exposed.get(NAME, '')} without a name")
         assert labels is not None
         self._check_limits(labels)
         return labels
@@ -293,13 +301,52 @@ class Intake:
             return len(selection.hashes)
         return 0 if before is selection.hashes else int(np.setdiff1d(selection.hashes, before).size)
 
-    def _put(self, selection: _Selection, found: Exposition, at_ms: int) -> None:
-        values = found.values
+    # --- each time ----------------------------------------------------------------------------------------------
+
+    def _put(self, selection: _Selection, values: Values, times: Times, counts: NDArray[np.bool_], at_ms: int) -> None:
+        """Put the samples; of those with times of their own, the ones that count."""
+        if len(times):  # earlier than those of the scrape itself
+            rows, places = selection.timed_rows[counts], selection.timed_places[counts]
+            self._store.put_own_times(selection.timed_handle, values[rows], times[counts], places)
         plain = values if selection.rows is None else values[selection.rows]
         taken = self._stream.put(at_ms, selection.handle, plain)
         self._late = LATE if len(plain) and not taken and not selection.refused else ""
-        if selection.timed_rows is not None and found.times is not None and len(selection.timed_rows):
-            self._store.put_own_times(
-                selection.timed_handle, values[selection.timed_rows], found.times[selection.timed_rows]
-            )
         self.newest_ms = newest_of(self.newest_ms, at_ms)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of an answer, and the series that relabelling makes of them."""
+
+    rows: list[int] = field(default_factory=list)
+    of_rows: list[int] = field(default_factory=list)  # the series of each row, counted in `label_sets`
+    label_sets: list[Labels] = field(default_factory=list)
+    places: dict[tuple[tuple[str, str], ...], int] = field(default_factory=dict)
+
+    def add(self, row: int, identity: tuple[tuple[str, str], ...], labels: Labels) -> None:
+        """Take in a row."""
+        place = self.places.setdefault(identity, len(self.label_sets))
+        if place == len(self.label_sets):
+            self.label_sets.append(labels)
+        self.rows.append(row)
+        self.of_rows.append(place)
+
+
+def _own_times(selection: _Selection, found: Exposition, at_ms: int) -> tuple[Times, NDArray[np.bool_]]:
+    """Return the times of the timed rows, and which of these stood there before: the same series and time."""
+    if found.times is None or not len(selection.timed_rows):
+        return np.empty(0, np.int64), np.empty(0, np.bool_)
+    times, places = found.times[selection.timed_rows], selection.timed_places
+    times[times == NO_TIME] = at_ms
+    again = np.zeros(len(times), np.bool_)
+    if selection.timed_sets:
+        order = np.lexsort((times, places))
+        again[order[1:]] = (np.diff(places[order]) == 0) & (np.diff(times[order]) == 0)
+    return times, again
+
+
+def _said_again(samples: int, selection: _Selection, again: NDArray[np.bool_]) -> str:
+    """Say how many samples do not count because the answer had their series before, and name the first such series."""
+    first = selection.repeated or shown(dict(selection.timed_sets[selection.timed_places[np.argmax(again)]]))
+    which = "1 sample is" if samples == 1 else f"{samples} samples are"
+    return f"{which} left out, for the answer has the same series and time before ({first}): make their labels differ"

@@ -1,12 +1,11 @@
 """Prometheus' relabelling: rules that rewrite, keep or drop label sets, for targets and for scraped series.
 
-Semantics are those of Prometheus 3 with legacy label names (letters, digits, `_`): a regular expression (RE2) must
-match the whole text, a dot matches line ends, `$1`, `${1}` and `${name}` stand for groups as in Go's
-`regexp.Expand` (`$1x` is the group named `1x`), and a label that is set to the empty text is removed.
+Semantics are those of Prometheus 3: any text may name a label, a regular expression (RE2) must match the whole text, a
+dot matches line ends, `$1`, `${1}` and `${name}` stand for groups as in Go's `regexp.Expand` (`$1x` is the group named
+`1x`), and a label that is set to the empty text is removed.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -16,19 +15,18 @@ import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 from pydantic import Field, StringConstraints, model_validator
 
 from mainstay.foundation.strict import StrictModel
+from mainstay.observe.metrics.scrape.names import is_name
 
 LONGEST_REGEX = 10_000
 LARGEST_PROGRAM = 20_000
 _MEMORY_BYTES = 8 << 20
 _ANY = "(.*)"
 _WHOLE = "$1"
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_NAME_TEMPLATE = re.compile(r"(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))(?:\w|\$(?:\{\w+\}|\w+))*", re.ASCII)
 _REMEMBERED = 4096
 
 Labels = dict[str, str]
 Step = Callable[[Labels], bool]
-LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1000)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 TemplateText = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 
@@ -114,15 +112,10 @@ class Rule(StrictModel):
             raise ValueError("`hashmod` needs `modulus`")
         if action in _NEED_TARGET and not self.target_label:
             raise ValueError(f"`{action}` needs `target_label`")
-        if action is Action.REPLACE:
-            if not _NAME_TEMPLATE.fullmatch(self.target_label):
-                raise ValueError(f"`target_label` {self.target_label!r} is no name of a label")
-        elif action in _NEED_TARGET and not is_label_name(self.target_label):
-            raise ValueError(f"`target_label` {self.target_label!r} is no name of a label")
         if action in (Action.LOWERCASE, Action.UPPERCASE) and self.replacement != _WHOLE:
             raise ValueError(f"`{action}` takes no `replacement`")
-        if action is Action.LABEL_MAP and not _NAME_TEMPLATE.fullmatch(self.replacement):
-            raise ValueError(f"`replacement` {self.replacement!r} makes no name of a label")
+        if action is Action.LABEL_MAP and not self.replacement:
+            raise ValueError("`replacement` must not be empty: `labelmap` makes names of labels of it")
         return self
 
 
@@ -145,11 +138,6 @@ class Relabelling:
             if not step(out):
                 return None
         return out
-
-
-def is_label_name(name: str) -> bool:
-    """Tell whether `name` can name a label."""
-    return _LABEL_NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=2048)
@@ -303,7 +291,7 @@ def _replace(rule: Rule) -> Step:
         if match is None:
             return None
         name = target.expand(match)
-        return (name, replacement.expand(match)) if is_label_name(name) else None
+        return (name, replacement.expand(match)) if is_name(name) else None
 
     def step(labels: Labels) -> bool:
         found = result(read(labels))

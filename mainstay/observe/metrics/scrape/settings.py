@@ -165,7 +165,7 @@ class ScrapeSettings(StrictModel):
         description="The formats to ask for, the most wanted first.",
     )
     metric_name_escaping_scheme: Literal["allow-utf-8", "underscores", "dots", "values"] = Field(
-        default="underscores",
+        default="allow-utf-8",
         description="How targets are asked to write names that are more than letters, digits, `_` and `:`.",
     )
     honor_labels: bool = Field(

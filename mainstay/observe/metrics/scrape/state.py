@@ -87,6 +87,8 @@ class Figures:
     scrapes: int
     failures: int
     samples: int
+    repeated: int
+    """Samples left out because their series stood in the answer before, at the same time."""
     body_bytes: int
     """Of the answers taken in so far, uncompressed."""
     held_bytes: int

@@ -29,6 +29,7 @@ from mainstay.observe.metrics.serve.asked import (
     Parameters,
     duration_ms,
     expression,
+    label_name,
     limit,
     number,
     one,
@@ -44,7 +45,7 @@ PREFIX = "/api/v1/"
 TIMEOUT_S = 30.0
 TRUNCATED = "results truncated due to limit"  # Prometheus' words, by which Grafana knows it
 RANKED, RANKED_MOST = 10, 10_000  # of names and values by their number of series
-_LABEL_VALUES = re.compile(r"^label/([a-zA-Z_][a-zA-Z0-9_]*)/values$")
+_LABEL_VALUES = re.compile(r"^label/(.+)/values$", re.DOTALL)
 
 
 class Store(Source, Protocol):
@@ -134,7 +135,7 @@ class Prometheus:
         values = _LABEL_VALUES.match(name)
         try:
             if values is not None:
-                return self._label_values(values[1], parameters)
+                return self._label_values(label_name(values[1]), parameters)
             if name not in self._paths:
                 return failure(404, "not_found", f"there is nothing at {path}")
             found = self._paths[name](parameters)

@@ -12,6 +12,7 @@ from mainstay.observe.metrics.durations import duration_ms as written_ms
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Matcher, Selector
+from mainstay.observe.metrics.scrape.names import is_name, unescaped_name
 
 Parameters = Mapping[str, Sequence[str]]
 LATEST_MS, EARLIEST_MS = 253_402_300_799_999, -62_135_596_800_000  # the years 9999 and 1, as datetime has them
@@ -177,6 +178,18 @@ def expression(parameters: Parameters) -> Expression:
         return parse(one(parameters, "query"))
     except QueryError as error:
         raise BadRequest(f"invalid parameter query: {error}") from None
+
+
+def label_name(written: str) -> str:
+    """Return the name of a label that a path has, escaped or not.
+
+    Raises:
+        BadRequest.
+    """
+    name = unescaped_name(written)
+    if not is_name(name):
+        raise BadRequest("invalid label name: the name of the label is empty or no text")
+    return name
 
 
 def selectors(parameters: Parameters, *, needed: bool) -> list[tuple[Matcher, ...]]:

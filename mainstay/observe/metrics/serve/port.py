@@ -61,7 +61,7 @@ class Port:
         figures = make_wsgi_app(registry)
 
         def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            path: str = environ.get("PATH_INFO", "")
+            path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace")
             if path.startswith(f"{PREFIX}/"):
                 found = _answered(environ, path.removeprefix(PREFIX), answer, token)
             else:

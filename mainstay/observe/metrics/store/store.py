@@ -330,7 +330,7 @@ class Store:
             self._end(stream, at_ms)
 
     def put_own_times(
-        self, layout: Layout, values: Values, times: Times, positions: Sequence[int] | None = None
+        self, layout: Layout, values: Values, times: Times, positions: Sequence[int] | Index | None = None
     ) -> int:
         """Append samples that have timestamps of their own; return how many were taken.
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mainstay.observe.metrics.pages import completion
+from mainstay.observe.metrics.pages import browse, completion
 from mainstay.observe.metrics.pages.completion import Place, Wanted, wanted
+from mainstay.observe.metrics.promql.parse import parse
 
 
 def at_cursor(text: str) -> Wanted:
@@ -82,6 +83,20 @@ def test_values_are_quoted_and_escaped() -> None:
     (inside,) = completion.values(['a "b" \\ c'], quoted=True)
     assert bare.insert == '"a \\"b\\" \\\\ c"'
     assert inside.insert == 'a \\"b\\" \\\\ c'
+
+
+@pytest.mark.fault("M11")
+def test_names_that_are_no_words_are_put_in_in_quotes() -> None:
+    inside = completion.labels(["job", "host.name", "__name__"], between_braces=True)
+    after_by = completion.labels(["job", "host.name"], between_braces=False)
+    assert [(one.name, one.insert) for one in inside] == [("job", 'job="'), ("host.name", '"host.name"="')]
+    assert [one.insert for one in after_by] == ["job", '"host.name"']
+    names = {"http.requests_bucket", "http.requests_count", "jobs.done_total", "a.b", "up"}
+    expressions = [one.expression for one in browse.families(names, {})]
+    assert '{"a.b"}' in expressions
+    assert 'rate({"jobs.done_total"}[5m])' in expressions
+    assert 'histogram_quantile(0.95, sum by (le) (rate({"http.requests_bucket"}[5m])))' in expressions
+    assert all(parse(expression) for expression in expressions)
 
 
 def test_the_functions_offered_are_those_of_the_evaluator() -> None:

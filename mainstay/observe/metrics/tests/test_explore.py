@@ -156,6 +156,7 @@ def test_series_are_named_by_what_tells_them_apart() -> None:
     assert explore.name_of({}, {}, "value") == ("value", [])
     assert explore.written(labels) == 'x{job="shop", pod="a"}'
     assert explore.written({}) == "{}"
+    assert explore.written({"__name__": "a.b", "host.name": 'x"'}) == '{"a.b", "host.name"="x\\""}'
 
 
 def test_one_label_that_tells_all_series_apart_is_enough_to_name_them() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from django.test import Client as Browser
 from prometheus_client import CollectorRegistry, Gauge
@@ -162,6 +163,36 @@ def test_a_parameter_of_the_form_counts_before_that_of_the_address(monitor: str)
     inside = Client(Server(f"{monitor}/prometheus", {"Authorization": f"Bearer {INNER}"}))
     found = inside.forward("/api/v1/query", "query=vector(1)&limit=0", b"query=vector(2)")
     assert b'"2"' in found.body
+
+
+@pytest.mark.django_db
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize("name", ["instance", "U__instance", "U__inst_61_nce", "%69nstance"])
+def test_values_of_a_label_are_asked_for_by_its_name_however_it_is_written(monitor: str, name: str) -> None:
+    assert asked(f"label/{name}/values").json()["data"] == ["a", "b"]
+
+
+@pytest.mark.django_db
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize("name", ["host.name", "größe €", "50%25", "a?b", "U__a_2f_b", "%2E%2E."])
+def test_a_label_that_is_nowhere_has_no_values_whatever_its_name(monitor: str, name: str) -> None:
+    answer = asked(f"label/{name.replace('?', '%3F')}/values")
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [".", "..", "%2e%2e", "a/../..", ""])
+def test_a_name_of_a_label_leads_nowhere_else(monitor: str, name: str) -> None:
+    assert asked(f"label/{name}/values").status_code == 404
+
+
+@pytest.mark.fault("M11")
+def test_the_client_asks_for_labels_of_any_name(monitor: str, store: Store) -> None:  # noqa: F811
+    layout = store.layout([{"__name__": "a.b", "größe/€": "5"}], "shop")
+    store.stream("x", "shop").put(NOW_MS, layout, np.array([1.0]))
+    client = Client(Server(f"{monitor}/prometheus", {"Authorization": f"Bearer {INNER}"}))
+    assert client.label_values("größe/€") == ["5"]
+    assert client.label_values("größe/€", ['{"a.b"}']) == ["5"]
 
 
 @pytest.mark.django_db

@@ -117,7 +117,7 @@ def test_an_entry_of_prometheus_scrape_configs_can_be_pasted() -> None:
         ({"headers": {"Authorization": "x"}}, "is set by Mainstay"),
         ({"headers": {"X": "a\r\nb"}}, "line end"),
         ({"path": "metrics"}, "pattern"),
-        ({"labels": {"a-b": "x"}}, "pattern"),
+        ({"labels": {"": "x"}}, "at least 1"),
         ({"body_size_limit": "lots"}, "is no size"),
         ({"name": "a b"}, "pattern"),
         ({"relabel": [{"regex": "("}]}, "is no regular expression"),

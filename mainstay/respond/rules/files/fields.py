@@ -1,7 +1,6 @@
 """Reads the fields of a YAML tree as what they must be, and collects what is wrong instead of stopping at it."""
 
 import difflib
-import re
 from collections.abc import Iterable
 
 from mainstay.foundation.yaml.nodes import Entry, Mapping, Node, Scalar, Sequence
@@ -9,12 +8,9 @@ from mainstay.foundation.yaml.problems import NotYaml, Problem
 from mainstay.foundation.yaml.read import Document, Manner, read_document
 from mainstay.foundation.yaml.scalars import go_integer
 from mainstay.observe.metrics.durations import BadDuration, duration_ms
+from mainstay.observe.metrics.scrape.names import is_name
 
 MOST_BYTES = 8_000_000
-
-METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
 
 _MANNER = Manner(most_bytes=MOST_BYTES, most_nodes=1_000_000, as_go=True)
 
@@ -129,8 +125,8 @@ class FieldReader:
             where = under(path, name)
             if free:
                 pass
-            elif not LABEL_NAME.fullmatch(name):
-                self.wrong(entry, where, f"{name!r} is no {what} name: letters, digits and _, no digit first")
+            elif not is_name(name):
+                self.wrong(entry, where, f"{name!r} is no {what} name: write a text that is not empty")
             elif name == "__name__" and what == "label":
                 self.wrong(entry, where, "the name of the metric is no label to set; use record, or another label")
             found[name] = self.text(entry.node, where)
@@ -145,3 +141,15 @@ def written(node: Node | None) -> str:
 def under(path: str, key: str) -> str:
     """Return the path of a field of what stands at `path`."""
     return f"{path}.{key}" if path else key
+
+
+def bad_record(name: str) -> str:
+    """Return why a recording rule cannot record under this name; "" if it can.
+
+    Any text may name a metric; one with braces is an expression that stands in the wrong field, as Prometheus has it.
+    """
+    if not is_name(name):
+        return f"{name!r} is no name of a metric: write a text that is not empty"
+    if "{" in name or "}" in name:
+        return f"{name!r} has braces in it: write the name alone, and labels under `labels` or in `expr`"
+    return ""

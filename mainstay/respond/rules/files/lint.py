@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import parse
 from mainstay.observe.metrics.promql.plan import Kind
-from mainstay.respond.rules.files.read import LABEL_NAME, METRIC_NAME
+from mainstay.observe.metrics.scrape.names import is_name
+from mainstay.respond.rules.files.fields import bad_record
 from mainstay.respond.rules.spec import RuleGroupSpec, RuleSpec
 from mainstay.respond.rules.template import Template, TemplateProblem
 
@@ -27,12 +28,12 @@ def rule_problems(rule: RuleSpec) -> Iterator[tuple[str, str]]:
     else:
         if kind in {Kind.MATRIX, Kind.STRING}:
             yield "expr", "gives a range or a text; a rule needs an instant vector or a number, such as rate(…[5m]) > 1"
-    if rule.record is not None and not METRIC_NAME.fullmatch(rule.record):
-        yield "record", f"{rule.record!r} is not a name of a metric: letters, digits, _ and :, no digit first"
+    if rule.record is not None and (wrong := bad_record(rule.record)):
+        yield "record", wrong
     yield from _labels(rule.labels, "labels")
     for name in rule.annotations:
-        if not LABEL_NAME.fullmatch(name):
-            yield "annotations", f"{name!r} is not a name of an annotation: letters, digits and _, no digit first"
+        if not is_name(name):
+            yield "annotations", f"{name!r} is no name of an annotation: write a text that is not empty"
     if rule.alert is not None:
         for place, texts in (("labels", rule.labels), ("annotations", rule.annotations)):
             for name, text in texts.items():
@@ -44,5 +45,5 @@ def rule_problems(rule: RuleSpec) -> Iterator[tuple[str, str]]:
 
 def _labels(labels: Mapping[str, str], place: str) -> Iterator[tuple[str, str]]:
     for name in labels:
-        if not LABEL_NAME.fullmatch(name) or name == "__name__":
-            yield place, f"{name!r} is not a name of a label: letters, digits and _, no digit first, not __name__"
+        if not is_name(name) or name == "__name__":
+            yield place, f"{name!r} is no name of a label: write a text that is not empty, and not __name__"

@@ -2,7 +2,7 @@
 
 What Prometheus refuses (`promtool check rules`) is refused, what it accepts is accepted; what it accepts and is very
 likely a mistake is told as a warning. All mistakes of a file are told at once, each with its line, its field and how to
-mend it. Metric and label names are the classic ones (letters, digits, `_`; metrics also `:`), as Prometheus 2 has them.
+mend it. Any text may name a metric or a label, as in Prometheus 3.
 
     found = read_rules(text, "rules/hosts.yml")     # raises BadRules
     found.groups[0].rules[0].expr
@@ -20,18 +20,17 @@ from mainstay.observe.metrics.promql.errors import QueryError
 from mainstay.observe.metrics.promql.parse import Expression, parse
 from mainstay.observe.metrics.promql.plan import Kind
 from mainstay.respond.rules.files.fields import (
-    LABEL_NAME,
-    METRIC_NAME,
     BadRules,
     FieldReader,
     Fields,
+    bad_record,
     read_file,
     under,
     written,
 )
 from mainstay.respond.rules.template import Template, TemplateProblem
 
-__all__ = ["LABEL_NAME", "METRIC_NAME", "BadRules", "Rule", "RuleFile", "RuleGroup", "read_rules"]
+__all__ = ["BadRules", "Rule", "RuleFile", "RuleGroup", "read_rules"]
 
 MOST_RULES = 20_000
 GROUP_KEYS = ("name", "interval", "query_offset", "limit", "labels", "rules")
@@ -258,9 +257,9 @@ class _Reader(FieldReader):
         ):
             if given:
                 self.wrong(fields[key], f"{path}.{key}", "only alerts have this; remove it, or make the rule an alert")
-        if not METRIC_NAME.fullmatch(rule.record):
-            message = f"{rule.record!r} is no name for a metric: letters, digits, _ and :, no digit first"
-            self.wrong(fields["record"], f"{path}.record", message)
+        wrong = bad_record(rule.record)
+        if wrong:
+            self.wrong(fields["record"], f"{path}.record", wrong)
 
     def _templates(self, texts: Mapping[str, str], node: Node | None, path: str) -> None:
         for name, entry in node.entries.items() if isinstance(node, MappingNode) else ():

@@ -12,9 +12,8 @@ from mainstay.observe.metrics.promql.series import STALE
 
 MOST_SAMPLES = 1_000_000  # of one series
 _NAME = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*")
-_LABEL = re.compile(
-    r"""\s*(?:([a-zA-Z_][a-zA-Z0-9_]*)|("(?:[^"\\]|\\.)*"))\s*=\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)\s*"""
-)
+_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""
+_LABEL = re.compile(rf"""\s*(?:([a-zA-Z_][a-zA-Z0-9_]*)(?=\s*=)|({_TEXT}))\s*(?:=\s*({_TEXT})\s*)?""")
 # No hexadecimal numbers: 0x8 is a zero, nine times.
 _NUMBER = r"(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
 _VALUE = re.compile(rf"(?P<first>[+-]?{_NUMBER}|stale)(?:(?P<step>[+-]{_NUMBER}))?(?:x(?P<times>[0-9]+))?")
@@ -55,10 +54,12 @@ def labels_of(text: str) -> dict[str, str]:
         label = _LABEL.match(text, place, end)
         if label is None:
             raise BadSeries(f'{text[place:end].strip()!r} is not a label; write label="value"')
-        key = label[1] or unquoted(label[2])
+        key, value = label[1] or unquoted(label[2]), label[3]
+        if value is None:  # a name of the metric that is in quotes
+            key, value = NAME, label[2]
         if key in labels:
             raise BadSeries(f"the label {key} is given twice")
-        labels[key] = unquoted(label[3])
+        labels[key] = unquoted(value)
         place = label.end()
         if place < end:
             if text[place] != ",":

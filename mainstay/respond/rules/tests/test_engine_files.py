@@ -93,18 +93,18 @@ REFUSED: dict[str, tuple[str | bytes, int, str]] = {
         "groups:\n- name: a\n  rules:\n  - record: b\n    expr: c\n    annotations: {d: e}", 6, "only alerts have this"
     ),
     "a name that is no metric": (
-        "groups:\n- name: a\n  rules:\n  - record: a-b\n    expr: c",
-        4, "no name for a metric",
+        "groups:\n- name: a\n  rules:\n  - record: 'a{b=\"c\"}'\n    expr: c",
+        4, "has braces in it",
     ),
     "a bad label": (
-        "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: c\n    labels: {a-b: c}",
-        6, "no label name",
+        "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: c\n    labels: {'': c}",
+        6, "a key is missing",
     ),
     "the label __name__": (
         "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: c\n    labels:\n      __name__: c", 7, "no label to set"
     ),
     "a bad annotation": (
-        "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: c\n    annotations: {a.b: c}", 6, "no annotation name"
+        "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: c\n    annotations: {'': c}", 6, "a key is missing"
     ),
     "a duration without a unit": ("groups:\n- name: a\n  interval: 30", 3, "write a number and a unit"),
     "a duration in the wrong order": ("groups:\n- name: a\n  interval: 5s1m", 3, "is not a duration"),
@@ -145,6 +145,20 @@ def test_what_prometheus_refuses_is_refused_with_line_and_advice(name: str) -> N
     assert str(caught.value).startswith(f"shop.yml:{line}:")
 
 
+@pytest.mark.fault("M11")
+def test_any_text_may_name_a_metric_a_label_and_an_annotation_as_in_prometheus_3() -> None:
+    found = read_rules(
+        "groups:\n- name: a\n  labels: {service.name: shop}\n  rules:\n"
+        '  - record: http.requests größe\n    expr: \'sum by ("host.name") ({"http.requests"})\'\n'
+        "    labels: {1a-b: c}\n"
+        "  - alert: b\n    expr: c\n    labels: {host.name: '{{ $labels.x }}'}\n    annotations: {run.book: d}\n"
+    )
+    record, alert = found.groups[0].rules
+    assert (record.record, record.labels) == ("http.requests größe", {"1a-b": "c"})
+    assert (alert.labels, alert.annotations) == ({"host.name": "{{ $labels.x }}"}, {"run.book": "d"})
+    assert [one.rules for one in read_rules(write_rules(found.groups)).groups] == [one.rules for one in found.groups]
+
+
 @needs_promtool
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_promtool_accepts_it(name: str, tmp_path: Path) -> None:
@@ -170,12 +184,13 @@ def test_a_file_becomes_values() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    text = "groups:\n- name: a\n  rules:\n  - alert: b\n    expr: (\n    labels: {a-b: c}\n  - record: d\n    exp: e\n"
+    alert = "  - alert: b\n    expr: (\n    labels: {__name__: c}\n"
+    text = f"groups:\n- name: a\n  rules:\n{alert}  - record: d\n    exp: e\n"
     with pytest.raises(BadRules) as caught:
         read_rules(text)
     assert [(problem.line, problem.path) for problem in caught.value.problems] == [
         (5, "groups[a].rules[b].expr"),
-        (6, "groups[a].rules[b].labels.a-b"),
+        (6, "groups[a].rules[b].labels.__name__"),
         (7, "groups[a].rules[d]"),
         (8, "groups[a].rules[d].exp"),
     ]

@@ -274,13 +274,26 @@ def test_what_is_no_value_is_refused(text: str) -> None:
         ("a:b{c=`\\d`}", {"__name__": "a:b", "c": "\\d"}),
         ('up{a=""}', {"__name__": "up"}),
         (" up { } ", {"__name__": "up"}),
+        pytest.param('{"a.b"}', {"__name__": "a.b"}, marks=pytest.mark.fault("M11")),
+        pytest.param(
+            """{'a.b', "host.name"='x', c="d"}""",
+            {"__name__": "a.b", "host.name": "x", "c": "d"},
+            marks=pytest.mark.fault("M11"),
+        ),
+        pytest.param('{c="d", `a.b`}', {"__name__": "a.b", "c": "d"}, marks=pytest.mark.fault("M11")),
     ],
 )
 def test_the_notation_of_series(text: str, labels: dict[str, str]) -> None:
     assert labels_of(text) == labels
 
 
-@pytest.mark.parametrize("text", ["", "up{", "up}", "up{a}", "up{a=b}", 'up{a="1" b="2"}', 'up{a="1",a="2"}', "1up"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "up{", "up}", "up{a}", 'up{"a"}', '{"a","b"}', '{"a" "b"}', "up{a=b}", 'up{a="1" b="2"}',
+        'up{a="1",a="2"}', "1up",
+    ],
+)  # fmt: skip
 def test_what_is_no_series_is_refused(text: str) -> None:
     with pytest.raises(BadSeries):
         labels_of(text)

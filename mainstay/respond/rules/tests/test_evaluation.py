@@ -268,9 +268,9 @@ def test_nothing_is_evaluated_before_samples_have_come_in(me: Actor, said: Said)
     [
         ({"expr": "sum by ("}, "rules.0.expr"),
         ({"expr": "errors[5m]"}, "rules.0.expr"),
-        ({"labels": {"a-b": "x"}}, "rules.0.labels"),
+        ({"labels": {"__name__": "x"}}, "rules.0.labels"),
         ({"annotations": {"summary": "{{ $labels.job"}}, "rules.0.annotations.summary"),
-        ({"alert": None, "record": "a-b"}, "rules.0.record"),
+        ({"alert": None, "record": "a{b}"}, "rules.0.record"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_with_its_place(me: Actor, rule: dict[str, Any], field: str) -> None:
@@ -280,6 +280,14 @@ def test_what_cannot_be_evaluated_is_refused_with_its_place(me: Actor, rule: dic
         group(me, **rule)
     assert refused.value.field == field
     assert not RuleGroup.objects.exists()
+
+
+@pytest.mark.fault("M11")
+def test_a_rule_records_under_any_name_and_labels(me: Actor) -> None:
+    labels = {"host.name": "x", "1a": "y"}
+    made = group(me, alert=None, record="http.requests größe", labels=labels, **{"for": "0s"})
+    rule = made.rules.get()
+    assert (rule.alerts, rule.name, rule.labels) == (False, "http.requests größe", labels)
 
 
 def test_rules_are_edited_only_by_those_who_may(me: Actor) -> None:

@@ -382,13 +382,13 @@ def test_a_rule_is_added_to_a_group_behind_the_others() -> None:
         ({"name": ""}, "name", "required"),
         ({"for_": "soon"}, "for_", "soon"),
         ({"labels": "nonsense"}, "labels", "name=value"),
-        ({"labels": "1a=b"}, "labels", "label"),
+        ({"labels": "__name__=b"}, "labels", "label"),
         ({"annotations": "nonsense"}, "annotations", "“Name: value”"),
         ({"summary": "{{ $value | nonsense }}"}, "summary", "template"),
         ({"new_group": ""}, "new_group", "Name the new group"),
         ({"new_group": "shop"}, "new_group", "exist already"),
         ({"every": "often"}, "every", "often"),
-        ({"kind": "record", "name": "not a name"}, "name", "not a name"),
+        ({"kind": "record", "name": 'a{b="c"}'}, "name", "has braces in it"),
     ],
 )
 def test_what_is_wrong_stands_at_its_field_and_nothing_is_saved(

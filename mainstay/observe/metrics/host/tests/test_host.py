@@ -48,7 +48,7 @@ class RecordingStore:
     def end(self, at_ms: int) -> None:
         raise AssertionError("the machine does not end")
 
-    def put_own_times(self, layout: Any, values: Any, times: Any) -> int:
+    def put_own_times(self, layout: Any, values: Any, times: Any, positions: Any) -> int:
         raise AssertionError("the machine gives no timestamps")
 
 

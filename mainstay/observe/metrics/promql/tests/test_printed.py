@@ -6,7 +6,7 @@ import pytest
 
 from mainstay.observe.metrics.promql import plan
 from mainstay.observe.metrics.promql.parse import parse
-from mainstay.observe.metrics.promql.printed import printed
+from mainstay.observe.metrics.promql.printed import metric, printed, series
 from mainstay.observe.metrics.promql.tests.random_queries import Random
 
 
@@ -69,6 +69,24 @@ def test_so_does_every_part_of_any_expression() -> None:
             assert parse(printed(node)).key == node.key
 
 
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"__name__": "a.b"},
+        {"__name__": "a.b", "host.name": 'x"y', "c": "d"},
+        {"__name__": "a", "host.name": "x\n"},
+        {"__name__": "sum"},
+        {"host.name": "\\"},
+    ],
+)
+def test_a_series_is_written_so_that_it_can_be_asked_for(labels: dict[str, str]) -> None:
+    (selector,) = parse(series(labels)).selectors()
+    assert {one.name: one.value for one in selector.matchers} == labels
+    assert all(one.kind is plan.MatchKind.EQUAL for one in selector.matchers)
+    assert parse(f"rate({metric(labels.get('__name__', 'x'))}[5m])").node
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -77,6 +95,10 @@ def test_so_does_every_part_of_any_expression() -> None:
         'a{b=">5"} offset -5m',
         "histogram_quantile(0.9, sum without (pod) (rate(x_bucket[5m])))",
         "(a + b) * c - 1",
+        pytest.param('{"a.b"}', marks=pytest.mark.fault("M11")),
+        pytest.param('{"a.b","host.name"="x",job="y"}', marks=pytest.mark.fault("M11")),
+        pytest.param('rate({"größe €"}[5m])', marks=pytest.mark.fault("M11")),
+        pytest.param('sum by ("host.name", job) ({"sum"})', marks=pytest.mark.fault("M11")),
     ],
 )
 def test_it_is_written_as_people_write_it(text: str) -> None:

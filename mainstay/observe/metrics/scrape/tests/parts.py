@@ -36,11 +36,11 @@ class RecordingStore:
     def stream(self, key: str, job: str) -> "RecordingStream":
         return RecordingStream(self)
 
-    def put_own_times(self, layout: list[Key], values: Any, times: Any) -> int:
+    def put_own_times(self, layout: list[Key], values: Any, times: Any, positions: Any) -> int:
         with self._lock:
-            for key, at_ms, value in zip(layout, times.tolist(), values.tolist(), strict=True):
-                self.samples.setdefault(key, []).append((at_ms, value))
-        return len(layout)
+            for place, at_ms, value in zip(positions.tolist(), times.tolist(), values.tolist(), strict=True):
+                self.samples.setdefault(layout[place], []).append((at_ms, value))
+        return len(positions)
 
     def describe(self, families: Any) -> None:
         self.described = [family.name for family in families]

@@ -80,13 +80,32 @@ def sending(body: bytes, content_type: str = TEXT, headers: str = "") -> Script:
     return answering(200, body, f"Content-Type: {content_type}\r\n{headers}")
 
 
+def ending_by_close(body: bytes) -> Script:
+    """Nothing says how long the answer is: where the connection ends, it may have been cut off."""
+
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(HEAD.encode() + b"\r\n" + body)
+
+    return script
+
+
+def chunked(body: bytes) -> Script:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        head = f"{HEAD}transfer-encoding: Chunked\r\n\r\n".encode()
+        connection.sendall(head + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
+
+    return script
+
+
 BAD: dict[str, tuple[Script, str]] = {
     "truncated": (truncated, "the connection broke after 6 bytes"),
     "dripping": (dripping, "the answer began, but did not end"),
     "silent": (silent, "no answer came"),
     "hanging up": (hanging_up, "closed the connection without an answer"),
     "not HTTP": (no_http, "HTTP"),
-    "cut at a number": (sending(b"a 1\nb 12"), "has the body been cut off?"),
+    "cut at a number": (ending_by_close(b"a 1\nb 12"), "has the body been cut off?"),
     "cut OpenMetrics": (
         sending(b"# TYPE a gauge\na 1\n", "application/openmetrics-text; version=1.0.0"),
         "does not end with # EOF",
@@ -95,7 +114,6 @@ BAD: dict[str, tuple[Script, str]] = {
     "JSON": (sending(b'{"a": 1}\n', "application/json"), "is `path` right?"),
     "bytes": (sending(b"a 1\n\xff\xfe 2\n"), "not UTF-8"),
     "no number": (sending(b"a one\n"), "'one' is no number"),
-    "twice": (sending(b"a 1\na 2\n"), "the same series as in line 1"),
     "missing": (answering(404, b"no"), "answered 404 Not Found: is `path` right?"),
     "locked": (answering(401, b"no"), "401 Unauthorized: it wants credentials"),
     "failing": (answering(500, b"no"), "answered 500 Internal Server Error"),
@@ -316,6 +334,42 @@ def test_a_client_certificate_is_shown(scraper: Make, authority: Authority, tmp_
         known, stranger = all_scraped(engine)
     assert known.health is TargetHealth.UP
     assert stranger.health is TargetHealth.DOWN
+
+
+WHOLE: dict[str, Script] = {
+    "a length": sending(b"a 1\nb 12"),
+    "a length, compressed": sending(gzip.compress(b"a 1\nb 12"), headers="Content-Encoding: gzip\r\n"),
+    "chunks": chunked(b"a 1\nb 12"),
+    "the close, behind a line feed": ending_by_close(b"a 1\nb 12\n"),
+}
+
+
+@pytest.mark.fault("M12")
+@pytest.mark.parametrize("ended_by", WHOLE)
+def test_an_answer_whose_end_is_known_may_lack_the_last_line_feed(
+    ended_by: str, scraper: Make, store: RecordingStore
+) -> None:
+    with serving(WHOLE[ended_by]) as server:
+        engine = scraper()
+        engine.update([planned(1, server)])
+        state = settled(engine)
+    assert (state.health, state.error) == (TargetHealth.UP, "")
+    assert store.of("b")[0][1] == 12.0
+
+
+@pytest.mark.fault("M12")
+@pytest.mark.parametrize("status", ["HTTP/1.0 200 OK", "HTTP/1.1 200 OK"])
+def test_an_answer_that_ends_by_the_close_may_be_cut_off_in_its_last_number(status: str, scraper: Make) -> None:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(f"{status}\r\nContent-Type: {TEXT}\r\n\r\na 1\nb 12".encode())
+
+    with serving(script) as server:
+        engine = scraper()
+        engine.update([planned(1, server)])
+        state = settled(engine)
+    assert state.health is TargetHealth.DOWN
+    assert "line 2: the last line is open: has the body been cut off?" in state.error
 
 
 def test_answers_of_clients_that_speak_only_openmetrics(scraper: Make, store: RecordingStore) -> None:

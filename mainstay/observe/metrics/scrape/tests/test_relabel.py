@@ -61,8 +61,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], Labels, Labels | None]] = {
         A, A | {"x_oo": "f"},
     ),
     "a target label that is no name does nothing": (
-        [{"source_labels": ["a"], "regex": "(.*)", "target_label": "${1}", "replacement": "y"}],
-        {"a": "no name"}, {"a": "no name"},
+        [{"source_labels": ["a"], "regex": ".(.*)", "target_label": "${1}", "replacement": "y"}],
+        {"a": "1"}, {"a": "1"},
     ),
     "named groups": (
         [{"source_labels": ["a"], "regex": "(?P<first>.)(?P<rest>.*)", "target_label": "d",
@@ -151,6 +151,45 @@ CASES: dict[str, tuple[list[dict[str, Any]], Labels, Labels | None]] = {
 }  # fmt: skip
 
 
+UTF_8: dict[str, tuple[list[dict[str, Any]], Labels, Labels | None]] = {
+    "replace": (
+        [{"source_labels": ["host.name"], "target_label": "k8s.node", "replacement": "n-$1"}],
+        {"host.name": "x"}, {"host.name": "x", "k8s.node": "n-x"},
+    ),
+    "replace to a name that is made": (
+        [{"source_labels": ["a"], "target_label": "x.$1", "replacement": "y"}],
+        {"a": "no name"}, {"a": "no name", "x.no name": "y"},
+    ),
+    "the metric's name": (
+        [{"source_labels": ["__name__"], "regex": "a\\.(.*)", "target_label": "__name__", "replacement": "größe.$1"}],
+        {"__name__": "a.b"}, {"__name__": "größe.b"},
+    ),
+    "keep": ([{"source_labels": ["host.name"], "regex": "x", "action": "keep"}], {"host.name": "y"}, None),
+    "drop": ([{"source_labels": ["a b", "c"], "regex": "x;y", "action": "drop"}], {"a b": "x", "c": "y"}, None),
+    "keepequal": (
+        [{"source_labels": ["a.b"], "target_label": "c.d", "action": "keepequal"}], {"a.b": "1", "c.d": "2"}, None,
+    ),
+    "hashmod": (
+        [{"source_labels": ["a"], "target_label": "h.m", "modulus": 1, "action": "hashmod"}],
+        {"a": "x"}, {"a": "x", "h.m": "0"},
+    ),
+    "labelmap": (
+        [{"regex": "__meta_(.+)", "replacement": "meta.$1", "action": "labelmap"}],
+        {"__meta_a": "x"}, {"__meta_a": "x", "meta.a": "x"},
+    ),
+    "labelmap from names with dots": (
+        [{"regex": "k8s\\.(.+)", "action": "labelmap"}], {"k8s.pod": "x"}, {"k8s.pod": "x", "pod": "x"},
+    ),
+    "labeldrop": ([{"regex": ".*\\..*", "action": "labeldrop"}], {"a.b": "x", "c": "y"}, {"c": "y"}),
+    "labelkeep": (
+        [{"regex": "a\\.b|é", "action": "labelkeep"}], {"a.b": "x", "c": "y", "é": "z"}, {"a.b": "x", "é": "z"},
+    ),
+    "uppercase": (
+        [{"source_labels": ["a.b"], "target_label": "a.b", "action": "uppercase"}], {"a.b": "x"}, {"a.b": "X"},
+    ),
+}  # fmt: skip
+
+
 def rules_of(given: Iterable[Mapping[str, Any]]) -> Relabelling:
     """Rules as written in a file, made ready."""
     return Relabelling([Rule.model_validate(each) for each in given])
@@ -162,13 +201,21 @@ def test_rules_do_what_prometheus_rules_do(name: str) -> None:
     assert rules_of(rules).apply(labels) == expected
 
 
+@pytest.mark.fault("M11")
+@pytest.mark.parametrize("name", UTF_8)
+def test_any_text_may_name_a_label(name: str) -> None:
+    rules, labels, expected = UTF_8[name]
+    assert rules_of(rules).apply(labels) == expected
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no target": ({"source_labels": ["a"]}, "`replace` needs `target_label`"),
     "no modulus": ({"action": "hashmod", "source_labels": ["a"], "target_label": "b"}, "needs `modulus`"),
     "no regex": ({"regex": "(", "target_label": "b"}, "is no regular expression of RE2"),
     "look-ahead": ({"regex": "(?=a)", "target_label": "b"}, "is no regular expression of RE2"),
-    "no name": ({"target_label": "a-b"}, "is no name of a label"),
-    "no name to map to": ({"action": "labelmap", "replacement": "a-$1"}, "makes no name of a label"),
+    "no name to hash to": ({"action": "hashmod", "modulus": 1, "target_label": ""}, "needs `target_label`"),
+    "no name to map to": ({"action": "labelmap", "replacement": ""}, "must not be empty"),
+    "a source without a name": ({"target_label": "a", "source_labels": [""]}, "source_labels"),
     "labeldrop with sources": (
         {"action": "labeldrop", "regex": "a", "source_labels": ["b"]}, "takes regex only, not source_labels",
     ),
@@ -244,7 +291,7 @@ def test_whatever_rules_do_labels_stay_labels(rules: list[dict[str, Any]], label
     assert relabelling.apply(labels) == after, "the same again gives the same"
     if after is not None:
         assert all(after.values()), "an empty label is none"
-        assert all(name.isidentifier() for name in after)
+        assert all(after), "what has no name is no label"
 
 
 @given(label_sets, st.lists(names, min_size=1, max_size=3), st.integers(1, 50))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mainstay.observe.metrics.scrape import relabel
 from mainstay.observe.metrics.scrape.discovery import sources_of
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 from mainstay.observe.metrics.scrape.targets import INSTANCE, Frame, with_defaults
@@ -116,7 +117,11 @@ def by_address(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.skipif(PROMTOOL is None, reason="apt-get install prometheus")
 @pytest.mark.parametrize("seed", range(1))
-def test_random_rules_make_of_targets_what_prometheus_makes_of_them(seed: int, tmp_path: Path) -> None:
+def test_random_rules_make_of_targets_what_prometheus_makes_of_them(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 2.42 knows only the classic names.
+    monkeypatch.setattr(relabel, "is_name", lambda name: name.isascii() and name.isidentifier())
     dice = random.Random(seed)
     configs = [
         {

@@ -92,7 +92,8 @@ def test_series_labels_values_and_metadata_are_listed(ask: Asked) -> None:  # no
         ("query_range", {"query": "up[1m]", "start": "0", "end": "9", "step": "1"}, 422, "execution", "range"),
         ("series", {}, 400, "bad_data", "no match[]"),
         ("series", {"match": "sum(up)"}, 400, "bad_data", "no selector"),
-        ("label/a-b/values", {}, 404, "not_found", "nothing"),
+        ("label//values", {}, 404, "not_found", "nothing"),
+        ("label/U__/values", {}, 400, "bad_data", "the name of the label is empty"),
         ("nowhere", {}, 404, "not_found", "nothing"),
     ],
 )
