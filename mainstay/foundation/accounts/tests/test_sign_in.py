@@ -422,6 +422,7 @@ def test_a_page_of_the_sign_in_library_obeys_the_table(address: str, access: str
             assert answer.status_code in {200, 302, 405}
 
 
+@pytest.mark.fault("S5")
 @pytest.mark.parametrize("address", ["mine.too@example.org", "root@example.com"])
 def test_nobody_gives_themselves_another_address(lee: User, address: str) -> None:
     client = Client()
@@ -434,6 +435,7 @@ def test_nobody_gives_themselves_another_address(lee: User, address: str) -> Non
     assert Entry.objects.count() == before
 
 
+@pytest.mark.fault("S4")
 def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mailoutbox: list[Any]) -> None:
     answer = Client().post("/account/password/reset/", {"email": lee.email}, headers={"host": "evil.example"})
     assert answer.status_code in {400, 404}
@@ -441,6 +443,7 @@ def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mail
     assert make_sign_in_link(lee, COMMAND_LINE, now(), timedelta(hours=1)).startswith(settings.BASE_URL)
 
 
+@pytest.mark.fault("S4")
 def test_who_was_deactivated_comes_back_by_a_new_link_only(lee: User) -> None:
     old = _link(lee)
     deactivate(lee, COMMAND_LINE, now())
