@@ -37,7 +37,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
-    "allauth.usersessions",
+    "mainstay.foundation.accounts.sessions.UserSessions",
     *(["allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"] if ENVIRONMENT.oidc_url else []),
 ]
 MIDDLEWARE = [
@@ -52,7 +52,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "mainstay.kit.security.SignInRequired",
 ]
 ROOT_URLCONF = "mainstay.desk.urls"
@@ -155,7 +154,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", *(["webauthn"] if ENVIRONMENT.w
 MFA_PASSKEY_LOGIN_ENABLED = ENVIRONMENT.webauthn
 MFA_TOTP_ISSUER = "Mainstay"
 MFA_ADAPTER = "mainstay.foundation.accounts.signin.MFAAdapter"
-USERSESSIONS_TRACK_ACTIVITY = False
+SESSION_ENGINE = "mainstay.foundation.accounts.sessions"
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "APPS": [
