@@ -7,8 +7,8 @@ from typing import Any
 
 from allauth.usersessions.apps import UserSessionsConfig
 from django.contrib.sessions.backends import db
-from django.utils import timezone
 
+from mainstay.foundation.clock import now
 from mainstay.foundation.secrets import digest
 
 STORED_LENGTH = 40  # of the columns; 160 bits of the digest
@@ -23,7 +23,7 @@ class SessionStore(db.SessionStore):
     """Django's sessions in the database; only digests of keys get there."""
 
     def _get_session_from_db(self) -> Any:
-        live = self.model.objects.filter(session_key=stored_key(self.session_key), expire_date__gt=timezone.now())
+        live = self.model.objects.filter(session_key=stored_key(self.session_key), expire_date__gt=now())
         found = live.first()
         if found is None:
             self._session_key = None
@@ -61,7 +61,7 @@ def _note(request: Any, user: Any, **_: Any) -> None:
 
     if not request.session.session_key:
         request.session.save()
-    live = Session.objects.filter(expire_date__gt=timezone.now())
+    live = Session.objects.filter(expire_date__gt=now())
     UserSession.objects.filter(user=user).exclude(session_key__in=live.values("session_key")).delete()
     longest = UserSession._meta.get_field("user_agent").max_length
     UserSession.objects.update_or_create(

@@ -104,7 +104,6 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _unseen(response: HttpResponse) -> HttpResponse:
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 

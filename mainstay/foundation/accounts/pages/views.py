@@ -120,9 +120,7 @@ def _show_link(request: HttpRequest, user: User) -> HttpResponse:
         "until": now + LINK_LASTS,
         **trail("people", (_page(user), str(user))),
     }
-    response = render(request, "accounts/link.html", context)
-    response.headers["Cache-Control"] = "no-store"  # shown once: neither Back nor a proxy may bring it again
-    return response
+    return render(request, "accounts/link.html", context)
 
 
 @needs(PEOPLE_VIEW, "GET", "POST")

@@ -213,6 +213,63 @@ def test_after_five_failures_even_the_right_password_waits(lee: User) -> None:
         assert _sign_in(client).status_code == 302
 
 
+@pytest.mark.fault("S12")
+def test_a_stranger_cannot_lock_out_whose_address_they_try(lee: User) -> None:
+    owner, stranger = Client(REMOTE_ADDR="198.51.100.7"), Client(REMOTE_ADDR="203.0.113.9")
+    for _ in range(4):
+        for _ in range(6):
+            _sign_in(stranger, "not the password")
+        assert "Too many failed login attempts" in _sign_in(stranger).content.decode()
+        assert not _inside(stranger)
+        _sign_in(owner)
+        assert _inside(owner)
+        owner.cookies.clear()
+
+
+@pytest.mark.fault("S12")
+def test_a_browser_that_is_known_and_a_link_let_the_owner_in_whatever_strangers_do(lee: User) -> None:
+    known = Client(REMOTE_ADDR="198.51.100.7")
+    _sign_in(known)
+    known.post("/account/logout/")
+    for number in range(250):  # more than one address may be tried from anywhere
+        _sign_in(Client(REMOTE_ADDR=f"198.51.{number}.7"), "not the password")
+    elsewhere = Client(REMOTE_ADDR="192.0.2.1")
+    assert "Too many failed login attempts" in _sign_in(elsewhere).content.decode()
+    _sign_in(known)
+    assert _inside(known)
+    elsewhere.post(_link(lee))
+    assert _inside(elsewhere)
+
+
+def test_a_known_browser_has_a_count_of_its_own_and_is_known_for_one_person(lee: User) -> None:
+    User.objects.create_user("kim@example.org", OTHER, role=Role.SUPPORT.value)
+    known = Client()
+    _sign_in(known)
+    known.post("/account/logout/")
+    for _ in range(5):
+        _sign_in(known, "not the password")
+    assert "Too many failed login attempts" in _sign_in(known).content.decode()
+    assert _sign_in(Client()).status_code == 302
+    for _ in range(5):
+        _sign_in(Client(), "not the password", "kim@example.org")
+    assert "Too many failed login attempts" in _sign_in(known, OTHER, "kim@example.org").content.decode()
+
+
+@pytest.mark.parametrize("cookie", ["", "1:aa", "x", "1:aa:bb:cc", "9" * 400])
+def test_a_made_up_cookie_makes_no_browser_known(lee: User, cookie: str) -> None:
+    client = Client()
+    client.cookies[settings.KNOWN_COOKIE_NAME] = cookie
+    for _ in range(5):
+        _sign_in(client, "not the password")
+    assert "Too many failed login attempts" in _sign_in(client).content.decode()
+
+
+def test_one_network_tries_thirty_passwords_of_all_people_in_five_minutes(lee: User) -> None:
+    for number in range(30):
+        _sign_in(Client(), "not the password", f"p{number}@example.org")
+    assert "Too many failed login attempts" in _sign_in(Client()).content.decode()
+
+
 def test_failures_of_one_address_do_not_lock_out_another_person(lee: User) -> None:
     User.objects.create_user("kim@example.org", OTHER, role=Role.SUPPORT.value)
     for _ in range(5):

@@ -24,7 +24,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
-from mainstay.respond.delivery.kinds.apprise.services import NATIVE, REMOTE
+from mainstay.respond.delivery.kinds.apprise.schemes import NATIVE, REMOTE
 from mainstay.respond.delivery.kinds.base import SHOWN_ANSWER_CHARACTERS, Channel, ChannelSettings, Outcome, Receipt
 from mainstay.respond.delivery.kinds.masking import masked_line
 from mainstay.respond.delivery.message import Message

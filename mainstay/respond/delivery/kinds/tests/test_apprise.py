@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainstay.respond.delivery.kinds.apprise import AppriseChannel, AppriseSettings, body
-from mainstay.respond.delivery.kinds.apprise.services import REMOTE
+from mainstay.respond.delivery.kinds.apprise.schemes import REMOTE
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply
