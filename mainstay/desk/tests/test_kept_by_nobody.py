@@ -13,9 +13,10 @@ from mainstay.desk.tests.desk import desk
 
 pytestmark = pytest.mark.django_db
 PRIVATE = [
-    "/", "/me/", "/people/", "/people/?format=csv", "/tokens/", "/account/password/change/", "/account/2fa/", "/find?q=a",
-    "/checks/", "/checks/?format=csv", "/journal/", "/journal/?format=jsonl", "/alerts/?format=json", "/nothing-here/",
-    "/api/v1/me", "/api/v1/openapi.json", "/applications/shop/days/", "/metrics/complete?query=u&at=1", "/settings/",
+    "/", "/me/", "/people/", "/people/?format=csv", "/tokens/", "/account/password/change/", "/account/2fa/",
+    "/checks/", "/checks/?format=csv", "/journal/", "/journal/?format=jsonl", "/alerts/?format=json",
+    "/api/v1/me", "/api/v1/openapi.json", "/applications/shop/days/", "/metrics/complete?query=u&at=1",
+    "/settings/", "/nothing-here/", "/find?q=a",
 ]  # fmt: skip
 
 
