@@ -91,7 +91,7 @@ EDGES = (
     r"^foundation/(clock|gaps)\.py$",
     r"^foundation/processes/(run|supervise|doctor)\.py$",
     r"^foundation/processes/unreadable\.py$",  # a notice says since when; who reads rows has no time at hand
-    r"^foundation/accounts/(signin|signals)\.py$",  # called by the sign-in library, which gives no time
+    r"^foundation/accounts/(signin|signals|sessions)\.py$",  # called by libraries, which give no time
     r"^observe/checks/pings\.py$",  # intake, ASGI
     r"^net/transfer\.py$",  # a transfer measures when it began
     r"^observe/checks/(probe|kinds)/",  # a probe measures when it began and how long it took

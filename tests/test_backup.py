@@ -93,6 +93,7 @@ def python(program: Program, script: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
+@pytest.mark.fault("R17")
 def test_a_backup_made_while_it_runs_is_restored_elsewhere(
     program: Program, elsewhere: Program, tmp_path: Path
 ) -> None:
@@ -365,6 +366,7 @@ def downgraded(program: Program) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.fault("R17")
 def test_before_tables_change_they_are_copied_and_the_last_copies_are_kept(program: Program, tmp_path: Path) -> None:
     empty = made(tmp_path / "empty")
     empty.command("prepare")

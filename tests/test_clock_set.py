@@ -32,6 +32,7 @@ def configuration(receiver: Receiver) -> str:
     )
 
 
+@pytest.mark.fault("R6")
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_clock_that_is_set_forth_and_back_pages_for_none_and_hides_none(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def bears_a_lock(home: Path, name: str, tables: tuple[str, ...]) -> None:
         receiver.stop()
 
 
+@pytest.mark.fault("R9")
 def test_dead_connections_are_replaced_within_half_a_minute(tmp_path: Path) -> None:
     url = os.environ["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as server:

@@ -102,6 +102,7 @@ def attack(program: Program, seconds: float, **sockets: int) -> "subprocess.Pope
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.fault("S1", "S2")
 def test_two_thousand_slow_and_hostile_clients_disturb_nobody(program: Program) -> None:
     person = Person(program)
     person.work(time.monotonic() + 1)
@@ -131,6 +132,7 @@ def test_two_thousand_slow_and_hostile_clients_disturb_nobody(program: Program) 
     assert program.healthy()
 
 
+@pytest.mark.fault("S2")
 @pytest.mark.parametrize("opening", [b"GET / HTTP/1.1\r\nX-Long: ", b"GET /"], ids=["a header", "an address"])
 def test_a_head_of_three_hundred_megabytes_is_refused_at_once(program: Program, opening: bytes) -> None:
     before = resident(program, "web")
@@ -139,6 +141,7 @@ def test_a_head_of_three_hundred_megabytes_is_refused_at_once(program: Program, 
     assert resident(program, "web") - before < 10_000_000
 
 
+@pytest.mark.fault("S2")
 def test_two_million_headers_are_refused_at_once(program: Program) -> None:
     for port in (program.port, program.monitor_port):
         assert flood(port, b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 100_000, 20) == (431, True)

@@ -32,6 +32,7 @@ def database(program: Program) -> Path:
     return program.home / "var" / "mainstay.sqlite3"
 
 
+@pytest.mark.fault("R8", "S20")
 def test_a_database_beside_another_key_is_refused_until_somebody_says_so(tmp_path: Path) -> None:
     program = Program(tmp_path / "program")
     program.command("prepare")
@@ -49,6 +50,7 @@ def test_a_database_beside_another_key_is_refused_until_somebody_says_so(tmp_pat
     program.command("prepare")
 
 
+@pytest.mark.fault("S9")
 def test_what_it_makes_is_private_also_in_a_directory_that_is_not(tmp_path: Path) -> None:
     program = Program(tmp_path / "program", from_nothing=True)
     home = program.home / "var"
@@ -66,6 +68,7 @@ def test_what_it_makes_is_private_also_in_a_directory_that_is_not(tmp_path: Path
     assert f"chmod -R go-rwx {home}" in mainstay(program, "doctor").stdout
 
 
+@pytest.mark.fault("R15")
 @pytest.mark.parametrize("how", ["no database at all", "a page overwritten"])
 def test_a_damaged_database_is_refused_in_a_sentence(tmp_path: Path, how: str) -> None:
     program = Program(tmp_path / "program")
@@ -85,6 +88,7 @@ def test_a_damaged_database_is_refused_in_a_sentence(tmp_path: Path, how: str) -
         assert len(done.stderr.splitlines()) <= 4
 
 
+@pytest.mark.fault("R15")
 @pytest.mark.parametrize("role", ["monitor", "web"])
 def test_a_port_that_is_taken_is_told_before_anything_is_registered(tmp_path: Path, role: str) -> None:
     program = Program(tmp_path / "program")
@@ -101,6 +105,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_registered(tmp_path: Pa
     found.close()
 
 
+@pytest.mark.fault("R15")
 def test_web_that_starts_while_the_database_is_away_answers_that_it_is(tmp_path: Path) -> None:
     away = f"postgresql://m:hunter2@127.0.0.1:{free_port()}/m"
     program = Program(tmp_path / "program", extra={"DATABASE_URL": away})

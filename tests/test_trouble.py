@@ -143,6 +143,7 @@ def longest_pause_s(target: Target, since: float, until_: float) -> float:
     return max(after - before for before, after in pairwise(asked))
 
 
+@pytest.mark.fault("R13")
 def test_a_database_locked_for_more_than_a_minute_ends_nobody_and_is_told(
     tmp_path: Path, parts: tuple[Target, Receiver]
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_database_locked_for_more_than_a_minute_ends_nobody_and_is_told(
         program.stop()
 
 
+@pytest.mark.fault("R13")
 def test_a_full_disk_is_told_and_once_there_is_room_everything_goes_on(
     tmp_path: Path, parts: tuple[Target, Receiver]
 ) -> None:

@@ -4,11 +4,11 @@ import json
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 
 import bench.inside  # noqa: F401  # sets Django up
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.accounts.sessions import SessionStore
 
 
 def main() -> None:

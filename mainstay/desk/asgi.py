@@ -24,6 +24,7 @@ from mainstay.desk.health import healthz
 from mainstay.foundation.api.problems import CONTENT_TYPE, problem_response
 from mainstay.foundation.http.bodies import Bodies, Receive, Refusal, Scope, Send, answer
 from mainstay.foundation.http.connections import Limits
+from mainstay.foundation.http.forwarded import seen_through
 from mainstay.foundation.http.pool import Known, Pool, Threads
 from mainstay.foundation.http.turns import Turns
 from mainstay.foundation.processes.run import settle
@@ -116,6 +117,7 @@ class Application:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
+        scope = seen_through(scope, settings.ENVIRONMENT.proxies)
         try:
             beside = next((one for prefix, one in self._beside.items() if path.startswith(prefix)), None)
             if beside is not None:

@@ -47,7 +47,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         except NotAllowed as refusal:
             return _plain(403, str(refusal))
     try:
-        return HttpResponse(text(clock_now()), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+        return HttpResponse(text(clock_now()), content_type=CONTENT_TYPE)
     except DatabaseError:
         return _plain(503, "the database does not answer")
 

@@ -43,6 +43,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAINSTAY_BASE_URL", "", "Address that people use, for links in pages and mail. Empty: http://HOST:PORT."),
     Variable("MAINSTAY_HOSTS", "", "Comma-separated further host names under which it answers, besides that one's."),
     Variable(
+        "MAINSTAY_PROXIES",
+        "",
+        "Comma-separated networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto hold. Empty: none.",
+    ),
+    Variable("MAINSTAY_HSTS", "365d", "How long browsers keep to https, when people use https: a duration, or off."),
+    Variable(
         "MAINSTAY_SECRET_KEY",
         "",
         "Key that signs sessions and encrypts stored secrets. Empty: made at first start.",
@@ -111,6 +117,8 @@ class Environment:
     connections_per_address: int
     base_url: str
     hosts: tuple[str, ...]
+    proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    hsts_s: float
     secret_key: str = field(repr=False)
     secret_key_file: Path
     admin_email: str
@@ -221,6 +229,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         )
         return found
 
+    def networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        found = []
+        for word in filter(None, map(str.strip, text[name].split(","))):
+            try:
+                found.append(ipaddress.ip_network(word, strict=False))
+            except ValueError:
+                problems.append(f"{name}: {word!r} is neither an address nor a network such as 10.0.0.0/8.")
+        return tuple(found)
+
     def targets(name: str) -> tuple[str, ...]:
         found = tuple(word.strip() for word in text[name].split(",") if word.strip())
         problems.extend(f"{name}: {wrong}" for entry in found if (wrong := _wrong_target(entry)))
@@ -248,6 +265,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         connections_per_address=number_of("MAINSTAY_CONNECTIONS_PER_ADDRESS", {"": 1}, "1000"),
         base_url=(url("MAINSTAY_BASE_URL", ("http", "https")) or f"http://{shown}:{number}").rstrip("/"),
         hosts=names("MAINSTAY_HOSTS"),
+        proxies=networks("MAINSTAY_PROXIES"),
+        hsts_s=0.0 if text["MAINSTAY_HSTS"] == "off" else duration_s("MAINSTAY_HSTS", "365d, or off"),
         secret_key=text["MAINSTAY_SECRET_KEY"],
         secret_key_file=Path(text["MAINSTAY_SECRET_KEY_FILE"] or home / "keys" / "secret.key"),
         admin_email=text["MAINSTAY_ADMIN_EMAIL"],

@@ -54,7 +54,6 @@ def _attributes(request: HttpRequest) -> dict[str, str]:
 
 def _fresh(response: HttpResponse) -> HttpResponse:
     response.headers["Vary"] = "HX-Request, HX-Target, Cookie"
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 

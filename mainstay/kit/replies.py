@@ -36,14 +36,14 @@ def done(request: HttpRequest, text: str, go_to: str, *, tone: str = "ok") -> Ht
 
 
 def attempt(
-    request: HttpRequest, act: Callable[[], object], text: str, go_to: str, *, back: str | None = None
+    request: HttpRequest, act: Callable[[], T], text: str | Callable[[T], str], go_to: str, *, back: str | None = None
 ) -> HttpResponse:
-    """Do something and say `text`; what refuses it is said instead, at `back`."""
+    """Do something and say `text`, or what it makes of the result; what refuses it is said instead, at `back`."""
     try:
-        act()
+        found = act()
     except Refused as refused:
         return done(request, sentence(refused.detail, refused.field), back or go_to, tone="bad")
-    return done(request, text, go_to)
+    return done(request, text if isinstance(text, str) else text(found), go_to)
 
 
 def posted(request: HttpRequest) -> QueryDict | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -21,7 +22,10 @@ PUBLIC_PREFIXES = ("/static/", "/api/", "/ping/")
 
 
 class SecurityHeaders:
-    """Adds the headers; scripts, styles and pictures come from this host only."""
+    """Adds the headers; scripts, styles and pictures come from this host only, and nothing else is kept by anybody.
+
+    Whoever comes to the same browser or proxy later must not find what was shown to somebody before.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -30,6 +34,10 @@ class SecurityHeaders:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        if not request.path_info.startswith(settings.STATIC_URL):
+            response.headers["Cache-Control"] = "no-store"
+        if settings.SECURE_HSTS_SECONDS:  # the proxy in front speaks TLS, even if it does not say so
+            response.headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}"
         return response
 
 

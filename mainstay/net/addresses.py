@@ -29,7 +29,17 @@ def split_url(url: str) -> SplitResult:
         raise ValueError(f"the URL {url!r} is not of http or https: write for example https://example.com/")
     if not host or "\\" in parts.netloc:
         raise ValueError(f"the URL {url!r} names no host: write for example https://example.com/")
+    refuse_percent(host)
     return parts
+
+
+def refuse_percent(host: str) -> None:
+    """Refuse a host with a "%", which some programs decode and others do not; raises ValueError.
+
+    The zone of an address (RFC 6874) may have one: it is dropped wherever addresses are judged.
+    """
+    if "%" in host and literal_address(host) is None:
+        raise ValueError(f"the host {host!r} holds a %: write the name itself, without percent-encoding")
 
 
 def punycode(host: str) -> str:
@@ -48,9 +58,10 @@ def wire_url(url: str) -> str:
         return url.partition("#")[0]
     name = punycode(parts.hostname or "")
     name = f"[{name}]" if ":" in name else name
+    user, at, _ = parts.netloc.rpartition("@")
     port = f":{parts.port}" if parts.port is not None else ""
     path, query = quote(parts.path, safe=_KEPT), quote(parts.query, safe=_KEPT)
-    return f"{parts.scheme}://{name}{port}{path}{'?' + query if query else ''}"
+    return f"{parts.scheme}://{quote(user, safe=_KEPT)}{at}{name}{port}{path}{'?' + query if query else ''}"
 
 
 def valid_url(url: str) -> str:
@@ -102,6 +113,7 @@ def _valid_host(host: str) -> str:
         raise ValueError(
             f"{host!r} is no host: give a name such as db.example.com or an address, without scheme, port or path"
         )
+    refuse_percent(stripped)
     try:
         stripped.encode("idna")
     except UnicodeError:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import pycurl
 
 from mainstay.foundation.outside_files import UnreadableFileError, pem
+from mainstay.net.addresses import split_url, wire_url
 from mainstay.net.certificates import NAMES_NO_HOST, USUAL_AUTHORITIES, shown
 from mainstay.net.resolver import literal, look_up
 
@@ -121,7 +121,12 @@ def request(
         kept: a handle of the caller's thread, whose connection is used again.
     """
     exchange = _Exchange(policy, most_bytes)
-    exchange.host = _host(url)
+    try:
+        parts, url = split_url(url), wire_url(url)
+    except ValueError:  # its text may quote the URL, which may hold a key
+        return Answer(None, complete=False, failure=Failure.BAD_URL, problem="its host or port cannot be read")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    exchange.host = parts.hostname or ""
     until = time.monotonic() + max(timeout_s, SHORTEST_TIMEOUT_S)
     found = None
     if policy is not None and exchange.host and literal(exchange.host) is None:
@@ -158,7 +163,7 @@ def request(
         if connect_most_s is not None:
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, round(connect_most_s * 1000))
         if found is not None:
-            curl.setopt(pycurl.RESOLVE, [f"{_PINNED}:{_port(url)}:{','.join(map(_bracketed, found.addresses))}"])
+            curl.setopt(pycurl.RESOLVE, [f"{_PINNED}:{port}:{','.join(map(_bracketed, found.addresses))}"])
             curl.setopt(pycurl.CONNECT_TO, [f"::{_PINNED}:"])
         if policy is not None:
             curl.setopt(pycurl.OPENSOCKETFUNCTION, exchange.open_socket)
@@ -247,20 +252,6 @@ class _Exchange:
         if code in _BAD_URL:
             return Answer(None, complete=False, failure=Failure.BAD_URL, problem=problem)
         return Answer(None, complete=False, failure=Failure.NOT_SENT, problem=problem)
-
-
-_AUTHORITY = re.compile(r"(https?)://(?:[^/?#@]*@)?(\[[^\]]*\]|[^:/?#]*)(?::(\d+))?", re.IGNORECASE)
-
-
-def _host(url: str) -> str:
-    """The host part of `url`, for the policy, look-ups and messages; "" if there is none."""
-    match = _AUTHORITY.match(url)
-    return unquote(match[2].strip("[]")) if match else ""
-
-
-def _port(url: str) -> str:
-    match = _AUTHORITY.match(url)
-    return (match and match[3]) or ("443" if url.lower().startswith("https") else "80")
 
 
 def _bracketed(address: str) -> str:

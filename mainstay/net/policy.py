@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -241,7 +242,11 @@ def _sorted_out(entries: tuple[str, ...]) -> tuple[tuple[IPNetwork, ...], tuple[
 
 
 def _plain_name(host: str) -> str:
-    return unicodedata.normalize("NFKC", host).strip().rstrip(".").lower()
+    """Return a name in the one form in which names are compared: as it goes over the wire (RFC 3490), in lower case."""
+    name = unicodedata.normalize("NFKC", host).strip()
+    with suppress(UnicodeError):
+        name = name if name.isascii() else name.encode("idna").decode()
+    return name.rstrip(".").lower()
 
 
 def _matching(name: str, patterns: tuple[str, ...]) -> str | None:

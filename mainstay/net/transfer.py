@@ -81,13 +81,13 @@ class Plan:
 class Hop:
     """Where the next transfer goes: the URL asked for, and the host to connect to (the proxy's, if there is one)."""
 
-    __slots__ = ("at_once", "host", "port", "secure", "url")
+    __slots__ = ("at_once", "host", "port", "secure", "url", "written")
 
     def __init__(self, url: str, request: Request) -> None:
         self.url = wire_url(url)
         parts = split_url(request.proxy or self.url)
         assert parts.hostname is not None
-        self.host = parts.hostname
+        self.host = self.written = parts.hostname
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         if request.proxy is None:
             overrides = {punycode(name).lower(): address for name, address in request.resolve.items()}
@@ -136,6 +136,9 @@ class Transfer:
         """The host and address family to look up for the next hop, or None when there is nothing to look up:
         the host is an address, or the exchange has `ended`."""
         hop = self._hop
+        if hop.written != hop.host and (refusal := self._policy.check_host(hop.written)) is not None:
+            self._end(refusal.message)
+            return None
         if hop.at_once is not None and not self.plan.proxied:
             self.resolved(hop.at_once)
             return None

@@ -74,6 +74,7 @@ def slow_post(application: Any) -> "asyncio.Task[Any]":
     return asyncio.create_task(ask(application, "/sign-in/x", "POST", None, content_type=form, **headers))
 
 
+@pytest.mark.fault("S1")
 def test_bodies_that_do_not_come_hold_no_thread_and_end_with_408() -> None:
     async def act() -> None:
         application = Application(Limits(grace_s=1.5))
@@ -89,6 +90,7 @@ def test_bodies_that_do_not_come_hold_no_thread_and_end_with_408() -> None:
     run(act)
 
 
+@pytest.mark.fault("S1")
 @pytest.mark.timing
 def test_health_is_told_while_every_thread_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -112,6 +114,7 @@ def test_health_is_told_while_every_thread_is_taken(monkeypatch: pytest.MonkeyPa
     run(act)
 
 
+@pytest.mark.fault("D16")
 @pytest.mark.timing
 def test_what_asks_the_metrics_store_leaves_the_threads_of_pages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dashboard of twenty panels, each half a second: all are answered, and pages do not notice."""

@@ -50,8 +50,10 @@ def edit_user(
     name: str | None = None,
     time_zone: str | None = None,
     email: str | None = None,
-) -> None:
+) -> list[Token]:
     """Change a person's role, name, time zone or address. Who gets another address is signed out everywhere.
+
+    Return the tokens that ended with it: those that they made and that may do what they no longer may.
 
     Raises:
         NotAllowed, Refused: the last administrator must stay one; the address is another person's.
@@ -80,6 +82,7 @@ def edit_user(
     if changed:
         user.save(update_fields=changed)
         write(facts.USER_EDITED, subject(user), actor, at, fields=changed)
+    return _end_what_they_made(user, actor, at) if "role" in changed else []
 
 
 def _free_address(email: str) -> str:
@@ -97,8 +100,10 @@ def _free_address(email: str) -> str:
 
 
 @transaction.atomic
-def deactivate(user: User, actor: Actor, at: datetime) -> None:
-    """Take a person's access away, with all their sessions and links. Their name stays in the journal.
+def deactivate(user: User, actor: Actor, at: datetime) -> list[Token]:
+    """Take a person's access away, with all their sessions, links and tokens. Their name stays in the journal.
+
+    Return the tokens that they made, which ended with it.
 
     Raises:
         NotAllowed, Refused: the last administrator must stay.
@@ -112,6 +117,31 @@ def deactivate(user: User, actor: Actor, at: datetime) -> None:
     end_sessions(user)
     SignInLink.objects.filter(user=user, used_at=None).delete()  # reactivated, they need one made since
     write(facts.USER_DEACTIVATED, subject(user), actor, at)
+    return _end_what_they_made(user, actor, at)
+
+
+def _end_what_they_made(user: User, actor: Actor, at: datetime) -> list[Token]:
+    """End the tokens of `user` that may do more than they may now, and links for others that they may not make now."""
+    if not (user.is_active and user.actor.may(PEOPLE_EDIT)):
+        SignInLink.objects.filter(maker=user, used_at=None).delete()
+    found = Token.objects.filter(maker=user, revoked_at=None).order_by("id")
+    ended = [token for token in found if not token.rightful]
+    for token in ended:
+        _revoke(token, actor, at)
+    return ended
+
+
+def ended_too(tokens: list[Token]) -> str:
+    """Return which tokens ended with somebody's rights, as a sentence; empty when none did."""
+    return f" Tokens they had made ended: {', '.join(token.name for token in tokens)}." if tokens else ""
+
+
+def _maker_of(actor: Actor) -> tuple[int | None, int | None]:
+    """Return the ids of the person and of the token that make something; None for the command line."""
+    kind, _, number = actor.key.partition(":")
+    if kind == "token":
+        return Token.objects.values_list("maker_id", "pk").get(pk=int(number))
+    return (int(number) if kind == "user" else None), None
 
 
 @transaction.atomic
@@ -149,7 +179,10 @@ def make_sign_in_link(user: User, actor: Actor, at: datetime, lasts: timedelta) 
     actor.need(PEOPLE_EDIT)
     SignInLink.objects.filter(user=user, used_at=None).delete()
     token = secrets.new_token("")
-    SignInLink.objects.create(user=user, digest=secrets.digest(token), created_at=at, expires_at=at + lasts)
+    maker_id, _ = _maker_of(actor)
+    SignInLink.objects.create(
+        user=user, maker_id=maker_id, digest=secrets.digest(token), created_at=at, expires_at=at + lasts
+    )
     write(facts.SIGN_IN_LINK_MADE, subject(user), actor, at)
     return f"{settings.BASE_URL}/sign-in/{token}"
 
@@ -180,6 +213,7 @@ def create_token(
         raise Refused("give a name of 1 to 100 characters that says what the token is for", "name")
     if expires_at is not None and not at < expires_at <= at + TOKEN_MOST:
         raise Refused("must be in the future and within ten years", "expires")
+    maker_id, parent_id = _maker_of(actor)
     token = secrets.new_token(TOKEN_PREFIX)
     row = Token.objects.create(
         name=name.strip(),
@@ -187,6 +221,8 @@ def create_token(
         digest=secrets.digest(token),
         hint=token[: len(TOKEN_PREFIX) + 4],
         created_by=actor.name,
+        maker_id=maker_id,
+        parent_id=parent_id,
         created_at=at,
         expires_at=expires_at,
     )
@@ -197,14 +233,20 @@ def create_token(
 
 @transaction.atomic
 def revoke_token(token: Token, actor: Actor, at: datetime) -> None:
-    """Make a token void.
+    """Make a token void, and those that were made with it.
 
     Raises:
         NotAllowed.
     """
     actor.need(PEOPLE_EDIT)
+    _revoke(token, actor, at)
+
+
+def _revoke(token: Token, actor: Actor, at: datetime) -> None:
     if Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
         write(facts.TOKEN_REVOKED, Subject("token", token.pk, token.name), actor, at)
+    for child in token.children.filter(revoked_at=None):
+        _revoke(child, actor, at)
 
 
 @transaction.atomic

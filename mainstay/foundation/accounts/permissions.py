@@ -54,6 +54,11 @@ class Permission:
         return self.name
 
 
+def covers(role: Role, other: Role) -> bool:
+    """Tell whether `role` may do all that `other` may."""
+    return all(role in one.roles for one in PERMISSIONS if other in one.roles)
+
+
 def permission(name: str, meaning: str, *roles: Role) -> Permission:
     """Return a permission of `roles` and administrators, who hold each."""
     return Permission(name, meaning, frozenset(roles) | {Role.ADMIN})

@@ -108,7 +108,6 @@ def door(operations: PathView | None, view: View) -> View:
             response = _enter(request, operations, view, kwargs)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets a problem document, and the log the rest
             response = answer_to(request, error)
-        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     enter.csrf_exempt = True  # type: ignore[attr-defined]  # sessions are asked for their token by `access.caller`

@@ -47,6 +47,7 @@ def ask() -> int:
         return int(cursor.fetchone()[0])
 
 
+@pytest.mark.fault("R9")
 @pytest.mark.timing
 def test_a_connection_that_fell_silent_is_given_up_and_the_next_try_works(proxy: Proxy) -> None:
     assert ask() == 42

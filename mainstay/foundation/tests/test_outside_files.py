@@ -69,6 +69,7 @@ def hostile(allowed: Path) -> list[str]:
     ]
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.timing
 def test_whatever_is_no_certificate_is_refused_at_once_with_one_message(allowed: Path) -> None:
     began = time.monotonic()
@@ -121,6 +122,7 @@ def test_a_certificate_renewed_in_place_is_noticed_within_seconds(
         time.sleep(0.01)
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.timing
 def test_a_disk_that_hangs_is_waited_for_once_and_a_moment_only(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     back = threading.Event()

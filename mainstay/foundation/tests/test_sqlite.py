@@ -52,7 +52,7 @@ def test_a_time_that_is_none_is_read_as_nothing(silenced: Silence, text: str) ->
 def test_a_key_that_is_none_keeps_nobody_from_the_others() -> None:
     apply_examples()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE checks_check SET ping_key = 'no key ' || id")
+        cursor.execute("UPDATE checks_check SET ping_sealed = 'no key ' || id")
     assert {row.ping_key for row in Check.objects.all()} == {None}
     assert plan_text(examples(), FILE, COMMAND_LINE, now()).changes_nothing
     assert "storefront" in page(signed_in(), "/checks/")

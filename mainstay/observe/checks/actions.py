@@ -21,12 +21,22 @@ from mainstay.foundation.pieces import let_others_write, pieces
 from mainstay.foundation.processes.models import Revision
 from mainstay.foundation.refusal import Gone, Refused, need_unmanaged
 from mainstay.foundation.resource import differences, read_or_none, without_empty
-from mainstay.foundation.secrets import LostKey, mask_all, sealed_config, unseal_all
+from mainstay.foundation.secrets import LostKey, mask_all, seal, sealed_config, unseal_all
 from mainstay.foundation.words.matching import Matchers
 from mainstay.observe.checks import facts, heartbeats
 from mainstay.observe.checks.heartbeats import RhythmSettings
 from mainstay.observe.checks.kinds import KINDS
-from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Maintenance, Ping, Result
+from mainstay.observe.checks.models import (
+    Check,
+    CheckState,
+    Downtime,
+    Hour,
+    Maintenance,
+    Ping,
+    Result,
+    key_digest,
+    sealed_key,
+)
 from mainstay.observe.checks.spec import CheckSpec, Common, MaintenanceSpec
 from mainstay.observe.checks.windows import Window, validate
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
@@ -340,8 +350,14 @@ def spec_of(check: Check) -> Common:
 
 
 def shown_spec(check: Check) -> dict[str, Any]:
-    """Return the check as a document for people and programs: secrets masked, defaults left out."""
-    return without_empty(_document(check, mask_all(check.config)))
+    """Return the check as a document for people and programs: secrets masked, defaults left out.
+
+    The key that a heartbeat's settings give is shown as the address that it is part of.
+    """
+    config = mask_all(check.config)
+    if check.passive and isinstance(config, dict) and "key" in config:
+        config |= {"key": str(check.ping_key)}
+    return without_empty(_document(check, config))
 
 
 def _document(check: Check, config: Any) -> dict[str, Any]:
@@ -386,10 +402,12 @@ def _fill(check: Check, application: Application, spec: Common) -> None:
     check.name, check.kind = spec.name, spec.kind
     check.config = sealed_config(spec.settings, django_settings.SECRET_KEY)
     key = getattr(spec.settings, "key", None)
+    if key is not None:
+        check.config["key"] = seal(str(key), django_settings.SECRET_KEY)
     if key is not None and key != check.ping_key:
-        if Check.objects.filter(ping_key=key).exclude(pk=check.pk).exists():
+        if Check.objects.filter(ping_digest=key_digest(key)).exclude(pk=check.pk).exists():
             raise Refused("another check has this ping address", f"{spec.kind}.key", conflict=True)
-        check.ping_key = key
+        check.ping_sealed = sealed_key(key)
     check.target = KINDS[spec.kind].target(spec.settings)[:500]
     check.every_s, check.timeout_s = spec.every, spec.timeout
     check.fail_after = spec.fail_after if spec.fail_after is not None else defaults[0]

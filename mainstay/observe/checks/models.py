@@ -1,15 +1,42 @@
 """Checks, their state, results, pings and maintenance windows."""
 
 import uuid
+from contextlib import suppress
+from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.columns import LONGEST_S, MatchField, ObjectField, PairsField, SecondsField, WordField
+from mainstay.foundation.secrets import LostKey, digest, seal, unseal
 from mainstay.foundation.words.names import SEVERITIES
 
 HEALTHS = frozenset({"unknown", "up", "degraded", "down"})
+
+
+def sealed_key(key: uuid.UUID | None = None) -> str:
+    """Return a ping key as it is stored, a new one by default: encrypted, since whoever has it can report."""
+    return seal(str(key or uuid.uuid4()), settings.SECRET_KEY)
+
+
+def key_digest(key: uuid.UUID) -> str:
+    """Return by what the check of a ping key is found."""
+    return digest(str(key))
+
+
+class PingDigest(models.CharField):  # type: ignore[type-arg]
+    """The digest of the ping key beside it, which pings are looked up by."""
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        if (key := model_instance.ping_key) is not None:
+            setattr(model_instance, self.attname, key_digest(key))
+        return super().pre_save(model_instance, add)
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 class Check(models.Model):
@@ -33,7 +60,8 @@ class Check(models.Model):
     managed_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
     version = models.BigIntegerField(default=0)  # counts edits; the monitor reloads a check when it differs
-    ping_key = models.UUIDField(default=uuid.uuid4, unique=True)  # address of a heartbeat
+    ping_sealed = models.TextField(default=sealed_key)  # the key in the address of a heartbeat, encrypted
+    ping_digest = PingDigest(max_length=64, unique=True)
     needs = models.ManyToManyField("self", symmetrical=False, related_name="needed_by", blank=True)
 
     class Meta:
@@ -41,6 +69,13 @@ class Check(models.Model):
 
     def __str__(self) -> str:
         return f"{self.application.name}/{self.name}"
+
+    @property
+    def ping_key(self) -> uuid.UUID | None:
+        """The key in the address of a heartbeat; None when what is stored cannot be read."""
+        with suppress(LostKey, ValueError):
+            return uuid.UUID(unseal(self.ping_sealed, settings.SECRET_KEY))
+        return None
 
     @property
     def passive(self) -> bool:

@@ -28,6 +28,7 @@ from mainstay.foundation.http.bodies import Gone, Receive, Refusal, Scope, Send,
 from mainstay.foundation.http.connections import Limits
 from mainstay.foundation.processes.outage import outage
 from mainstay.foundation.processes.watchdog import Turn, place_of
+from mainstay.foundation.secrets import digest
 
 log = logging.getLogger("mainstay.pings")
 
@@ -61,7 +62,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class _Waiting:
-    key: uuid.UUID
+    key: str  # the digest of the key in the address, as what is stored
     kind: str
     exit_status: int | None
     run: str
@@ -102,11 +103,11 @@ class Intake:
         self._bell: SimpleQueue[None] = SimpleQueue()  # a stroke for each ping, after it, and one for the end
         # Two lines, so that a flood of made-up keys neither delays nor displaces the pings of checks.
         self._lines: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
-        self._per_key: dict[uuid.UUID, int] = {}  # kept by the loop's thread alone
+        self._per_key: dict[str, int] = {}  # kept by the loop's thread alone
         self._ending = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ids: dict[uuid.UUID, tuple[int, float]] = {}
+        self._ids: dict[str, tuple[int, float]] = {}
         self._committing_since: float | None = None
         self._refusals = math.inf, -math.inf  # when the first batch and the last one of a row were
 
@@ -152,7 +153,8 @@ class Intake:
             await _answer(send, 405, "use GET, HEAD or POST", [(b"allow", b"GET, HEAD, POST")])
             return
         try:
-            key, kind, exit_status = parse(scope["path"])
+            given, kind, exit_status = parse(scope["path"])
+            key = digest(str(given))
             run = _run_id(scope["query_string"])
             body = await _end_of(receive, self._limits) if scope["method"] == "POST" else b""
         except BadPing as error:
@@ -175,7 +177,7 @@ class Intake:
         retry = [(b"retry-after", str(RETRY_AFTER_S[status]).encode())] if status in RETRY_AFTER_S else []
         await _answer(send, status, ANSWERS[status], retry)
 
-    def _refused(self, key: uuid.UUID) -> int | None:
+    def _refused(self, key: str) -> int | None:
         """Return why no more pings to this key are taken now, as a status."""
         if self._per_key.get(key, 0) >= PER_KEY_MOST:
             return 429
@@ -225,7 +227,7 @@ class Intake:
         from mainstay.observe.checks.models import Check
 
         try:
-            found = Check.objects.filter(kind="heartbeat").values_list("ping_key", "id")
+            found = Check.objects.filter(kind="heartbeat").values_list("ping_digest", "id")
             self._ids.update((key, (check, 0.0)) for key, check in found.iterator(chunk_size=2_000) if key)
         except DatabaseError as error:
             log.warning("keys of heartbeats are learnt one by one: the database says: %s", error)
@@ -257,14 +259,16 @@ class Intake:
             log.exception("%d pings refused", len(batch))
         return [503] * len(batch)
 
-    def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+    def _find(self, keys: set[str]) -> dict[str, int]:
         from mainstay.observe.checks.models import Check
 
         fresh_from = time.monotonic() - KEYS_KEPT_S
         found = {key: hit[0] for key in keys if (hit := self._ids.get(key)) is not None and hit[1] > fresh_from}
         unknown = keys - found.keys()
         if unknown:
-            read = dict(Check.objects.filter(ping_key__in=unknown, kind="heartbeat").values_list("ping_key", "id"))
+            read = dict(
+                Check.objects.filter(ping_digest__in=unknown, kind="heartbeat").values_list("ping_digest", "id")
+            )
             stamp = time.monotonic()
             self._ids.update((key, (check, stamp)) for key, check in read.items())
             for key in unknown - read.keys():

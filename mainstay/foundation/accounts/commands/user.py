@@ -3,7 +3,14 @@
 import argparse
 from datetime import timedelta
 
-from mainstay.foundation.accounts.actions import create_user, deactivate, edit_user, make_sign_in_link, reactivate
+from mainstay.foundation.accounts.actions import (
+    create_user,
+    deactivate,
+    edit_user,
+    ended_too,
+    make_sign_in_link,
+    reactivate,
+)
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.permissions import Role
@@ -61,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
             _list(as_json=args.json)
         case "role":
             user = find(args.email)
-            edit_user(user, COMMAND_LINE, at, role=Role(args.role))
-            say(f"{user.email} is {user.role}.")
+            ended = edit_user(user, COMMAND_LINE, at, role=Role(args.role))
+            say(f"{user.email} is {user.role}.{ended_too(ended)}")
         case "deactivate":
             user = find(args.email)
-            deactivate(user, COMMAND_LINE, at)
-            say(f"{user.email} was deactivated and signed out everywhere.")
+            ended = deactivate(user, COMMAND_LINE, at)
+            say(f"{user.email} was deactivated and signed out everywhere.{ended_too(ended)}")
         case "reactivate":
             user = find(args.email)
             reactivate(user, COMMAND_LINE, at)

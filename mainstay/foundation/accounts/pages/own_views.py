@@ -23,6 +23,7 @@ from mainstay.foundation.accounts.models import SignInLink, User
 from mainstay.foundation.accounts.pages.forms import FirstPasswordForm, OwnForm
 from mainstay.foundation.accounts.pages.views import sessions_of, with_access
 from mainstay.foundation.accounts.permissions import OPERATIONS_VIEW, SELF_EDIT, Role
+from mainstay.foundation.accounts.sessions import stored_key
 from mainstay.foundation.accounts.signals import ONE_TIME_LINK
 from mainstay.kit.replies import done, form_page, posted, saved
 
@@ -49,7 +50,7 @@ def me(request: HttpRequest) -> HttpResponse:
         "role": Role(user.role).label,
         "has_password": user.has_usable_password(),
         "sessions": sessions_of(user, now),
-        "this_session": request.session.session_key,
+        "this_session": stored_key(request.session.session_key),
         "sees_journal": user.actor.may(OPERATIONS_VIEW),
     }
     return form_page(request, "accounts/me.html", form, context)
@@ -59,7 +60,7 @@ def me(request: HttpRequest) -> HttpResponse:
 def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the own sessions."""
     session = get_object_or_404(UserSession, pk=session_id, user=_myself(request))
-    if session.session_key == request.session.session_key:
+    if session.session_key == stored_key(request.session.session_key):
         return done(request, "That is this session: sign out instead.", reverse("profile"), tone="warn")
     own.revoke_session(session, actor_of(request), clock.now())
     return done(request, "That browser is signed out.", reverse("profile"))
@@ -69,7 +70,7 @@ def revoke(request: HttpRequest, session_id: int) -> HttpResponse:
 def revoke_others(request: HttpRequest) -> HttpResponse:
     """End all own sessions but this one."""
     user, now = _myself(request), clock.now()
-    others = UserSession.objects.filter(user=user).exclude(session_key=request.session.session_key)
+    others = UserSession.objects.filter(user=user).exclude(session_key=stored_key(request.session.session_key))
     ended = 0
     for session in others.select_related("user"):
         own.revoke_session(session, actor_of(request), now)
@@ -103,7 +104,6 @@ def sign_in(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _unseen(response: HttpResponse) -> HttpResponse:
-    response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -58,9 +58,7 @@ def create(request: HttpRequest) -> HttpResponse:
         row, secret = made
         command = f'curl -H "Authorization: Bearer {secret}" {settings.BASE_URL}/api/v1/alerts'
         context = {"token": row, "secret": secret, "command": command, **where}
-        response = render(request, "accounts/token_shown.html", context)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return render(request, "accounts/token_shown.html", context)
     return form_page(request, "accounts/token_form.html", form, where)
 
 

@@ -120,9 +120,7 @@ def _show_link(request: HttpRequest, user: User) -> HttpResponse:
         "until": now + LINK_LASTS,
         **trail("people", (_page(user), str(user))),
     }
-    response = render(request, "accounts/link.html", context)
-    response.headers["Cache-Control"] = "no-store"  # shown once: neither Back nor a proxy may bring it again
-    return response
+    return render(request, "accounts/link.html", context)
 
 
 @needs(PEOPLE_VIEW, "GET", "POST")
@@ -134,15 +132,15 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
     initial = {"email": user.email, "name": user.name, "role": user.role, "time_zone": user.time_zone}
     form = PersonForm(posted(request), initial=initial)
 
-    def put() -> User:
+    def put() -> str:
         given = form.cleaned_data
-        actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
-        return user
+        ended = actions.edit_user(user, actor, now, **given | {"role": Role(given["role"])})
+        return f"{user} was saved.{actions.ended_too(ended)}"
 
     if form.is_bound:
         actor.need(PEOPLE_EDIT)
-    if saved(form, put):
-        return done(request, f"{user} was saved.", _page(user))
+    if said := saved(form, put):
+        return done(request, said, _page(user))
     context: dict[str, Any] = {
         "person": with_access(now).get(pk=user.pk),
         "role": Role(user.role).label,
@@ -150,6 +148,7 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
         "myself": user.pk == request.user.pk,
         "sessions": sessions_of(user, now),
         "teams": list(user.teams.order_by("name")),
+        "tokens": [token for token in user.tokens.order_by("name") if token.usable(now)],
         "open_link": SignInLink.objects.filter(user=user, used_at=None, expires_at__gt=now).first(),
         "entries": latest(f"user:{user.pk}", ENTRIES_SHOWN),
         **trail("people"),
@@ -198,7 +197,7 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
     return attempt(
         request,
         lambda: actions.deactivate(user, actor_of(request), clock.now()),
-        f"{user} was deactivated and signed out everywhere.",
+        lambda ended: f"{user} was deactivated and signed out everywhere.{actions.ended_too(ended)}",
         reverse("people"),
         back=_page(user),
     )

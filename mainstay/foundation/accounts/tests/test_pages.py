@@ -18,6 +18,7 @@ from mainstay.foundation.accounts.actions import create_token, put_team
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import SignInLink, Team, Token, User
 from mainstay.foundation.accounts.permissions import PERMISSIONS, Role
+from mainstay.foundation.accounts.sessions import stored_key
 from mainstay.foundation.accounts.zone import TimeZone
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
@@ -147,9 +148,8 @@ def test_addresses_of_sessions_are_for_administrators_only(here: Desk) -> None:
     browser.force_login(here.user)
     from allauth.usersessions.models import UserSession
 
-    UserSession.objects.create(
-        user=here.user, session_key=browser.session.session_key, ip="203.0.113.77", user_agent="curl/8"
-    )
+    key = stored_key(browser.session.session_key)
+    UserSession.objects.create(user=here.user, session_key=key, ip="203.0.113.77", user_agent="curl/8")
     assert "203.0.113.77" in page(signed_in(Role.ADMIN), f"/people/{here.user.pk}/")
     assert "203.0.113.77" not in page(signed_in(Role.DEVELOPER), f"/people/{here.user.pk}/")
 

@@ -25,6 +25,7 @@ from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import User
 from mainstay.foundation.accounts.pages.browsers import browser_of
 from mainstay.foundation.accounts.permissions import Role
+from mainstay.foundation.accounts.sessions import stored_key
 from mainstay.foundation.accounts.signals import network_of
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
@@ -135,7 +136,7 @@ def test_who_comes_by_link_chooses_a_password_without_knowing_the_old_one(lee: U
     assert answer.headers["Location"] == "/me/"
     assert _inside(client)  # still the same session
     assert "1 browser<" in page(client, "/me/")
-    assert UserSession.objects.filter(user=lee, session_key=client.session.session_key).exists()
+    assert UserSession.objects.filter(user=lee, session_key=stored_key(client.session.session_key)).exists()
     assert _sign_in(Client(), OTHER).status_code == 302
     assert _sign_in(Client(), PASSWORD).status_code == 200
 
@@ -210,6 +211,63 @@ def test_after_five_failures_even_the_right_password_waits(lee: User) -> None:
     assert _kinds(lee) == ["user.sign_in_failed"] * 5  # what was not even tried is no entry
     with time_machine.travel(now() + timedelta(minutes=6), tick=False):
         assert _sign_in(client).status_code == 302
+
+
+@pytest.mark.fault("S12")
+def test_a_stranger_cannot_lock_out_whose_address_they_try(lee: User) -> None:
+    owner, stranger = Client(REMOTE_ADDR="198.51.100.7"), Client(REMOTE_ADDR="203.0.113.9")
+    for _ in range(4):
+        for _ in range(6):
+            _sign_in(stranger, "not the password")
+        assert "Too many failed login attempts" in _sign_in(stranger).content.decode()
+        assert not _inside(stranger)
+        _sign_in(owner)
+        assert _inside(owner)
+        owner.cookies.clear()
+
+
+@pytest.mark.fault("S12")
+def test_a_browser_that_is_known_and_a_link_let_the_owner_in_whatever_strangers_do(lee: User) -> None:
+    known = Client(REMOTE_ADDR="198.51.100.7")
+    _sign_in(known)
+    known.post("/account/logout/")
+    for number in range(250):  # more than one address may be tried from anywhere
+        _sign_in(Client(REMOTE_ADDR=f"198.51.{number}.7"), "not the password")
+    elsewhere = Client(REMOTE_ADDR="192.0.2.1")
+    assert "Too many failed login attempts" in _sign_in(elsewhere).content.decode()
+    _sign_in(known)
+    assert _inside(known)
+    elsewhere.post(_link(lee))
+    assert _inside(elsewhere)
+
+
+def test_a_known_browser_has_a_count_of_its_own_and_is_known_for_one_person(lee: User) -> None:
+    User.objects.create_user("kim@example.org", OTHER, role=Role.SUPPORT.value)
+    known = Client()
+    _sign_in(known)
+    known.post("/account/logout/")
+    for _ in range(5):
+        _sign_in(known, "not the password")
+    assert "Too many failed login attempts" in _sign_in(known).content.decode()
+    assert _sign_in(Client()).status_code == 302
+    for _ in range(5):
+        _sign_in(Client(), "not the password", "kim@example.org")
+    assert "Too many failed login attempts" in _sign_in(known, OTHER, "kim@example.org").content.decode()
+
+
+@pytest.mark.parametrize("cookie", ["", "1:aa", "x", "1:aa:bb:cc", "9" * 400])
+def test_a_made_up_cookie_makes_no_browser_known(lee: User, cookie: str) -> None:
+    client = Client()
+    client.cookies[settings.KNOWN_COOKIE_NAME] = cookie
+    for _ in range(5):
+        _sign_in(client, "not the password")
+    assert "Too many failed login attempts" in _sign_in(client).content.decode()
+
+
+def test_one_network_tries_thirty_passwords_of_all_people_in_five_minutes(lee: User) -> None:
+    for number in range(30):
+        _sign_in(Client(), "not the password", f"p{number}@example.org")
+    assert "Too many failed login attempts" in _sign_in(Client()).content.decode()
 
 
 def test_failures_of_one_address_do_not_lock_out_another_person(lee: User) -> None:
@@ -322,7 +380,7 @@ def test_the_own_browsers_are_listed_and_one_is_signed_out(lee: User) -> None:
     html = page(here, "/me/")
     assert "Firefox on Linux" in html
     assert "Safari on iPhone" in html
-    other = UserSession.objects.get(session_key=there.session.session_key)
+    other = UserSession.objects.get(session_key=stored_key(there.session.session_key))
     here.post(f"/me/sessions/{other.pk}/revoke")
     assert not _inside(there)
     assert _inside(here)
@@ -386,7 +444,7 @@ ACCOUNT_PAGES = {
     "2fa/recovery-codes/": FOR_ONESELF,
     "2fa/recovery-codes/generate/": FOR_ONESELF,
     "2fa/recovery-codes/download/": FOR_ONESELF,
-    "sessions/": FOR_ONESELF,
+    "sessions/": REFUSED,
     "signup/": REFUSED,
     "email/": REFUSED,
     "confirm-email/": REFUSED,
@@ -422,6 +480,7 @@ def test_a_page_of_the_sign_in_library_obeys_the_table(address: str, access: str
             assert answer.status_code in {200, 302, 405}
 
 
+@pytest.mark.fault("S5")
 @pytest.mark.parametrize("address", ["mine.too@example.org", "root@example.com"])
 def test_nobody_gives_themselves_another_address(lee: User, address: str) -> None:
     client = Client()
@@ -434,6 +493,7 @@ def test_nobody_gives_themselves_another_address(lee: User, address: str) -> Non
     assert Entry.objects.count() == before
 
 
+@pytest.mark.fault("S4")
 def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mailoutbox: list[Any]) -> None:
     answer = Client().post("/account/password/reset/", {"email": lee.email}, headers={"host": "evil.example"})
     assert answer.status_code in {400, 404}
@@ -441,6 +501,7 @@ def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mail
     assert make_sign_in_link(lee, COMMAND_LINE, now(), timedelta(hours=1)).startswith(settings.BASE_URL)
 
 
+@pytest.mark.fault("S4")
 def test_who_was_deactivated_comes_back_by_a_new_link_only(lee: User) -> None:
     old = _link(lee)
     deactivate(lee, COMMAND_LINE, now())

@@ -97,6 +97,7 @@ UNREADABLE = [
 ]
 
 
+@pytest.mark.fault("S10")
 @pytest.mark.parametrize(("column", "value"), UNREADABLE)
 def test_an_entry_that_cannot_be_read_is_named_and_so_is_what_comes_after(
     journal: list[int], column: str, value: Any
@@ -108,6 +109,7 @@ def test_an_entry_that_cannot_be_read_is_named_and_so_is_what_comes_after(
     assert found.entries == SEALS * PER_SEAL - 2
 
 
+@pytest.mark.fault("S10")
 @pytest.mark.skipif("sqlite3" not in settings.DATABASES["default"]["ENGINE"], reason="PostgreSQL stores no such text")
 def test_an_entry_of_broken_utf8_is_named(journal: list[int]) -> None:
     sql("UPDATE journal_entry SET subject_name = CAST(x'ff6162' AS TEXT) WHERE id = %s", journal[1])
@@ -132,6 +134,7 @@ def test_facts_that_cannot_be_read_are_shown_as_such(journal: list[int]) -> None
     assert row.sentence()
 
 
+@pytest.mark.fault("S10")
 @pytest.mark.parametrize("leaves", [b"", b"\x00" * 39, b"\x00" * 41, b"\x00" * 40])
 def test_a_seal_of_another_length_is_named_and_so_is_what_comes_after(journal: list[int], leaves: bytes) -> None:
     second = Seal.objects.order_by("id")[1].pk
@@ -143,6 +146,7 @@ def test_a_seal_of_another_length_is_named_and_so_is_what_comes_after(journal: l
     assert not any(f"seal {second + 1} was altered" in one for one in said)
 
 
+@pytest.mark.fault("S10")
 def test_the_time_of_a_seal_is_covered(journal: list[int]) -> None:
     value = "garbage" if connection.vendor == "sqlite" else "infinity"
     sql("UPDATE journal_seal SET sealed_at = %s WHERE id = 2", value)
@@ -152,6 +156,7 @@ def test_the_time_of_a_seal_is_covered(journal: list[int]) -> None:
     ]
 
 
+@pytest.mark.fault("S11")
 # --- S11 --------------------------------------------------------------------------------------------------------
 def test_an_entry_that_was_put_in_before_its_seal_is_named(journal: list[int]) -> None:
     shown = ", ".join(COLUMNS[1:-1])
@@ -174,6 +179,7 @@ def test_a_copy_of_an_entry_is_named_although_its_mark_is_good(journal: list[int
     assert problems(verify()) == [f"entry {journal[-1] + 1} is a copy of entry {journal[0]}"]
 
 
+@pytest.mark.fault("S11")
 def test_an_unsealed_entry_that_was_deleted_leaves_a_gap_that_is_told(journal: list[int]) -> None:
     sql("DELETE FROM journal_entry WHERE id = %s", journal[-2])
     found = verify()
@@ -183,6 +189,7 @@ def test_an_unsealed_entry_that_was_deleted_leaves_a_gap_that_is_told(journal: l
         assert (problems(found), found.gaps) == ([], str(journal[-2]))
 
 
+@pytest.mark.fault("S11")
 def test_seals_that_were_all_made_anew_without_the_key_are_named(journal: list[int]) -> None:
     from mainstay.foundation.journal.stored import LEAF, rows, seal_digest, seals
 

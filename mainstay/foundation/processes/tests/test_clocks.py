@@ -50,6 +50,7 @@ def sentences() -> list[str]:
     return [entry.sentence() for entry in Entry.objects.order_by("id")]
 
 
+@pytest.mark.fault("R6")
 def test_a_jump_is_a_notice_and_one_line_of_the_journal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.tell()
     desk.wall -= timedelta(hours=1)

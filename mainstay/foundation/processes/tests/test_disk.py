@@ -23,6 +23,7 @@ def _over() -> Iterator[None]:
     notices.end(disk.NOTICE)
 
 
+@pytest.mark.fault("R13")
 @pytest.mark.parametrize(("free", "grave"), [(2_000_000_000, None), (900_000_000, False), (100_000_000, True)])
 def test_under_a_gigabyte_is_told_and_nearly_nothing_is_grave(
     free: int, grave: bool | None, tmp_path: Path, noon: datetime, monkeypatch: pytest.MonkeyPatch

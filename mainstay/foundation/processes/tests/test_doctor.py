@@ -51,6 +51,7 @@ def test_a_home_that_takes_files_is_left_as_it_was(installation: env.Environment
     assert list(installation.home.iterdir()) == []
 
 
+@pytest.mark.fault("S9")
 def test_a_home_or_a_database_that_others_can_read_is_told_with_the_command(installation: env.Environment) -> None:
     path = prepared(installation).home
     path.chmod(0o755)

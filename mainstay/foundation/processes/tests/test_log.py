@@ -2,6 +2,7 @@
 
 import logging
 
+import pytest
 from django.test import Client
 
 from mainstay.foundation.processes.log import CLIENTS_EVERY_S, MESSAGE_MOST, ClientMistakes, LineFormatter
@@ -25,6 +26,7 @@ class Kept(logging.Handler):
         self.lines.append(self.format(record))
 
 
+@pytest.mark.fault("S21")
 def test_a_foreign_host_again_and_again_is_one_short_line_now_and_then() -> None:
     clock = Clock()
     kept = Kept(clock)

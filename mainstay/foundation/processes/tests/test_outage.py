@@ -18,6 +18,7 @@ def outage(caplog: pytest.LogCaptureFixture) -> Outage:
     return Outage()
 
 
+@pytest.mark.fault("R14")
 def test_one_line_when_it_begins_one_a_minute_one_at_its_end(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
     for tenth in range(1500):  # ten refusals a second, from three cycles, for two and a half minutes
         outage.refused(("beat", "flush", "send")[tenth % 3], LOCKED, 1000 + tenth / 10)

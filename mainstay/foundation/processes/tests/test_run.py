@@ -178,6 +178,7 @@ def test_revisions_count_every_change_of_several_at_once() -> None:
     assert Revision.current("other") == 0
 
 
+@pytest.mark.fault("R14")
 def test_a_cycle_that_is_woken_keeps_the_pause_after_a_failure(started: Callable[..., Runner]) -> None:
     began: list[float] = []
 
@@ -243,6 +244,7 @@ def test_a_process_that_need_not_wait_for_the_database_registers_when_it_answers
     runner.goodbye()
 
 
+@pytest.mark.fault("S20")
 def test_a_key_that_does_not_open_the_database_is_refused(started: Callable[..., Runner]) -> None:
     canary.place("another key")
     with pytest.raises(CannotStart, match=r"restore the file keys/secret\.key"):

@@ -264,6 +264,7 @@ def test_a_setting_that_is_wrong_is_a_usage_error(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.fault("R12")
 def test_the_limit_on_open_files_is_raised_as_far_as_it_may_go() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512));"

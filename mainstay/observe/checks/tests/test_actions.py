@@ -150,6 +150,12 @@ def test_secrets_are_sealed_masked_and_kept_by_an_edit(me: Actor) -> None:
     assert not any("hunter2" in str(entry.facts) for entry in Entry.objects.all())
 
 
+def test_a_parameter_of_the_query_can_be_secret() -> None:
+    row = check(http={"url": "http://a.test/?page=1", "secret_params": {"key": "geheim"}})
+    assert "geheim" not in f"{row.config}{row.target}"
+    assert actions.shown_spec(row)["http"] == {"url": "http://a.test/?page=1", "secret_params": {"key": MASK}}
+
+
 def test_a_secret_sealed_with_a_lost_key_can_be_entered_again(me: Actor) -> None:
     given = {"url": "http://127.0.0.1:1/", "username": "u", "password": "hunter2"}
     row = check(http=given)

@@ -28,6 +28,7 @@ def told() -> dict[str, str]:
     return {str(notice["code"]): str(notice["detail"]) for notice in notices.told()}
 
 
+@pytest.mark.fault("R12")
 def test_probes_that_wait_for_a_place_are_told_with_the_limit_that_holds_them_back() -> None:
     voice = ProberNotices()
     voice.tell(replace(CALM, waiting_s=2.0), NOON, 0.0)

@@ -78,6 +78,7 @@ def desk(clocks: Clocks, jobs: list[Check]) -> Desk:
     return made
 
 
+@pytest.mark.fault("R4")
 def test_a_suspended_machine_pages_for_none_and_one_that_is_gone_is_noticed(desk: Desk, jobs: list[Check]) -> None:
     gone, *others = jobs
     desk.clocks.go(15)
@@ -92,6 +93,7 @@ def test_without_anyone_who_knows_of_gaps_all_would_page(desk: Desk) -> None:
     assert arrivals.miss(desk.held, desk.clocks.now) == MANY
 
 
+@pytest.mark.fault("R4")
 @for_threads
 def test_a_database_that_was_away_pages_for_none(desk: Desk, jobs: list[Check]) -> None:
     desk.clocks.go(10)
@@ -133,6 +135,7 @@ def test_a_monitor_that_restarts_again_and_again_does_not_hide_a_job_that_is_gon
     assert set(CheckState.objects.filter(health="down").values_list("pk", flat=True)) == {gone.pk}
 
 
+@pytest.mark.fault("R6")
 @pytest.mark.parametrize("by_s", [3600.0, -3600.0, 40.0, -40.0, 40 * 86_400.0])
 def test_a_clock_that_was_set_pages_for_none_and_hides_none(desk: Desk, jobs: list[Check], by_s: float) -> None:
     gone, *others = jobs
@@ -224,6 +227,7 @@ def test_a_second_chance_is_there_again_after_a_ping(desk: Desk, jobs: list[Chec
 # --- decided while nobody else can write ------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R2")
 @for_threads
 def test_a_ping_that_was_answered_while_the_monitor_waited_for_the_database_is_no_miss(clocks: Clocks) -> None:
     row = heartbeat(every="20s", grace="10s")

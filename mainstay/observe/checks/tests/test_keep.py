@@ -99,6 +99,7 @@ def run_for_days(days: int, until: datetime, number: int = 1) -> None:
         result(until - timedelta(hours=hours), number=number)
 
 
+@pytest.mark.fault("R7")
 def test_a_clock_that_is_wrong_for_a_while_deletes_nothing() -> None:
     run_for_days(20, NOON)
     before = Result.objects.count()

@@ -293,7 +293,7 @@ def test_a_defect_ends_a_ping_not_the_intake(caplog: pytest.LogCaptureFixture) -
     class Broken(Intake):
         broken = True
 
-        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+        def _find(self, keys: set[str]) -> dict[str, int]:
             if self.broken:
                 self.broken = False
                 raise ZeroDivisionError
@@ -351,7 +351,7 @@ def test_a_refused_batch_leaves_nothing(monkeypatch: pytest.MonkeyPatch, caplog:
     with caplog.at_level(logging.CRITICAL):
         from mainstay.observe.checks.pings import _Waiting
 
-        waiting = _Waiting(row.ping_key, "success", None, "", "", "", after(0), None)  # type: ignore[arg-type]
+        waiting = _Waiting(row.ping_digest, "success", None, "", "", "", after(0), None)  # type: ignore[arg-type]
         assert intake._commit([waiting]) == [503]
     monkeypatch.undo()
     assert not Ping.objects.exists()
@@ -442,7 +442,7 @@ def test_a_flood_of_made_up_addresses_displaces_no_ping(monkeypatch: pytest.Monk
     made_up, real = asyncio.run(run())
     assert real == {200: 3}
     assert made_up == {404: STRANGE_MOST, 503: 100}
-    assert batches[0][:3] == [row.ping_key for row in rows], "jobs' pings go first"
+    assert batches[0][:3] == [row.ping_digest for row in rows], "jobs' pings go first"
 
 
 @database
@@ -450,7 +450,7 @@ def test_a_ping_that_cannot_be_stored_says_when_to_try_again(caplog: pytest.LogC
     row = heartbeat()
 
     class Away(Intake):
-        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+        def _find(self, keys: set[str]) -> dict[str, int]:
             raise DatabaseError("away")
 
     async def run() -> tuple[int, str, dict[bytes, bytes]]:
@@ -473,7 +473,7 @@ def test_pings_that_are_refused_or_wait_for_seconds_are_not_taken(caplog: pytest
     go, refusals = threading.Event(), [DatabaseError("away"), None, DatabaseError("away")]
 
     class Away(Intake):
-        def _find(self, keys: set[uuid.UUID]) -> dict[uuid.UUID, int]:
+        def _find(self, keys: set[str]) -> dict[str, int]:
             if refusals:
                 if (refusal := refusals.pop()) is not None:
                     raise refusal

@@ -86,7 +86,6 @@ def explore(request: HttpRequest) -> HttpResponseBase:
             )
     answer_ = render(request, "metrics/explore.html" + ("#results" if context["fragment"] else ""), context)
     answer_.headers["Vary"] = "HX-Request, HX-Target, Cookie"
-    answer_.headers["Cache-Control"] = "no-store"
     return answer_
 
 
@@ -347,7 +346,7 @@ def complete(request: HttpRequest) -> JsonResponse:
         away, options = str(error), completion.ranked(_without_source(want), want.typed)
     if len(options) == 1 and options[0].name == want.typed and want.place is not Place.VALUE:
         options = []  # it is written already
-    answer_ = JsonResponse(
+    return JsonResponse(
         {
             "place": want.place.value,
             # As the browser counts: in units of UTF-16.
@@ -359,8 +358,6 @@ def complete(request: HttpRequest) -> JsonResponse:
             ],
         }
     )
-    answer_.headers["Cache-Control"] = "private, max-age=10"
-    return answer_
 
 
 def _without_source(want: Wanted) -> list[Option]:

@@ -256,6 +256,7 @@ def test_checks_beyond_the_cardinality_limit_are_told_and_the_others_go_on(tmp_p
     store.close()
 
 
+@pytest.mark.fault("R6")
 @pytest.mark.django_db
 def test_after_the_clock_was_set_what_is_missing_means_nothing_until_targets_were_scraped_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

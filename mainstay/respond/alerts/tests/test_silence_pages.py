@@ -114,6 +114,7 @@ def test_the_number_of_queries_does_not_grow_with_silences(client: Client) -> No
     assert counts[0] == counts[1]
 
 
+@pytest.mark.fault("D4")
 @pytest.mark.parametrize(
     ("starts", "ends", "told"),
     [

@@ -122,6 +122,7 @@ def test_a_piece_of_recoveries_costs_as_many_statements_as_a_single_one(ops: Cha
     assert not Alert.objects.filter(ended_at=None).exists()
 
 
+@pytest.mark.fault("R1")
 def test_an_outage_and_the_recovery_are_written_in_pieces(
     ops: Channel, groups: Callable[[EntryKind], list[int]]
 ) -> None:
@@ -224,6 +225,7 @@ def test_killed_between_two_pieces_nothing_is_lost_and_nothing_pages_twice(owed:
     assert Alert.objects.count() == 60
 
 
+@pytest.mark.fault("R1")
 @pytest.mark.django_db(transaction=True)
 def test_others_write_while_hundreds_go_down_and_come_back(owed: Channel) -> None:
     rows = many(300)
@@ -283,6 +285,7 @@ def rest(seconds: float = 61) -> float:
     return seconds + LOOK_LATER.total_seconds()
 
 
+@pytest.mark.fault("R16")
 def test_held_alerts_are_not_touched_while_nothing_changes(family: tuple[Watch, Check, list[Check]]) -> None:
     assert decided(90) == 0
     assert decided(91) == 60  # once, soon
@@ -312,6 +315,7 @@ def goes_with_its_application(_held: Watch, parent: Check, _children: list[Check
     remove_application(Application.objects.get(name="other"), me, after(at))
 
 
+@pytest.mark.fault("R16")
 @pytest.mark.parametrize("act", [recovers, is_removed, is_paused, goes_with_its_application])
 def test_all_page_as_soon_as_what_they_need_no_longer_holds_them(
     act: Callable[..., None], family: tuple[Watch, Check, list[Check]], me: Actor
@@ -385,6 +389,7 @@ def doomed(ops: Channel) -> list[Check]:
     return rows
 
 
+@pytest.mark.fault("R1")
 def test_an_application_with_many_checks_is_removed_in_pieces(
     doomed: list[Check], groups: Callable[[EntryKind], list[int]], me: Actor
 ) -> None:

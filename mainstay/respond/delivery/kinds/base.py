@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
+from mainstay.net.addresses import refuse_percent
 from mainstay.net.http import AddressPolicy, Answer, Failure
 from mainstay.respond.delivery.kinds.masking import masked_line
 from mainstay.respond.delivery.message import Message
@@ -157,6 +158,7 @@ def _web_url(value: SecretStr) -> SecretStr:
         raise ValueError("this is not a URL: its host or port cannot be read") from error
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ValueError("the URL must start with https:// (or http://) and name a host")
+    refuse_percent(url.hostname)
     if any(char <= " " or char >= "\x7f" for char in text):
         raise ValueError("the URL may hold only printable ASCII: percent-encode blanks and other characters")
     return value

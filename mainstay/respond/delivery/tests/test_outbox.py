@@ -66,6 +66,7 @@ def waiting_page(created_at: datetime, *attempts: datetime, due_at: datetime) ->
     return row
 
 
+@pytest.mark.fault("R5")
 @pytest.mark.django_db
 def test_a_page_that_waits_by_a_clock_that_was_an_hour_ahead_is_tried_now() -> None:
     ahead = NOON + timedelta(hours=1)

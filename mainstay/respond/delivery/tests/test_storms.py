@@ -57,6 +57,7 @@ def groups(receiver: Receiver) -> list[dict[str, Any]]:
 # --- a storm -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R10")
 def test_a_storm_at_a_slow_receiver_is_few_messages_and_a_critical_one_passes_it(
     receiver: Receiver, sender: Sender, worker: int
 ) -> None:
@@ -127,6 +128,7 @@ def test_few_that_are_over_go_as_page_and_resolution(receiver: Receiver, sender:
     assert not Group.objects.exists()
 
 
+@pytest.mark.fault("R10")
 def test_two_thousand_that_are_over_are_one_summary(receiver: Receiver, sender: Sender, worker: int) -> None:
     channel(receiver.url())
     template = say(0)

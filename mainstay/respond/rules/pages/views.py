@@ -107,9 +107,7 @@ def sparks(request: HttpRequest) -> HttpResponse:
         "all": "&".join(f"rule={pk}" for pk, _ in pairs),
         "away": away,
     }
-    answer = render(request, "rules/sparks.html", context)
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    return render(request, "rules/sparks.html", context)
 
 
 # --- one rule -------------------------------------------------------------------------------------------------------

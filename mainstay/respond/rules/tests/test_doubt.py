@@ -70,6 +70,7 @@ def taken_over(hosts: list[Host], tmp_path: Path, begun_s: float = TAKEN_OVER_S)
     return hosts[-1]
 
 
+@pytest.mark.fault("R11")
 @pytest.mark.parametrize("expr", ["errors > 5", "rate(hits[2m]) >= 0", "max_over_time(errors[5m]) > 5"])
 def test_an_alert_that_is_true_stays_open_when_another_host_takes_over(
     me: Actor, hosts: list[Host], tmp_path: Path, expr: str

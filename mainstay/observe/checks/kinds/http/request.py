@@ -15,7 +15,7 @@ def request_of(settings: HttpSettings) -> Request:
     password, bearer = _revealed(settings.password) or "", _revealed(settings.bearer)
     body, content_type = _body(settings)
     return Request(
-        url=settings.url,
+        url=settings.whole_url,
         method=settings.method,
         headers=settings.headers,
         secret_headers=secret_headers | authorization(settings.username, password, bearer),

@@ -1,6 +1,7 @@
 """Settings of the `http` check type."""
 
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlencode
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -9,6 +10,7 @@ from mainstay.foundation.strict import Secret, StrictModel
 from mainstay.foundation.words.durations import Duration
 from mainstay.foundation.words.pattern import PatternText
 from mainstay.net.addresses import (
+    LONGEST_URL,
     Host,
     IPVersion,
     split_url,
@@ -100,6 +102,9 @@ class HttpSettings(ProbedSettings):
     PLACEHOLDERS: ClassVar[frozenset[Placeholder]] = frozenset(set(Placeholder) - {Placeholder.DNS_RCODE})
 
     url: Url = Field(description="What to request, http or https, without user name or password.")
+    secret_params: dict[str, Secret] = Field(
+        default_factory=dict, max_length=50, description="Parameters of the URL's query whose values are secret."
+    )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
         default="GET", description="The request's method."
     )
@@ -152,6 +157,15 @@ class HttpSettings(ProbedSettings):
     expect: HttpExpect = Field(default_factory=HttpExpect, description="What must hold for the check to be up.")
     warn: HttpWarn = Field(default_factory=HttpWarn, description="Softer limits whose violation is degraded.")
 
+    @property
+    def whole_url(self) -> str:
+        """The URL with its secret parameters, not for people."""
+        if not self.secret_params:
+            return self.url
+        base = self.url.partition("#")[0]
+        secret = urlencode({name: secret.get_secret_value() for name, secret in self.secret_params.items()})
+        return f"{base}{'&' if '?' in base else '?'}{secret}"
+
     @field_validator("headers", "secret_headers")
     @classmethod
     def _headers_are_well_formed(cls, headers: dict[str, object]) -> dict[str, object]:
@@ -163,6 +177,8 @@ class HttpSettings(ProbedSettings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
+        if len(self.whole_url) > LONGEST_URL:
+            raise ValueError(f"`url` and `secret_params` together have more than {LONGEST_URL} characters")
         for name, secret in self.secret_headers.items():
             valid_header_value(name, secret.get_secret_value())
         if self.bearer is not None:

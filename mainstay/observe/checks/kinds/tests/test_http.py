@@ -110,6 +110,18 @@ def test_without_a_condition_on_the_status_the_default_range_holds(probe: Probe)
     assert outcome.health is Health.DOWN
 
 
+@pytest.mark.parametrize(
+    ("address", "sent"), [("/a", "/a?key=s%26+c"), ("/a?b=1", "/a?b=1&key=s%26+c"), ("/a#part", "/a?key=s%26+c")]
+)
+def test_secret_parameters_are_sent_and_not_shown(probe: Probe, address: str, sent: str) -> None:
+    seen: list[bytes] = []
+    with serving(answering(body=PAGE, seen=seen)) as server:
+        outcome = probe("http", {"url": f"{server.url}{address}", "secret_params": {"key": "s& c"}})
+    assert outcome.health is Health.UP
+    assert seen[0].startswith(f"GET {sent} ".encode())
+    assert "s%26" not in str(outcome)
+
+
 def test_method_headers_and_body_are_sent(probe: Probe) -> None:
     seen: list[bytes] = []
     with serving(answering(seen=seen)) as server:

@@ -17,6 +17,7 @@ from mainstay.observe.checks.probe.tests.conftest import Receiver, planned
 Make = Callable[..., Prober]
 
 
+@pytest.mark.fault("R3")
 @pytest.mark.timing
 def test_a_dead_zone_makes_no_good_name_late_or_down(prober: Make, receiver: Receiver) -> None:
     with servers(".dead.test") as names, serving(answering()) as server:

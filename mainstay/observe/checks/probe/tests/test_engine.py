@@ -504,6 +504,7 @@ def test_what_is_posted_and_fails_stops_nothing_and_a_loop_that_cannot_turn_is_l
     assert engine.figures().lag_s < 0.2
 
 
+@pytest.mark.fault("R12")
 @pytest.mark.timing
 def test_probes_that_are_due_and_wait_for_a_place_are_lag(prober: Make, receiver: Receiver) -> None:
     silent = socket.create_server(("127.0.0.1", 0), backlog=64)

@@ -178,7 +178,7 @@ def test_any_number_in_any_parameter_is_understood_or_refused_with_a_reason(ask:
     answered(ask, "status/tsdb", **some("limit"))
 
 
-@pytest.mark.fault("M4")
+@pytest.mark.fault("M4", "S17")
 @pytest.mark.parametrize("name", ["start", "end", "step", "lookback_delta", "timeout", "limit"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e308", "1e300", "-1e300"])
 def test_a_number_out_of_bounds_is_refused_by_name(ask: Asked, name: str, value: str) -> None:

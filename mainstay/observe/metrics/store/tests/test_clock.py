@@ -35,6 +35,7 @@ def put_own(store: Store, begin_ms: int, count: int, first: float) -> int:
     return begin_ms + (count - 1) * EVERY_MS
 
 
+@pytest.mark.fault("R6")
 @pytest.mark.parametrize("put_samples", [put, put_own])
 @pytest.mark.parametrize("count", [5, 200])  # in memory only; mostly in history
 def test_after_the_clock_was_set_back_samples_are_taken_at_once(

@@ -87,6 +87,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.fault("R18")
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_what_was_deleted_is_written_anew_within_a_minute_and_all_samples_stay(
     store: Store, tmp_path: Path, damage: object

@@ -10,6 +10,7 @@ idempotency key: a message sent again may show twice.
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from mainstay.net.http import AddressPolicy
 from mainstay.respond.delivery.kinds import wording
+from mainstay.respond.delivery.kinds.apprise.schemes import NATIVE, REMOTE
 from mainstay.respond.delivery.kinds.base import SHOWN_ANSWER_CHARACTERS, Channel, ChannelSettings, Outcome, Receipt
 from mainstay.respond.delivery.kinds.masking import masked_line
 from mainstay.respond.delivery.message import Message
@@ -33,8 +35,7 @@ URL_LIMIT = 1000
 
 _CHILD = Path(__file__).with_name("child.py")
 _LINE_LIMIT_BYTES = 100_000
-# Local actions (desktop pop-ups, this machine's log) and files tell nobody who is on call.
-_LOCAL_SCHEMAS = {"dbus", "qt", "kde", "glib", "gnome", "macosx", "windows", "syslog", "file", "python"}
+_URL = re.compile(r"([a-z0-9]{1,32})://(.+)", re.IGNORECASE | re.ASCII)
 _TYPES = {
     "critical": "failure", "major": "failure", "minor": "warning",
     "acknowledged": "info", "resolved": "success", "test": "info",
@@ -49,14 +50,16 @@ class AppriseSettings(ChannelSettings):
     @field_validator("url")
     @classmethod
     def _is_remote(cls, value: SecretStr) -> SecretStr:
-        schema, found, rest = value.get_secret_value().partition("://")
-        if not found or not rest.strip() or not schema.strip().isascii():
+        """Judge the URL as Apprise will read it: without blanks around it, its scheme in whatever case."""
+        text = value.get_secret_value().strip()
+        if not text.isprintable():
+            raise ValueError("the URL may not hold line breaks or other control characters")
+        found = _URL.fullmatch(text)
+        if found is None or not found[2].strip():
             raise ValueError("an Apprise URL looks like service://…: see https://appriseit.com/services/")
-        if schema.lower() in _LOCAL_SCHEMAS:
-            raise ValueError(f"{schema.lower()}:// acts on this machine only and would tell nobody")
-        if any(char < " " or char == "\x7f" for char in value.get_secret_value()):
-            raise ValueError("the URL may not hold control characters")
-        return value
+        if (scheme := found[1].lower()) not in REMOTE | NATIVE:
+            raise ValueError(f"{scheme}:// is none of the services that can tell somebody elsewhere")
+        return SecretStr(text)
 
 
 class AppriseChannel(Channel[AppriseSettings]):

@@ -75,7 +75,8 @@ def main() -> None:
     logger.propagate = False
     logger.setLevel(logging.WARNING)
     target = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Mainstay", app_desc="Mainstay", app_url=""))
-    if not target.add(order["url"]):
+    service = apprise.Apprise.instantiate(order["url"], asset=target.asset)  # one URL: `add` would take a list of them
+    if service is None or not target.add(service):
         gate.say({"result": "invalid"})
         return
     sys.addaudithook(gate.audit)

@@ -1,6 +1,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainstay.respond.delivery.kinds.apprise import AppriseChannel, AppriseSettings, body
+from mainstay.respond.delivery.kinds.apprise.schemes import REMOTE
 from mainstay.respond.delivery.kinds.base import Receipt
 from mainstay.respond.delivery.kinds.tests.conftest import AllowAll, Refuse
 from mainstay.respond.delivery.kinds.tests.receiver import Receiver, closed_port, hang, reply
@@ -90,7 +92,7 @@ def test_a_child_that_dies_is_not_a_delivery(receiver: Receiver, policy: AllowAl
     assert send(url(receiver), policy).outcome == "unknown"
 
 
-@pytest.mark.parametrize("bad", [f"nosuchservice://{SECRET}", f"tgram://{SECRET}"])
+@pytest.mark.parametrize("bad", [f"https://nosuchservice.invalid/{SECRET}", f"tgram://{SECRET}"])
 def test_a_url_apprise_does_not_understand_is_refused(bad: str, policy: AllowAll) -> None:
     receipt = send(bad, policy)
     assert receipt.outcome == "refused"
@@ -102,6 +104,48 @@ def test_a_url_apprise_does_not_understand_is_refused(bad: str, policy: AllowAll
 def test_settings_that_cannot_work_are_refused(bad: str) -> None:
     with pytest.raises(ValidationError):
         AppriseSettings.model_validate({"url": bad})
+
+
+LOCAL = ["syslog", "dbus", "qt", "kde", "glib", "gio", "gnome", "macosx", "windows", "blink1"]
+
+
+@pytest.mark.fault("S15")
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(f"{scheme}://x" for scheme in LOCAL),
+        *(f"{before}syslog://x" for before in (" ", "  ", "\t", "\n", "\u00a0", "\u2003", "\x0b", "\ufeff", "-", "+")),
+        *("SYSLOG://x", "SysLog://x", "sys log://x", "syslog ://x", "file:///etc/passwd", "python://x", "exec://x"),
+        *("nosuchservice://x", "json://a\nsyslog://x", "ſyslog://x", "json:// ", "://x", "json:/x"),
+    ],
+)
+def test_only_services_elsewhere_are_taken_however_they_are_written(bad: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AppriseSettings.model_validate({"url": bad})
+    assert "url" in str(refused.value)
+
+
+@pytest.mark.fault("S15")
+@pytest.mark.parametrize("blanks", [" {} ", "\u00a0{}", "{}\n", "\t{}"])
+def test_blanks_around_a_url_are_left_out_before_it_is_judged_and_sent(
+    blanks: str, receiver: Receiver, policy: AllowAll
+) -> None:
+    assert send(blanks.format(url(receiver).replace("json", "JSON")), policy).outcome == "delivered"
+
+
+@pytest.mark.fault("S15")
+@pytest.mark.parametrize("between", [", ", " ", ",", ";", "|"])
+def test_a_second_url_behind_the_first_is_none(between: str, receiver: Receiver, refuse: Refuse) -> None:
+    first = f"json://127.0.0.1:{closed_port()}/"
+    receipt = send(f"{first}{between}{url(receiver)}", AllowAll())
+    assert receipt.outcome != "delivered"
+    assert receiver.requests == []
+
+
+def test_every_service_of_the_library_is_on_the_list_or_known_to_be_local() -> None:
+    program = "import apprise.manager_plugins as m; print(*m.NotificationManager().schemas())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # fmt: skip
+    assert set(done.stdout.split()) - REMOTE == set(LOCAL)
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
