@@ -60,6 +60,10 @@ class Document:
         return [item for item in self.items if item.resource.kind == kind]
 
 
+AS_THEY_ARE = "*"
+"""The `managed_as` of a copy of several files: each thing stays managed as it is, and nothing is removed."""
+
+
 def document(root: Mapping, keep: KeepSecrets, problems: Problems) -> Document:
     """Return what the tree asks for; whatever is wrong is added to `problems`."""
     reader = _Reader(Document(root, managed_as=_managed_as(root, problems)), keep, problems)

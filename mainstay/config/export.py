@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mainstay.config.document import AS_THEY_ARE
 from mainstay.config.plan import masked
 from mainstay.config.present import State, Thing, managers, state
 from mainstay.config.resources import at_the_top, inside
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.secrets import MASK
 from mainstay.foundation.yaml.write import Block, dump
 
@@ -32,9 +34,16 @@ def export(now: datetime, *, managed_by: str | None = None) -> Export:
 
     Args:
         now: single maintenance windows that have ended by then, and that no file manages, are left out.
-        managed_by: only what the file of this name manages.
+        managed_by: only what the file of this name manages; "" for what people made by hand.
+
+    Raises:
+        Refused: no file of this name manages anything.
     """
     present = state()
+    known = managers(present.things.values())
+    if managed_by and managed_by not in known:
+        there = f"known are {', '.join(known)}" if known else "no file manages anything"
+        raise Refused(f"no file named {managed_by} manages anything here; {there}", "managed_by")
     asked = [thing for thing in present.things.values() if _exported(thing, now, managed_by)]
     things = [thing for thing in asked if (thing.kind, thing.name) not in present.unreadable]
     missing = tuple(
@@ -43,7 +52,8 @@ def export(now: datetime, *, managed_by: str | None = None) -> Export:
         if (thing.kind, thing.name) in present.unreadable
     )
     files = managers(things)
-    document: dict[str, Any] = {"managed_as": files[0]} if len(files) == 1 else {}
+    several = len({thing.managed_by for thing in things}) > 1
+    document: dict[str, Any] = {"managed_as": AS_THEY_ARE if several else files[0]} if files else {}
     for resource in at_the_top():
         document[resource.section] = [
             _block(thing, things) for thing in _in_order(thing for thing in things if thing.kind == resource.kind)
@@ -80,9 +90,9 @@ def _comments(files: list[str], present: State, missing: Iterable[str], document
     if MASK in str(document):
         yield f'"{MASK}" stands for a stored secret: applied to this Mainstay, it keeps that secret.'
         yield "To use the file elsewhere, put the secret in its place, or ${NAME} of an environment variable."
-    if len(files) > 1:
-        yield f"Parts are managed by {', '.join(files)}; this file cannot be applied while they are."
-        yield "Export each on its own: mainstay export --managed-by NAME"
+    if document.get("managed_as") == AS_THEY_ARE:
+        yield f"Parts are managed by {', '.join(files)}. Applied, this file leaves each thing managed as it is and"
+        yield "removes nothing. Export each on its own: mainstay export --managed-by NAME ('' for what was made by hand)"
     for one in missing:
         yield f"NOT HERE: {one}"
     for kind, name in present.doubles:

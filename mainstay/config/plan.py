@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mainstay.config.document import Document, Item, Key
+from mainstay.config.document import AS_THEY_ARE, Document, Item, Key
 from mainstay.config.present import State, Thing
 from mainstay.config.problems import Problems
 from mainstay.config.references import check_cycles, check_references, check_removals
@@ -92,7 +92,8 @@ def plan(state: State, wanted: Document, managed_as: str, problems: Problems) ->
     # Of a section that cannot be read nothing is known to go, and what follows from that is not said as well.
     failed = wanted.failed | {key for key in state.things if key[0] in wanted.unread}
     there = asked.keys() | failed
-    leaving = [thing for key, thing in state.things.items() if thing.managed_by == managed_as and key not in there]
+    mine = [thing for thing in state.things.values() if thing.managed_by == managed_as]  # of a copy: nothing
+    leaving = [thing for thing in mine if (thing.kind, thing.name) not in there]
     gone = dict(_gone(leaving, state))
     check_removals(state, there, gone, managed_as, problems)
     check_references(state, asked, gone.keys(), failed, problems)
@@ -128,18 +129,19 @@ def _change(item: Item, state: State, managed_as: str, moved: AbstractSet[Key], 
     thing = state.things.get(item.key)
     if thing is None:
         return Change(Verb.ADD, kind, name, differences(item.resource, {}, document))
-    if thing.managed_by not in {"", managed_as}:
+    fields = differences(item.resource, thing.document, document)
+    if item.key in moved:
+        fields = (*fields, FieldChange("order", None, "moved"))
+    is_copy = managed_as == AS_THEY_ARE
+    if thing.managed_by not in {"", managed_as} and (fields or not is_copy):
         place = item.place("name")
         detail = (
             f"the {kind} {name} is managed by the file {thing.managed_by}; remove it from one of the two,"
             f" or apply this file as that one: managed_as: {thing.managed_by}"
         )
         problems.add(place.line, place.column, item.path, detail)
-    fields = differences(item.resource, thing.document, document)
-    if item.key in moved:
-        fields = (*fields, FieldChange("order", None, "moved"))
     note = "written anew, since what is stored cannot be read" if item.key in state.unreadable else ""
-    return Change(Verb.CHANGE if fields else Verb.KEEP, kind, name, fields, not thing.managed_by, note)
+    return Change(Verb.CHANGE if fields else Verb.KEEP, kind, name, fields, not thing.managed_by and not is_copy, note)
 
 
 def differences(resource: Resource[Any], before: Written, after: Written) -> tuple[FieldChange, ...]:

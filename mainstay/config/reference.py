@@ -106,6 +106,9 @@ Things are managed by the file that names them. It is known by its base name (`c
   so is a section with nothing after its colon; to remove everything write `applications: []`.
 - What another file manages is an error. In the pages and through the API, managed things are read-only, except that a
   check can be paused at any time: the next apply sets `paused` to what the file says.
+- `managed_as: "*"` stands in a copy of several files, as `export` writes it: each thing stays managed as it is, new
+  ones are managed by none, nothing is removed, and what a file manages must be as it is. So
+  `mainstay export | mainstay apply -` does nothing.
 - An application is described whole: environments and components that the file does not name are removed from it. Its
   checks are managed one by one.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from mainstay.config.document import Document, Item
+from mainstay.config.document import AS_THEY_ARE, Document, Item
 from mainstay.config.plan import Change, Plan, Verb
 from mainstay.config.problems import BadFile
 from mainstay.config.resources import resources
@@ -49,7 +49,8 @@ class Steps:
     @property
     def by(self) -> By:
         """Who does it."""
-        return By(self.actor, self.now, self.plan.managed_as)
+        managed_as = self.plan.managed_as
+        return By(self.actor, self.now, "" if managed_as == AS_THEY_ARE else managed_as)
 
     def settle(self) -> None:
         """End a piece: what holds only of several things together is looked at."""

@@ -10,7 +10,9 @@ from mainstay.foundation.terminal import example, fail, plainly, say_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--managed-by", metavar="NAME", help="only what the file of this name manages")
+    parser.add_argument(
+        "--managed-by", metavar="NAME", help="only what the file of this name manages; '' for what was made by hand"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of YAML")
     example(parser, ["mainstay export > everything.yaml", "mainstay export --managed-by shop.yaml"])
 

@@ -18,12 +18,16 @@ from mainstay.config.reference import CONTRACT
 from mainstay.config.tests.test_apply import WHOLE, applied, everything, people
 from mainstay.foundation.accounts.actor import Actor
 from mainstay.foundation.catalog.actions import put_application
+from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.foundation.refusal import Refused
 from mainstay.foundation.yaml.nodes import data
 from mainstay.foundation.yaml.write import dump
 from mainstay.observe.checks.actions import announce
 from mainstay.observe.checks.models import Check, Maintenance
 from mainstay.observe.checks.windows import Window
+from mainstay.respond.alerts.routes import put_route
+from mainstay.respond.alerts.spec import RouteSpec
 from mainstay.respond.delivery.models import Channel
 
 pytestmark = pytest.mark.django_db
@@ -118,11 +122,58 @@ def test_what_several_files_manage_is_told_and_each_can_be_exported(me: Actor, n
     applied("applications: [{name: b}]", me, noon, "b.yaml")
     text = exported(noon)
     assert "# Parts are managed by a.yaml, b.yaml" in text
-    assert not plan_text(text, "c.yaml", me, noon).fine
+    assert plan_text(text, "c.yaml", me, noon).changes_nothing
     only = export(noon, managed_by="b.yaml")
     assert only.document["managed_as"] == "b.yaml"
     assert [item["name"] for item in only.document["applications"]] == ["b"]
     assert plan_text(only.text(), "x", me, noon).changes_nothing
+
+
+@pytest.fixture
+def mixed(people: None, me: Actor, noon: datetime) -> str:
+    """Things of two files and some made by hand, exported."""
+    applied(WHOLE, me, noon, "shop.yaml")
+    applied("applications: [{name: b, checks: [{name: job, heartbeat: {every: 1d}}]}]", me, noon, "b.yaml")
+    put_application(ApplicationSpec.model_validate({"name": "hand"}), me, noon)
+    put_route(RouteSpec.model_validate({"name": "by-hand", "match": {"team": "x"}, "notify": ["ops"]}), me, noon)
+    return exported(noon)
+
+
+@pytest.mark.fault("D8")
+def test_an_export_of_several_files_applied_is_a_no_op(mixed: str, me: Actor, noon: datetime) -> None:
+    before = everything()
+    keys = list(Check.objects.order_by("pk").values_list("ping_digest", flat=True))
+    assert applied(mixed, me, noon, "-").changes_nothing
+    assert everything() == before
+    assert list(Check.objects.order_by("pk").values_list("ping_digest", flat=True)) == keys, "pings go on arriving"
+    assert exported(noon) == mixed
+
+
+@pytest.mark.fault("D8")
+def test_a_copy_removes_nothing_adds_by_hand_and_changes_nothing_of_a_file(
+    mixed: str, me: Actor, noon: datetime
+) -> None:
+    short = 'managed_as: "*"\napplications: [{name: new}, {name: hand, description: changed}]'
+    outcome = applied(short, me, noon, "-")
+    assert [(change.verb.value, change.name, change.adopted) for change in outcome.changes] == [
+        ("add", "new", False), ("change", "hand", False),
+    ]  # fmt: skip
+    assert Application.objects.get(name="new").managed_by == Application.objects.get(name="hand").managed_by == ""
+    refused = plan_text('managed_as: "*"\napplications: [{name: b, description: other}]', "-", me, noon)
+    assert "the application b is managed by the file b.yaml" in refused.problems[0].detail
+
+
+@pytest.mark.fault("D8")
+def test_what_was_made_by_hand_can_be_exported_alone_and_an_unknown_file_is_an_error(
+    mixed: str, me: Actor, noon: datetime
+) -> None:
+    alone = export(noon, managed_by="")
+    assert [one["name"] for one in alone.document["applications"]] == ["hand"]
+    assert [one["name"] for one in alone.document["routes"]] == ["by-hand"]
+    assert "managed_as" not in alone.document
+    assert {change.adopted for change in plan_text(alone.text(), "mine.yaml", me, noon).changes} == {True}
+    with pytest.raises(Refused, match=r"no file named c\.yaml manages anything here; known are b\.yaml, shop\.yaml"):
+        export(noon, managed_by="c.yaml")
 
 
 def test_windows_that_are_over_are_left_out_unless_a_file_has_them(me: Actor, noon: datetime) -> None:

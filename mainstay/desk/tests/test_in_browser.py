@@ -147,6 +147,7 @@ def test_the_browser_words_times_as_the_server_does(visit: Callable[..., Any]) -
 
 
 @pytest.mark.browser
+@pytest.mark.fault("D6")
 def test_keys_find_go_acknowledge_and_move_between_rows(visit: Callable[..., Any]) -> None:
     page = visit()
     page.keyboard.press("Control+k")
@@ -160,6 +161,7 @@ def test_keys_find_go_acknowledge_and_move_between_rows(visit: Callable[..., Any
     page.keyboard.press("a")
     page.wait_for_selector("#acknowledge", state="visible")
     assert page.evaluate("document.activeElement.name") == "note"
+    assert page.evaluate("document.activeElement.value") == "", "the key is not typed"
     page.keyboard.type("g")  # typed into the note, not taken as a shortcut
     page.keyboard.press("Escape")
     page.evaluate("document.activeElement.blur()")

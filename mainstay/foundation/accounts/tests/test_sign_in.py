@@ -501,6 +501,14 @@ def test_no_link_is_made_for_whatever_name_a_request_was_sent_to(lee: User, mail
     assert make_sign_in_link(lee, COMMAND_LINE, now(), timedelta(hours=1)).startswith(settings.BASE_URL)
 
 
+@pytest.mark.fault("D7")
+def test_who_forgot_the_password_is_told_who_makes_a_link(lee: User) -> None:
+    text = Client().get("/account/login/").content.decode()
+    assert "password/reset" not in text
+    assert "An administrator makes a sign-in link under People" in text
+    assert Client().get("/account/password/reset/").status_code == 404
+
+
 @pytest.mark.fault("S4")
 def test_who_was_deactivated_comes_back_by_a_new_link_only(lee: User) -> None:
     old = _link(lee)

@@ -161,3 +161,34 @@ def test_an_error_without_its_model_is_worded_as_well() -> None:
 )
 def test_a_sentence_begins_with_a_capital_unless_that_would_change_an_identifier(detail: str, said: str) -> None:
     assert sentence(detail) == said
+
+
+@pytest.mark.fault("D15")
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"inner": 3}, "must be a mapping: {key: value}"),
+        ({"inner": [1]}, "must be a mapping: {key: value}"),
+        ({"pair": []}, "must not be empty"),
+        ({"pair": "x"}, "must be a list: [a, b]"),
+        ({"colour": "red"}, "is not known here"),
+        ({"inner": {"dept": 1}}, "is not known here. Did you mean depth?"),
+        ({"inner": {"depth": "deep"}}, "must be a whole number"),
+        ({"inner": None}, "must be a mapping: {key: value}"),
+        ({}, MISSING),
+        ({"inner": {"depth": 10}}, "must be less than 10"),
+    ],
+)
+def test_nothing_of_the_library_shines_through(given: dict[str, Any], says: str) -> None:
+    class Outer(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        inner: Inner
+        pair: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
+
+    document = given if not given or "inner" in given else {"inner": {}, **given}
+    with pytest.raises(ValidationError) as refused:
+        Outer.model_validate(document)
+    (found,) = faults(refused.value, Outer, document)
+    assert found.detail.startswith(says)
+    assert not any(word in found.detail for word in ("valid", "Input", "Extra", "Tuple", "item", "dictionary"))

@@ -43,6 +43,7 @@ def test_children_and_grandchildren_of_a_down_check_do_not_page(ops: Channel, me
     }
 
 
+@pytest.mark.fault("D12")
 def test_the_reason_keeps_the_spelling_of_what_it_begins_with(ops: Channel, me: Actor) -> None:
     held, parent, child, _ = family(me)
     see(held, down(parent, 10))

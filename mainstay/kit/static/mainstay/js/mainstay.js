@@ -164,7 +164,11 @@
     else if (key === "?") open("shortcuts");
     else if (key === "j" || key === "k") moveRow(key === "j" ? 1 : -1);
     else if (key === "/" && $("[data-filter]")) { event.preventDefault(); $("[data-filter]").focus(); }
-    else if (/^[a-z]$/.test(key)) $(`main [data-key="${key}"]`)?.click();
+    else if (/^[a-z]$/.test(key)) {
+      const pressed = $(`main [data-key="${key}"]`);
+      // Else the letter would stand in the field that the dialog focuses.
+      if (pressed) { event.preventDefault(); pressed.click(); }
+    }
   });
 
   // --- clicks ------------------------------------------------------------------------------------------------------
