@@ -92,7 +92,7 @@ def _comments(files: list[str], present: State, missing: Iterable[str], document
         yield "To use the file elsewhere, put the secret in its place, or ${NAME} of an environment variable."
     if document.get("managed_as") == AS_THEY_ARE:
         yield f"Parts are managed by {', '.join(files)}. Applied, this file leaves each thing managed as it is and"
-        yield "removes nothing. Export each on its own: mainstay export --managed-by NAME ('' for what was made by hand)"
+        yield "removes nothing. Export each on its own: mainstay export --managed-by NAME ('' for the rest)"
     for one in missing:
         yield f"NOT HERE: {one}"
     for kind, name in present.doubles:
