@@ -33,7 +33,7 @@ def test_the_exit_status_is_the_verdict(probe: Probe, script: str, health: Healt
 def test_commands_are_off_unless_allowed(probe: Probe, tmp_path: Path) -> None:
     outcome = probe("command", {"command": ["/usr/bin/touch", str(tmp_path / "ran")]})
     assert outcome.health is Health.DOWN
-    assert "switched off" in outcome.message
+    assert "was not run: programs are not run here: to allow it, set MAINSTAY_COMMANDS=on" in outcome.message
     assert not (tmp_path / "ran").exists()
 
 
