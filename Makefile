@@ -38,8 +38,9 @@ PARALLEL := -n 5
 AGAIN := (database and not slow) or postgresql
 
 # All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.
+# Where the tables of faults lie beside the project, each row must have a test that passed (tests/faults.py).
 test: dev
-	$(BIN)/python -m pytest $(PARALLEL) -m "not postgresql and not timing"
+	FAULTS="$(wildcard ../shared/faults)" $(BIN)/python -m pytest $(PARALLEL) -m "not postgresql and not timing"
 	$(BIN)/python -m pytest -m "timing and not postgresql"
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(PARALLEL) -m "($(AGAIN)) and not timing"
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "($(AGAIN)) and timing"

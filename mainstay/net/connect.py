@@ -174,21 +174,24 @@ def tls_context(*, verify: bool = True, ca: str | None = None, check_name: bool 
     if ca is None:
         return _usual_context(verify, check_name)
     try:
-        context = ssl.create_default_context(cadata=pem(ca).decode("ascii", "ignore"))  # comments may be anything
+        return trusting(pem(ca), verify=verify, check_name=check_name)
     except UnreadableFileError as error:
         raise NetworkError(f"`ca` {error}") from None
     except (ValueError, ssl.SSLError) as error:
         raise NetworkError(f"`ca` holds no certificate that can be read: {error}") from None
-    return _strictness(context, verify, check_name)
 
 
 @lru_cache
 def _usual_context(verify: bool, check_name: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=USUAL_AUTHORITIES)
-    return _strictness(context, verify, check_name)
+    return trusting(verify=verify, check_name=check_name)
 
 
-def _strictness(context: ssl.SSLContext, verify: bool, check_name: bool) -> ssl.SSLContext:
+def trusting(authorities: bytes | None = None, *, verify: bool = True, check_name: bool = True) -> ssl.SSLContext:
+    """A client context that trusts these (PEM), or the usual authorities. Raises ValueError or SSLError."""
+    if authorities is None:
+        context = ssl.create_default_context(cafile=USUAL_AUTHORITIES)
+    else:
+        context = ssl.create_default_context(cadata=authorities.decode("ascii", "ignore"))  # comments may be anything
     context.check_hostname = verify and check_name
     context.hostname_checks_common_name = False  # only alternative names count (RFC 9525, section 6.3)
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE

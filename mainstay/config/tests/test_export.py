@@ -96,6 +96,26 @@ def test_an_export_holds_no_secret(me: Actor, noon: datetime) -> None:
         assert secret not in text
 
 
+@pytest.mark.fault("S16")
+def test_keys_in_addresses_are_masked_and_the_export_applies_as_it_is(me: Actor, noon: datetime) -> None:
+    text = """
+applications:
+  - name: shop
+    checks:
+      - {name: page, http: {url: "http://127.0.0.1/p?page=2&token=geheim"}}
+      - {name: feed, websocket: {url: "ws://127.0.0.1/p?api_key=geheim"}}
+scrapes:
+  - {name: node, targets: ["127.0.0.1:9100"], params: {module: [http], auth: geheim}}
+"""
+    applied(text, me, noon)
+    shown = exported(noon)
+    assert "geheim" not in shown
+    assert "127.0.0.1/p?page=2'" in shown
+    assert shown.count(": '********'") == 3
+    assert plan_text(shown, "shop.yaml", me, noon).changes_nothing
+    assert plan_text(text, "shop.yaml", me, noon).changes_nothing
+
+
 @pytest.mark.usefixtures("people")
 def test_an_export_builds_the_same_elsewhere_once_secrets_are_filled_in(me: Actor, noon: datetime) -> None:
     applied(WHOLE, me, noon)

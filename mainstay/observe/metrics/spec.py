@@ -17,7 +17,7 @@ from mainstay.observe.metrics.scrape.settings import Labels, ScrapeSettings
 EVERY_LEAST_S, EVERY_MOST_S = 1.0, 86_400.0
 TIMEOUT_LEAST_S = 0.1
 DEFAULT_EVERY_S, DEFAULT_TIMEOUT_S = 15.0, 10.0
-SECRETS = ("password", "bearer", "client_key", "secret_headers")
+SECRETS = ("password", "bearer", "client_key", "secret_params", "secret_headers")
 """Fields that hold secrets; a test holds them against the model."""
 
 

@@ -133,7 +133,7 @@ def retry_now(delivery: Delivery, actor: Actor, at: datetime) -> bool:
 
 
 @transaction.atomic
-def withdraw(delivery: Delivery, actor: Actor, at: datetime) -> bool:
+def discard(delivery: Delivery, actor: Actor, at: datetime) -> bool:
     """Give a waiting delivery up; False when nothing waits.
 
     Raises:

@@ -222,8 +222,8 @@ def retry_delivery(row: Delivery, by: By) -> None:
 
 
 @DELIVERIES.act(brief=True)
-def withdraw_delivery(row: Delivery, by: By) -> None:
+def discard_delivery(row: Delivery, by: By) -> None:
     """Give a waiting delivery up: it is not sent any more, and the journal says so."""
-    if not actions.withdraw(row, by.actor, by.at):
+    if not actions.discard(row, by.actor, by.at):
         row.refresh_from_db()
         raise Problem(409, f"Nothing waits: delivery {row.pk} is {row.status}.")

@@ -1,7 +1,7 @@
 """The `websocket` check type: the opening handshake, and a text message to send and to expect (RFC 6455)."""
 
 import time
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,7 +14,9 @@ from mainstay.foundation.strict import Secret
 from mainstay.foundation.words.pattern import PatternText, compile_pattern
 from mainstay.net.addresses import IPVersion, shown_url, split_url, valid_header_name, valid_header_value
 from mainstay.net.connect import connected_socket, judged_addresses, tls_context
+from mainstay.net.params import apart, with_params
 from mainstay.observe.checks.kinds.base import Text
+from mainstay.observe.checks.kinds.http.settings import QUERY_SECRETS
 from mainstay.observe.checks.kinds.stepped import LatencyExpect, SteppedKind, SteppedSettings, Steps
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.context import Context
@@ -51,6 +53,7 @@ class WebsocketSettings(SteppedSettings):
     )
 
     url: Annotated[str, AfterValidator(_valid_url)] = Field(description="Where to connect, ws or wss.")
+    secret_params: dict[str, Secret] = Field(default_factory=dict, max_length=50, description=QUERY_SECRETS)
     headers: dict[str, str] = Field(
         default_factory=dict, max_length=50, description="Request headers of the handshake."
     )
@@ -70,6 +73,11 @@ class WebsocketSettings(SteppedSettings):
     expect: WebsocketExpect = Field(
         default_factory=WebsocketExpect, description="What must hold for the check to be up."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_are_apart(cls, given: Any) -> Any:
+        return apart(given)
 
     @model_validator(mode="after")
     def _headers_are_well_formed(self) -> Self:
@@ -108,7 +116,7 @@ class Websocket(SteppedKind[WebsocketSettings]):
         }
         try:
             connection = await connect(
-                settings.url,
+                with_params(settings.url, settings.secret_params),
                 sock=sock,
                 ssl=tls_context(verify=settings.verify, ca=settings.ca) if secure else None,
                 server_hostname=host if secure else None,

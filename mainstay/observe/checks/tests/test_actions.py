@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -150,8 +151,16 @@ def test_secrets_are_sealed_masked_and_kept_by_an_edit(me: Actor) -> None:
     assert not any("hunter2" in str(entry.facts) for entry in Entry.objects.all())
 
 
-def test_a_parameter_of_the_query_can_be_secret() -> None:
-    row = check(http={"url": "http://a.test/?page=1", "secret_params": {"key": "geheim"}})
+@pytest.mark.fault("S16")
+@pytest.mark.parametrize(
+    "http",
+    [
+        {"url": "http://a.test/?page=1", "secret_params": {"key": "geheim"}},
+        {"url": "http://a.test/?key=geheim&page=1"},
+    ],
+)
+def test_a_parameter_of_the_query_can_be_secret(http: dict[str, Any]) -> None:
+    row = check(http=http)
     assert "geheim" not in f"{row.config}{row.target}"
     assert actions.shown_spec(row)["http"] == {"url": "http://a.test/?page=1", "secret_params": {"key": MASK}}
 

@@ -386,5 +386,7 @@ def test_a_check_of_an_unknown_kind_is_shown_everywhere_and_can_be_removed(clien
 @pytest.mark.fault("D11")
 def test_the_title_of_a_filtered_list_speaks_of_what_is_listed(client: Client) -> None:
     CheckState.objects.filter(pk=check("front").pk).update(health="down", since=now(), last_at=now())
+    assert title(page(client, "/checks/")) == "1 down of 1 check."
+    assert title(page(client, "/checks/", 200, status="down")) == "1 check matches."
     for asked in ({"status": "up"}, {"status": "paused"}, {"q": "nowhere"}, {"kind": "dns"}):
-        assert "down of" not in title(page(client, "/checks/", 200, **asked))
+        assert title(page(client, "/checks/", 200, **asked)) == "No check matches."

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mainstay.foundation.words.durations import parse_duration
+from mainstay.net.params import masked
 from mainstay.observe.metrics.scrape.settings import interval_text
 from mainstay.observe.metrics.scrape.state import ScrapeState, TargetState
+from mainstay.observe.metrics.scrape.targets import PARAM
 
 NEVER = "0001-01-01T00:00:00Z"
 DROPPED_MOST = 1000
@@ -34,7 +36,9 @@ def targets_document(
     return {
         "activeTargets": [_active(target) for target in targets],
         "droppedTargets": [
-            {"discoveredLabels": dict(labels), "scrapePool": each.name} for each in scrapes for labels in each.dropped
+            {"discoveredLabels": masked(labels, PARAM), "scrapePool": each.name}
+            for each in scrapes
+            for labels in each.dropped
         ][:DROPPED_MOST],
         "droppedTargetCounts": {each.name: len(each.dropped) for each in scrapes},
         "scrapes": told,
@@ -43,7 +47,7 @@ def targets_document(
 
 def _active(target: TargetState) -> dict[str, Any]:
     return {
-        "discoveredLabels": dict(target.discovered),
+        "discoveredLabels": masked(target.discovered, PARAM),
         "labels": dict(target.labels),
         "scrapePool": target.job,
         "scrapeUrl": target.url,

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import pycurl
 
 from mainstay.net.addresses import shown_url, valid_url
+from mainstay.net.params import with_params
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.request import Request, authorization
 from mainstay.net.resolver import Resolution
@@ -52,7 +53,8 @@ class FetchPlan(Plan):
 
     def __init__(self, url: str, settings: ScrapeSettings, timeout_s: float) -> None:
         """Raises ValueError when the URL can't be one."""
-        super().__init__(_request(valid_url(url), settings, timeout_s), reads_headers=True)
+        whole = with_params(valid_url(url), settings.secret_params)
+        super().__init__(_request(whole, settings, timeout_s), reads_headers=True)
         self.limit = settings.body_size_limit
 
 

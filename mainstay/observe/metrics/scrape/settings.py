@@ -14,6 +14,7 @@ from mainstay.foundation.outside_files import PemText, checked_list, checked_sec
 from mainstay.foundation.strict import Secret, StrictModel
 from mainstay.foundation.words.durations import Duration
 from mainstay.net.addresses import Host, Port, valid_header_name, valid_header_value
+from mainstay.net.params import is_secret_name
 from mainstay.observe.metrics.scrape.pasted import (
     Protocol,
     from_prometheus,
@@ -115,6 +116,24 @@ def _values(value: object) -> object:
     return ["" if each is None else each for each in value] if isinstance(value, list | tuple) else _listed(value)
 
 
+def _secrets_apart(given: Any) -> Any:
+    params = given.get("params") if isinstance(given, Mapping) else None
+    if not isinstance(params, Mapping):
+        return given
+    named = {name: _values(value) for name, value in params.items() if isinstance(name, str) and is_secret_name(name)}
+    secret = {name: values[0] for name, values in named.items() if isinstance(values, list | tuple) and values}
+    if not secret:
+        return given
+    for name in secret:
+        if len(named[name]) > 1 or name in (given.get("secret_params") or ()):
+            raise ValueError(f"the parameter {name!r} is given twice: leave one")
+    return {
+        **given,
+        "params": {name: value for name, value in params.items() if name not in secret},
+        "secret_params": {**(given.get("secret_params") or {}), **secret},
+    }
+
+
 class ScrapeSettings(StrictModel):
     """How a scrape finds its targets, asks them, and what it keeps of their answers."""
 
@@ -138,6 +157,12 @@ class ScrapeSettings(StrictModel):
     )
     params: dict[str, Annotated[tuple[str, ...], BeforeValidator(_values)]] = Field(
         default_factory=dict, max_length=50, description="Query parameters, e.g. {collect[]: [cpu, meminfo]}."
+    )
+    secret_params: dict[str, Secret] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="Query parameters whose values are secret; those of `params` with names like token, api_key or "
+        "signature are moved here.",
     )
     headers: dict[str, str] = Field(default_factory=dict, max_length=50, description="Request headers.")
     secret_headers: dict[str, Secret] = Field(
@@ -190,7 +215,7 @@ class ScrapeSettings(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _as_prometheus_writes_it(cls, given: Any) -> Any:
-        return from_prometheus(given)
+        return _secrets_apart(from_prometheus(given))
 
     @field_validator("headers", "secret_headers")
     @classmethod

@@ -134,6 +134,16 @@ def test_the_timeout_follows_a_short_interval() -> None:
     assert spec(every="1m").timeout_s == 10.0
 
 
+@pytest.mark.fault("S16")
+def test_parameters_with_names_of_secrets_are_kept_apart() -> None:
+    apart = spec(params={"module": ["a", "b"], "token": [SECRET], "sig": "x"})
+    assert apart.params == {"module": ("a", "b")}
+    assert {name: one.get_secret_value() for name, one in apart.secret_params.items()} == {"token": SECRET, "sig": "x"}
+    for twice in ({"params": {"token": ["a", "b"]}}, {"params": {"token": "a"}, "secret_params": {"token": "b"}}):
+        with pytest.raises(ValidationError, match="'token' is given twice: leave one"):
+            spec(**twice)
+
+
 def test_every_secret_field_is_named_as_one() -> None:
     assert {path[0] for path in secret_fields(ScrapeSpec)} == set(SECRETS)
 

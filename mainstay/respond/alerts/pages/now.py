@@ -68,8 +68,8 @@ class Opened:
 
 
 def open_count() -> int:
-    """Return how many alerts are open."""
-    return Alert.objects.filter(ended_at=None).count()
+    """Return how many alerts are open, without those of what is unreachable: they are no news."""
+    return Alert.objects.filter(~Q(decision=Code.UNREACHABLE), ended_at=None).count()
 
 
 def troubles(request: HttpRequest, now: datetime) -> Iterator[Drawn]:

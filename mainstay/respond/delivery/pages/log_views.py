@@ -123,12 +123,12 @@ def retry(request: HttpRequest, delivery_id: int) -> HttpResponse:
 
 
 @needs(ALERTS_RESPOND, "POST")
-def withdraw(request: HttpRequest, delivery_id: int) -> HttpResponse:
+def discard(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """Give a waiting delivery up."""
     row = _delivery(delivery_id)
     back = reverse("delivery", args=[row.pk])
-    if actions.withdraw(row, actor_of(request), clock.now()):
-        return done(request, f"Withdrawn: the {row.event} message to {row.channel_name} is not sent.", back)
+    if actions.discard(row, actor_of(request), clock.now()):
+        return done(request, f"Discarded: the {row.event} message to {row.channel_name} is not sent.", back)
     return done(request, "Nothing waits: it is delivered, withdrawn, or being sent.", back, tone="warn")
 
 

@@ -14,5 +14,5 @@ urlpatterns = [
     path("deliveries/<id:delivery_id>/", log_views.delivery, name="delivery"),
     path("deliveries/<id:delivery_id>/test", views.test_result, name="delivery_test"),
     path("deliveries/<id:delivery_id>/retry", log_views.retry, name="delivery_retry"),
-    path("deliveries/<id:delivery_id>/withdraw", log_views.withdraw, name="delivery_withdraw"),
+    path("deliveries/<id:delivery_id>/discard", log_views.discard, name="delivery_discard"),
 ]

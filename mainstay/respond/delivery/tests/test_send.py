@@ -269,13 +269,13 @@ def test_a_person_gives_up_what_waits_and_the_journal_says_so(receiver: Receiver
     row = owed()
     cycle(sender, worker)
     with pytest.raises(NotAllowed):
-        actions.withdraw(row, Actor("user:2", "Pat", Role.STAKEHOLDER), clock_now())
-    assert actions.withdraw(fresh(row), COMMAND, clock_now())
+        actions.discard(row, Actor("user:2", "Pat", Role.STAKEHOLDER), clock_now())
+    assert actions.discard(fresh(row), COMMAND, clock_now())
     assert (fresh(row).status, fresh(row).answer) == ("withdrawn", "Kim gave it up")
     assert Entry.objects.get(kind="page.withdrawn").facts["reason"] == "given up by hand"
     cycle(sender, worker, later_s=3600)
     assert fresh(row).attempts == 1
-    assert not actions.withdraw(fresh(row), COMMAND, clock_now()), "nothing waits any more"
+    assert not actions.discard(fresh(row), COMMAND, clock_now()), "nothing waits any more"
     assert waiting_pages(clock_now() + timedelta(hours=2)) == []
 
 

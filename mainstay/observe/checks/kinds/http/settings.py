@@ -1,7 +1,6 @@
 """Settings of the `http` check type."""
 
-from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import urlencode
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -19,6 +18,7 @@ from mainstay.net.addresses import (
     valid_url,
     wire_url,
 )
+from mainstay.net.params import apart, with_params
 from mainstay.net.policy import literal_address
 from mainstay.observe.checks.kinds.base import ProbedSettings, Text
 from mainstay.observe.checks.kinds.http.comparison import Comparison
@@ -26,6 +26,10 @@ from mainstay.observe.checks.kinds.http.status import Statuses
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.jsonpath import parse_path
 
+QUERY_SECRETS = (
+    "Parameters of the URL's query whose values are secret; those of `url` with names like token, api_key or signature"
+    " are moved here."
+)
 DEFAULT_BODY_BYTES = 1 << 20
 LARGEST_BODY_BYTES = 16 << 20
 
@@ -102,9 +106,7 @@ class HttpSettings(ProbedSettings):
     PLACEHOLDERS: ClassVar[frozenset[Placeholder]] = frozenset(set(Placeholder) - {Placeholder.DNS_RCODE})
 
     url: Url = Field(description="What to request, http or https, without user name or password.")
-    secret_params: dict[str, Secret] = Field(
-        default_factory=dict, max_length=50, description="Parameters of the URL's query whose values are secret."
-    )
+    secret_params: dict[str, Secret] = Field(default_factory=dict, max_length=50, description=QUERY_SECRETS)
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
         default="GET", description="The request's method."
     )
@@ -160,11 +162,12 @@ class HttpSettings(ProbedSettings):
     @property
     def whole_url(self) -> str:
         """The URL with its secret parameters, not for people."""
-        if not self.secret_params:
-            return self.url
-        base = self.url.partition("#")[0]
-        secret = urlencode({name: secret.get_secret_value() for name, secret in self.secret_params.items()})
-        return f"{base}{'&' if '?' in base else '?'}{secret}"
+        return with_params(self.url, self.secret_params)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_are_apart(cls, given: Any) -> Any:
+        return apart(given)
 
     @field_validator("headers", "secret_headers")
     @classmethod

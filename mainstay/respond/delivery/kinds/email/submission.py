@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mainstay.foundation.outside_files import pem
-from mainstay.net.certificates import USUAL_AUTHORITIES
+from mainstay.net.connect import trusting
 from mainstay.net.http import CA_WAIT_S, AddressPolicy
 from mainstay.net.resolver import look_up
 
@@ -245,12 +245,7 @@ def _shut_down_at(deadline: float, connection: socket.socket) -> Iterator[thread
 
 
 def _tls(server: Server) -> ssl.SSLContext:
-    if server.ca_file is None:
-        context = ssl.create_default_context(cafile=USUAL_AUTHORITIES)
-    else:
-        context = ssl.create_default_context(cadata=pem(server.ca_file, CA_WAIT_S).decode("ascii", "ignore"))
-    context.hostname_checks_common_name = False  # only alternative names count (RFC 9525, section 6.3)
-    return context
+    return trusting(pem(server.ca_file, CA_WAIT_S) if server.ca_file is not None else None)
 
 
 def _words(answer: bytes | str) -> str:
