@@ -58,7 +58,7 @@ def test_a_stakeholder_finds_applications_only(here: Desk) -> None:
 def test_no_query_offers_the_places(here: Desk) -> None:
     assert 'href="/alerts/"' in found(Role.SUPPORT, "")
     assert 'href="/alerts/"' not in found(Role.STAKEHOLDER, "")
-    assert "Add an application" not in found(Role.SUPPORT, "")
+    assert "Add application" not in found(Role.SUPPORT, "")
 
 
 def test_nothing_found_says_so_and_escapes(here: Desk) -> None:

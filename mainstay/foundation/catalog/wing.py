@@ -11,7 +11,7 @@ WING = Wing(
     app="mainstay.foundation.catalog",
     urls="mainstay.foundation.catalog.pages.urls",
     routers=("mainstay.foundation.catalog.api.router",),
-    actions=(Action("Add an application", "application_new", "new service"),),
+    actions=(Action("Add application", "application_new", "new service"),),
     subjects={"application": SubjectPage("application", by="name")},
     permissions=(CATALOG_EDIT,),
     resources=("mainstay.foundation.catalog.resource.APPLICATIONS",),

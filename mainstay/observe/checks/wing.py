@@ -28,8 +28,8 @@ WING = Wing(
         Place("Maintenance", "maintenance", "Observe", 40, words="windows downtime"),
     ),
     actions=(
-        Action("Add a check", "check_new", "new monitor probe heartbeat"),
-        Action("Announce maintenance", "maintenance_new", "window downtime"),
+        Action("Add check", "check_new", "new monitor probe heartbeat"),
+        Action("Add maintenance window", "maintenance_new", "window downtime"),
         Action("Checks that are down", "checks", "failing", "status=down"),
         Action("Checks that are paused", "checks", "", "status=paused"),
     ),

@@ -10,7 +10,7 @@ WING = Wing(
         Place("Metrics", "explore", "Observe", 20, "metrics", "m", "promql query prometheus explorer graph"),
         Place("Targets", "targets", "Observe", 30, "targets", "t", "scrapes scraping prometheus exporters jobs"),
     ),
-    actions=(Action("Add a scrape", "scrape_new", "new target prometheus exporter metrics"),),
+    actions=(Action("Add scrape", "scrape_new", "new target prometheus exporter metrics"),),
     parts=(Part("application", "below", 10, "mainstay.observe.metrics.pages.parts.signals"),),
     subjects={"scrape": SubjectPage("scrape", by="name")},
     cycles={"monitor": "mainstay.observe.metrics.measuring.Measuring"},

@@ -176,7 +176,7 @@ def test_a_link_signs_out_whoever_was_signed_in_before(lee: User) -> None:
     client = Client()
     client.force_login(other)
     client.post(_link(lee))
-    assert title(page(client, "/me/")) == "You are signed in as Lee."
+    assert title(page(client, "/me/")) == "Your profile"
 
 
 # --- the password, and what the journal keeps -----------------------------------------------------------------------

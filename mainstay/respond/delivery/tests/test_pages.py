@@ -1,5 +1,6 @@
 """The pages of channels: forms made from the kinds, tests, pauses, and what a deletion would lose."""
 
+import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -271,7 +272,9 @@ def test_a_test_to_a_paused_channel_says_that_it_waits(client: Client, here: Des
 
 def test_pausing_and_resuming(client: Client, here: Desk) -> None:
     client.post("/channels/ops/pause", {"to": "pause"})
-    assert title(page(client, "/channels/ops/")) == "ops is paused."
+    html = page(client, "/channels/ops/")
+    assert title(html) == "ops"
+    assert re.search(r'class="sub">paused · ', html)
     client.post("/channels/ops/pause", {"to": "resume"})
     assert not Channel.objects.get(name="ops").paused
     assert Entry.objects.filter(kind="channel.edited", subject_name="ops").count() == 2
