@@ -29,7 +29,7 @@ WING = Wing(
     ),
     actions=(
         Action("Add check", "check_new", "new monitor probe heartbeat"),
-        Action("Add maintenance window", "maintenance_new", "window downtime"),
+        Action("Add maintenance window", "maintenance_new", "announce downtime"),
         Action("Checks that are down", "checks", "failing", "status=down"),
         Action("Checks that are paused", "checks", "", "status=paused"),
     ),
