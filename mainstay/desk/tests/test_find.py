@@ -40,6 +40,12 @@ def found(role: Role, query: str) -> str:
         ("audit", "/journal/"),
         ("announce", "/maintenance/new/"),
         ("DOWN", "/checks/?status=down"),
+        ("add rule", "/rules/new"),
+        ("new silence", "/silences/new"),
+        ("add route", "/routes/new"),
+        ("add user", "/people/invite"),
+        ("new team", "/teams/new"),
+        ("new token", "/tokens/new"),
     ],
 )
 def test_anything_is_found(here: Desk, query: str, href: str) -> None:

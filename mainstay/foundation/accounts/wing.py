@@ -8,7 +8,7 @@ from mainstay.foundation.accounts.permissions import (
     STATUS_VIEW,
     Role,
 )
-from mainstay.foundation.wing import Command, Duties, Place, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Command, Duties, Place, Search, SubjectPage, Wing
 
 _PARTS = "mainstay.foundation.accounts.pages.parts"
 
@@ -16,6 +16,11 @@ WING = Wing(
     app="mainstay.foundation.accounts",
     urls="mainstay.foundation.accounts.pages.urls",
     routers=("mainstay.foundation.accounts.api.router",),
+    actions=(
+        Action("Invite person", "person_invite", "add new user"),
+        Action("Add team", "team_new", "new"),
+        Action("Add token", "token_new", "new api key"),
+    ),
     places=(
         Place("People", "people", "below", 10, icon="people", key="e", words="users roles"),
         Place("Teams", "teams", "below", 11, words="owners groups"),

@@ -1,7 +1,7 @@
 """Alerts: what pages people, and silences."""
 
 from mainstay.foundation.accounts.permissions import ALERTS_RESPOND, OPERATIONS_VIEW, Role
-from mainstay.foundation.wing import Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Duties, Look, Part, Place, Report, Search, SubjectPage, Wing
 
 _PARTS = "mainstay.respond.alerts.pages.parts"
 _NOW = "mainstay.respond.alerts.pages.now"
@@ -10,6 +10,10 @@ WING = Wing(
     app="mainstay.respond.alerts",
     urls="mainstay.respond.alerts.pages.urls",
     routers=("mainstay.respond.alerts.api.router",),
+    actions=(
+        Action("Create silence", "silence_create", "add new mute"),
+        Action("Add route", "route_new", "new notify escalate"),
+    ),
     places=(
         Place(
             "Alerts",

@@ -1,12 +1,16 @@
 """Rules: alerts and recordings by PromQL."""
 
-from mainstay.foundation.wing import Command, Look, Place, SubjectPage, Wing
+from mainstay.foundation.wing import Action, Command, Look, Place, SubjectPage, Wing
 
 WING = Wing(
     app="mainstay.respond.rules",
     urls="mainstay.respond.rules.pages.urls",
     routers=("mainstay.respond.rules.api.router",),
     places=(Place("Rules", "rules", "Respond", 20, "rules", "u", "alerting recording promql thresholds"),),
+    actions=(
+        Action("Add rule", "rule_new", "new alert recording promql"),
+        Action("Starter rules", "rule_starter", "add new examples"),
+    ),
     states={
         "inactive": Look("inactive", "quiet", "○", "the condition does not hold"),
         "pending": Look("pending", "warn", "△", "the condition holds, not yet for long enough"),
