@@ -47,7 +47,7 @@ routes:
 _INTRODUCTION = f"""\
 # The configuration file
 
-One YAML file, or several, describe what Mainstay watches and whom it tells. The same words are used in the pages and
+One YAML file, or several, describe what Mainstay watches and who is told. The same words are used in the pages and
 in the API.
 
 ```console

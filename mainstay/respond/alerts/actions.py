@@ -437,7 +437,7 @@ def silence(spec: SilenceSpec, actor: Actor, now: datetime) -> Silence:
     if ends_at <= starts_at or ends_at <= now:
         raise Refused("must be after the start and in the future", "ends_at")
     if ends_at - starts_at > SILENCE_MOST:
-        raise Refused("a silence lasts a year at most; what shall never page wants another route", "ends_at")
+        raise Refused("a silence lasts a year at most; for what never pages change the route", "ends_at")
     row = Silence.objects.create(
         match=spec.wanted.stored(),
         starts_at=starts_at,

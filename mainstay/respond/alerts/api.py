@@ -221,7 +221,7 @@ def end_silence(row: Silence, by: By) -> None:
 
 
 class RouteRow(BaseModel):
-    """Which channels hear of which alerts."""
+    """Which channels get which alerts."""
 
     id: int
     name: str
@@ -246,7 +246,7 @@ class Labelled(Body):
 
 
 class Explanation(BaseModel):
-    """Whether such an alert would page, whom, and why."""
+    """Whether such an alert would page, who gets it, and why."""
 
     page: bool
     code: Code
@@ -287,7 +287,7 @@ ROUTES.serve("list", "create")
 
 @router.post("/routes/explain", auth=needs(OPERATIONS_VIEW), response=Explanation)
 def explain_routes(request: HttpRequest, body: Labelled) -> dict[str, Any]:
-    """Tell whether an alert with these labels would page, whom, and why, question by question.
+    """Tell whether an alert with these labels would page, who gets it, and why, question by question.
 
     Routes and silences are asked as they are now. Maintenance and dependencies belong to a check, so they are not.
     """

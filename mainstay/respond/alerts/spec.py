@@ -102,7 +102,7 @@ class SilenceSpec(SilenceNote, Matching):
 
 
 class RouteSpec(Matching):
-    """Which channels hear of which alerts."""
+    """Which channels get which alerts."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -42,7 +42,7 @@ def put_channel(
     if existing is not None:
         row = held(existing, f"The channel {existing.name}", by_file)
         if existing.name != spec.name:
-            raise Refused("a channel keeps its name, since routes call it so; add another one instead", "name")
+            raise Refused("a channel cannot be renamed: routes name it; add another one instead", "name")
     elif Channel.objects.filter(name=spec.name).exists():
         raise Refused(f"a channel named {spec.name} exists already", "name", conflict=True)
     was = read_or_none(spec_of, row) if existing is not None else None

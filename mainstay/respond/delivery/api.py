@@ -89,7 +89,7 @@ class DeliveryRow(BaseModel):
     id: int
     channel: str
     receiver: str = Field(
-        description="What the route named: the channel itself, or whom the channel was resolved from when it was owed."
+        description="What the route named: the channel itself, or what the channel was resolved from when it was owed."
     )
     event: str = Field(
         description="Of an alert: trigger, remind, update, acknowledge, resolve or test. Of anything else what kind of"

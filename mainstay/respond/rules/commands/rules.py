@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("files", nargs="+", metavar="FILE", help="Prometheus rule files; - reads standard input")
     test = commands.add_parser("test", help="run unit tests of rules", description="Run promtool's unit-test files.")
     test.add_argument("files", nargs="+", metavar="FILE", help="unit-test files as promtool has them")
-    starter = commands.add_parser("starter", help="print rules to begin with", description="Print the starter pack.")
+    starter = commands.add_parser("starter", help="print starter rules", description="Print the starter pack.")
     starter.add_argument("names", nargs="*", metavar="NAME", help="packs to print as a rule file; without: list them")
     for command, lines in (
         (check, ["mainstay rules check rules/*.yml", "mainstay rules check - < hosts.yml"]),

@@ -56,7 +56,7 @@ class RuleForm(DescribingForm):
     keep_firing_for = line("Fires on for", "How long it fires on when it no longer holds; calms flapping.")
     severity = forms.ChoiceField(choices=SEVERITIES, required=False)
     application = forms.ChoiceField(
-        required=False, help_text="Whom it is about, when the series do not say so by a label “application”."
+        required=False, help_text="The application it is about, when the series have no label “application”."
     )
     labels = line("Further labels", "name=value, one per line. Routes and silences match them.", rows=2, mono=True)
     summary = line(most=10_000, help_text="One line: what is wrong, with {{ $labels.instance }} and {{ $value }}.")

@@ -1,4 +1,4 @@
-"""The page of the starter pack: rules to begin with, added at a press."""
+"""The page of the starter rules."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`mainstay rules starter`: rules to begin with, as a file to apply."""
+"""`mainstay rules starter`: the starter rules as a file to apply."""
 
 import json
 from datetime import UTC, datetime
