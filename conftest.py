@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -121,6 +122,22 @@ def noon() -> datetime:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Let one worker compile the tests where nothing is compiled yet; the others read what it has written."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or _compiled():
+        return (yield)
+    with tables.made_by_one():
+        if not _compiled():
+            return (yield)
+    return (yield)
+
+
+def _compiled() -> bool:
+    """Whether the tests that are collected last have been compiled once."""
+    return any((Path(__file__).parent / "tests" / "__pycache__").glob("test_*.pyc"))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark every test that meets the database: these run again on PostgreSQL."""
     for item in items:
@@ -129,6 +146,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     faults.tell(items)
     gc.collect()
     gc.freeze()  # what was loaded and collected stays: it need not be looked through again and again
+    gc.enable()
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
         rows.arrange(items)
