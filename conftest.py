@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,16 @@ PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.to
 hypothesis.settings.register_profile("full", **PATIENT)
 hypothesis.settings.register_profile("quick", max_examples=20, **PATIENT)
 hypothesis.settings.load_profile("full")
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,6 +118,20 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test did to the time is no jump of the clock to the next, and what it had to say is not said there."""
     monkeypatch.setattr(gaps, "detector", gaps.Detector())
     monkeypatch.setattr(notices, "_told", {})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, from Debian: its shell without windows where it is installed, which takes a third of the processor."""
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
