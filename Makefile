@@ -33,17 +33,17 @@ outage: setup
 recover: setup
 	$(BIN)/python -m examples.shop.fault clear
 
-# More workers than processors, since many tests wait (tests/rows.py).
-PARALLEL := -n 5
 AGAIN := (database and not slow) or postgresql
+TIMING = $(shell grep -rl --include='test_*.py' mark.timing mainstay examples bench tests)
 
 # All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.
 # Where the tables of faults lie beside the project, each row must have a test that passed (tests/faults.py).
+# More workers than processors where many tests wait (tests/rows.py); each has to collect all tests first.
 test: dev
-	FAULTS="$(wildcard ../shared/faults)" $(BIN)/python -m pytest $(PARALLEL) -m "not postgresql and not timing"
-	$(BIN)/python -m pytest -m "timing and not postgresql"
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(PARALLEL) -m "($(AGAIN)) and not timing"
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "($(AGAIN)) and timing"
+	FAULTS="$(wildcard ../shared/faults)" $(BIN)/python -m pytest -n 5 -m "not postgresql and not timing"
+	$(BIN)/python -m pytest -m "timing and not postgresql" $(TIMING)
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 4 -m "($(AGAIN)) and not timing"
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "($(AGAIN)) and timing" $(TIMING)
 
 # What can be known in two minutes: SQLite, no browser, nothing that takes long or starts the whole program.
 quick: dev

@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -23,6 +25,16 @@ PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.to
 hypothesis.settings.register_profile("full", **PATIENT)
 hypothesis.settings.register_profile("quick", max_examples=20, **PATIENT)
 hypothesis.settings.load_profile("full")
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,6 +120,20 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "_told", {})
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, from Debian: its shell without windows where it is installed, which takes a third of the processor."""
+    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture
 def me() -> Actor:
     """An actor who may do everything."""
@@ -121,6 +147,22 @@ def noon() -> datetime:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Let one worker compile the tests where nothing is compiled yet; the others read what it has written."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or _compiled():
+        return (yield)
+    with tables.made_by_one():
+        if not _compiled():
+            return (yield)
+    return (yield)
+
+
+def _compiled() -> bool:
+    """Whether the tests that are collected last have been compiled once."""
+    return any((Path(__file__).parent / "tests" / "__pycache__").glob("test_*.pyc"))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark every test that meets the database: these run again on PostgreSQL."""
     for item in items:
@@ -129,6 +171,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     faults.tell(items)
     gc.collect()
     gc.freeze()  # what was loaded and collected stays: it need not be looked through again and again
+    gc.enable()
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
         rows.arrange(items)

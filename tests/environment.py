@@ -6,6 +6,7 @@ TEST_DATABASE=postgresql .venv/bin/pytest  PostgreSQL, from the wheel pixeltable
 """
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -19,6 +20,9 @@ _OURS = ("MAINSTAY_", "DATABASE_URL", "METRICS_URL", "SMTP_URL")
 # a test starts compiles the whole program.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Nearly all that loading and collecting makes stays: looking it through costs a sixth of it (`conftest.py` goes on).
+gc.disable()
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH_BYTES = 2_000_000_000

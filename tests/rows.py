@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 OF_PROGRAMS = 3  # rows at a time in which the program runs
 LENGTH = 8
+MADE_AGAIN = {"shared_desk"}  # fixtures of modules that are cheap enough to be made in every row
 
 
 def arrange(items: list[pytest.Item]) -> None:
@@ -78,7 +79,9 @@ def shares_with_its_module(item: pytest.Item) -> bool:
     """Whether a test uses what is made once for all tests of its file."""
     found: Any = getattr(item, "_fixtureinfo", None)
     return found is not None and any(
-        fixture.scope == "module" for fixtures in found.name2fixturedefs.values() for fixture in fixtures
+        fixture.scope == "module" and fixture.argname not in MADE_AGAIN
+        for fixtures in found.name2fixturedefs.values()
+        for fixture in fixtures
     )
 
 

@@ -19,7 +19,7 @@ NAME = "tables"  # of the database at the server of PostgreSQL
 def copy_to(file: Path) -> None:
     """Put SQLite's at `file`, private as the program makes it."""
     made = _home() / "mainstay.sqlite3"
-    with _made_by_one():
+    with made_by_one():
         if not made.exists():
             _migrate({"MAINSTAY_HOME": str(_home() / "making")})
             (_home() / "making" / "mainstay.sqlite3").rename(made)
@@ -31,7 +31,7 @@ def copy_to(file: Path) -> None:
 def on_postgresql(server: str) -> str:
     """Return the name of PostgreSQL's, to be given as TEMPLATE. `server` is the address of a database beside it."""
     made = _home() / "on-postgresql"
-    with _made_by_one():
+    with made_by_one():
         if not made.exists():
             with psycopg.connect(server, autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {NAME}".encode())
@@ -48,7 +48,8 @@ def _home() -> Path:
 
 
 @contextmanager
-def _made_by_one() -> Iterator[None]:
+def made_by_one() -> Iterator[None]:
+    """Wait until no other worker makes what all need."""
     with (_home() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

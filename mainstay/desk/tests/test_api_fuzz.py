@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from mainstay.desk.tests.desk import caller, desk
+from mainstay.desk.tests.desk import Desk, caller
 from mainstay.desk.tests.test_api_permissions import BODIES
 from mainstay.foundation.clock import now
 from mainstay.observe.checks.api import checks
@@ -67,7 +67,7 @@ def map_body(context: Any, body: Any) -> Any:
 
 
 @pytest.fixture
-def token(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def token(shared_desk: Desk, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A desk with one of everything, and an administrator's token. No example leaves this host."""
 
     def seen(_spec: Common, _environment: object) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def token(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     # As Django's own test client does: the end of a request must not close the test's transaction.
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
-    _there.update(desk().places)
+    _there.update(shared_desk.places)
     yield caller().token
     _there.clear()
     for signal in (request_started, request_finished):

@@ -10,14 +10,15 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from mainstay.desk.api import api
-from mainstay.desk.tests.desk import Caller, Desk, caller, desk
+from mainstay.desk.tests.desk import Caller, Desk, caller
 from mainstay.desk.tests.test_api_permissions import address_of
 from mainstay.foundation.accounts.actor import COMMAND_LINE
-from mainstay.foundation.catalog.actions import put_application
-from mainstay.foundation.catalog.models import Application
-from mainstay.foundation.catalog.spec import ApplicationSpec
+from mainstay.foundation.catalog import facts
+from mainstay.foundation.catalog.actions import subject
+from mainstay.foundation.catalog.models import Application, Component, Environment
 from mainstay.foundation.clock import now
 from mainstay.foundation.journal.models import Entry
+from mainstay.foundation.journal.write import Fact, write_all
 from mainstay.observe.checks.models import Check, CheckState, Ping, Result
 from mainstay.respond.alerts.models import Alert
 from mainstay.respond.delivery.models import Delivery
@@ -32,10 +33,17 @@ LISTS = sorted(
 
 def many(found: Desk, at: datetime, count: int) -> None:
     """Add `count` of everything that lists show."""
-    for number in range(count):
-        parts = {"environments": [{"name": "production"}], "components": [{"name": "web"}, {"name": "db"}]}
-        spec = ApplicationSpec.model_validate({"name": f"app{number}", "owner": "Payments", **parts})
-        put_application(spec, COMMAND_LINE, at)
+    made_applications = Application.objects.bulk_create(
+        Application(name=f"app{i}", owner=found.team, created_at=at) for i in range(count)
+    )
+    Environment.objects.bulk_create(Environment(application=each, name="production") for each in made_applications)
+    Component.objects.bulk_create(
+        Component(application=each, name=name) for each in made_applications for name in ("web", "db")
+    )
+    write_all(
+        Fact(facts.APPLICATION_CREATED, subject(each), COMMAND_LINE, at, {"tier": each.tier})
+        for each in made_applications
+    )
     made = Check.objects.bulk_create(
         Check(application=found.application, name=f"c{i}", kind="http", target="x", created_at=at) for i in range(count)
     )
@@ -47,16 +55,20 @@ def many(found: Desk, at: datetime, count: int) -> None:
         for i in range(count)
     )
     Ping.objects.bulk_create(Ping(check_ref=found.check, at=at, kind="success") for _ in range(count))
-    for check in made:
-        Alert.objects.create(
+    Alert.objects.bulk_create(
+        Alert(
             source=f"check:{check.pk}", check_ref=check, application=found.application, name="x", severity="major",
             labels={}, started_at=at,
-        )  # fmt: skip
-    for number in range(count):
-        Delivery.objects.create(
+        )
+        for check in made
+    )  # fmt: skip
+    Delivery.objects.bulk_create(
+        Delivery(
             channel=found.channel, channel_name="ops", event="trigger", thread=str(number), key=f"k{number}",
             message="{}", subject="alert:1", subject_name="x", created_at=at, due_at=at,
-        )  # fmt: skip
+        )
+        for number in range(count)
+    )  # fmt: skip
 
 
 def pages(call: Caller, address: str, limit: int) -> Iterator[list[Any]]:
@@ -72,14 +84,12 @@ def pages(call: Caller, address: str, limit: int) -> Iterator[list[Any]]:
 
 
 @pytest.mark.parametrize(("route", "name"), LISTS, ids=[name for _, name in LISTS])
-def test_a_list_asks_as_many_queries_for_thirty_rows_as_for_three(route: str, name: str) -> None:
-    found, call, at = desk(), caller(), now()
+def test_a_list_asks_as_many_queries_for_thirty_rows_as_for_three(shared_desk: Desk, route: str, name: str) -> None:
+    found, call, at = shared_desk, caller(), now()
     address = address_of(route, found.places)
     many(found, at, 3)
     call.get(address)  # notes the token's use, once
-    with CaptureQueriesContext(
-        connection,
-    ) as few:
+    with CaptureQueriesContext(connection) as few:
         call.get(address)
     Application.objects.filter(name__startswith="app").delete()
     Check.objects.filter(name__startswith="c").delete()
@@ -105,9 +115,9 @@ def test_a_list_asks_as_many_queries_for_thirty_rows_as_for_three(route: str, na
     ],
 )
 def test_the_number_of_queries_is_pinned(
-    address: str, queries: int, django_assert_num_queries: DjangoAssertNumQueries
+    shared_desk: Desk, address: str, queries: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    found, call = desk(), caller()
+    found, call = shared_desk, caller()
     many(found, now(), 30)
     call.get("/me")
     with django_assert_num_queries(queries):
@@ -118,16 +128,16 @@ def test_the_number_of_queries_is_pinned(
 @pytest.mark.parametrize(
     "address", ["/checks", "/alerts", "/deliveries", "/journal", "/applications", "/checks?status=down"]
 )
-def test_the_pages_of_a_list_hold_every_row_once(address: str, limit: int) -> None:
-    found, call = desk(), caller()
+def test_the_pages_of_a_list_hold_every_row_once(shared_desk: Desk, address: str, limit: int) -> None:
+    found, call = shared_desk, caller()
     many(found, now(), 20)
     whole = [row["id"] for row in call.get(f"{address}{'&' if '?' in address else '?'}limit=1000")["items"]]
     assert len(set(whole)) == len(whole) > 0
     assert [row["id"] for page in pages(call, address, limit) for row in page] == whole
 
 
-def test_a_row_that_comes_or_goes_between_pages_moves_no_other() -> None:
-    found, call = desk(), caller()
+def test_a_row_that_comes_or_goes_between_pages_moves_no_other(shared_desk: Desk) -> None:
+    found, call = shared_desk, caller()
     many(found, now(), 6)
     first = call.get("/alerts?limit=3")
     seen = [row["id"] for row in first["items"]]
@@ -139,8 +149,8 @@ def test_a_row_that_comes_or_goes_between_pages_moves_no_other() -> None:
     assert len(seen) + len(rest) == 7
 
 
-def test_results_of_one_instant_are_neither_lost_nor_doubled_between_pages() -> None:
-    found, call = desk(), caller()
+def test_results_of_one_instant_are_neither_lost_nor_doubled_between_pages(shared_desk: Desk) -> None:
+    found, call = shared_desk, caller()
     many(found, now(), 20)
     address = f"/checks/{found.check.pk}/results"
     rows = [row for page in pages(call, address, 3) for row in page]
@@ -151,8 +161,8 @@ def test_results_of_one_instant_are_neither_lost_nor_doubled_between_pages() -> 
     assert {row["id"] for row in between} == {row["id"] for row in rows if first <= row["at"] < last}
 
 
-def test_checks_are_found_by_what_they_are_and_how_they_stand() -> None:
-    found, call = desk(), caller()
+def test_checks_are_found_by_what_they_are_and_how_they_stand(shared_desk: Desk) -> None:
+    found, call = shared_desk, caller()
     many(found, now(), 3)
     Check.objects.filter(name="c0").update(paused=True, labels={"team": "web", "zone": "a=b"}, severity="minor")
 
@@ -175,8 +185,7 @@ def test_checks_are_found_by_what_they_are_and_how_they_stand() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])
-def test_routes_come_in_the_order_in_which_they_are_tried(limit: int) -> None:
-    desk()
+def test_routes_come_in_the_order_in_which_they_are_tried(shared_desk: Desk, limit: int) -> None:
     call = caller()
     for name, position in (("last", 9), ("first", 1), ("also-first", 1), ("second", 2)):
         call.post("/routes", {"name": name, "notify": ["ops"], "position": position}, 201)
@@ -184,8 +193,8 @@ def test_routes_come_in_the_order_in_which_they_are_tried(limit: int) -> None:
     assert found == ["severity-critical", "first", "also-first", "second", "last"]
 
 
-def test_alerts_are_found_by_state_severity_and_application() -> None:
-    found, call, at = desk(), caller(), now()
+def test_alerts_are_found_by_state_severity_and_application(shared_desk: Desk) -> None:
+    found, call, at = shared_desk, caller(), now()
     many(found, at, 3)
     first, second = Alert.objects.exclude(pk=found.alert.pk).order_by("pk")[:2]
     Alert.objects.filter(pk=first.pk).update(ended_at=at)
@@ -200,8 +209,7 @@ def test_alerts_are_found_by_state_severity_and_application() -> None:
     assert count("application=none") == 0
 
 
-def test_an_entry_of_the_journal_is_there_before_it_is_sealed() -> None:
-    desk()
+def test_an_entry_of_the_journal_is_there_before_it_is_sealed(shared_desk: Desk) -> None:
     call = caller()
     assert {row["sealed"] for row in call.get("/journal")["items"]} == {False}
     assert Entry.objects.exists()

@@ -12,7 +12,7 @@ from ninja.operation import Operation
 
 from mainstay.config.resources import resources
 from mainstay.desk.api import api
-from mainstay.desk.tests.desk import Caller, Desk, caller, desk, first, of_wings
+from mainstay.desk.tests.desk import Caller, Desk, caller, first, of_wings
 from mainstay.foundation.accounts.actions import create_token, create_user, deactivate, revoke_token
 from mainstay.foundation.accounts.actor import COMMAND_LINE
 from mainstay.foundation.accounts.models import Token
@@ -69,8 +69,10 @@ def test_every_operation_declares_one_permission_and_says_what_it_does(
 
 @pytest.mark.django_db
 @EVERY
-def test_every_operation_works_for_an_administrator(route: str, method: str, operation: Operation) -> None:
-    found, name = desk(), operation.view_func.__name__
+def test_every_operation_works_for_an_administrator(
+    shared_desk: Desk, route: str, method: str, operation: Operation
+) -> None:
+    found, name = shared_desk, operation.view_func.__name__
     if name in BEFORE:
         BEFORE[name](found.places)
     answer = caller()(method, address_of(route, found.places), BODIES.get(name))
@@ -81,8 +83,10 @@ def test_every_operation_works_for_an_administrator(route: str, method: str, ope
 @pytest.mark.long
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", Role)
-def test_an_operation_is_refused_to_roles_without_its_permission_and_only_to_those(role: Role) -> None:
-    found, call = desk(), caller(role)
+def test_an_operation_is_refused_to_roles_without_its_permission_and_only_to_those(
+    shared_desk: Desk, role: Role
+) -> None:
+    found, call = shared_desk, caller(role)
     for route, method, operation in OPERATIONS:
         name, needed = operation.view_func.__name__, permission_of(operation).permission
         with transaction.atomic():  # what one operation removes is there again for the next
@@ -118,8 +122,8 @@ def _revoked(_: Desk) -> Caller:
 @pytest.mark.long
 @pytest.mark.django_db
 @pytest.mark.parametrize("who", [_none, _unknown, _expired, _revoked])
-def test_nobody_without_a_usable_token_gets_anywhere(who: Callable[[Desk], Caller]) -> None:
-    found = desk()
+def test_nobody_without_a_usable_token_gets_anywhere(shared_desk: Desk, who: Callable[[Desk], Caller]) -> None:
+    found = shared_desk
     call = who(found)
     for route, method, operation in OPERATIONS:
         answer = call(method, address_of(route, found.places), BODIES.get(operation.view_func.__name__))
@@ -129,8 +133,8 @@ def test_nobody_without_a_usable_token_gets_anywhere(who: Callable[[Desk], Calle
 
 
 @pytest.mark.django_db
-def test_a_stakeholder_in_a_browser_sees_applications_and_their_state_and_nothing_else() -> None:
-    found = desk()
+def test_a_stakeholder_in_a_browser_sees_applications_and_their_state_and_nothing_else(shared_desk: Desk) -> None:
+    found = shared_desk
     browser = Client()
     browser.force_login(create_user("board@example.com", Role.STAKEHOLDER, "", COMMAND_LINE, now()))
     seen = []
@@ -144,8 +148,8 @@ def test_a_stakeholder_in_a_browser_sees_applications_and_their_state_and_nothin
 
 
 @pytest.mark.django_db
-def test_a_browser_session_must_send_its_csrf_token_to_change_anything() -> None:
-    found = desk()
+def test_a_browser_session_must_send_its_csrf_token_to_change_anything(shared_desk: Desk) -> None:
+    found = shared_desk
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(create_user("ops@example.com", Role.DEVOPS, "", COMMAND_LINE, now()))
     assert browser.get("/api/v1/checks").status_code == 200
@@ -165,8 +169,8 @@ def test_a_browser_session_must_send_its_csrf_token_to_change_anything() -> None
 
 
 @pytest.mark.django_db
-def test_a_foreign_site_cannot_use_a_session_even_with_a_plain_form() -> None:
-    found = desk()
+def test_a_foreign_site_cannot_use_a_session_even_with_a_plain_form(shared_desk: Desk) -> None:
+    found = shared_desk
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(create_user("ops@example.com", Role.DEVOPS, "", COMMAND_LINE, now()))
     answer = browser.post(
@@ -176,8 +180,7 @@ def test_a_foreign_site_cannot_use_a_session_even_with_a_plain_form() -> None:
 
 
 @pytest.mark.django_db
-def test_a_deactivated_person_is_nobody() -> None:
-    desk()
+def test_a_deactivated_person_is_nobody(shared_desk: Desk) -> None:
     user = create_user("gone@example.com", Role.ADMIN, "", COMMAND_LINE, now())
     browser = Client()
     browser.force_login(user)
@@ -187,8 +190,7 @@ def test_a_deactivated_person_is_nobody() -> None:
 
 
 @pytest.mark.django_db
-def test_a_token_counts_before_a_session() -> None:
-    desk()
+def test_a_token_counts_before_a_session(shared_desk: Desk) -> None:
     browser = Client()
     browser.force_login(create_user("boss@example.com", Role.ADMIN, "", COMMAND_LINE, now()))
     headers = {"Authorization": f"Bearer {caller(Role.STAKEHOLDER).token}"}
@@ -200,12 +202,12 @@ def test_a_token_counts_before_a_session() -> None:
 def test_the_use_of_a_token_is_noted_once_a_minute() -> None:
     call = caller()
     call.get("/me")
-    first = Token.objects.get().last_used_at
+    first = Token.objects.latest("pk").last_used_at
     call.get("/me")
     assert first is not None
-    assert Token.objects.get().last_used_at == first
+    assert Token.objects.latest("pk").last_used_at == first
     Token.objects.update(last_used_at=first - timedelta(minutes=2))
     call.get("/me")
-    second = Token.objects.get().last_used_at
+    second = Token.objects.latest("pk").last_used_at
     assert second is not None
     assert second >= first

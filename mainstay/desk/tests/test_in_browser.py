@@ -22,22 +22,6 @@ ORIGIN = "http://mainstay.test"
 SWAPPED = '<table id="rows" class="swapped"><tr data-row><td><a href="/checks/7/">seven</a></td></tr></table>'
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            chromium = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium",
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-            )
-        except Exception as problem:  # noqa: BLE001 - whatever playwright raises, there is no browser to test with
-            pytest.skip(f"no Chromium: {problem}")
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def sheet() -> str:
     """The component sheet as served."""

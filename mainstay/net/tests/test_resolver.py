@@ -42,6 +42,7 @@ def queue(resolver: Resolver, zone: str, number: int) -> None:
 # --- whose turn it is -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("zones", [1, 2, 8])
 def test_a_name_of_another_zone_gets_its_turn_whatever_hangs(zones: int) -> None:
     dead = [f"d{number}.test" for number in range(zones)]
@@ -55,6 +56,7 @@ def test_a_name_of_another_zone_gets_its_turn_whatever_hangs(zones: int) -> None
         assert names.most_hanging <= 64
 
 
+@pytest.mark.timing
 def test_zones_that_were_quick_and_die_leave_room_too() -> None:
     with servers(".dead.test") as names:
         names.answer.set()
@@ -69,6 +71,7 @@ def test_zones_that_were_quick_and_die_leave_room_too() -> None:
         assert names.most_hanging <= THREADS // 2, "the others have the other half"
 
 
+@pytest.mark.timing
 def test_names_of_the_hosts_file_never_wait(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost\n10.0.0.7 db.lan Db2 # the database\n")
@@ -86,6 +89,7 @@ def test_names_of_the_hosts_file_never_wait(tmp_path: Path) -> None:
         assert looked_up(resolver, "new.lan", 0.3) is not None
 
 
+@pytest.mark.timing
 def test_a_good_sibling_of_slow_names_is_as_quick_as_any_once_it_has_answered() -> None:
     with servers("dead.corp.test") as names:
         resolver = Resolver(names, slow_s=0.2)
