@@ -292,8 +292,9 @@ DIFFERENT = MemorySource(
 def test_what_prometheus_3_does_otherwise_is_done_so(
     query: str, at_ms: int, labels: dict[str, str], value: float
 ) -> None:
-    (found,) = evaluate(query, DIFFERENT, at_ms).rows()
-    assert found == (labels, [(at_ms, pytest.approx(value, nan_ok=True))])
+    ((found, points),) = evaluate(query, DIFFERENT, at_ms).rows()
+    assert (found, points[0][0]) == (labels, at_ms)
+    assert [one for _, one in points] == pytest.approx([value], nan_ok=True)
 
 
 def test_buckets_that_differ_by_rounding_are_equal() -> None:
