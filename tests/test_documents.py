@@ -106,8 +106,8 @@ def text_of(document: str) -> str:
         ("THREAT_MODEL.md", f"At most {PER_KEY_MOST} of one key wait"),
         ("THREAT_MODEL.md", f"beyond {SINGLY_MOST} waiting pages one message"),
         ("THREAT_MODEL.md", f"one short line per kind in {WORDS[int(CLIENTS_EVERY_S)]} seconds"),
-        ("THREAT_MODEL.md", f"by person and network ({A_KEY} in five minutes), by network ({A_NETWORK} in five minutes) "
-         f"and by person ({AN_ADDRESS} an hour)"),
+        ("THREAT_MODEL.md", f"by person and network ({A_KEY} in five minutes), by network ({A_NETWORK} in five "
+         f"minutes) and by person ({AN_ADDRESS} an hour)"),
     ],
 )  # fmt: skip
 def test_a_document_tells_the_bound_that_holds(document: str, sentence: str) -> None:
