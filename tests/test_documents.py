@@ -11,8 +11,11 @@ from mainstay.foundation.accounts.signin import OF_A_KEY, OF_A_NETWORK, OF_AN_AD
 from mainstay.foundation.http.connections import FILES_WANTED, Limits
 from mainstay.foundation.processes.log import CLIENTS_EVERY_S
 from mainstay.foundation.words.matching import LONGEST_VALUE, MOST_LABELS, MOST_VALUES
+from mainstay.foundation.words.pattern import LARGEST_PROGRAM
 from mainstay.net.resolver import SLOW_S, THREADS
 from mainstay.net.schedule import PACE_S
+from mainstay.observe.checks.kinds.command import LARGEST_OUTPUT_BYTES
+from mainstay.observe.checks.kinds.http.judge import INLINE_BODY_BYTES, INLINE_PATTERN_STEPS
 from mainstay.observe.checks.pings import BODY_KEPT_BYTES, BODY_READ_BYTES, PER_KEY_MOST
 from mainstay.observe.checks.probe.engine import DEFAULT_MAX_IN_FLIGHT
 from mainstay.observe.checks.probe.runner import BLOCKING_THREADS
@@ -93,6 +96,10 @@ def text_of(document: str) -> str:
         ("docs/checks/README.md", f"in at most {THREADS} threads"),
         ("docs/checks/README.md", f"A look-up that takes over {WORDS[int(SLOW_S)]} second is slow"),
         ("docs/checks/README.md", f"at most {SETTLE.seconds} s from when it went down"),
+        ("docs/checks/http.md", f"patterns of more than {LARGEST_PROGRAM:,} steps are refused"),
+        ("docs/checks/http.md", f"(steps × bytes above {INLINE_PATTERN_STEPS:,}) and any body above "
+         f"{INLINE_BODY_BYTES // KI} KiB"),
+        ("docs/checks/command.md", f"{LARGEST_OUTPUT_BYTES // KI} KiB are kept"),
         ("docs/checks/mysql.md", f"{BLOCKING_THREADS} at a time"),
         ("docs/checks/heartbeat.md", f"the last {BODY_KEPT_BYTES:,} bytes are kept"),
         ("docs/checks/heartbeat.md", f"beyond {BODY_READ_BYTES // 1_000_000} MB"),
