@@ -1,4 +1,4 @@
-"""Private answers are kept by nobody, and browsers keep to https."""
+"""What answers tell browsers: to keep nothing private, to keep to https, to run nothing from elsewhere."""
 
 import subprocess
 import sys
@@ -26,6 +26,26 @@ def test_private_answers_are_stored_by_nobody(address: str) -> None:
     desk()
     for client in (signed_in(), Client()):
         assert client.get(address).headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_no_answer_may_be_framed_or_run_scripts_from_elsewhere(address: str) -> None:
+    desk()
+    for client in (signed_in(), Client()):
+        headers = client.get(address).headers
+        policy = headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} <= {*policy}
+        assert not [rule for rule in policy if "unsafe" in rule or rule.startswith(("script-src", "style-src"))]
+        assert headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_form_of_another_site_changes_nothing() -> None:
+    check = desk().check
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = signed_in().cookies
+    assert browser.get("/checks/").status_code == 200
+    assert browser.post(f"/checks/{check.pk}/pause/").status_code == 403
+    assert not type(check).objects.get(pk=check.pk).paused
 
 
 def test_files_of_the_program_itself_may_be_kept() -> None:

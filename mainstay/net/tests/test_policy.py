@@ -52,7 +52,13 @@ def test_other_spellings_are_seen_through(spelling: str) -> None:
     assert AddressPolicy().check_host(spelling) is not None
 
 
-@pytest.mark.parametrize("name", ["metadata.google.internal", "METADATA.GOOGLE.INTERNAL.", "metadata", "instance-data"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metadata.google.internal", "METADATA.GOOGLE.INTERNAL.", "metadata", "metadata.goog", "instance-data",
+        "instance-data.ec2.internal",
+    ],
+)  # fmt: skip
 def test_metadata_names_are_refused(name: str) -> None:
     assert AddressPolicy().check_host(name) is not None
 

@@ -19,7 +19,7 @@ class DatabaseExpect(LatencyExpect):
 
     value: Comparison | None = Field(
         default=None,
-        description="What the first column of the first row must be, e.g. {at_least: 1}; a bare value means equal.",
+        description="What the value must be, e.g. {at_least: 1}; a bare value means equal.",
     )
 
 

@@ -133,9 +133,20 @@ def test_a_ping_is_answered_when_it_is_in_the_table(method: str) -> None:
     row = heartbeat()
     [(status, text, headers)] = drive(request(address(row, "/3"), method))
     assert (status, text, headers[b"cache-control"]) == (200, "OK", b"no-store")
+    assert (headers[b"ping-body-limit"], headers[b"access-control-allow-origin"]) == (b"10000", b"*")
     ping = Ping.objects.get()
     assert (ping.check_ref_id, ping.kind, ping.exit_status, ping.source) == (row.pk, "fail", 3, "192.0.2.7")
     assert not ping.handled
+
+
+@database
+def test_a_ping_to_a_paused_check_is_kept_and_the_check_stays_paused() -> None:
+    row = heartbeat(paused=True)
+    [(status, text, _)] = drive(request(address(row)))
+    assert (status, text) == (200, "OK")
+    assert Ping.objects.get().check_ref_id == row.pk
+    row.refresh_from_db()
+    assert row.paused
 
 
 @database

@@ -36,7 +36,7 @@ HELD_BYTES_MOST = 256 << 20
 KEPT_ALIVE_MOST = 4000
 _INLINE_S = 0.003
 _COLD_S_PER_BYTE = 2e-7
-"""Of an answer that must be read in full: measured, about 0.15 µs; see `docs/scraping.md`."""
+"""Of an answer that must be read in full: measured, about 0.15 µs."""
 _ALIGN_S = 0.02
 """A scrape that starts this soon after its slot is dated with the slot: even distances compress best."""
 _THREADS = 2

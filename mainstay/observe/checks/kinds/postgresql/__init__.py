@@ -82,8 +82,8 @@ class Postgresql(SteppedKind[PostgresqlSettings]):
 
 def _options(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> dict[str, str]:
     """`hostaddr` pins the judged addresses; `host` stays for the certificate's name. Empty settings shut out the
-    environment's (PGPASSFILE, PGSERVICE)."""
-    options: dict[str, str] = {
+    passwords of the environment (PGPASSFILE, PGPASSWORD, PGSERVICE)."""
+    return {
         "host": ",".join([settings.host] * len(addresses)),
         "hostaddr": ",".join(addresses),
         "port": str(settings.port),
@@ -93,10 +93,8 @@ def _options(settings: PostgresqlSettings, addresses: tuple[str, ...]) -> dict[s
         "application_name": "mainstay",
         "passfile": "/nonexistent",
         "gssencmode": "disable",
+        "password": settings.password.get_secret_value() if settings.password is not None else "",
     }
-    if settings.password is not None:
-        options["password"] = settings.password.get_secret_value()
-    return options
 
 
 @contextmanager

@@ -114,6 +114,25 @@ def test_postgresql(probe: Probe, postgresql: int, settings: dict[str, object], 
             assert float(outcome.facts[phase]) > 0
 
 
+def test_neither_files_nor_the_environment_of_the_user_give_a_probe_a_password(
+    probe: Probe, postgresql: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwords, services = tmp_path / "pgpass", tmp_path / "services"
+    passwords.write_text("*:*:*:watch:s3cret\n")
+    passwords.chmod(0o600)
+    services.write_text("[watched]\npassword=s3cret\n")
+    here = {"host": "127.0.0.1", "port": postgresql, "username": "watch"}
+    for environment in (
+        {"PGPASSFILE": str(passwords)},
+        {"PGPASSWORD": "s3cret"},
+        {"PGSERVICEFILE": str(services), "PGSERVICE": "watched"},
+    ):
+        with monkeypatch.context() as patched:
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            assert "connecting failed" in probe("postgresql", here).message
+
+
 def test_a_probe_leaves_no_session_behind(probe: Probe, postgresql: int) -> None:
     here = {"host": "127.0.0.1", "port": postgresql, "username": "watch", "password": "s3cret"}
     probe("postgresql", {**here, "query": "SELECT pg_sleep(30)"}, timeout_s=0.5)

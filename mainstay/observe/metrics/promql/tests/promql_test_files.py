@@ -116,7 +116,7 @@ def _labels_and_rest(line: str) -> tuple[Labels, str]:
         head, rest = (*line.split(None, 1), "")[:2]
     if re.fullmatch(r"\{\s*\}", head):
         return (), rest
-    return tuple(sorted(labels_of(head).items())), rest.strip()
+    return tuple(sorted((name, value) for name, value in labels_of(head).items() if value)), rest.strip()
 
 
 def samples_of(text: str) -> list[Sample]:

@@ -50,6 +50,27 @@ def failure(query: str) -> QueryError:
         ("up{job='a' or job='b'}", "Join two selectors with the operator or", None),
         ("up + fill(0) up", "experimental and not supported", None),
         ("info(up)", "experimental in Prometheus and not supported", 0),
+        ('histogram_quantiles(up, "q", 0.5)', "experimental in Prometheus and not supported", 0),
+        *(
+            (query, "anchored and smoothed are experimental in Prometheus and not supported", None)
+            for query in ("increase(up[3m] anchored)", "rate(up{job='shop'}[3m]smoothed)", "up smoothed")
+        ),
+        *(
+            (query, "Arithmetic in durations is experimental in Prometheus and not supported", None)
+            for query in (
+                "rate(up[1m+2m])",
+                "rate(up[2m*(1+1)])",
+                "up[step()]",
+                "up[5m:step()]",
+                "up[5m:1m * 2]",
+                "up offset (1m*2)",
+                "up offset -(2m)",
+                "up offset step()",
+                "up OFFSET min(step(), 1s)",
+            )
+        ),
+        ("rate(up[-5m])", "Unexpected character inside brackets", 8),
+        ('up{job="[1m+2m] smoothed"} +', "Check the operators", None),
         ("up @ 1e300", "out of bounds", 3),
         (r'label_replace(up, "a", "\q", "b", "c")', "no escape", None),
         (r'label_replace(up, "\xff", "", "job", "(.*)")', "invalid", None),

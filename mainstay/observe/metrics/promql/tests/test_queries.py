@@ -1,5 +1,6 @@
 """Limits, rounds, results and time: what the conformance cases do not reach."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -254,6 +255,60 @@ def test_windows_are_open_on_the_left() -> None:
     assert evaluate("count_over_time(x[1m])", source, 60_000).scalar == 1
     assert len(evaluate("x", source, 360_000)) == 0
     assert len(evaluate("x", source, 359_999)) == 1
+
+
+DIFFERENT = MemorySource(
+    {
+        r'x{text="1\n2"}': [(0, 1.0), (15_000, 3.0)],
+        "unmeasured": [(0, math.nan)],
+        "infinite": [(0, math.inf)],
+        "c_total": [(200_000, 1.0), (215_000, 2.0), (230_000, 3.0), (245_000, 4.0)],
+        'close_bucket{le="1"}': [(0, 5.0)],
+        'close_bucket{le="2"}': [(0, 5.0 - 1e-14)],
+        'close_bucket{le="+Inf"}': [(0, 10.0)],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "at_ms", "labels", "value"),
+    [
+        ('count(x{text=~"1.2"})', 0, {}, 1.0),
+        ("stddev(unmeasured)", 0, {}, math.nan),
+        ("stdvar(infinite)", 0, {}, math.nan),
+        # Half a distance of 15 s before the first sample; Prometheus 2 takes all 15 s, at which the counter was 0.
+        ("increase(c_total[5m])", 250_000, {}, 3 * (45 + 7.5 + 5) / 45),
+        ("infinite atan2 infinite", 0, {}, math.pi / 4),
+        (
+            "holt_winters(x[1m], 0.5, 0.5) == double_exponential_smoothing(x[1m], 0.5, 0.5)",
+            15_000,
+            {"text": "1\n2"},
+            3.0,
+        ),
+        ('{"c_total"} + 1_000', 250_000, {}, 1004.0),
+        ("sum_over_time(c_total[4_0])", 250_000, {}, 9.0),
+    ],
+)
+def test_what_prometheus_3_does_otherwise_is_done_so(
+    query: str, at_ms: int, labels: dict[str, str], value: float
+) -> None:
+    ((found, points),) = evaluate(query, DIFFERENT, at_ms).rows()
+    assert (found, points[0][0]) == (labels, at_ms)
+    assert [one for _, one in points] == pytest.approx([value], nan_ok=True)
+
+
+def test_buckets_that_differ_by_rounding_are_equal() -> None:
+    assert not evaluate("histogram_quantile(0.4, close_bucket)", DIFFERENT, 0).infos
+
+
+def test_what_at_fixes_is_extrapolated_to_every_step() -> None:
+    source = MemorySource([counter("x")])
+    for query, wanted in (
+        ("predict_linear(x[1m] @ 300, 60)", [360.0, 460.0, 560.0]),
+        ("timestamp(x @ 300)", [300.0] * 3),
+    ):
+        (found,) = evaluate_range(query, source, 300_000, 500_000, 100_000).rows()
+        assert [value for _, value in found[1]] == pytest.approx(wanted)
 
 
 def test_a_stale_series_is_absent_at_once_and_its_marker_is_no_sample() -> None:
