@@ -7,7 +7,7 @@ fragment and a list of a thousand rows. Escaping happens here: arguments are pla
 import math
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from html import escape
 
@@ -64,21 +64,32 @@ def relative(seconds: float) -> str:
 
 def absolute(at: datetime) -> str:
     """Write an instant in full in the present time zone: "Wed 12 Mar 2025, 07:11:09 CET"."""
-    local = timezone.localtime(at)
+    return _absolute(at, timezone.get_current_timezone())
+
+
+def _absolute(at: datetime, zone: tzinfo) -> str:
+    local = at.astimezone(zone)
     return f"{local:%a} {local.day} {local:%b %Y, %H:%M:%S %Z}"
+
+
+@lru_cache(maxsize=4096)
+def _marked(second: int, zone: tzinfo) -> str:
+    """Return the attributes of an instant; in a list of a thousand checks many were looked at in the same second."""
+    at = datetime.fromtimestamp(second, UTC)
+    return f'datetime="{at.isoformat()[:19]}Z" title="{_absolute(at, zone)}"'
 
 
 def when(at: datetime | float | None, now: datetime, *, clock: bool = False, missing: str = "never") -> SafeString:
     """Show an instant: relative and kept current by the browser, or (`clock`) the time of day; absolute on hover."""
     if at is None:
         return mark_safe(f'<span class="faint">{escape(missing)}</span>')  # noqa: S308 - escaped
-    moment = datetime.fromtimestamp(at, UTC) if isinstance(at, (int, float)) else at
-    iso = f"{moment.astimezone(UTC).isoformat()[:19]}Z"
+    moment, zone = _moment(at), timezone.get_current_timezone()
     if clock:
-        text, live = timezone.localtime(moment).strftime("%H:%M"), ""
+        text, live = f"{moment.astimezone(zone):%H:%M}", ""
     else:
         text, live = relative((now - moment).total_seconds()), " data-live"
-    return mark_safe(f'<time datetime="{iso}" title="{absolute(moment)}"{live}>{text}</time>')  # noqa: S308 - no input
+    marked = _marked(math.floor(moment.timestamp()), zone)
+    return mark_safe(f"<time {marked}{live}>{text}</time>")  # noqa: S308 - no input
 
 
 def in_minutes(span: timedelta) -> str:
@@ -136,6 +147,7 @@ def _bold(text: str, verb: str) -> str:
     return "".join(f"<b>{escape(p)}</b>" if i == 1 else escape(p) for i, p in enumerate(pieces))
 
 
+@lru_cache(maxsize=256)
 def managed_by(source: str) -> SafeString:
     """Show that a file, not this page, decides about an object; empty when nothing manages it."""
     if not source:

@@ -19,7 +19,7 @@ from mainstay.foundation.words.names import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.nav import trail
+from mainstay.kit.nav import numbered, trail
 from mainstay.kit.regions import region
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
@@ -111,7 +111,7 @@ def _page(
 def check_row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime, *, beside: str | None = None) -> str:
     """Return a row of the list as HTML; `beside` its name stands the application, or what is given."""
     return rows.check_row(
-        href=reverse("check", args=[row.id]),
+        href=numbered("check", row.id),
         name=row.name,
         state=shown.status.value,
         now=now,
