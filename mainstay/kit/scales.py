@@ -41,7 +41,10 @@ def known(value: float | None) -> float | None:
 def scale_for(top: float, unit: str) -> Scale:
     """Choose the largest scale of `unit` that `top` reaches; an unlisted unit is its own scale."""
     scales = _SCALES.get(unit, (Scale(1, unit),))
-    return next((scale for scale in reversed(scales) if scale.divisor <= top), scales[0])
+    for scale in reversed(scales):
+        if scale.divisor <= top:
+            return scale
+    return scales[0]
 
 
 def write_number(value: float) -> str:

@@ -58,9 +58,9 @@ def gravest_first(found: QuerySet[Alert]) -> QuerySet[Alert]:
     return found.order_by(_FOLLOWS, _WEIGHT.desc(), "-pk")
 
 
-def open_first(found: QuerySet[Alert]) -> list[Alert]:
-    """Return the open alerts of `found`, the gravest first, at most `OPEN_SHOWN` + 1."""
-    return list(gravest_first(found.filter(ended_at=None))[: OPEN_SHOWN + 1])
+def open_first(found: QuerySet[Alert], most: int = OPEN_SHOWN + 1) -> list[Alert]:
+    """Return the open alerts of `found`, the gravest first, at most so many."""
+    return list(gravest_first(found.filter(ended_at=None))[:most])
 
 
 def shown_state(alert: Alert, active: Iterable[SilenceFacts], now: datetime) -> str:
