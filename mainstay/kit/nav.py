@@ -81,6 +81,18 @@ def address(name: str) -> tuple[str | None, Permission | None]:
     return _address_in(name, settings.ROOT_URLCONF)
 
 
+def numbered(name: str, number: int) -> str:
+    """Return the address of a page that has a number: `reverse`, for lists that ask it a thousand times."""
+    before, after = _around_number(name, settings.ROOT_URLCONF)
+    return f"{before}{number}{after}"
+
+
+@cache
+def _around_number(name: str, urlconf: str) -> tuple[str, str]:
+    before, _, after = reverse(name, args=[0], urlconf=urlconf).rpartition("0")
+    return before, after
+
+
 @cache
 def _address_in(name: str, urlconf: str) -> tuple[str | None, Permission | None]:
     try:

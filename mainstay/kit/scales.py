@@ -32,16 +32,19 @@ def known(value: float | None) -> float | None:
     """Return a number a chart can calculate with: within ±1e300, 0 below 1e-290, None for None, NaN and infinities."""
     if value is None or not math.isfinite(value):
         return None
-    if abs(value) < _SMALLEST:
+    size = abs(value)
+    if size < _SMALLEST:
         return 0.0
-    return max(-LIMIT, min(LIMIT, value))
+    return value if size <= LIMIT else math.copysign(LIMIT, value)
 
 
 def scale_for(top: float, unit: str) -> Scale:
     """Choose the largest scale of `unit` that `top` reaches; an unlisted unit is its own scale."""
     scales = _SCALES.get(unit, (Scale(1, unit),))
-    reached = [s for s in scales if s.divisor <= top]
-    return reached[-1] if reached else scales[0]
+    for scale in reversed(scales):
+        if scale.divisor <= top:
+            return scale
+    return scales[0]
 
 
 def write_number(value: float) -> str:

@@ -5,7 +5,7 @@ The states a person sees (DESIGN §4): paused, maintenance, unreachable, up, deg
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -14,7 +14,7 @@ FLAPPING_FROM: Final = 8  # changes among them at which a check is flapping …
 FLAPPING_UNTIL: Final = 4  # … and at which it has settled; apart, so that flapping does not itself flap
 _HISTORY_MASK: Final = (1 << HISTORY) - 1
 OVERDUE_INTERVALS: Final = 2
-OVERDUE_LEAST: Final = timedelta(seconds=10)
+OVERDUE_LEAST_S: Final = 10.0
 
 
 class Health(StrEnum):
@@ -160,11 +160,15 @@ def overdue(
         since: of the present health. Later than any result is only what a person did: the check was resumed, or
             watches something else. Then it counts from there.
     """
-    allowance = timedelta(seconds=every_s * OVERDUE_INTERVALS + timeout_s)
     known = last_at or created_at
     if since is not None and known < since <= now:
         known = since
-    return abs(now - known) > max(allowance, OVERDUE_LEAST)  # later than now: it came before the clock was set back
+    return is_late((now - known).total_seconds(), every_s, timeout_s)
+
+
+def is_late(age_s: float, every_s: float, timeout_s: float) -> bool:
+    """Tell whether the newest result is too old; one of negative age came before the clock was set back."""
+    return abs(age_s) > max(every_s * OVERDUE_INTERVALS + timeout_s, OVERDUE_LEAST_S)
 
 
 def failing(health: Health, failures: int, warnings: int, fail_after: int) -> str:

@@ -18,7 +18,8 @@ from mainstay.observe.checks.windows import Cover, Window, covering, validate
 
 FAILING = Q(state__health="unknown", state__warnings__gt=0)
 """Checks whose only results were bad (see `decide.failing`)."""
-NOT_UP = Q(paused=False) & (Q(state__health__in=("down", "degraded")) | FAILING)
+# What it says first is what the index of states is for: it has few of them.
+NOT_UP = ~Q(state__health="up") & Q(paused=False) & (Q(state__health__in=("down", "degraded")) | FAILING)
 BY_RESULTS = Case(
     When(paused=True, then=Value("paused")),
     When(FAILING, then=Value("degraded")),

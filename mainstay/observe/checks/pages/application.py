@@ -15,7 +15,7 @@ from mainstay.foundation.catalog.models import Application
 from mainstay.foundation.parts import Drawn, Fact, Sentence
 from mainstay.kit import rows
 from mainstay.kit.lists import columns, export
-from mainstay.observe.checks.pages import bars
+from mainstay.observe.checks.pages import bars, listing
 from mainstay.observe.checks.pages.applications import (
     DAYS,
     WORST_FIRST,
@@ -47,7 +47,7 @@ def days(request: HttpRequest, name: str) -> HttpResponseBase:
     """Send the uptime of each of the last days as a file."""
     now, one = clock.now(), get_object_or_404(Application, name=name)
     shown = calendar(now, DAYS, timezone.get_current_timezone())
-    (found,) = fared(standings([one], now, lean=False), shown, now)
+    (found,) = fared(standings([one], now, by_name=True), shown, now)
     file = export(request, f"{one.name}-uptime", _DAY_COLUMNS, bars.days(found.course, shown), always="csv")
     assert file is not None  # there is always one
     return file
@@ -56,7 +56,7 @@ def days(request: HttpRequest, name: str) -> HttpResponseBase:
 def standing(request: HttpRequest, now: datetime, application: Application) -> Iterator[Drawn]:
     """How it is, how it fared, and by which checks that is known."""
     shown = calendar(now, DAYS, timezone.get_current_timezone())
-    (found,) = fared(standings([application], now, lean=False), shown, now)
+    (found,) = fared(standings([application], now, by_name=True), shown, now)
     uptime = {
         "application": application,
         "windows": bars.windows(found.course, now),
@@ -74,22 +74,21 @@ def standing(request: HttpRequest, now: datetime, application: Application) -> I
 
 def _checks(found: Overview, now: datetime) -> dict[str, Any]:
     order = {status: place for place, status in enumerate(WORST_FIRST)}
-    listed = sorted(found.checks, key=lambda pair: (order[pair[1].status], pair[0].name))
+    every = sorted(found.checks, key=lambda pair: (order[pair[1].status], pair[0].name))
+    listed = listing.these([row.id for row, _ in every[:CHECKS_SHOWN]], now)
     month = calendar(now, LIST_DAYS, timezone.get_current_timezone())
-    each = courses([row for row, _ in listed[:CHECKS_SHOWN]], datetime.fromtimestamp(month.edges[0], UTC), now)
+    each = courses([row for row, _ in listed], datetime.fromtimestamp(month.edges[0], UTC), now)
     return {
         "rows": rows.join(
-            check_row(row, shown, each[row.id], month, now, beside=row.component or "")
-            for row, shown in listed[:CHECKS_SHOWN]
+            check_row(row, shown, each[row.id], month, now, beside=row.component or "") for row, shown in listed
         ),
-        "left_out": max(0, len(listed) - CHECKS_SHOWN),
+        "left_out": max(0, len(every) - CHECKS_SHOWN),
     }
 
 
 def consists_of(request: HttpRequest, now: datetime, application: Application) -> Iterator[Drawn]:
     """Its components, what they need, and how they are."""
-    (found,) = standings([application], now, lean=False)
-    drawn = components(application, found.checks, links=actor_of(request).may(OPERATIONS_VIEW))
+    drawn = components(application, now, links=actor_of(request).may(OPERATIONS_VIEW))
     if drawn:
         yield Drawn("checks/parts/components.html", {"graph": drawn})
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -56,7 +57,7 @@ class Overview:
 
     application: Application
     whole: Whole
-    checks: list[tuple[Row, Shown]]
+    checks: list[tuple[Row, Shown]]  # as `listing.glance` has them
     course: Fared = UNKNOWN
 
     @property
@@ -69,19 +70,26 @@ class Overview:
         return bars.percent(self.course, days.edges[0], days.edges[-1])
 
 
-def standings(applications: Iterable[Application], now: datetime, *, lean: bool = True) -> list[Overview]:
-    """Return how `applications` are, not how they fared: a fixed number of queries. `lean`: see `listing.LEAN`."""
+def standings(applications: Iterable[Application], now: datetime, *, by_name: bool = False) -> list[Overview]:
+    """Return how `applications` are, not how they fared: a fixed number of queries. Checks are told by id or name."""
     wanted = list(applications)
-    open_now = listing.open_windows(now)
     found: dict[int, list[tuple[Row, Shown]]] = {one.pk: [] for one in wanted}
     checks = Check.objects.filter(application__in=[one.pk for one in wanted])
-    for row in listing.read_lean(checks) if lean else listing.read(checks):
-        found[row.application_id].append((row, row.shown(open_now, now)))
+    for row, shown in listing.glance(checks, now):
+        found[row.application_id].append((row, shown))
+    if by_name:
+        for checks_of_one in found.values():
+            checks_of_one.sort(key=lambda pair: pair[0].name)
     return [Overview(one, _whole(found[one.pk]), found[one.pk]) for one in wanted]
 
 
 def _whole(checks: list[tuple[Row, Shown]]) -> Whole:
-    return whole([Part(row.name, row.severity, shown.status) for row, shown in checks])
+    return whole([_part(row.name, row.severity, shown.status) for row, shown in checks])
+
+
+@lru_cache(maxsize=1024)
+def _part(name: str, severity: str, status: Status) -> Part:
+    return Part(name, severity, status)
 
 
 def fared(found: Iterable[Overview], days: Calendar, now: datetime) -> list[Overview]:
@@ -242,7 +250,7 @@ def _columns(days: Calendar) -> dict[str, Any]:
 # --- what one is made of ----------------------------------------------------------------------------------------------
 
 
-def components(application: Application, checks: Sequence[tuple[Row, Shown]], *, links: bool = True) -> SafeString:
+def components(application: Application, now: datetime, *, links: bool = True) -> SafeString:
     """Draw the components and what they need; empty when there is none. `links`: to their checks."""
     mine = list(application.components.order_by("name"))
     if not mine:
@@ -255,10 +263,9 @@ def components(application: Application, checks: Sequence[tuple[Row, Shown]], *,
         if tie.needs.application_id != application.pk:
             foreign[tie.needs_id] = tie.needs
     worst: dict[str, Status] = {}
-    for row, shown in checks:
-        if row.component is not None:
-            before = worst.get(row.component, Status.UP)
-            worst[row.component] = min(before, shown.status, key=WORST_FIRST.index)
+    for row, shown in listing.seen(Check.objects.filter(component__in=mine), now):
+        before = worst.get(row.component or "", Status.UP)
+        worst[row.component or ""] = min(before, shown.status, key=WORST_FIRST.index)
     every = reverse("checks")
     nodes = [
         Node(

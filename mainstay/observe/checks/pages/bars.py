@@ -7,7 +7,17 @@ from django.utils.safestring import SafeString, mark_safe
 
 from mainstay.kit import charts
 from mainstay.kit.rows import write_duration
-from mainstay.observe.checks.uptime.timeline import Calendar, Fared, Share, fraction, per_day, share, uptimes
+from mainstay.observe.checks.uptime.timeline import (
+    Calendar,
+    Course,
+    Fared,
+    Share,
+    Spans,
+    fraction,
+    per_day,
+    share,
+    uptimes,
+)
 
 WINDOWS_S = (("24 hours", 86_400.0), ("7 days", 7 * 86_400.0), ("30 days", 30 * 86_400.0), ("90 days", 90 * 86_400.0))
 
@@ -32,7 +42,20 @@ def detail(of: Share) -> str:
 
 def small_bar(of: Fared, calendar: Calendar) -> SafeString:
     """Draw the bar of a list's row, without words for the pointer: equal ones are drawn once."""
-    return _drawn(uptimes(of, calendar))
+    midnight = calendar.edges[-2]
+    if (
+        isinstance(of, Course)
+        and len(of.known) == 1
+        and of.known[0][1] > midnight
+        and not (of.down and of.down[-1][1] > midnight)
+    ):  # nothing of it changes until the day is over
+        return _steady(of.known[0][0], of.down, calendar.edges)
+    return _drawn(uptimes(of, calendar.edges))
+
+
+@lru_cache(maxsize=4096)
+def _steady(begin: float, down: Spans, edges: tuple[float, ...]) -> SafeString:
+    return _drawn(uptimes(Course(((begin, edges[-1]),), down), edges))
 
 
 @lru_cache(maxsize=4096)

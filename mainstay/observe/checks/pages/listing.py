@@ -6,6 +6,7 @@ Rows are read as plain values past the ORM's objects; what people see of a check
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.db.models import Case, IntegerField, QuerySet, TextField, Value, When
@@ -16,8 +17,8 @@ from mainstay.kit.lists import with_words
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.decide import Health, Shown, Status
 from mainstay.observe.checks.models import Check, Maintenance
-from mainstay.observe.checks.standing import BY_RESULTS, MESSAGE, NOT_UP, windows
-from mainstay.observe.checks.uptime.instants import Instant, read_instant
+from mainstay.observe.checks.standing import BY_RESULTS, FAILING, MESSAGE, NOT_UP, windows
+from mainstay.observe.checks.uptime.instants import NO_TIME, Instant, UnixSeconds, read_instant
 from mainstay.observe.checks.windows import Cover, Window, covering, open_until
 
 PAGE = 1_000
@@ -130,6 +131,23 @@ class Row(NamedTuple):
         )
 
 
+class Fared(NamedTuple):
+    """One check as far as its uptime is concerned, where no window asks for its labels."""
+
+    id: int
+    application_id: int
+    paused: bool
+    first_at: datetime | None
+    failing_since: datetime | None
+    matched: Mapping[str, str] = MappingProxyType({})
+
+
+_FARED = (
+    "id", "application_id", Case(When(paused=True, then=Value(1)), default=Value(0)), Instant("state__first_at"),
+    Case(When(FAILING, then=Instant("state__first_bad_at"))),
+)  # fmt: skip
+
+
 def row_of(values: Sequence[Any]) -> Row:
     """Return a tuple of `QUICK` as a row."""
     created, since, first, last, bad = (read_instant(values[place]) for place in _TIME_PLACES)
@@ -224,9 +242,61 @@ def read_lean(found: QuerySet[Check], sort: str = "") -> list[Row]:
     By id, or sorted by a key of `SORTS`.
     """
     ordered = _ordered(found, sort) if sort else found.order_by("id")
-    if Maintenance.objects.exclude(match={}).exists():
+    if _labels_asked():
         return [row_of(values) for values in ordered.values_list(*QUICK)]
     return [lean_row_of(values) for values in ordered.values_list(*LEAN)]
+
+
+def _labels_asked() -> bool:
+    return Maintenance.objects.exclude(match={}).exists()
+
+
+def seen(found: QuerySet[Check], now: datetime, sort: str = "name") -> list[tuple[Row, Shown]]:
+    """Return all of `found` with their status."""
+    open_now = open_windows(now)
+    return [(row, row.shown(open_now, now)) for row in read(found, sort)]
+
+
+def these(numbers: Sequence[int], now: datetime) -> list[tuple[Row, Shown]]:
+    """Return some checks in this order, with their status."""
+    found = {row.id: (row, shown) for row, shown in seen(Check.objects.filter(pk__in=numbers), now)}
+    return [found[number] for number in numbers if number in found]
+
+
+_GLANCE = (
+    "id", "name", "application_id", "severity", "every_s", "timeout_s", Instant("state__first_at"),
+    UnixSeconds("state__last_at"),
+    Case(When(paused=False, state__health="up", state__unusable="", then=Value(1)), default=Value(0)),
+)  # fmt: skip
+_FINE = Shown(Status.UP, "")
+_CLOSELY_MOST = 500  # of more it is cheaper to read all than to name them
+
+
+def glance(found: QuerySet[Check], now: datetime) -> list[tuple[Row, Shown]]:
+    """Return all of `found` by id with their status, for sums: of those that are up and on time little else is read."""
+    open_now = open_windows(now)
+    fine: list[tuple[Row, Shown]] = []
+    others: list[int] = []
+    if not open_now and not _labels_asked():
+        at = now.timestamp()
+        glanced = found.order_by("id").values_list(*_GLANCE)
+        for pk, name, application, severity, every_s, timeout_s, first, last, up in glanced:
+            if up and last is not None and not decide.is_late(at - last, every_s, timeout_s):
+                fine.append((_fine_row(pk, name, application, severity, read_instant(first)), _FINE))
+            else:
+                others.append(pk)
+        if not others:
+            return fine
+        found, fine = (found.filter(pk__in=others), fine) if len(others) <= _CLOSELY_MOST else (found, [])
+    closely = [(row, row.shown(open_now, now)) for row in read_lean(found)]
+    return sorted(fine + closely, key=lambda pair: pair[0].id)
+
+
+def _fine_row(number: int, name: str, application: int, severity: str, first_at: datetime | None) -> Row:
+    return Row(
+        number, name, application, "", None, None, "", "", severity, {}, False, "", 0.0, 0.0, NO_TIME, "up", None, "",
+        first_at, None, None, None, None, None, 0, 0, 0, None,
+    )  # fmt: skip
 
 
 def page(filters: Filters, now: datetime, *, sort: str = "name", number: int = 1, size: int = PAGE) -> Listed:
@@ -244,23 +314,27 @@ def page(filters: Filters, now: datetime, *, sort: str = "name", number: int = 1
     return Listed([(row, row.shown(open_now, now)) for row in listed], total, number, total > begin + size)
 
 
-def matching(filters: Filters, now: datetime) -> list[Row]:
-    """Return all that match, lean (`read_lean`), in the order of their names: for what is sorted past the database."""
+def matching(filters: Filters, now: datetime) -> Sequence[Row | Fared]:
+    """Return all that match by name, with what uptime needs: for what is sorted past the database."""
     found = filters.query()
-    if not filters.status:
-        return read_lean(found, "name")
-    open_now = open_windows(now)
-    rows = read_lean(filters.candidates(found), "name")
-    return [row for row in rows if row.shown(open_now, now).status == filters.status]
+    if filters.status:
+        open_now = open_windows(now)
+        rows = read_lean(filters.candidates(found), "name")
+        return [row for row in rows if row.shown(open_now, now).status == filters.status]
+    if _labels_asked():
+        return read(found)
+    values = _ordered(found, "name").values_list(*_FARED)
+    return [
+        Fared(pk, application, bool(paused), read_instant(first), read_instant(failing))
+        for pk, application, paused, first, failing in values
+    ]
 
 
 def everything(filters: Filters, now: datetime, *, sort: str = "name") -> list[tuple[Row, Shown]]:
     """Return all that match, for exports."""
-    open_now = open_windows(now)
     found = filters.query()
-    rows = read(filters.candidates(found) if filters.status else found, sort)
-    seen = [(row, row.shown(open_now, now)) for row in rows]
-    return [(row, shown) for row, shown in seen if not filters.status or shown.status == filters.status]
+    every = seen(filters.candidates(found) if filters.status else found, now, sort)
+    return [(row, shown) for row, shown in every if not filters.status or shown.status == filters.status]
 
 
 def _ordered(found: QuerySet[Check], sort: str) -> QuerySet[Check]:

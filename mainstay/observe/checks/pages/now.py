@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -58,9 +58,16 @@ def states(request: HttpRequest, now: datetime) -> Iterator[Drawn]:
 
 
 def _counts() -> dict[str, int]:
-    """Return how many checks have which health by their results, and how many are paused."""
-    found = Check.objects.annotate(how=BY_RESULTS).values_list("how")
-    return dict(found.annotate(number=Count("id")).order_by())
+    """Return how many checks have which health by their results, and how many are paused.
+
+    How many are up is what the others leave: counting them would be reading the states of all.
+    """
+    total = Check.objects.aggregate(all=Count("id"), paused=Count("id", filter=Q(paused=True)))
+    if not total["all"]:
+        return {}
+    others = Check.objects.filter(~Q(state__health="up"), state__health__gt="", paused=False)
+    found = dict(others.annotate(how=BY_RESULTS).values_list("how").annotate(number=Count("id")).order_by())
+    return {**found, "paused": total["paused"], "up": total["all"] - total["paused"] - sum(found.values())}
 
 
 def public(request: HttpRequest, now: datetime) -> Iterator[Drawn]:

@@ -19,7 +19,7 @@ from mainstay.foundation.words.names import SEVERITIES
 from mainstay.kit import rows
 from mainstay.kit.lists import Wanted, columns, export, page_number, pages_beside, with_query
 from mainstay.kit.live import is_fragment, live
-from mainstay.kit.nav import trail
+from mainstay.kit.nav import numbered, trail
 from mainstay.kit.regions import region
 from mainstay.observe.checks.decide import Shown, Status
 from mainstay.observe.checks.kinds import KINDS
@@ -29,8 +29,8 @@ from mainstay.observe.checks.pages.applications import SENTENCES, WORST_FIRST
 from mainstay.observe.checks.pages.listing import Filters, Listed, Row
 from mainstay.observe.checks.standing import BY_RESULTS, NOT_UP
 from mainstay.observe.checks.uptime import latency
-from mainstay.observe.checks.uptime.records import courses
-from mainstay.observe.checks.uptime.timeline import Calendar, Course, calendar
+from mainstay.observe.checks.uptime.records import courses, lasting
+from mainstay.observe.checks.uptime.timeline import Calendar, Course, calendar, until
 from mainstay.observe.checks.wing import CHECKS_EDIT, MAINTENANCE_EDIT
 
 LIST_DAYS, DAYS = 30, 90
@@ -93,25 +93,19 @@ def _page(
         listed = listing.page(filters, now, sort=sort, number=number)
         return listed, courses([row for row, _ in listed.rows], since, now)
     every = listing.matching(filters, now)
-    found = courses(every, since, now)
-
-    def worst_first(row: Row) -> tuple[bool, float]:
-        uptime = bars.percent(found[row.id], days.edges[0], days.edges[-1])
-        return uptime is None, uptime or 0.0
-
-    every.sort(key=worst_first, reverse=sort.startswith("-"))
+    found, end = lasting(every, since, now), now.timestamp()
+    uptimes = [(row.id, found[row.id].uptime(end)) for row in every]
+    uptimes.sort(key=lambda pair: (pair[1] is None, pair[1] or 0.0), reverse=sort.startswith("-"))
     begin = (number - 1) * listing.PAGE
-    wanted = [row.id for row in every[begin : begin + listing.PAGE]]
-    whole = {row.id: row for row in listing.read(Check.objects.filter(pk__in=wanted))}
-    open_now = listing.open_windows(now)
-    some = [(whole[pk], whole[pk].shown(open_now, now)) for pk in wanted if pk in whole]
-    return Listed(some, len(every), number, len(every) > begin + listing.PAGE), found
+    wanted = [pk for pk, _ in uptimes[begin : begin + listing.PAGE]]
+    listed = Listed(listing.these(wanted, now), len(every), number, len(every) > begin + listing.PAGE)
+    return listed, {pk: until(found[pk].course, end) for pk in wanted}
 
 
 def check_row(row: Row, shown: Shown, of: Course, days: Calendar, now: datetime, *, beside: str | None = None) -> str:
     """Return a row of the list as HTML; `beside` its name stands the application, or what is given."""
     return rows.check_row(
-        href=reverse("check", args=[row.id]),
+        href=numbered("check", row.id),
         name=row.name,
         state=shown.status.value,
         now=now,

@@ -12,7 +12,7 @@ from mainstay.observe.checks.models import Check, CheckState, Downtime, Hour, Ma
 from mainstay.observe.checks.pages import listing
 from mainstay.observe.checks.tests.parts import NOON, check, down, see, up, watch
 from mainstay.observe.checks.uptime import timeline
-from mainstay.observe.checks.uptime.records import closed_windows, courses
+from mainstay.observe.checks.uptime.records import closed_windows, courses, lasting
 from mainstay.observe.checks.uptime.timeline import Share
 from mainstay.observe.checks.windows import Window, open_until
 
@@ -198,3 +198,44 @@ def test_lean_rows_tell_the_same_status_and_uptime() -> None:
     (full,), (lean,) = listing.read(everything), listing.read_lean(everything)
     assert lean.shown([], at(10)) == full.shown([], at(10))
     assert courses([lean], NOON, at(10)) == courses([full], NOON, at(10))
+
+
+def test_a_glance_tells_the_same_status_and_uptime_of_what_is_fine_late_down_and_paused() -> None:
+    watched("fine")
+    late, broken, paused = watched("late"), watched("broken"), watched("paused")
+    CheckState.objects.filter(pk=late.pk).update(last_at=at(9))
+    CheckState.objects.filter(pk=broken.pk).update(health="down")
+    pause(paused, COMMAND_LINE, at(9), paused=True)
+    gone(broken, 8, None)
+    everything, now = Check.objects.all(), at(10)
+    full, found = listing.seen(everything, now), listing.glance(everything, now)
+    assert {row.id: shown.status for row, shown in found} == {row.id: shown.status for row, shown in full}
+    assert [row.name for row, _ in found] == ["fine", "late", "broken", "paused"]
+    assert courses([row for row, _ in found], NOON, now) == courses([row for row, _ in full], NOON, now)
+
+
+@pytest.mark.parametrize("until", [10, 11.5])
+def test_the_uptime_of_what_lasts_is_that_of_the_course_at_the_same_time(until: float) -> None:
+    never, once, lasting_ones, unseen = watched("never"), watched("once"), watched("lasting"), check("unseen")
+    gone(once, 1, 2)
+    gone(lasting_ones, 4, 5)
+    gone(lasting_ones, 9, None)
+    rows, now = listing.matching(listing.Filters(), at(until)), at(until)
+    each = courses(rows, NOON, now)
+    found = {check: one.uptime(now.timestamp()) for check, one in lasting(rows, NOON, now).items()}
+    assert found == {
+        check: pytest.approx(timeline.fraction(of, NOON.timestamp(), now.timestamp())) for check, of in each.items()
+    }
+    assert found[never.pk] == 1
+    assert found[unseen.pk] is None
+
+
+def test_silence_is_told_by_others_once_those_that_told_it_are_paused() -> None:
+    several = [watched(f"check-{i}") for i in range(7)]
+    hours(several[0], *range(10))
+    hours(several[6], *(hour for hour in range(10) if hour != 5))
+    assert share(several[6]).known_s == 10
+    for one in several[:2]:
+        pause(one, COMMAND_LINE, NOON, paused=True)
+    hours(several[2], 0, 9)
+    assert share(several[5]).known_s == 9

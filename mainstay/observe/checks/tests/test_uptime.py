@@ -71,7 +71,7 @@ def test_days_lose_no_second_and_count_none_twice(of: Course, zone: str, days: i
     per_day = timeline.per_day(of, found)
     assert sum(one.known_s for one in per_day) == pytest.approx(whole.known_s)
     assert sum(one.down_s for one in per_day) == pytest.approx(whole.down_s)
-    assert timeline.uptimes(of, found) == pytest.approx(tuple(one.uptime for one in per_day))
+    assert timeline.uptimes(of, found.edges) == pytest.approx(tuple(one.uptime for one in per_day))
 
 
 @given(spans, spans, spans, moments, st.lists(moments, min_size=2, max_size=8))
@@ -145,7 +145,7 @@ def test_a_day_without_data_is_not_green() -> None:
     now = datetime(2026, 3, 10, 12, tzinfo=UTC)
     days = calendar(now, 5, UTC)
     of = course((now - timedelta(days=1)).timestamp(), now.timestamp())
-    assert timeline.uptimes(of, days) == (None, None, None, 1.0, 1.0)
+    assert timeline.uptimes(of, days.edges) == (None, None, None, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(

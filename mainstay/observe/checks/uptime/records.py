@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from django.db.models import Q
 
@@ -16,7 +16,8 @@ from mainstay.observe.checks.models import CheckState, Hour, Maintenance
 from mainstay.observe.checks.uptime import timeline
 from mainstay.observe.checks.uptime.applications import deciding
 from mainstay.observe.checks.uptime.cache import LEDGER, Gone
-from mainstay.observe.checks.uptime.timeline import Course, Record, Spans
+from mainstay.observe.checks.uptime.instants import Instant, read_instant
+from mainstay.observe.checks.uptime.timeline import Course, Record, Spans, Sum
 
 SAMPLED = 5  # checks whose results tell when anybody watched at all
 SAMPLED_EVERY_MOST_S = 1200
@@ -64,45 +65,68 @@ class Weighed(Watched, Protocol):
     def severity(self) -> str: ...
 
 
+class Lasting(NamedTuple):
+    """How a check fares while time goes on: what lasts has no end, and what else is known of it is summed up."""
+
+    course: Course
+    known: Sum
+    down: Sum
+
+    def uptime(self, now: float) -> float | None:
+        """Return the uptime of the whole course until `now`."""
+        return timeline.uptime_of(self.known.until(now), self.down.until(now))
+
+
 def courses(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[int, Course]:
     """Return the course of each check from `since` on (at most `LONGEST` ago)."""
+    end = now.timestamp()
+    return {check: timeline.until(one.course, end) for check, one in lasting(checks, since, now).items()}
+
+
+def lasting(checks: Iterable[Watched], since: datetime, now: datetime) -> dict[int, Lasting]:
+    """Return the same before it is cut at `now`: thousands are compared by their uptime, and few are drawn."""
     rows = list(checks)
-    start, end = since.timestamp(), now.timestamp()
+    start = since.timestamp()
     gone = LEDGER.read([row.id for row in rows], since, now)
     unknown = _Unknown.read(since, now)
-    untroubled: dict[datetime | None, Course] = {}  # most checks fared alike: known since they are, and never down
-    out: dict[int, Course] = {}
+    untroubled: dict[datetime | None, Lasting] = {}  # most checks fared alike: known since they are, and never down
+    out: dict[int, Lasting] = {}
     for row in rows:
-        mine, apart = gone.get(row.id), unknown.of(row)
-        if mine is None and not apart and row.failing_since is None:
-            if row.first_at not in untroubled:
-                lasting = _course(start, unknown.silent, (row.first_at, None, (), None))
-                untroubled[row.first_at] = timeline.until(lasting, end)
-            out[row.id] = untroubled[row.first_at]
+        made_of = _made(row, gone.get(row.id), unknown.of(row))
+        if made_of[1:] != _UNTROUBLED:
+            out[row.id] = _kept_course(row.id, start, unknown.silent, made_of)
         else:
-            out[row.id] = timeline.until(_kept_course(row.id, start, unknown.silent, _made(row, mine, apart)), end)
+            if row.first_at not in untroubled:
+                untroubled[row.first_at] = _summed(start, unknown.silent, made_of)
+            out[row.id] = untroubled[row.first_at]
     return out
 
 
 # First result, downtimes, what is not known of it only, since when it fails without a downtime.
 _Made = tuple[datetime | None, Gone | None, tuple[Spans, ...], datetime | None]
-_COURSES: dict[tuple[int, float], tuple[Spans, _Made, Course]] = {}
+_UNTROUBLED = (None, (), None)
+_COURSES: dict[tuple[int, float], tuple[Spans, _Made, Lasting]] = {}
 
 
 def _made(check: Watched, gone: Gone | None, apart: tuple[Spans, ...]) -> _Made:
     return check.first_at, gone, apart, check.failing_since
 
 
-def _kept_course(check: int, start: float, silent: Spans, made_of: _Made) -> Course:
+def _kept_course(check: int, start: float, silent: Spans, made_of: _Made) -> Lasting:
     """Return the course of a check while time goes on: the one kept, when it was made of the same."""
     kept = _COURSES.get((check, start))
     if kept is not None and kept[1] == made_of and kept[0] == silent:
         return kept[2]
     if len(_COURSES) >= COURSES_KEPT:
         _COURSES.clear()
-    lasting = _course(start, silent, made_of)
-    _COURSES[check, start] = (silent, made_of, lasting)
-    return lasting
+    found = _summed(start, silent, made_of)
+    _COURSES[check, start] = (silent, made_of, found)
+    return found
+
+
+def _summed(start: float, silent: Spans, made_of: _Made) -> Lasting:
+    course = _course(start, silent, made_of)
+    return Lasting(course, Sum.of(course.known), Sum.of(course.down))
 
 
 def _course(start: float, silent: Spans, made_of: _Made) -> Course:
@@ -232,17 +256,33 @@ def silence(since: datetime, now: datetime) -> Spans:
     Told by the results of the few oldest checks that are probed several times an hour; without any such check nothing
     is known of it, and no silence is claimed.
     """
-    sample = list(
+    sample = _sample()
+    if not sample:
+        return ()
+    hours = Hour.objects.filter(check_ref__in=[pk for pk, _, _ in sample], hour__gte=since)
+    watched = [read_instant(hour).timestamp() for (hour,) in hours.values_list(Instant("hour")).distinct()]
+    last = max((at.timestamp() for _, _, at in sample if at is not None), default=None)
+    return timeline.silent_stretches(watched, last, now.timestamp())
+
+
+_SAMPLE: list[tuple[int, datetime | None]] = []  # checks with their first result
+
+
+def _sample() -> list[tuple[int, datetime | None, datetime | None]]:
+    """Return checks with their first and newest results: the same ones while they can tell, since the oldest are found
+    by reading all.
+    """
+    telling = (
         CheckState.objects.filter(
             first_at__isnull=False, check_ref__paused=False, check_ref__every_s__lte=SAMPLED_EVERY_MOST_S
         )
         .exclude(check_ref__kind="heartbeat")
-        .order_by("first_at")
-        .values_list("pk", "last_at")[:SAMPLED]
+        .order_by("first_at", "pk")
+        .values_list("pk", "first_at", "last_at")
     )
-    if not sample:
-        return ()
-    hours = Hour.objects.filter(check_ref__in=[pk for pk, _ in sample], hour__gte=since).values_list("hour", flat=True)
-    watched = [hour.timestamp() for hour in hours.distinct()]
-    last = max((at.timestamp() for _, at in sample if at is not None), default=None)
-    return timeline.silent_stretches(watched, last, now.timestamp())
+    before = _SAMPLE[:]
+    found = list(telling.filter(pk__in=[pk for pk, _ in before])) if len(before) == SAMPLED else []
+    if not found or [row[:2] for row in found] != before:
+        found = list(telling[:SAMPLED])
+        _SAMPLE[:] = [row[:2] for row in found]
+    return found

@@ -11,6 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
 
 Span = tuple[float, float]
 Spans = tuple[Span, ...]
@@ -104,6 +106,23 @@ class Course:
         return known, down, degraded
 
 
+class Sum(NamedTuple):
+    """How much merged spans amount to while time goes on: the last of them may have no end."""
+
+    before: float  # seconds of all but the last
+    start: float
+    end: float
+
+    @staticmethod
+    def of(spans: Spans) -> "Sum":
+        """Sum up."""
+        return Sum(sum(end - start for start, end in spans[:-1]), *spans[-1]) if spans else Sum(0.0, 0.0, 0.0)
+
+    def until(self, now: float) -> float:
+        """Return how many seconds lie before `now`, which is not before the last span but one ends."""
+        return self.before + max(0.0, min(self.end, now) - self.start)
+
+
 class Tally:
     """Merged spans, kept so that how much of them lies before a moment is found by one search."""
 
@@ -162,7 +181,12 @@ class Share:
     @property
     def uptime(self) -> float | None:
         """From 0 to 1; None where nothing is known. Degraded counts as up."""
-        return max(0.0, 1 - self.down_s / self.known_s) if self.known_s > 0 else None
+        return uptime_of(self.known_s, self.down_s)
+
+
+def uptime_of(known_s: float, down_s: float) -> float | None:
+    """Return the uptime, None where nothing is known."""
+    return max(0.0, 1 - down_s / known_s) if known_s > 0 else None
 
 
 def course(
@@ -216,8 +240,7 @@ def fraction(of: Fared, start: float, end: float) -> float | None:
     """Return `share(of, start, end).uptime`, without what else a share tells: lists ask it a thousand times."""
     if isinstance(of, Record):
         return share(of, start, end).uptime
-    known = _seconds_within(of.known, start, end)
-    return max(0.0, 1 - _seconds_within(of.down, start, end) / known) if known > 0 else None
+    return uptime_of(_seconds_within(of.known, start, end), _seconds_within(of.down, start, end))
 
 
 def _seconds_within(spans: Spans, start: float, end: float) -> float:
@@ -270,15 +293,21 @@ def per_day(of: Fared, days: Calendar) -> list[Share]:
     return [Share(*row) for row in zip(*of.seconds(days.edges), strict=True)]
 
 
-def uptimes(of: Fared, days: Calendar) -> tuple[float | None, ...]:
-    """Return the uptime of each of `days`, None where nothing is known; quick for a course without gaps until today."""
-    edges = days.edges
-    if isinstance(of, Record) or len(of.known) != 1 or of.known[0][1] <= edges[-2]:
+def uptimes(of: Fared, edges: Sequence[float]) -> tuple[float | None, ...]:
+    """Return the uptime of each day that `edges` bound, None where nothing is known; quick for a course without gaps
+    until today.
+    """
+    if isinstance(of, Record):
+        midnight = edges[-2]
+        if of.until <= midnight:
+            return _shares(of.known, of.down, tuple(min(edge, of.until) for edge in edges))
+        return (*_past(of.known, of.down, tuple(edges[:-1])), *_shares(of.known, of.down, (midnight, of.until)))
+    if len(of.known) != 1 or of.known[0][1] <= edges[-2]:
         known, down, _ = of.seconds(edges)
-        return tuple(max(0.0, 1 - gone / all_) if all_ > 0 else None for all_, gone in zip(known, down, strict=True))
+        return tuple(uptime_of(all_, gone) for all_, gone in zip(known, down, strict=True))
     begin, end = of.known[0]
     first = max(bisect_right(edges, begin) - 1, 0)
-    found: list[float | None] = [None] * first + [1.0] * (len(days.days) - first)
+    found: list[float | None] = [None] * first + [1.0] * (len(edges) - 1 - first)
     gone: dict[int, float] = {}
     for start, stop in of.down:
         i = bisect_right(edges, start) - 1 if start > edges[0] else 0
@@ -289,6 +318,14 @@ def uptimes(of: Fared, days: Calendar) -> tuple[float | None, ...]:
     for i, seconds in gone.items():
         found[i] = max(0.0, 1 - seconds / (min(end, edges[i + 1]) - max(begin, edges[i])))
     return tuple(found)
+
+
+def _shares(known: Tally, down: Tally, edges: Sequence[float]) -> tuple[float | None, ...]:
+    lies = [(known.until(edge), down.until(edge)) for edge in edges]
+    return tuple(uptime_of(k - known_before, d - before) for (known_before, before), (k, d) in itertools.pairwise(lies))
+
+
+_past = lru_cache(maxsize=512)(_shares)  # tallies never change, and are others when what is over does
 
 
 def pauses(events: Iterable[tuple[float, bool]], *, paused_now: bool, start: float, now: float) -> Spans:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
-from django.urls import reverse
 
 from mainstay.foundation.words.names import SEVERITIES, weight
 from mainstay.kit import rows
 from mainstay.kit.lists import with_words
+from mainstay.kit.nav import numbered
 from mainstay.kit.scales import NBSP
 from mainstay.respond.alerts.decide import Code, SilenceFacts, silenced_by
 from mainstay.respond.alerts.models import Alert
@@ -58,9 +58,9 @@ def gravest_first(found: QuerySet[Alert]) -> QuerySet[Alert]:
     return found.order_by(_FOLLOWS, _WEIGHT.desc(), "-pk")
 
 
-def open_first(found: QuerySet[Alert]) -> list[Alert]:
-    """Return the open alerts of `found`, the gravest first, at most `OPEN_SHOWN` + 1."""
-    return list(gravest_first(found.filter(ended_at=None))[: OPEN_SHOWN + 1])
+def open_first(found: QuerySet[Alert], most: int = OPEN_SHOWN + 1) -> list[Alert]:
+    """Return the open alerts of `found`, the gravest first, at most so many."""
+    return list(gravest_first(found.filter(ended_at=None))[:most])
 
 
 def shown_state(alert: Alert, active: Iterable[SilenceFacts], now: datetime) -> str:
@@ -81,7 +81,7 @@ def _row(alert: Alert, state: str, now: datetime) -> str:
         lasted = rows.write_duration((alert.ended_at - alert.started_at).total_seconds())
         summary = f"lasted {lasted}{NBSP}· {summary}" if summary else f"lasted {lasted}"
     return rows.alert_row(
-        href=reverse("alert", args=[alert.pk]),
+        href=numbered("alert", alert.pk),
         name=alert.name,
         state=state,
         now=now,
