@@ -116,14 +116,14 @@ class TransferLoop(ABC, Generic[Item, Run, T]):
         item.waits = True
         self._ready.append((item, due_at, time.perf_counter()))
 
-    def _waiting_s(self) -> float:
+    def waiting_s(self) -> float:
         """For how long the first of those that are due has waited for its turn, because too much is in flight."""
         try:
             return max(0.0, time.perf_counter() - self._ready[0][2])
         except IndexError:
             return 0.0
 
-    def _lag_s(self) -> float:
+    def lag_s(self) -> float:
         """How late the present turn is: 0 while the loop turns on time, growing when it is blocked, failing or dead."""
         since = self._failing_since
         return max(0.0, time.perf_counter() - (self._turn_expected_at if since is None else since))

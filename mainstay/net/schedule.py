@@ -12,6 +12,7 @@ import heapq
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PACE_S = 0.001
 """Paced probes start this far apart: 1,000 within a second; closer when one interval would not hold all checks."""
@@ -53,8 +54,7 @@ def check_rhythm(key: int, every_s: float, offset_s: float) -> None:
         raise ValueError(f"check {key}: the offset must lie within the interval of {every_s} s, not {offset_s!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """One probe to start now, for the slot `due_at` (unix seconds)."""
 
     key: int

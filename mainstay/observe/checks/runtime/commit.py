@@ -16,6 +16,7 @@ from mainstay.foundation.words.text import storable
 from mainstay.observe.checks import facts
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import CheckState, Downtime, Result
+from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.runtime.watched import Observation, Step
 
 log = logging.getLogger("mainstay.monitor")
@@ -28,6 +29,9 @@ STATE_COLUMNS = (
     "failures", "answers", "warnings", "successes", "history", "flapping", "first_bad_at",
     "last_at", "last_health", "last_message", "last_duration_s", "last_code", "last_facts",
 )  # fmt: skip
+
+
+_NO_PHASES = (None,) * len(Phases._fields)
 
 
 @dataclass(slots=True)
@@ -189,18 +193,12 @@ def _why(step: Step) -> str:
 
 
 def _result_row(seen: Observation) -> tuple[Any, ...]:
-    phases = seen.phases
-    durations = (
-        (phases.dns_s, phases.connect_s, phases.tls_s, phases.first_byte_s, phases.transfer_s)
-        if phases is not None
-        else (None, None, None, None, None)
-    )
     return (
         seen.check,
         store.moment(seen.at),
         seen.health.value,
         seen.duration_s,
-        *durations,
+        *(seen.phases or _NO_PHASES),
         seen.code,
         storable(seen.message),
     )
