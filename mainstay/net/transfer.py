@@ -101,10 +101,15 @@ class Hop:
 
 
 class Handle(pycurl.Curl):  # type: ignore[misc]  # a class of C
-    """A handle of libcurl that many transfers use, one after the other."""
+    """A handle of libcurl that many transfers use, one after the other.
 
-    options: Options | None = None
-    """What it was set up with, if it is as good as new but for what `Transfer.begin` sets each time."""
+    Attributes:
+        options: what it was set up with, if it is as good as new but for what `Transfer.begin` sets each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: Options | None = None  # no default of the class: pycurl would always find that one
 
 
 class Transfer:

@@ -462,15 +462,13 @@ class Prober(TransferLoop["_Check", "_Run", Probe]):
 
     def _serve_missed(self, check: _Check) -> float | None:
         """The due time to probe for at once after a probe that ran past slots, or None."""
-        wall = self._wall_clock()
-        again_at = None
-        if check.missed:
-            latest = check.missed[-1]
-            served = 0 <= wall - latest <= check.planned.every_s / 2
-            self._count_overlapped(check, len(check.missed) - served)
-            check.missed.clear()
-            again_at = latest if served else None
-        return again_at
+        if not check.missed:
+            return None
+        latest = check.missed[-1]
+        served = 0 <= self._wall_clock() - latest <= check.planned.every_s / 2
+        self._count_overlapped(check, len(check.missed) - served)
+        check.missed.clear()
+        return latest if served else None
 
     def _count_overlapped(self, check: _Check, slots: int) -> None:
         check.overlapped += slots
