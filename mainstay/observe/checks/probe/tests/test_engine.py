@@ -527,7 +527,8 @@ def test_nothing_of_one_check_reaches_another_that_is_probed_after_it(prober: Ma
     """They use the same handle of libcurl, one after the other: it keeps cookies whatever else is reset."""
     engine, seen = prober(max_in_flight=1), list[bytes]()
     with serving(answering(headers="Set-Cookie: session=1\r\n", seen=seen)) as server:
-        mine, other = {"url": server.url, "bearer": "t0k", "method": "POST", "body": "b0dy"}, {"url": server.url}
+        mine: dict[str, Any] = {"url": server.url, "bearer": "t0k", "method": "POST", "body": "b0dy"}
+        other: dict[str, Any] = {"url": server.url}
         for number, settings in enumerate([mine, other, mine, other, other, {**other, "headers": {"X-One": "yes"}}]):
             engine.update([planned(number, "http", settings)])
             receiver.wait(lambda r, number=number: len(r.results) == number + 1)  # type: ignore[misc]
