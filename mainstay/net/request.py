@@ -74,9 +74,14 @@ def authorization(username: str | None, password: str, bearer: str | None) -> di
     return {}
 
 
-def request_options(request: Request, *, own_origin: bool, with_body: bool, method: str) -> Options:
-    """libcurl's options of one request. To another origin go no credentials, no client certificate and no headers
-    of the user's (any of them may be a key), only the harmless ones."""
+def request_options(
+    request: Request, *, own_origin: bool, with_body: bool, method: str, decoded: bool = True
+) -> Options:
+    """libcurl's options of one request; `decoded` undoes the body's content coding.
+
+    To another origin go no credentials, no client certificate and no headers of the user's (any of them may be a key),
+    only the harmless ones.
+    """
     options: list[tuple[int, object]] = [(pycurl.USERAGENT, request.user_agent)]
     headers: dict[str, str] = {}
     if own_origin:
@@ -104,6 +109,8 @@ def request_options(request: Request, *, own_origin: bool, with_body: bool, meth
         options.append((pycurl.CUSTOMREQUEST, method))
     # A body is decoded whoever asked for the encoding, and also where nobody did.
     options.append((pycurl.ACCEPT_ENCODING, request.encodings or ""))
+    if not decoded:
+        options.append((pycurl.HTTP_CONTENT_DECODING, 0))
     lines = [f"{name}: {value}" if value or name == "Expect" else f"{name};" for name, value in headers.items()]
     if request.encodings is None and not any(name.lower() == "accept-encoding" for name in headers):
         lines.append("Accept-Encoding:")  # libcurl's own is not sent

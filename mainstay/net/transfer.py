@@ -13,7 +13,7 @@ import itertools
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pycurl
 
@@ -23,7 +23,7 @@ from mainstay.foundation.words.text import one_sentence
 from mainstay.net.addresses import host_port, origin, punycode, shown_url, split_url, wire_url
 from mainstay.net.certificates import NAMES_NO_HOST, shown
 from mainstay.net.policy import AddressPolicy
-from mainstay.net.request import ALWAYS, PEM_FIELDS, Pem, Request, request_options
+from mainstay.net.request import ALWAYS, PEM_FIELDS, Options, Pem, Request, request_options
 from mainstay.net.resolver import Resolution, literal
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -40,8 +40,7 @@ Headers = Mapping[str, tuple[str, ...]]
 """Names in lower case; all values of a repeated header, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as it came: times in seconds, body without its content coding, cut at the cap."""
 
     status: int
@@ -62,7 +61,7 @@ class Answer:
 class Plan:
     """What is the same for every exchange of one request: where it goes and libcurl's options."""
 
-    __slots__ = ("first", "follows", "hop", "origin", "proxied", "reads_body", "reads_headers", "request")
+    __slots__ = ("first", "follows", "hop", "origin", "plain", "proxied", "reads_body", "reads_headers", "request")
 
     def __init__(
         self, request: Request, *, follows: bool = True, reads_headers: bool = False, reads_body: bool = True
@@ -73,7 +72,11 @@ class Plan:
         self.reads_headers = reads_headers
         self.reads_body = reads_body
         self.proxied = request.proxy is not None
-        self.first = request_options(request, own_origin=True, with_body=True, method=request.method)
+        self.first = request_options(
+            request, own_origin=True, with_body=True, method=request.method, decoded=reads_body
+        )
+        self.plain = not reads_headers and not any(type(value) is Pem for _, value in self.first)
+        """Whether a handle that was set up for it can be used again as it is: PEM files are read for each transfer."""
         self.hop = Hop(request.url, request)
         self.origin = origin(request.url)
 
@@ -97,6 +100,18 @@ class Hop:
         """The resolution of a host that is an address: then there is nothing to look up."""
 
 
+class Handle(pycurl.Curl):  # type: ignore[misc]  # a class of C
+    """A handle of libcurl that many transfers use, one after the other.
+
+    Attributes:
+        options: what it was set up with, if it is as good as new but for what `Transfer.begin` sets each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: Options | None = None  # no default of the class: pycurl would always find that one
+
+
 class Transfer:
     """One exchange. The driver loops: `resolve_next()`, look the name up if asked to, `begin()`, perform, `finish()`,
     until `finish` says that no other hop follows, or `ended` is set. Then there is an `answer`, or a `failure` says why
@@ -116,6 +131,8 @@ class Transfer:
         self.failure = ""
         self.answer: Answer | None = None
         self.in_libcurl = False
+        self.handle: Handle | None = None
+        """What the next hop is to go on with, between two hops."""
         self.run_id = 0
         self.addresses: tuple[str, ...] = ()
         self.pins: list[str] = []
@@ -174,43 +191,55 @@ class Transfer:
             return
         self.addresses = tuple(allowed)
 
-    def begin(self, curl: pycurl.Curl, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
+    def begin(self, curl: Handle, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
         """Set the handle up for the hop. False when it ended instead (an unreadable file, no time left)."""
         if remaining_s <= 0:
             self.timed_out("before it connected")
             return False
-        curl.reset()
-        for option, value in ALWAYS:
-            curl.setopt(option, value)
-        try:
-            for option, value in self._options:
-                if type(value) is not Pem:
-                    curl.setopt(option, value)
-                    continue
-                text = pem(value)
-                curl.setopt(option, text)
-                if option == pycurl.CAINFO_BLOB:
-                    self._authorities = text
-        except UnreadableFileError as error:
-            self._end(f"`{PEM_FIELDS[option]}` {error}.")
-            return False
+        plan = self.plan
+        if curl.options != self._options or not plan.plain:
+            try:
+                self._set_up(curl)
+            except UnreadableFileError as error:
+                self._end(str(error))
+                return False
+        if not self._hops:
+            curl.setopt(pycurl.COOKIELIST, "ALL")  # those of the transfer before; a reset keeps them
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._truncated = False
         self._headers: list[bytes] = []
         curl.setopt(pycurl.URL, self._hop.url)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        if not self.plan.reads_body:
-            curl.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
-        if self.plan.reads_headers:
+        if plan.reads_headers:
             curl.setopt(pycurl.HEADERFUNCTION, self._header)
         # At least 1 ms: 0 would mean "no limit" to libcurl.
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(remaining_s * 1000)))
         self._pin(curl, stale_pins)
         return True
 
-    def _pin(self, curl: pycurl.Curl, stale_pins: Sequence[str]) -> None:
-        resolve = [f"-{pin}" for pin in stale_pins]
+    def _set_up(self, curl: Handle) -> None:
+        """Set what is the same for every transfer of this request."""
+        curl.options = None
+        curl.reset()
+        for option, value in ALWAYS:
+            curl.setopt(option, value)
+        for option, value in self._options:
+            if type(value) is not Pem:
+                curl.setopt(option, value)
+                continue
+            try:
+                text = pem(value)
+            except UnreadableFileError as error:
+                raise UnreadableFileError(f"`{PEM_FIELDS[option]}` {error}.") from None
+            curl.setopt(option, text)
+            if option == pycurl.CAINFO_BLOB:
+                self._authorities = text
+        if self.plan.plain:
+            curl.options = self._options
+
+    def _pin(self, curl: Handle, stale_pins: Sequence[str]) -> None:
+        resolve = [f"-{pin}" for pin in stale_pins] if stale_pins else []
         port = self._hop.port
         if self.plan.proxied:
             name = self._hop.host
@@ -230,6 +259,7 @@ class Transfer:
             self.pins = [pin]
         if resolve:
             curl.setopt(pycurl.RESOLVE, resolve)
+            curl.options = None
 
     def _write(self, data: bytes) -> int | None:
         room = self.plan.request.max_body_bytes - self._body_bytes
@@ -371,7 +401,9 @@ class Transfer:
             )
             return False
         self._hop = hop
-        self._options = request_options(request, own_origin=own_origin, with_body=has_body, method=self._method)
+        self._options = request_options(
+            request, own_origin=own_origin, with_body=has_body, method=self._method, decoded=self.plan.reads_body
+        )
         self.addresses = ()
         return True
 

@@ -7,6 +7,7 @@ the decision on each alert. A column that is empty costs only its row.
 
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.db.backends.sqlite3 import base
@@ -17,7 +18,12 @@ T = TypeVar("T")
 
 
 class DatabaseOperations(Operations):
-    """Reads keys."""
+    """Reads keys; writes times, of which every result has two."""
+
+    def adapt_datetimefield_value(self, value: Any) -> Any:
+        if type(value) is datetime and value.tzinfo is UTC and self.connection.timezone is UTC:
+            return value.replace(tzinfo=None).isoformat(" ")  # what the line below comes to, for a quarter of its cost
+        return super().adapt_datetimefield_value(value)
 
     def convert_uuidfield_value(self, value: Any, expression: Any, connection: Any) -> Any:
         try:

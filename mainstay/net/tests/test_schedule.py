@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mainstay.net.schedule import (
     PACE_S,
+    TOGETHER_S,
     Due,
     Schedule,
     offset_for,
@@ -33,6 +34,14 @@ def test_offsets_spread_evenly(step: int) -> None:
     counts = Counter(int(offset_for(key * step, 100.0)) for key in range(5000))
     assert max(counts.values()) <= 100
     assert min(counts[hundredth] for hundredth in range(100)) >= 15
+
+
+def test_checks_of_the_same_fiftieth_of_a_second_begin_together() -> None:
+    """Else each would have turns of the loop of its own: a thousand checks have no more than two hundred beginnings."""
+    offsets = [offset_for(key, 4.0) for key in range(1000)]
+    assert len(set(offsets)) <= 200
+    assert all(offset / TOGETHER_S == pytest.approx(round(offset / TOGETHER_S)) for offset in offsets)
+    assert max(Counter(offsets).values()) <= 10, "and none has many more than the others"
 
 
 @given(moments, every_s, st.floats(0, 0.999999))

@@ -7,7 +7,7 @@ The states a person sees (DESIGN §4): paused, maintenance, unreachable, up, deg
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 HISTORY: Final = 20  # results looked at for flapping
 FLAPPING_FROM: Final = 8  # changes among them at which a check is flapping …
@@ -63,8 +63,7 @@ class State:
     first_bad_at: datetime | None = None  # of the present run of bad results
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The new state, and what changed with it."""
 
     state: State
@@ -88,23 +87,28 @@ def observe(state: State, result: Health, at: datetime, thresholds: Thresholds) 
     better until it has settled: one page tells of it and no storm follows.
     """
     down, bad = result is Health.DOWN, result is not Health.UP
-    counted = replace(
-        state,
+    history = ((state.history << 1) | bad) & _HISTORY_MASK
+    counted = State(  # not `replace`, which takes three times as long: this is done for every result
+        health=state.health,
         failures=state.failures + 1 if down else 0,
         answers=0 if down else state.answers + 1,
         warnings=state.warnings + 1 if bad else 0,
         successes=0 if bad else state.successes + 1,
-        history=((state.history << 1) | bad) & _HISTORY_MASK,
+        history=history,
+        flapping=state.flapping,
         first_bad_at=(state.first_bad_at or at) if bad else None,
     )
-    swings = changes_in(counted.history)
+    swings = changes_in(history)
     flapping = swings > FLAPPING_UNTIL if state.flapping else swings >= FLAPPING_FROM
     health, reason = _judge(counted, thresholds)
-    floor = max(state.health, Health.DEGRADED, key=_RANK.__getitem__)
-    if flapping and _RANK[health] < _RANK[floor]:
-        health, reason = floor, f"flapping: {swings} changes in {HISTORY} results"
+    if flapping:
+        floor = max(state.health, Health.DEGRADED, key=_RANK.__getitem__)
+        if _RANK[health] < _RANK[floor]:
+            health, reason = floor, f"flapping: {swings} changes in {HISTORY} results"
+    if health is not state.health or flapping is not state.flapping:
+        counted = replace(counted, health=health, flapping=flapping)
     return Verdict(
-        state=replace(counted, health=health, flapping=flapping),
+        state=counted,
         was=state.health,
         changed=health is not state.health,
         began_flapping=flapping and not state.flapping,

@@ -253,12 +253,12 @@ class Embedded:
     def lag_s(self) -> float:
         """Return how late the scraper's loop is."""
         scraper = self.scraper
-        return scraper.figures().lag_s if scraper is not None else 0.0
+        return scraper.lag_s() if scraper is not None else 0.0
 
     def waiting_s(self) -> float:
         """Return for how long a scrape that is due has waited for a place."""
         scraper = self.scraper
-        return scraper.figures().waiting_s if scraper is not None else 0.0
+        return scraper.waiting_s() if scraper is not None else 0.0
 
     def _targets(self) -> dict[str, Any]:
         scraper = self.scraper

@@ -15,18 +15,22 @@ from typing import Any, Protocol
 import numpy as np
 from prometheus_client.core import Metric
 
+from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.metrics.promql.plan import NAME
 from mainstay.observe.metrics.store import BadLabels, CardinalityExceeded, Store, Stream
 
 log = logging.getLogger("mainstay.metrics")
 JOB = "checks"
-PHASES = (
-    ("resolve", "dns_s"),
-    ("connect", "connect_s"),
-    ("tls", "tls_s"),
-    ("processing", "first_byte_s"),
-    ("transfer", "transfer_s"),
+Named = tuple[str, str]  # the name of a metric, and its phase
+_ALWAYS: tuple[Named, ...] = (("probe_success", ""), ("probe_duration_seconds", ""))
+_HTTP: tuple[Named, ...] = (
+    *_ALWAYS,
+    ("probe_http_status_code", ""),
+    *(("probe_http_duration_seconds", phase) for phase in ("resolve", "connect", "tls", "processing", "transfer")),
+    ("probe_http_redirects", ""),
+    ("probe_http_uncompressed_body_length", ""),
 )
+_NO_PHASES = Phases()
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -44,7 +48,7 @@ class Seen(Protocol):
     @property
     def code(self) -> int | None: ...
     @property
-    def phases(self) -> Any: ...
+    def phases(self) -> Phases | None: ...
     @property
     def facts(self) -> Mapping[str, Any]: ...
 
@@ -54,7 +58,7 @@ class _Check:
     kind: str
     labels: Mapping[str, str]
     stream: Stream
-    names: tuple[tuple[str, str], ...] = ()
+    names: tuple[Named, ...] = ()
     layout: Any = None
     refused: bool = False
 
@@ -87,13 +91,12 @@ class ProbeSeries:
             known = self._checks.get(one.check)
             if known is None:
                 continue
-            pairs = list(_values(known.kind, one))
-            names = tuple(pair[0] for pair in pairs)
+            names, values = _values(known.kind, one)
             try:
                 if names != known.names:
                     known.layout = self._store.layout([_labels(name, known.labels) for name in names], JOB)
                     known.names = names
-                known.stream.put(_ms(one.at), known.layout, np.array([pair[1] for pair in pairs], np.float64))
+                known.stream.put(_ms(one.at), known.layout, np.array(values, np.float64))
             except (CardinalityExceeded, BadLabels) as error:
                 known.names = ()
                 if not known.refused:
@@ -131,7 +134,7 @@ class LatestProbes:
             for one in seen:
                 kind = self._kinds.get(one.check)
                 if kind is not None:
-                    self._values[one.check] = list(_values(kind, one))
+                    self._values[one.check] = list(zip(*_values(kind, one), strict=True))
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, each with the labels of its check."""
@@ -150,27 +153,31 @@ def _series_labels(target: str, labels: Mapping[str, str]) -> dict[str, str]:
     return kept | {"job": JOB, "instance": target or labels.get("check", "")}
 
 
-def _values(kind: str, seen: Seen) -> Iterator[tuple[tuple[str, str], float]]:
-    yield ("probe_success", ""), float(seen.health != "down")
-    yield ("probe_duration_seconds", ""), seen.duration_s
-    facts = seen.facts
+def _values(kind: str, seen: Seen) -> tuple[tuple[Named, ...], list[float]]:
+    """Return the series of a result, and their values."""
+    facts, phases = seen.facts, seen.phases
+    names, values = _ALWAYS, [float(seen.health != "down"), seen.duration_s]
     if kind == "http":
-        yield ("probe_http_status_code", ""), float(seen.code or 0)
-        for phase, name in PHASES:
-            yield ("probe_http_duration_seconds", phase), getattr(seen.phases, name) if seen.phases else 0.0
-        yield ("probe_http_redirects", ""), float(facts.get("redirects", 0))
-        yield ("probe_http_uncompressed_body_length", ""), float(facts.get("body_bytes", 0))
-    elif seen.phases is not None:
-        yield ("probe_dns_lookup_time_seconds", ""), seen.phases.dns_s
+        names = _HTTP
+        values += (float(seen.code or 0), *(phases or _NO_PHASES))
+        values += (float(facts.get("redirects", 0)), float(facts.get("body_bytes", 0)))
+    elif phases is not None:
+        names += (("probe_dns_lookup_time_seconds", ""),)
+        values.append(phases.dns_s)
     if kind == "dns":
-        yield ("probe_dns_answer_rrs", ""), float(facts.get("answers", 0))
+        names += (("probe_dns_answer_rrs", ""),)
+        values.append(float(facts.get("answers", 0)))
     if kind == "icmp":
-        yield ("probe_icmp_loss_ratio", ""), float(facts.get("loss_percent", 100.0)) / 100
+        names += (("probe_icmp_loss_ratio", ""),)
+        values.append(float(facts.get("loss_percent", 100.0)) / 100)
     if kind == "command":
-        yield ("probe_exit_status", ""), float(seen.code if seen.code is not None else -1)
+        names += (("probe_exit_status", ""),)
+        values.append(float(seen.code if seen.code is not None else -1))
     expires = facts.get("chain_expires_at") or facts.get("certificate_expires_at")
     if isinstance(expires, int | float):
-        yield ("probe_ssl_earliest_cert_expiry", ""), float(expires)
+        names += (("probe_ssl_earliest_cert_expiry", ""),)
+        values.append(float(expires))
+    return names, values
 
 
 def _labels(name: tuple[str, str], labels: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ sentence, and judges latency and conditions the same way for every kind.
 """
 
 import asyncio
+import importlib
+import sys
 import time
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -82,6 +84,12 @@ class Steps:
 
 
 S = TypeVar("S", bound=SteppedSettings)
+
+
+async def load(module: str, context: Context) -> None:
+    """Import what only checks of one kind want, and most have none of: in a thread, for the loop must stay on time."""
+    if module not in sys.modules:
+        await asyncio.get_running_loop().run_in_executor(context.threads, importlib.import_module, module)
 
 
 class SteppedKind(Kind[S], Generic[S]):

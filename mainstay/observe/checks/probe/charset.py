@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from functools import lru_cache
 
 _MARKS = (  # the longer first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
@@ -10,6 +11,7 @@ _MARKS = (  # the longer first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ANY_MARK = tuple(mark for mark, _ in _MARKS)
 _CHARSET = re.compile(r""";\s*charset\s*=\s*(?:"([^"]*)"|([^\s;"]+))""", re.IGNORECASE)
 _IN_MARKUP = re.compile(
     rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9_:.-]+)""",
@@ -27,10 +29,10 @@ def as_utf8(body: bytes, content_type: str = "") -> bytes:
     The mark counts first, then the charset of the Content-Type, then what the markup says of itself. JSON shows its
     encoding by its zeros. What says nothing is UTF-8, and where it is not, Windows-1252.
     """
-    for mark, encoding in _MARKS:
-        if body.startswith(mark):
-            return _decoded(body[len(mark) :], encoding)
-    declared = _codec(_charset(content_type)) or _of_zeros(body)
+    if body.startswith(_ANY_MARK):
+        mark, encoding = next(each for each in _MARKS if body.startswith(each[0]))
+        return _decoded(body[len(mark) :], encoding)
+    declared = _declared(content_type) or _of_zeros(body)
     if not declared and (found := _IN_MARKUP.search(body, 0, _LOOKED_THROUGH)):
         declared = _codec((found[1] or found[2]).decode("ascii"))
         if declared.startswith(("utf-16", "utf-32")):  # then the words that say so could not have been read
@@ -40,9 +42,10 @@ def as_utf8(body: bytes, content_type: str = "") -> bytes:
     return body if _is_utf8(body) else _decoded(body, _WESTERN)
 
 
-def _charset(content_type: str) -> str:
+@lru_cache(maxsize=256)
+def _declared(content_type: str) -> str:
     found = _CHARSET.search(content_type)
-    return (found[1] or found[2] or "").strip() if found else ""
+    return _codec((found[1] or found[2] or "").strip()) if found else ""
 
 
 def _codec(name: str) -> str:
@@ -57,6 +60,8 @@ def _codec(name: str) -> str:
 
 def _of_zeros(body: bytes) -> str:
     """UTF-16 or UTF-32 of a text that begins with ASCII, as JSON does (RFC 4627, section 3)."""
+    if 0 not in body[:4]:
+        return ""
     zeros = tuple(byte == 0 for byte in body[:4])
     match zeros:
         case (True, True, True, False):
@@ -71,6 +76,8 @@ def _of_zeros(body: bytes) -> str:
 
 
 def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
     try:
         # The last character may have been cut off with the rest of a long body.
         codecs.getincrementaldecoder("utf-8")().decode(body, final=False)

@@ -19,7 +19,8 @@ import resource
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -62,8 +63,7 @@ class Planned:
     """Of the record that it was made of; see `Prober.held`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A probe's outcome. `due_at` is unix seconds; `outcome.started_at - due_at` is how late the probe began."""
 
     key: int
@@ -214,8 +214,8 @@ class Prober(TransferLoop["_Check", "_Run", Probe]):
         lateness_p50_s, lateness_p99_s = self._lateness_s()
         return Figures(
             alive=self._thread.is_alive(),
-            lag_s=self._lag_s(),
-            waiting_s=self._waiting_s(),
+            lag_s=self.lag_s(),
+            waiting_s=self.waiting_s(),
             max_in_flight=self._max_in_flight,
             by_descriptors=self._max_in_flight < self._wanted_in_flight,
             lateness_p50_s=lateness_p50_s,
@@ -445,7 +445,7 @@ class Prober(TransferLoop["_Check", "_Run", Probe]):
         wanted_now, check.wanted_now = check.wanted_now, False
         if check.overlapped or check.skipped:
             counted = {"slots_overlapped": check.overlapped, "slots_skipped": check.skipped}
-            outcome = replace(outcome, facts={**outcome.facts, **{name: n for name, n in counted.items() if n}})
+            outcome = outcome._replace(facts={**outcome.facts, **{name: n for name, n in counted.items() if n}})
             check.overlapped = check.skipped = 0
         if not self._results:
             self._oldest_result = time.perf_counter()
@@ -462,15 +462,13 @@ class Prober(TransferLoop["_Check", "_Run", Probe]):
 
     def _serve_missed(self, check: _Check) -> float | None:
         """The due time to probe for at once after a probe that ran past slots, or None."""
-        wall = self._wall_clock()
-        again_at = None
-        if check.missed:
-            latest = check.missed[-1]
-            served = 0 <= wall - latest <= check.planned.every_s / 2
-            self._count_overlapped(check, len(check.missed) - served)
-            check.missed.clear()
-            again_at = latest if served else None
-        return again_at
+        if not check.missed:
+            return None
+        latest = check.missed[-1]
+        served = 0 <= self._wall_clock() - latest <= check.planned.every_s / 2
+        self._count_overlapped(check, len(check.missed) - served)
+        check.missed.clear()
+        return latest if served else None
 
     def _count_overlapped(self, check: _Check, slots: int) -> None:
         check.overlapped += slots

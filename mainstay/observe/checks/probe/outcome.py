@@ -1,9 +1,9 @@
 """What one probe saw."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from mainstay.net.connect import NetworkError
 
@@ -20,8 +20,7 @@ class Health(StrEnum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(NamedTuple):
     """Where the time went, in seconds; 0.0 where a phase did not occur. Redirects and retries are summed up."""
 
     dns_s: float = 0.0
@@ -31,8 +30,7 @@ class Phases:
     transfer_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One probe's result.
 
     `started_at` is in unix seconds (wall clock), `duration_s` comes from a monotonic clock. `message` is one
@@ -46,7 +44,7 @@ class Outcome:
     message: str = ""
     phases: Phases | None = None
     code: int | None = None
-    facts: Facts = field(default_factory=lambda: NO_FACTS)
+    facts: Facts = NO_FACTS
 
 
 class ProbeError(NetworkError):

@@ -16,6 +16,7 @@ from mainstay.foundation.words.text import storable
 from mainstay.observe.checks import facts
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import CheckState, Downtime, Result
+from mainstay.observe.checks.probe.outcome import Phases
 from mainstay.observe.checks.runtime.watched import Observation, Step
 
 log = logging.getLogger("mainstay.monitor")
@@ -28,6 +29,9 @@ STATE_COLUMNS = (
     "failures", "answers", "warnings", "successes", "history", "flapping", "first_bad_at",
     "last_at", "last_health", "last_message", "last_duration_s", "last_code", "last_facts",
 )  # fmt: skip
+
+
+_NO_PHASES = (None,) * len(Phases._fields)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,8 @@ def commit(steps: Sequence[Step], also: Callable[[set[int]], None] = lambda _sta
         refused.stale |= _commit_states(newest)
         kept = [step for step in steps if step.seen.check not in refused.all]
         _commit_first(kept)
-        store.insert(Result, RESULT_COLUMNS, [_result_row(step.seen) for step in kept])
+        moment = store.moments()
+        store.insert(Result, RESULT_COLUMNS, [_result_row(step.seen, moment) for step in kept])
         also(refused.stale)
     return refused
 
@@ -114,7 +119,8 @@ def _commit_turn(turn: Sequence[Step]) -> set[int]:
 
 def _commit_states(newest: Mapping[int, Step]) -> set[int]:
     """Write where each check stands now; return those whose row is not as we left it, which stay as they are."""
-    rows = [_state_row(step) for step in newest.values()]
+    moment = store.moments()
+    rows = [_state_row(step, moment) for step in newest.values()]
     if store.update(CheckState, STATE_COLUMNS, ("check_ref_id", "changes"), rows) == len(rows):
         return set()
     found = dict(CheckState.objects.filter(pk__in=newest).values_list("pk", "changes"))
@@ -188,25 +194,19 @@ def _why(step: Step) -> str:
     return "" if step.verdict.state.health is Health.UP else storable(step.seen.message) or step.verdict.reason
 
 
-def _result_row(seen: Observation) -> tuple[Any, ...]:
-    phases = seen.phases
-    durations = (
-        (phases.dns_s, phases.connect_s, phases.tls_s, phases.first_byte_s, phases.transfer_s)
-        if phases is not None
-        else (None, None, None, None, None)
-    )
+def _result_row(seen: Observation, moment: Callable[[datetime | None], Any]) -> tuple[Any, ...]:
     return (
         seen.check,
-        store.moment(seen.at),
+        moment(seen.at),
         seen.health.value,
         seen.duration_s,
-        *durations,
+        *(seen.phases or _NO_PHASES),
         seen.code,
         storable(seen.message),
     )
 
 
-def _state_row(step: Step) -> tuple[Any, ...]:
+def _state_row(step: Step, moment: Callable[[datetime | None], Any]) -> tuple[Any, ...]:
     state, seen = step.verdict.state, step.seen
     return (
         state.failures,
@@ -215,8 +215,8 @@ def _state_row(step: Step) -> tuple[Any, ...]:
         state.successes,
         state.history,
         state.flapping,
-        store.moment(state.first_bad_at),
-        store.moment(seen.at),
+        moment(state.first_bad_at),
+        moment(seen.at),
         seen.health.value,
         storable(seen.message),
         seen.duration_s,

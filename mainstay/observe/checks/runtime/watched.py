@@ -2,28 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from mainstay.foundation.journal.write import Subject
 from mainstay.observe.checks import decide
 from mainstay.observe.checks.decide import Health, State, Thresholds, Verdict
 from mainstay.observe.checks.heartbeats import Rhythm
-
-
-class PhasesLike(Protocol):
-    """Durations of the phases of a probe, in seconds."""
-
-    @property
-    def dns_s(self) -> float: ...
-    @property
-    def connect_s(self) -> float: ...
-    @property
-    def tls_s(self) -> float: ...
-    @property
-    def first_byte_s(self) -> float: ...
-    @property
-    def transfer_s(self) -> float: ...
-
+from mainstay.observe.checks.probe.outcome import Phases
 
 _URGENCY = {"critical": 0, "major": 1, "minor": 2}
 
@@ -75,13 +60,12 @@ class Observation:
     duration_s: float
     message: str = ""
     code: int | None = None
-    phases: PhasesLike | None = None
+    phases: Phases | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     extra: bool = False  # beside the check's rhythm: recorded, but it does not count towards a threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one observation makes of a check, waiting to be committed."""
 
     watched: Watched  # the check as it was held then

@@ -18,6 +18,7 @@ from mainstay.foundation.processes.run import Cycle, Ending, Work
 from mainstay.net.policy import policy
 from mainstay.observe.checks.decide import Health
 from mainstay.observe.checks.models import Ping
+from mainstay.observe.checks.probe import outcome
 from mainstay.observe.checks.probe.engine import Prober, Result
 from mainstay.observe.checks.runtime import arrivals, reachability, shards
 from mainstay.observe.checks.runtime.figures import ProberMetrics, ProberNotices
@@ -27,6 +28,7 @@ from mainstay.observe.checks.runtime.watched import Observation
 
 PINGS_AT_ONCE = 2_000
 STOP_WITHIN_S = 2.0
+_HEALTH = {each: Health(each.value) for each in outcome.Health}
 
 
 class Watching(Work):
@@ -80,11 +82,11 @@ class Watching(Work):
 
     def lag_s(self) -> float:
         """Return how late the prober's loop is."""
-        return self.prober.figures().lag_s
+        return self.prober.lag_s()
 
     def waiting_s(self) -> float:
         """Return for how long a probe that is due has waited for a place."""
-        return self.prober.figures().waiting_s
+        return self.prober.waiting_s()
 
     def results(self, results: list[Result]) -> None:
         """Take results from the prober's loop; quick, for that loop must stay on time."""
@@ -92,7 +94,7 @@ class Watching(Work):
             Observation(
                 check=result.key,
                 at=from_unix(result.outcome.started_at),
-                health=Health(result.outcome.health.value),
+                health=_HEALTH[result.outcome.health],
                 duration_s=result.outcome.duration_s,
                 message=result.outcome.message,
                 code=result.outcome.code,

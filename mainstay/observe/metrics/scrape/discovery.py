@@ -8,9 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import dns.exception
-import dns.rdatatype
-import dns.resolver
 import orjson
 from pydantic import ValidationError
 
@@ -22,13 +19,11 @@ from mainstay.foundation.outside_files import (
     read_file,
 )
 from mainstay.foundation.yaml.read import Manner, read_data
-from mainstay.net.addresses import host_port
-from mainstay.observe.metrics.scrape.settings import Dns, Group, ScrapeSettings
+from mainstay.observe.metrics.scrape.settings import Group, ScrapeSettings
 
 ADDRESS = "__address__"
 FILES_MOST = 1000
 FILE_LOOK_EVERY_S = 5.0
-_DNS_LIFETIME_S = 5.0
 _LISTS = Manner(most_bytes=LIST_MOST_BYTES, aliases=False)
 
 Discovered = dict[str, str]
@@ -65,7 +60,10 @@ def sources_of(settings: ScrapeSettings) -> list[Source]:
         found.append(Listed(settings.targets))
     if settings.file:
         found.append(Files(settings.file))
-    found += [Names(each) for each in settings.dns]
+    if settings.dns:
+        from mainstay.observe.metrics.scrape.dns_names import Names  # only now: it loads much, and few have any
+
+        found += [Names(each) for each in settings.dns]
     return found
 
 
@@ -156,59 +154,6 @@ class Files:
         self._groups[path] = list(_members(groups, {"__meta_filepath": str(path)}))
 
 
-class Names:
-    """Targets that DNS records name."""
-
-    def __init__(self, settings: Dns) -> None:
-        self.error = ""
-        self.looks = True
-        self.place: object = settings
-        self._settings = settings
-        self._found: dict[str, list[Discovered]] = {}
-        self._next = 0.0
-
-    def due(self, now: float) -> bool:
-        return now >= self._next
-
-    def look(self, now: float) -> None:
-        self._next = now + self._settings.refresh
-        failures = []
-        for name in self._settings.names:
-            try:
-                self._found[name] = list(self._ask(name))
-            except dns.resolver.NXDOMAIN:
-                # The server is there and says that there is no such name: so there are no targets.
-                self._found[name] = []
-                failures.append(f"there is no name {name} in the DNS")
-            except (dns.exception.DNSException, OSError, ValueError) as error:
-                failures.append(
-                    f"no answer to the question for {name} ({self._settings.type}): {_why(error)};"
-                    " what was known last is used"
-                )
-        self.error = "; ".join(failures)[:1000]
-
-    def found(self) -> list[Discovered]:
-        return [each for name in self._settings.names for each in self._found.get(name, ())]
-
-    def _ask(self, name: str) -> Iterator[Discovered]:
-        settings = self._settings
-        resolver = dns.resolver.Resolver()
-        resolver.lifetime = _DNS_LIFETIME_S
-        answer = resolver.resolve(name, settings.type, search=True, raise_on_no_answer=False)
-        for record in answer:
-            if record.rdtype == dns.rdatatype.SRV:
-                host = str(record.target).rstrip(".")
-                port = settings.port or int(record.port)
-                about = {
-                    "__meta_dns_srv_record_target": str(record.target),
-                    "__meta_dns_srv_record_port": str(record.port),
-                }
-            else:
-                assert settings.port is not None
-                host, port, about = str(record.address), settings.port, {}
-            yield {ADDRESS: host_port(host, port), "__meta_dns_name": name, **about}
-
-
 def read_groups(content: bytes, *, is_json: bool) -> tuple[Group, ...]:
     """Return the groups of a target file.
 
@@ -254,13 +199,3 @@ def _members(groups: tuple[Group, ...], about: Mapping[str, str]) -> Iterator[Di
     for group in groups:
         for address in group.targets:
             yield {**about, **group.labels, ADDRESS: address}
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, dns.resolver.NoNameservers):
-        return "every name server failed"
-    if isinstance(error, dns.exception.Timeout):
-        return "no name server answered in time"
-    if isinstance(error, dns.resolver.NoResolverConfiguration):
-        return "the system names no name server"
-    return str(error).rstrip(".") or type(error).__name__

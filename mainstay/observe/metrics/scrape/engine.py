@@ -170,8 +170,8 @@ class Scraper(TransferLoop["_Entry", "_Run", Fetch]):
         entries = list(self._items.values())
         return Figures(
             alive=self._thread.is_alive(),
-            lag_s=self._lag_s(),
-            waiting_s=self._waiting_s(),
+            lag_s=self.lag_s(),
+            waiting_s=self.waiting_s(),
             lateness_p50_s=lateness_p50_s,
             lateness_p99_s=lateness_p99_s,
             targets=len(entries),

@@ -14,7 +14,7 @@ from mainstay.net.params import with_params
 from mainstay.net.policy import AddressPolicy
 from mainstay.net.request import Request, authorization
 from mainstay.net.resolver import Resolution
-from mainstay.net.transfer import Plan, Transfer
+from mainstay.net.transfer import Handle, Plan, Transfer
 from mainstay.observe.metrics.scrape.settings import ScrapeSettings
 
 _MEDIA_TYPES = {
@@ -122,7 +122,7 @@ class Fetch(Transfer):
         if self._preferred in self.addresses:
             self.addresses = (self._preferred,)
 
-    def begin(self, curl: pycurl.Curl, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
+    def begin(self, curl: Handle, remaining_s: float, stale_pins: Sequence[str] = ()) -> bool:
         if not super().begin(curl, remaining_s, stale_pins):
             return False
         curl.setopt(pycurl.BUFFERSIZE, _BUFFER_BYTES)

@@ -4,7 +4,7 @@ Columns of a stream fill from left to right and count for all its rows; `written
 Rows that had no sample in a column hold ABSENT there. The store's lock protects it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,12 @@ class Rows:
 
     live: Index  # of the series of its layout, in their order; -1 where the series belongs to another stream
     dormant: Index  # of the series that it had before
+    run: slice | None = field(init=False)  # the live ones, where they lie one after the other: quicker to write
+
+    def __post_init__(self) -> None:
+        live = self.live
+        together = len(live) and live[0] >= 0 and (np.diff(live) == 1).all()
+        self.run = slice(int(live[0]), int(live[-1]) + 1) if together else None
 
 
 class Head:
@@ -110,19 +116,15 @@ class Head:
     def put(self, stream: int, at_ms: int, rows: Rows, values: Values) -> None:
         """Write one column, which must be free. Rows of -1 are left out."""
         column = self.counts[stream]
-        self._write(rows.live, column, values)
+        if rows.run is not None:
+            self.values[rows.run, column] = values
+        elif len(rows.live):
+            mine = rows.live >= 0
+            self.values[rows.live[mine], column] = values[mine]
         if len(rows.dormant):
             self.values[rows.dormant, column] = ABSENT
             self.gaps[stream] = True
         self._close(stream, column, at_ms)
-
-    def _write(self, live: Index, column: int, values: Values) -> None:
-        first = live[0] if len(live) else -1
-        if first >= 0 and live[-1] - first == len(live) - 1 and (np.diff(live) == 1).all():
-            self.values[first : first + len(live), column] = values
-        elif len(live):
-            mine = live >= 0
-            self.values[live[mine], column] = values[mine]
 
     def end(self, stream: int, at_ms: int, stale: Index, dormant: Index) -> None:
         """Write one column of staleness markers."""

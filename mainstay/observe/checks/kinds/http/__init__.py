@@ -7,6 +7,7 @@ from typing import ClassVar
 import pycurl
 
 from mainstay.net.addresses import shown_url
+from mainstay.net.transfer import Handle
 from mainstay.observe.checks.kinds.base import Kind
 from mainstay.observe.checks.kinds.http.probe import Probe, ProbePlan
 from mainstay.observe.checks.kinds.http.settings import HttpSettings
@@ -26,7 +27,7 @@ class Http(Kind[HttpSettings]):
 
     async def probe(self, settings: HttpSettings, context: Context) -> Outcome:
         probe = Probe(ProbePlan(settings), context.policy, time.time(), time.perf_counter(), context.timeout_s)
-        curl = pycurl.Curl()
+        curl = Handle()
         loop = asyncio.get_running_loop()
         more = True
         while more:
@@ -39,7 +40,7 @@ class Http(Kind[HttpSettings]):
         return await loop.run_in_executor(context.threads, probe.judge)
 
 
-def _perform(probe: Probe, curl: pycurl.Curl) -> bool:
+def _perform(probe: Probe, curl: Handle) -> bool:
     if not probe.begin(curl, probe.deadline - time.perf_counter()):
         return False
     try:

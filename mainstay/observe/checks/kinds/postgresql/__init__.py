@@ -1,8 +1,5 @@
 """The `postgresql` check type: connect, authenticate, one query."""
 
-import asyncio
-import importlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +12,10 @@ from mainstay.foundation.strict import Secret
 from mainstay.net.addresses import Host, IPVersion, Port, host_port
 from mainstay.net.connect import judged_addresses
 from mainstay.observe.checks.kinds.database import LONGEST_QUERY, DatabaseExpect, take_phases, take_value
-from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps
+from mainstay.observe.checks.kinds.stepped import SteppedKind, SteppedSettings, Steps, load
 from mainstay.observe.checks.probe.conditions import Placeholder
 from mainstay.observe.checks.probe.context import Context
 from mainstay.observe.checks.probe.outcome import ProbeError
-
-_LIBPQ = "mainstay.observe.checks.kinds.postgresql.libpq"
 
 
 class PostgresqlSettings(SteppedSettings):
@@ -68,9 +63,7 @@ class Postgresql(SteppedKind[PostgresqlSettings]):
         judged = await judged_addresses(context, settings.host, settings.ip_version)
         steps.dns_s = judged.dns_s
         steps.ip = judged.addresses[0]
-        if _LIBPQ not in sys.modules:
-            # Only now, for psycopg is large and most have no such check; in a thread, for the loop must stay on time.
-            await asyncio.get_running_loop().run_in_executor(context.threads, importlib.import_module, _LIBPQ)
+        await load(f"{__name__}.libpq", context)
         from mainstay.observe.checks.kinds.postgresql import libpq
 
         with _authorities(settings) as ca_file:

@@ -521,3 +521,53 @@ def test_probes_that_are_due_and_wait_for_a_place_are_lag(prober: Make, receiver
     receiver.wait(lambda r: len(r.results) == 10)
     assert engine.figures().waiting_s == 0.0
     silent.close()
+
+
+def test_nothing_of_one_check_reaches_another_that_is_probed_after_it(prober: Make, receiver: Receiver) -> None:
+    """They use the same handle of libcurl, one after the other: it keeps cookies whatever else is reset."""
+    engine, seen = prober(max_in_flight=1), list[bytes]()
+    with serving(answering(headers="Set-Cookie: session=1\r\n", seen=seen)) as server:
+        mine: dict[str, Any] = {"url": server.url, "bearer": "t0k", "method": "POST", "body": "b0dy"}
+        other: dict[str, Any] = {"url": server.url}
+        for number, settings in enumerate([mine, other, mine, other, other, {**other, "headers": {"X-One": "yes"}}]):
+            engine.update([planned(number, "http", settings)])
+            receiver.wait(lambda r, number=number: len(r.results) == number + 1)  # type: ignore[misc]
+    assert [result.outcome.health for result in receiver.results] == [Health.UP] * 6
+    assert not any(b"Cookie" in request for request in seen)
+    for request in (seen[1], seen[3], seen[4], seen[5]):
+        assert request.startswith(b"GET / HTTP/1.1\r\n")
+        assert b"t0k" not in request
+        assert b"b0dy" not in request
+    assert [b"X-One" in request for request in seen] == [False] * 5 + [True]
+
+
+def test_a_cookie_goes_with_a_redirect_though_another_check_began_meanwhile(prober: Make, receiver: Receiver) -> None:
+    seen: list[bytes] = []
+    other_began, followed = threading.Event(), threading.Event()
+
+    def lookup(host: str, family: int) -> list[str]:
+        if seen:  # it is the redirect's name
+            other_began.wait(3)
+        return ["127.0.0.1"]
+
+    def script(connection: socket.socket) -> None:
+        seen.append(request := read_request(connection))
+        if request.startswith(b"GET /away"):
+            connection.sendall(answer(302, b"", "Location: /in\r\nSet-Cookie: s=1\r\n"))
+            return
+        (followed if request.startswith(b"GET /in") else other_began).set()
+        followed.wait(3)
+        connection.sendall(answer())
+
+    engine = prober(resolver=Resolver(lookup, threads=2))
+    with serving(script) as server:
+        engine.update([planned(1, "http", {"url": f"http://shop.test:{server.port}/away"})])
+        deadline = time.monotonic() + 5
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+        engine.update([planned(2, "http", {"url": server.url})])
+        receiver.wait(lambda r: len(r.results) == 2)
+    assert {result.outcome.health for result in receiver.results} == {Health.UP}
+    assert {request.split()[1]: b"Cookie: s=1" in request for request in seen} == {
+        b"/away": False, b"/in": True, b"/": False,
+    }  # fmt: skip

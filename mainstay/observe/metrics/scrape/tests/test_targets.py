@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from mainstay.observe.checks.kinds.tests.servers import serving
 from mainstay.observe.metrics.scrape import discovery
-from mainstay.observe.metrics.scrape.discovery import Discovered, Files, Names, read_groups
+from mainstay.observe.metrics.scrape.discovery import Discovered, Files, read_groups
+from mainstay.observe.metrics.scrape.dns_names import Names
 from mainstay.observe.metrics.scrape.engine import Scraper
 from mainstay.observe.metrics.scrape.settings import Dns, ScrapeSettings
 from mainstay.observe.metrics.scrape.targets import Found, Frame, targets_of
