@@ -12,7 +12,20 @@ from mainstay.observe.metrics.exposition.numbers import NUMBER
 _LINE_QUOTED = r'"(?:[^"\\\n]++|\\.)*+"'
 _PAIR = rf"(?:{LABEL_NAME}|{_LINE_QUOTED})={_LINE_QUOTED}"
 _WELL_FORMED = re.compile(rf"(?<=[0-9fFyYnN.]) # \{{(?:{_PAIR}(?:,{_PAIR})*+)?+\}} {NUMBER}(?: {NUMBER})?(?=\n)")
+_MARKS_MOST = 2_000  # that are looked at one by one
 _BEFORE = re.compile(rf'(?:[^" ]++|{QUOTED}| (?!#))*+')
+
+
+def _stands_behind_a_blank(text: str) -> bool:
+    """Tell whether ` #` is in a text. One letter is found many times faster than two, and few stand in a body."""
+    at = -1
+    for _ in range(_MARKS_MOST):
+        at = text.find("#", at + 1)
+        if at < 0:
+            return False
+        if at and text[at - 1] == " ":
+            return True
+    return " #" in text
 
 
 def without_exemplars(text: str) -> str:
@@ -22,6 +35,8 @@ def without_exemplars(text: str) -> str:
     cuts into one. Lines that still hold ` #` are looked at one by one, and cut where it stands outside quotes. A HELP
     that ends like an exemplar loses that end.
     """
+    if not _stands_behind_a_blank(text):
+        return text
     if " # {" in text:
         text = _WELL_FORMED.sub("", text)
     at = text.find(" #")

@@ -1,8 +1,12 @@
 """Numbers as both formats write them: what `float` reads, without what only Python would accept."""
 
+import contextlib
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
+
+import orjson
 
 NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 _NUMBER = re.compile(NUMBER)
@@ -24,20 +28,27 @@ def number(text: str) -> float:
     return float(text)
 
 
-def numbers(texts: list[str]) -> list[float]:
+def numbers(texts: list[str]) -> Sequence[float]:
     """Read many numbers, each as `number` would.
 
     `float` reads also 1_000, digits of other scripts and blanks around. None of these is made of `_LETTERS` alone, and
-    of these letters it reads nothing that `NUMBER` does not match.
+    of these letters it reads nothing that `NUMBER` does not match. Numbers that JSON has, too, are read as JSON, which
+    is faster, but for a zero with a sign: there it is 0.
 
     Raises:
         ValueError: one of them is none.
     """
+    joined = ",".join(texts)
     try:
-        if "".join(texts).encode("ascii").translate(None, _LETTERS):
-            raise ValueError
+        rest = joined.encode("ascii").translate(None, _LETTERS)
     except UnicodeEncodeError as error:
         raise ValueError from error
+    if len(rest) != max(0, len(texts) - 1) or rest.strip(b","):
+        raise ValueError
+    if "" not in texts and ",-0," not in f",{joined},":
+        with contextlib.suppress(orjson.JSONDecodeError):
+            found: list[float] = orjson.loads(f"[{joined}]")
+            return found
     return list(map(float, texts))
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mainstay.observe.metrics.promql.plan import Kind
-from mainstay.observe.metrics.promql.series import Mask, Samples, Series, Times, Values
+from mainstay.observe.metrics.promql.series import Index, Mask, Samples, Series, Times, Values
 from mainstay.observe.metrics.promql.windows import Windows
 
 Point = tuple[int, float]
@@ -71,18 +71,18 @@ class Result:
     def __len__(self) -> int:
         return len(self.series)
 
+    @property
+    def order(self) -> Index:
+        """Return the order in which `rows` lists the series."""
+        return self.series.by_labels() if self.kind is Kind.MATRIX else np.arange(len(self.series))
+
     def rows(self) -> Iterator[tuple[dict[str, str], list[Point]]]:
         """Yield each series' labels and its points (unix milliseconds, value), as the Prometheus API lists them.
 
         Instant vectors stand in the order of evaluation, ranges in the order of their labels.
         """
         labels = self.series.all_labels()
-        order = range(len(labels))
-        if self.kind is Kind.MATRIX:
-            order_by_labels = sorted(order, key=lambda row: list(labels[row].items()))
-            yield from ((labels[row], self._points(row)) for row in order_by_labels)
-            return
-        yield from ((labels[row], self._points(row)) for row in order)
+        yield from ((labels[row], self._points(row)) for row in self.order.tolist())
 
     def _points(self, row: int) -> list[Point]:
         raw = self.raw

@@ -128,6 +128,20 @@ class Series:
             for row in self.codes.tolist()
         ]
 
+    def by_labels(self) -> Index:
+        """Return the rows in the order of their labels, as lists of pairs are ordered."""
+        count, texts = len(self.codes), self.symbols.texts
+        keys = [np.zeros(count, np.intp)]
+        more = np.zeros(count, np.bool_)  # whether a label follows
+        for codes in self.codes.T[::-1]:
+            distinct, which = np.unique(codes, return_inverse=True)
+            rank = np.empty(len(distinct), np.intp)
+            rank[sorted(range(len(distinct)), key=lambda at: texts[distinct[at]])] = np.arange(1, len(distinct) + 1)
+            # Without the label a row goes on with a later name, or ends.
+            keys.append(np.where(codes == 0, more * (len(distinct) + 1), rank[which]))
+            more |= codes != 0
+        return np.lexsort(keys)
+
 
 def stack(symbols: Symbols, tables: Iterable[Series]) -> Series:
     """Put tables of series with different label names below one another."""

@@ -19,7 +19,7 @@ from mainstay.observe.metrics.promql.evaluate import Limits
 from mainstay.observe.metrics.promql.parse import Expression, prettified
 from mainstay.observe.metrics.promql.plan import Matcher
 from mainstay.observe.metrics.promql.query import evaluate, evaluate_range
-from mainstay.observe.metrics.promql.result import Point, Result
+from mainstay.observe.metrics.promql.result import Result
 from mainstay.observe.metrics.promql.series import Hints, Selection, Series, Source, Symbols
 from mainstay.observe.metrics.serve import status
 from mainstay.observe.metrics.serve.asked import (
@@ -37,6 +37,7 @@ from mainstay.observe.metrics.serve.asked import (
     span,
     time_ms,
 )
+from mainstay.observe.metrics.serve.results import written
 from mainstay.observe.metrics.serve.text import CONFIG, of_float
 from mainstay.observe.metrics.serve.tree import tree
 
@@ -344,22 +345,12 @@ def _of_result(result: Result, most: int, stats: Mapping[str, Any] | None = None
     elif result.kind == "scalar":
         data["result"] = [int(result.times[0]) / 1000, of_float(result.scalar)]
     else:
-        shown = _at_one_time if result.kind == "vector" else _over_time
-        data["result"] = [shown(labels, points) for labels, points in islice(result.rows(), most)]
+        data["result"] = written(result, most)
         if len(result) > most:
             warnings.append(TRUNCATED)
     if stats is not None:
         data["stats"] = stats
     return _success(data, warnings, result.infos)
-
-
-def _at_one_time(labels: Mapping[str, str], points: Sequence[Point]) -> dict[str, Any]:
-    at_ms, value = points[0]
-    return {"metric": labels, "value": [at_ms / 1000, of_float(value)]}
-
-
-def _over_time(labels: Mapping[str, str], points: Sequence[Point]) -> dict[str, Any]:
-    return {"metric": labels, "values": [[at_ms / 1000, of_float(value)] for at_ms, value in points]}
 
 
 __all__ = ["Answer", "Prometheus", "Store", "failure"]

@@ -113,6 +113,10 @@ def within(samples: Samples, after_ms: int, until_ms: int) -> Samples:
     if not low.any() and (counts == samples.counts).all():
         return samples
     width = int(counts.max()) if len(counts) else 0
+    begin = int(low.min()) if len(low) else 0
+    if (low == begin).all():
+        inside = slice(begin, begin + width)
+        return Samples(samples.times[:, inside], counts.astype(np.intp), samples.group, samples.values[:, inside])
     columns = np.minimum(low[:, None] + np.arange(width), max(0, samples.times.shape[1] - 1))
     times = np.take_along_axis(samples.times, columns, axis=1)
     values = np.take_along_axis(samples.values, columns[samples.group], axis=1)

@@ -16,6 +16,7 @@ from mainstay.observe.metrics.store.head import NEVER, Head, Rows
 from mainstay.observe.metrics.store.index import SeriesIndex
 from mainstay.observe.metrics.store.layouts import Layout
 from mainstay.observe.metrics.store.limits import HOUR_MS, Counts, Reason, StoreLimits
+from mainstay.observe.metrics.store.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Core:
         self.index.next_identity = self.history.last_identity + 1
         # Up to here a series may have samples in history under a stream that it is not in any more.
         self.moved_ms = max(self.history.saved.values(), default=NEVER)
+        self.recent = Recent(limits.recent_bytes, self.moved_ms)
         self.moved: dict[int, int] = {}  # slot → when it moved since then: of the others nothing is asked of history
         self._known_streams: dict[tuple[str, str], int] = {}
         self._number_streams()

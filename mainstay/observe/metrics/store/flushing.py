@@ -85,7 +85,8 @@ class Flusher:
             families = [(name, *core.families[name]) for name in sorted(core.new_families)]
         new_series = self._new_series(new_slots)
         described = [(stream.number, stream.key, stream.job) for stream in new_streams]
-        written = core.history.write(blocks, new_series, described, families)
+        recent = core.history.write(blocks, new_series, described, families)
+        written = sum(block.values.size for block in blocks)
         with core.lock:
             del core.new_slots[: len(new_slots)]
             known = set(map(id, new_streams))
@@ -94,6 +95,7 @@ class Flusher:
             core.counts.written += written
             for block in blocks:
                 self._done(block)
+            core.recent.add(recent)
             core.settled_block = core.history.next_block
         return written
 

@@ -21,6 +21,7 @@ class StoreLimits:
     series_of_job: int = 200_000
     label_value_length: int = 4_096  # characters
     memory_bytes: int = 1_024 * MIB  # of series in memory and their recent samples; DuckDB's comes on top
+    recent_bytes: int = 40 * MIB  # of chunks that left memory last: an hour of 100,000 series every 15 s
     database_memory_bytes: int = 64 * MIB
     disk_bytes: int = 20_480 * MIB  # database and write-ahead log; the oldest history goes first
     raw_ms: int = 15 * DAY_MS  # how long samples are kept as they came

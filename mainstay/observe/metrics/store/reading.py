@@ -29,10 +29,12 @@ from mainstay.observe.metrics.store.disk.rollup import FIVE, HOUR, Rollups
 from mainstay.observe.metrics.store.head import NEVER
 from mainstay.observe.metrics.store.matching import name_of
 from mainstay.observe.metrics.store.planning import Stretch, planned
+from mainstay.observe.metrics.store.recent import RecentBlock, joined
 
 _SELECTIONS_MOST = 4_096
 _SELECTED_ROWS_MOST = 2_000_000
 _SUBSETS_MOST = 4
+_RECENT_STREAMS_MOST = 1_000  # each costs some microseconds: of more, DuckDB finds the chunks sooner
 Matchers = tuple[Matcher, ...]
 
 
@@ -134,10 +136,17 @@ class Reader:
         core, key = self._core, tuple(matchers)
         with core.lock:
             found = self.selected(key)
-            if self._in_head(found, after_ms):
+            undivided = self._undivided(found, after_ms)
+            if undivided and not (self._left(found.streams) > after_ms).any():
                 return self._answer(found, self._from_head(found, after_ms, until_ms))
-            past = self._head_part(found)
-        return self._with_history(key, found, past, after_ms, until_ms, hints)
+            recent = self._recent(found, after_ms, until_ms, hints) if undivided else None
+            if recent is None:
+                past = self._head_part(found)
+        if recent is None:
+            return self._with_history(key, found, past, after_ms, until_ms, hints)
+        samples = within(joined(*recent), after_ms, until_ms)
+        absent = np.ascontiguousarray(samples.values).view(np.uint64) == ABSENT_BITS
+        return self._answer(found, packed(samples, absent))
 
     def _answer(self, found: Selected, samples: Samples) -> Selection:
         present = samples.counts[samples.group] > 0 if len(samples.counts) else np.zeros(len(found.slots), np.bool_)
@@ -150,6 +159,10 @@ class Reader:
 
     def _in_head(self, found: Selected, after_ms: int) -> bool:
         """Tell whether the head alone can answer: nothing that matches left it after the range began."""
+        return self._undivided(found, after_ms) and not (self._left(found.streams) > after_ms).any()
+
+    def _undivided(self, found: Selected, after_ms: int) -> bool:
+        """Tell whether all that matches after a time is, or was, in the streams in which the series are now."""
         history = self._core.history
         if (
             after_ms < self._core.moved_ms
@@ -158,9 +171,9 @@ class Reader:
             or (history.last_ended is not None and history.last_ended > after_ms)
         ):
             return False
-        if found.rowless and history.partitions and max(s.last for s in history.partitions.values()) > after_ms:
-            return False
-        return not (self._left(found.streams) > after_ms).any()
+        if not found.rowless or not history.partitions:
+            return True
+        return max(span.last for span in history.partitions.values()) <= after_ms
 
     def _moved(self, found: Selected, after_ms: int) -> bool:
         """Tell whether any of the series has come from another stream since the range began."""
@@ -172,6 +185,20 @@ class Reader:
         head = self._core.head
         # While columns that history has are still here, what left lies before the first of them.
         return np.where(head.written[streams] > 0, head.times[streams, 0] - 1, head.saved[streams])
+
+    def _recent(
+        self, found: Selected, after_ms: int, until_ms: int, hints: Hints
+    ) -> tuple[list[list[RecentBlock]], Codes, Samples] | None:
+        """Return what of history is in memory, and what the head has beyond it; None if that is not all."""
+        core, head, streams = self._core, self._core.head, found.streams
+        begin_ms = max(core.recent.begin_ms, core.history.dropped_ms or NEVER)
+        if found.rowless or len(streams) > _RECENT_STREAMS_MOST or after_ms < begin_ms:
+            return None
+        if any(stretch.tier is not None for stretch in self._plan(after_ms, until_ms, hints)):
+            return None
+        blocks = [core.recent.of(stream, after_ms, until_ms) for stream in streams.tolist()]
+        written = head.written[streams]
+        return blocks, found.identities, self._columns(found, written, head.counts[streams] - written)
 
     def _from_head(self, found: Selected, after_ms: int, until_ms: int) -> Samples:
         """Copy samples from the head alone."""
@@ -185,24 +212,28 @@ class Reader:
         all_times = head.times[streams, :widest]
         used = np.arange(widest) < counts[:, None]
         low = ((all_times <= after_ms) & used).sum(axis=1)
-        counts = ((all_times <= until_ms) & used).sum(axis=1) - low
+        samples = self._columns(found, low, ((all_times <= until_ms) & used).sum(axis=1) - low)
+        if head.gaps[streams].any():
+            samples = packed(samples, samples.values.view(np.uint64) == ABSENT_BITS)
+        return samples
+
+    def _columns(self, found: Selected, low: Index, counts: Index) -> Samples:
+        """Copy `counts` columns of each stream from `low` on."""
+        head, streams = self._core.head, found.streams
         width = int(counts.max())
         steps = np.arange(width)
         rows, group = (found.rows, found.group) if not found.rowless else (np.maximum(found.rows, 0), found.group)
         begin = int(low.min())
         if begin == int(low.max()):
             values = head.values[rows, begin : begin + width]
-            times = all_times[:, begin : begin + width]
+            times = head.times[streams, begin : begin + width]
         else:
             # One flat index is faster than two; beyond the last column it runs into the next row, which is anything.
             flat = head.values.reshape(-1)
             at = (rows * head.columns + low[group])[:, None] + steps
             values = flat.take(at, mode="clip")
-            times = np.take_along_axis(all_times, np.minimum(low[:, None] + steps, widest - 1), axis=1)
-        samples = Samples(times, counts, group, values)
-        if head.gaps[streams].any():
-            samples = packed(samples, values.view(np.uint64) == ABSENT_BITS)
-        return samples
+            times = head.times[streams[:, None], np.minimum(low[:, None] + steps, head.columns - 1)]
+        return Samples(times, counts, group, values)
 
     def _head_part(self, found: Selected) -> HeadPart:
         """Copy what history does not have, as blocks."""

@@ -518,7 +518,7 @@ class Store:
                 series=len(core.index),
                 streams=len(core.by_key),
                 memory_samples=head.samples,
-                memory_bytes=head.memory_bytes + core.index.memory_bytes + core.row_of.nbytes,
+                memory_bytes=head.memory_bytes + core.index.memory_bytes + core.row_of.nbytes + core.recent.bytes,
                 disk_bytes=log_bytes,
                 log_bytes=log_bytes,
                 appended=core.counts.appended,

@@ -14,6 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_oracle
 
 from mainstay.observe.metrics.exposition import NO_TIME, Exposition, Format, ParseError, Parser
+from mainstay.observe.metrics.exposition.numbers import number as read_one
+from mainstay.observe.metrics.exposition.numbers import numbers
 
 names = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,8}", fullmatch=True)
 label_names = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,6}", fullmatch=True).filter(
@@ -243,3 +245,26 @@ def test_a_number_beside_a_tab_is_read_in_full_each_time() -> None:
     for value in (1, 2):
         assert parser.parse(f"a\t{value}\n".encode()).values.tolist() == [value]
     assert parser.fast == 0
+
+
+def _bits(read: Sequence[float]) -> bytes:
+    return np.array(read, np.float64).tobytes()
+
+
+@given(
+    st.lists(
+        st.floats().map(repr)
+        | st.integers().map(str)
+        | st.text('0123456789.+-eEiInNfFaA,_ ul"', max_size=6)
+        | st.sampled_from(["-0", "+0", "1e400", "null", "true", "1,2", ""]),
+        max_size=5,
+    )
+)
+def test_many_numbers_are_read_as_each_of_them(written: list[str]) -> None:
+    try:
+        each = [read_one(text) for text in written]
+    except ValueError:
+        with pytest.raises(ValueError):  # whatever it says: the caller reads in full then
+            numbers(written)
+    else:
+        assert _bits(numbers(written)) == _bits(each)

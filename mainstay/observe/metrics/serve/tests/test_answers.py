@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.serve.tests.parts import NOW_MS, Asked, ask, store  # noqa: F401  # fixtures
-from mainstay.observe.metrics.serve.text import of_float
+from mainstay.observe.metrics.serve.text import of_float, of_floats
 from mainstay.observe.metrics.store import Store
 
 NOW = NOW_MS / 1000
@@ -370,6 +370,11 @@ def test_a_regular_expression_bomb_is_harmless(ask: Asked) -> None:  # noqa: F81
 )  # fmt: skip
 def test_numbers_are_written_as_go_writes_them(value: float, text: str) -> None:
     assert of_float(value) == text
+
+
+@given(st.lists(st.floats() | st.integers(-(1 << 60), 1 << 60).map(float)))
+def test_many_numbers_are_written_as_each_of_them(values: list[float]) -> None:
+    assert of_floats(values) == [of_float(value) for value in values]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

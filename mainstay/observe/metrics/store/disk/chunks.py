@@ -9,6 +9,8 @@ The length of a chunk follows from its first byte and `n`, so that all chunks of
 matrix: first byte, (two bitmaps: absent, stale), first value, least difference, differences.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,6 +144,17 @@ def _emit(
     out[places[rows]] = np.fromiter(
         (joined[at : at + length] for at in range(0, len(joined), length)), object, len(rows)
     )
+
+
+def decoded(data: Blobs, n: Index) -> Iterator[tuple[Index, Values]]:
+    """Decode chunks of `n[k]` values each; yield which ones and their values [some, n], one kind at a time."""
+    if not len(data):
+        return
+    kinds = np.fromiter((chunk[0] for chunk in data), np.intp, len(data)) | n << 8
+    for kind in np.unique(kinds).tolist():
+        mine = np.flatnonzero(kinds == kind)
+        joined = np.frombuffer(b"".join(data[mine].tolist()), np.uint8).reshape(len(mine), -1)
+        yield mine, decode(kind & 255, kind >> 8, joined)
 
 
 def decode(first: int, n: int, chunks: Bytes) -> Values:

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from mainstay.observe.metrics.promql.series import ABSENT_BITS, Codes, Index, Times, Values
 from mainstay.observe.metrics.store.assemble import Blocks
-from mainstay.observe.metrics.store.disk.chunks import Blobs, decode, encode
+from mainstay.observe.metrics.store.disk.chunks import Blobs, decoded, encode
 from mainstay.observe.metrics.store.disk.opening import FILE, file_id, open_database, unused
 from mainstay.observe.metrics.store.limits import HOUR_MS
+from mainstay.observe.metrics.store.recent import RecentBlock
 
 log = logging.getLogger(__name__)
 
@@ -156,13 +157,14 @@ class History:
         series: NewSeries,
         streams: Sequence[tuple[int, str, str]],
         families: Sequence[tuple[str, str, str, str]] = (),
-    ) -> int:
-        """Add blocks, and the series, streams (number, key, job) and families that are new; return samples written.
+    ) -> list[RecentBlock]:
+        """Add blocks, and the series, streams (number, key, job) and families that are new; return what was written.
 
         Raises:
             HistoryFailed: nothing was written.
         """
         rows, times = _encoded(blocks, self.next_block)
+        kept = _kept(blocks, rows, self.next_block)
         partitions = np.array([int(block.times[0]) // PARTITION_MS for block in blocks], np.int64)
         spans: dict[int, Span] = {}
         with self.transaction() as connection:
@@ -197,7 +199,7 @@ class History:
             self.streams[number] = (key, job)
         if series.identity:
             self.last_identity = max(self.last_identity, *series.identity)
-        return sum(block.values.size for block in blocks)
+        return kept
 
     def _write_partition(
         self, connection: duckdb.DuckDBPyConnection, number: int, rows: Columns, times: Columns, mine: NDArray[np.bool_]
@@ -538,15 +540,15 @@ def _encoded(blocks: Sequence[Block], first_number: int) -> tuple[Columns, Colum
     }
 
 
-def decoded(data: Blobs, n: Index) -> Iterator[tuple[Index, Values]]:
-    """Decode chunks of `n[k]` values each; yield which ones and their values [some, n], one kind at a time."""
-    if not len(data):
-        return
-    kinds = np.fromiter((chunk[0] for chunk in data), np.intp, len(data)) | n << 8
-    for kind in np.unique(kinds).tolist():
-        mine = np.flatnonzero(kinds == kind)
-        joined = np.frombuffer(b"".join(data[mine].tolist()), np.uint8).reshape(len(mine), -1)
-        yield mine, decode(kind & 255, kind >> 8, joined)
+def _kept(blocks: Sequence[Block], rows: Columns, first_number: int) -> list[RecentBlock]:
+    """Return the rows of `raw` block by block."""
+    order = np.argsort(rows["block"], kind="stable")
+    bounds = np.searchsorted(rows["block"][order], first_number + np.arange(len(blocks) + 1)).tolist()
+    return [
+        RecentBlock.of(block.stream, block.times, rows["series"][mine], rows["data"][mine])
+        for block, begin, end in zip(blocks, bounds[:-1], bounds[1:], strict=True)
+        for mine in (order[begin:end],)
+    ]
 
 
 def add_chunks(blocks: Blocks, chunks: Chunks, rows: Index, before_block: int | None, after_ms: int) -> None:

@@ -31,8 +31,8 @@ from mainstay.observe.metrics.promql.series import (
     is_stale,
 )
 from mainstay.observe.metrics.store.assemble import Blocks, assembled, within
-from mainstay.observe.metrics.store.disk.chunks import Blobs, encode
-from mainstay.observe.metrics.store.disk.history import Columns, History, HistoryFailed, add_chunks, decoded, insert
+from mainstay.observe.metrics.store.disk.chunks import Blobs, decoded, encode
+from mainstay.observe.metrics.store.disk.history import Columns, History, HistoryFailed, add_chunks, insert
 from mainstay.observe.metrics.store.limits import DAY_MS, HOUR_MS, MINUTE_MS
 
 # Marks are NaNs that signal, and infinities are values like others: neither is worth a warning.

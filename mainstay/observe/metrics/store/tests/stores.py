@@ -14,7 +14,8 @@ Labels = tuple[tuple[str, str], ...]
 Found = dict[Labels, list[tuple[int, int]]]  # times and bits of values
 
 START = 1_750_000_000_000 // 7_200_000 * 7_200_000
-SMALL = StoreLimits(columns=8, kept=3, batch=4, segment_bytes=3_000)
+SMALL = StoreLimits(columns=8, kept=3, batch=4, segment_bytes=3_000, recent_bytes=0)
+RECENT_BYTES = (0, 4_000, 1 << 20)  # of chunks in memory: all is read from history, some of it, nothing
 
 
 def key(labels: Mapping[str, str]) -> Labels:

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.promql.series import ABSENT, STALE, Values
-from mainstay.observe.metrics.store.disk.chunks import encode
-from mainstay.observe.metrics.store.disk.history import decoded
+from mainstay.observe.metrics.store.disk.chunks import decoded, encode
 
 rows = st.one_of(
     *(

@@ -13,6 +13,7 @@ from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
 from mainstay.observe.metrics.promql.series import STALE
 from mainstay.observe.metrics.store import Store
 from mainstay.observe.metrics.store.tests.stores import (
+    RECENT_BYTES,
     SMALL,
     START,
     Found,
@@ -93,11 +94,11 @@ class Model:
 
 @pytest.mark.long
 @settings(max_examples=60, deadline=None)
-@given(actions)
-def test_the_store_holds_what_was_put(done: list[tuple[object, ...]]) -> None:
+@given(actions, st.sampled_from(RECENT_BYTES))
+def test_the_store_holds_what_was_put(done: list[tuple[object, ...]], recent_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         # Nothing leaves memory for idleness here: when it does depends on ticks, and ends a stream without a marker.
-        limits = replace(SMALL, idle_ms=1 << 50, owner_ms=1 << 49, ahead_ms=1 << 50)
+        limits = replace(SMALL, idle_ms=1 << 50, owner_ms=1 << 49, ahead_ms=1 << 50, recent_bytes=recent_bytes)
         store, model, now = Store(Path(name), limits), Model(), START
         for what, *arguments in done:
             if what == "put":
@@ -149,12 +150,15 @@ def test_the_store_holds_what_was_put(done: list[tuple[object, ...]]) -> None:
         st.tuples(st.integers(0, 2), st.sampled_from([1_000, 15_000, 400_000, 2_000_000]))
         | st.sampled_from(["tick", "reopen", "flush"]),
         max_size=50,
-    )
+    ),
+    st.sampled_from(RECENT_BYTES),
 )
-def test_series_that_leave_memory_and_come_back_are_one(done: list[tuple[int, int] | str]) -> None:
+def test_series_that_leave_memory_and_come_back_are_one(done: list[tuple[int, int] | str], recent_bytes: int) -> None:
     """Three streams with a series each, and one that they all have: who has it changes when the owner falls silent."""
     with tempfile.TemporaryDirectory() as name:
-        limits = replace(SMALL, idle_ms=300_000, owner_ms=60_000, age_ms=100_000, ahead_ms=1 << 50)
+        limits = replace(
+            SMALL, idle_ms=300_000, owner_ms=60_000, age_ms=100_000, ahead_ms=1 << 50, recent_bytes=recent_bytes
+        )
         store, model, now = Store(Path(name), limits), Model(), START
         owner, since = -1, 0
         for step, what in enumerate(done, 1):

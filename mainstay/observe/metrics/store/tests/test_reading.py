@@ -177,7 +177,7 @@ def test_a_series_of_two_streams_belongs_to_the_first_while_that_is_sampled(tmp_
 @pytest.mark.long
 def test_threads_put_and_select_at_the_same_time(tmp_path: Path) -> None:
     """Columns hold the number of the column in all series: a torn or doubled column would show."""
-    store = Store(tmp_path, StoreLimits(columns=16, kept=4, batch=8, ahead_ms=1 << 50))
+    store = Store(tmp_path, StoreLimits(columns=16, kept=4, batch=8, ahead_ms=1 << 50, recent_bytes=0))
     stop, errors = threading.Event(), []
 
     def putting(number: int) -> None:
