@@ -120,18 +120,17 @@ def _secrets_apart(given: Any) -> Any:
     params = given.get("params") if isinstance(given, Mapping) else None
     if not isinstance(params, Mapping):
         return given
-    named = {name: _values(value) for name, value in params.items() if isinstance(name, str) and is_secret_name(name)}
-    secret = {name: values[0] for name, values in named.items() if isinstance(values, list | tuple) and values}
-    if not secret:
-        return given
-    for name in secret:
-        if len(named[name]) > 1 or name in (given.get("secret_params") or ()):
+    plain: dict[object, object] = {}
+    secret = dict(given.get("secret_params") or {})
+    for name, value in params.items():
+        values = _values(value)
+        if not (isinstance(name, str) and is_secret_name(name) and isinstance(values, list | tuple) and values):
+            plain[name] = value
+        elif len(values) > 1 or name in secret:
             raise ValueError(f"the parameter {name!r} is given twice: leave one")
-    return {
-        **given,
-        "params": {name: value for name, value in params.items() if name not in secret},
-        "secret_params": {**(given.get("secret_params") or {}), **secret},
-    }
+        else:
+            secret[name] = values[0]
+    return {**given, "params": plain, **({"secret_params": secret} if secret else {})}
 
 
 class ScrapeSettings(StrictModel):

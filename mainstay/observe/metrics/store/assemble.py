@@ -87,7 +87,8 @@ def _with_mixed(samples: Samples, blocks: Blocks, mixed: np.ndarray[tuple[int], 
     row, time, value = np.concatenate(all_rows), np.concatenate(all_times), np.concatenate(all_values)
     order = np.lexsort((time, row))  # stable: of two samples at one time the one added first stays
     row, time, value = row[order], time[order], value[order]
-    fresh = np.concatenate([[True], (row[1:] != row[:-1]) | (time[1:] != time[:-1])])
+    fresh = np.ones(len(row), np.bool_)
+    fresh[1:] = (row[1:] != row[:-1]) | (time[1:] != time[:-1])
     row, time, value = row[fresh], time[fresh], value[fresh]
     places, begins, counts = np.unique(row, return_index=True, return_counts=True)
     width = max(samples.values.shape[1], int(counts.max()) if len(counts) else 0)

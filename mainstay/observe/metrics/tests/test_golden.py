@@ -260,7 +260,7 @@ def test_the_environments_addresses_are_tried_without_their_passwords(shop: str,
 
 def test_without_any_the_label_that_is_missing_is_named(shop: str, speaker: Speaker) -> None:
     html = fragment(signed_in(), shop, "golden").content.decode()
-    assert "Scrape it with the label <code>application=shop</code>" in html
+    assert "Add a scrape with the label <code>application=shop</code>" in html
 
 
 def test_while_the_source_is_away_the_signals_are_unknown(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:

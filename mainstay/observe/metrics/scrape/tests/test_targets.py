@@ -260,7 +260,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Zone:
         def resolve(self, *args: Any, **options: Any) -> Any:
             return made.resolve(*args, **options)
 
-    monkeypatch.setattr(discovery.dns.resolver, "Resolver", Resolver)  # type: ignore[attr-defined]
+    monkeypatch.setattr("dns.resolver.Resolver", Resolver)
     return made
 
 

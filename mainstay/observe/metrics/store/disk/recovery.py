@@ -191,6 +191,8 @@ class Reader:
         fresh = np.flatnonzero(self._slots[identities] < 0)
         names, texts = header["names"], header["texts"]
         core = self._core
+        # A series that left memory and came back has two: neither may be given to another while the log names it.
+        core.index.next_identity = max(core.index.next_identity, int(identities.max(initial=-1)) + 1)
         for place, row in zip(fresh.tolist(), codes[fresh].tolist(), strict=True):
             labels = {name: text for name, code in zip(names, row, strict=True) if (text := texts[code])}
             slot = core.index.find(labels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mainstay.observe.metrics.promql.plan import Matcher, MatchKind
@@ -152,6 +152,16 @@ def test_the_store_holds_what_was_put(done: list[tuple[object, ...]], recent_byt
         max_size=50,
     ),
     st.sampled_from(RECENT_BYTES),
+)
+# A series that came back has two numbers in the log; the next new series must get neither.
+@example([(2, 1_000), (0, 400_000), "tick", "tick", (2, 1_000), "reopen", (1, 1_000)], 0)
+@example(
+    [
+        *[(0, 15_000), "reopen", "tick", (2, 15_000), (2, 15_000), (1, 2_000_000), (0, 1_000), "flush", (0, 1_000)],
+        *[(2, 15_000), "tick", (1, 2_000_000), "tick", (1, 15_000), "flush", (1, 400_000), "tick", (2, 2_000_000)],
+        *["reopen", "tick", "reopen", (1, 15_000), (1, 1_000), (2, 1_000)],
+    ],
+    0,
 )
 def test_series_that_leave_memory_and_come_back_are_one(done: list[tuple[int, int] | str], recent_bytes: int) -> None:
     """Three streams with a series each, and one that they all have: who has it changes when the owner falls silent."""
