@@ -9,7 +9,7 @@ is counted like any other.
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ HEAD = ("| file | cases | passed | failed | left out |", "|---|---|---|---|---|"
 LIMITS = Limits(delayed_names=True)
 
 NATIVE = "native histograms"
+STARTS = "start timestamps"
 UNSUPPORTED = {
     "`info`": r"\binfo\s*\(",
     "`fill`": r"\bfill(_left|_right)?\s*\(",
@@ -70,10 +71,12 @@ def outcomes_of(path: Path) -> Iterator[Outcome]:
         if isinstance(case, Unread):
             yield Outcome(case.file, case.line, reason=f"not read: {case.reason}")
             continue
-        reason = NATIVE if case.native else ""
-        error = "" if reason else _error(case)
-        if error:
-            reason = _unsupported(case)
+        if case.native or case.starts:
+            error = _error(case, _check_the_rest)
+            reason = "" if error else NATIVE if case.native else STARTS
+        else:
+            error = _error(case, _check)
+            reason = _unsupported(case) if error else ""
         yield Outcome(case.file, case.line, case.query, "" if reason else error, reason)
 
 
@@ -118,10 +121,10 @@ def _unsupported(case: Case) -> str:
     return next((reason for reason, pattern in UNSUPPORTED.items() if re.search(pattern, shown, re.IGNORECASE)), "")
 
 
-def _error(case: Case) -> str:
+def _error(case: Case, check: Callable[[Case], None]) -> str:
     """Return how the answer differs from what is expected; empty if it does not."""
     try:
-        _check(case)
+        check(case)
     except Exception as error:  # noqa: BLE001  # a defect of ours, too, is counted and named
         return str(error) or type(error).__name__
     return ""
@@ -153,6 +156,20 @@ def _check(case: Case) -> None:
         _check_instant(case, result)
         _check_in_the_middle_of_a_range(case)
     _compare_annotations(case, result)
+
+
+def _check_the_rest(case: Case) -> None:
+    """Compare what a case that is left out expects of the series that are numbers alone."""
+    if not case.rest or "fail" in case.flags:
+        return
+    found = {tuple(sorted(labels.items())): dict(points) for labels, points in _evaluated(case).rows()}
+    start, step = case.raw or (case.start, case.step)
+    for labels, samples in case.rest:
+        wanted = {start + place * step: sample for place, sample in enumerate(samples) if sample is not None}
+        points = found.get(labels, {})
+        _must(points.keys() == wanted.keys(), f"{labels}: at {list(points)}, not {list(wanted)}")
+        for time, sample in wanted.items():
+            _must_be_close(points[time], sample, f"{labels} at {time}")
 
 
 def _evaluated(case: Case) -> Result:

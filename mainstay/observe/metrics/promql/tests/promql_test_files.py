@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mainstay.observe.metrics.promql.memory import MemorySource, labels_of
 from mainstay.observe.metrics.promql.parse import parse
+from mainstay.observe.metrics.promql.plan import NAME, Aggregation, Binary, Call, Node, Range, Selector, walk
 from mainstay.observe.metrics.promql.series import STALE
 
 Labels = tuple[tuple[str, str], ...]
@@ -20,6 +21,10 @@ Sample = float | str | None  # a number, HISTOGRAM, or nothing
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 _NUMBER = r"(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|[iI]nf|NaN|nan)"
 _VALUE = re.compile(rf"(?P<first>[-+]?{_NUMBER})(?P<step>[-+]{_NUMBER})?(?:x(?P<times>\d+))?$")
+_TIME = r"(?:(?:\d+(?:ms|[smhdwy]))+|\d+)"
+_START = re.compile(rf"_(?:x\d+)?|[-+]?{_TIME}(?:[-+]{_TIME})?(?:x\d+)?")
+_STARTED = re.compile(r"(?P<series>(?:[^\s{@]+|(?=\{))(?:\{.*?\})?)@st(?:\s+(?P<starts>.*))?$")
+_USES_STARTS = ("increase", "irate", "rate", "resets")
 _INSTANT = re.compile(r"eval(?P<old>_\w+)?\s+instant\s+at\s+(?P<at>\S+)\s+(?P<query>.+)")
 _RANGE = re.compile(
     r"eval(?P<old>_\w+)?\s+range\s+from\s+(?P<start>\S+)\s+to\s+(?P<end>\S+)\s+step\s+(?P<step>\S+)\s+(?P<query>.+)"
@@ -65,6 +70,8 @@ class Case:
     step: int
     source: MemorySource
     histograms: MemorySource  # the series that hold native histograms, as series of zeros
+    started: MemorySource  # the series with start timestamps, as series of zeros
+    plain: set[Labels]  # the series that are neither, but for their names
     names: set[str]  # of all labels that are loaded
     flags: set[str] = field(default_factory=set)  # fail, ordered, warn, info, no_warn, no_info
     messages: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a flag: "msg" or "regex", and the text
@@ -87,13 +94,43 @@ class Case:
             selectors = parse(self.query).selectors()
         except ValueError as wrong:
             return "native histograms" in str(wrong)
-        return any(self.histograms.count(one.matchers, -(10**15), 10**15) for one in selectors)
+        return any(_has(self.histograms, one) for one in selectors)
+
+    @property
+    def starts(self) -> bool:
+        """Tell whether start timestamps are part of what it asks."""
+        calls = [node for node in self._nodes if isinstance(node, Call) and node.function in _USES_STARTS]
+        ranges = [one for call in calls for one in call.arguments if isinstance(one, Range)]
+        return any(_has(self.started, one.selector) for one in ranges)
+
+    @property
+    def rest(self) -> list[tuple[Labels, list[Sample]]]:
+        """Return what is expected of the series without native histograms and start timestamps.
+
+        That is nothing where a result may come of several series.
+        """
+        if not self._nodes or any(isinstance(node, Aggregation | Binary) for node in self._nodes):
+            return []
+        return [(labels, samples) for labels, samples in self.series if _nameless(labels) in self.plain]
+
+    @property
+    def _nodes(self) -> list[Node]:
+        try:
+            return list(walk(parse(self.query).node))
+        except ValueError:
+            return []
+
+
+def _has(source: MemorySource, selector: Selector) -> bool:
+    return bool(source.count(selector.matchers, -(10**15), 10**15))
+
+
+def _nameless(labels: Labels) -> Labels:
+    return tuple(one for one in labels if one[0] != NAME)
 
 
 def _split(line: str) -> tuple[Labels, str]:
     """Split a line into the labels of a series and the rest."""
-    if re.match(r"[^\s{]*(?:\{.*?\})?@st\s", line):
-        raise Unreadable("start timestamps")
     try:
         return _labels_and_rest(line)
     except ValueError:
@@ -145,9 +182,10 @@ class _Storage:
     def __init__(self) -> None:
         self.floats: dict[Labels, dict[int, float]] = {}
         self.histograms: set[Labels] = set()
+        self.started: set[Labels] = set()
         self.names: set[str] = set()  # of labels
         self.unread = ""  # why not all of it could be loaded
-        self._sources: tuple[MemorySource, MemorySource] | None = None
+        self._sources: tuple[MemorySource, MemorySource, MemorySource, set[Labels]] | None = None
 
     def load(self, series: dict[Labels, list[Sample]], step: int) -> None:
         self._sources = None
@@ -160,11 +198,15 @@ class _Storage:
                 elif isinstance(sample, float):
                     kept.setdefault(place * step, sample)
 
-    def sources(self) -> tuple[MemorySource, MemorySource]:
+    def sources(self) -> tuple[MemorySource, MemorySource, MemorySource, set[Labels]]:
+        """Return the samples, what has native histograms, what has start timestamps, and what has neither."""
         if self._sources is None:
+            other = set(map(_nameless, self.histograms | self.started))
             self._sources = (
                 MemorySource((dict(labels), points.items()) for labels, points in self.floats.items()),
                 MemorySource((dict(labels), [(0, 0.0)]) for labels in self.histograms),
+                MemorySource((dict(labels), [(0, 0.0)]) for labels in self.started),
+                set(map(_nameless, self.floats)) - other,
             )
         return self._sources
 
@@ -198,6 +240,26 @@ def _custom_buckets(labels: Labels) -> Labels:
     return tuple(sorted({**names, "__name__": base[1], "le": ""}.items() - {("le", "")}))
 
 
+def _started(block: list[str]) -> tuple[set[Labels], list[str]]:
+    """Return the series to which a `load` gives start timestamps, and its other lines.
+
+    Raises:
+        Unreadable.
+    """
+    started: set[Labels] = set()
+    rest: list[str] = []
+    for line in block:
+        found = _STARTED.match(line)
+        if found is None:
+            rest.append(line)
+            continue
+        wrong = next((start for start in (found["starts"] or "").split() if not _START.fullmatch(start)), None)
+        if wrong is not None:
+            raise Unreadable(f"the start timestamp {wrong[:40]}")
+        started.add(_split(found["series"])[0])
+    return started, rest
+
+
 def _load(storage: _Storage, line: str, block: list[str]) -> None:
     """Take in a `load`; what of it cannot be read is noted."""
     command, _, step = line.partition(" ")
@@ -205,10 +267,12 @@ def _load(storage: _Storage, line: str, block: list[str]) -> None:
         if command not in ("load", "load_with_nhcb"):
             raise Unreadable(f"the command {command}")
         every_ms = milliseconds(step.strip())
-        series = {labels: samples_of(rest) for labels, rest in map(_split, block)}
+        started, plain = _started(block)
+        series = {labels: samples_of(rest) for labels, rest in map(_split, plain)}
     except Unreadable as error:
         storage.unread = str(error)
         return
+    storage.started |= started
     storage.load(series, every_ms)
     if command == "load_with_nhcb":
         storage.histograms |= {made for made in map(_custom_buckets, series) if made}

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from mainstay.observe.metrics.promql.tests.conformance import (
     DOCUMENT,
     HEAD,
+    NATIVE,
+    STARTS,
     UNSUPPORTED,
     main,
     outcomes,
@@ -65,7 +67,7 @@ def test_the_last_row_of_the_document_is_the_sum_of_the_others() -> None:
 @pytest.mark.fault("M21")
 def test_the_document_names_what_is_left_out() -> None:
     section = DOCUMENT.read_text("utf-8").split("## What is supported")[1].split("### Functions")[0]
-    for name in UNSUPPORTED:
+    for name in (*UNSUPPORTED, NATIVE, STARTS):
         assert all(word in section for word in re.findall(r"`\w+`", name) or [name])
 
 
@@ -84,6 +86,16 @@ eval instant at 5m up{job="b"}
 
 eval instant at 5m histogram_avg(up{job="b"})
     {job="b"} 1.25
+
+eval instant at 5m up
+    up{job="a"} 6
+    up{job="b"} {{schema:0 sum:5 count:4 buckets:[1 2 1]}}
+
+eval instant at 5m abs(up)
+    {job="a"} 7
+
+eval instant at 5m count by (job) (up)
+    {job="a"} 2
 
 eval instant at 5m up{job="a"} * 2
     {job="a"} 13
@@ -158,8 +170,34 @@ eval instant at 5m latency
 clear
 
 load 1m
-    started{job="a"}@st -30s -1m
+    started{job="a"}@st -30s -1m1ms+1mx2 _x1 0-1m
     started{job="a"} 1 2
+    started{job="b"} 1 2
+
+eval instant at 1m started
+    started{job="a"} 2
+    started{job="b"} 2
+
+eval instant at 1m increase(started[2m:1m])
+    {job="a"} 2
+    {job="b"} 2
+
+eval instant at 1m increase(started[2m])
+    {job="a"} 3
+    {job="b"} 2
+
+eval instant at 1m increase(started[2m])
+    {job="a"} 2
+    {job="b"} 3
+
+eval instant at 1m increase(started[2m])
+    {job="a"} 2
+
+eval instant at 1m sum(increase(started[2m]))
+    {} 5
+
+load 1m
+    {"started", job="c"}@st soon
 
 eval instant at 1m started
     started{job="a"} 2
@@ -184,7 +222,8 @@ eval instant at 0 typed
 eval instant at -1m typed
 """
 LEFT_OUT = {
-    "native histograms": 3,
+    "native histograms": 5,
+    "start timestamps": 3,
     "arithmetic in durations": 2,
     "`info`": 2,
     "`fill`": 1,
@@ -195,7 +234,7 @@ LEFT_OUT = {
     "not read: the value six": 1,
     'not read: the series up{job="a" 6': 1,
     "not read: the command explain": 1,
-    "not read: start timestamps": 1,
+    "not read: the start timestamp soon": 1,
     "not read: expect range": 1,
     "not read: the command load_from_somewhere": 1,
 }
@@ -213,11 +252,14 @@ def test_a_file_with_things_that_are_not_supported_is_counted_case_by_case(mixed
     found = list(outcomes_of(mixed))
     reasons = [one.reason for one in found if one.reason]
     assert {reason: reasons.count(reason) for reason in {*LEFT_OUT, *reasons}} == LEFT_OUT
-    assert [one.query for one in found if one.error] == ['up{job="a"} * 2', 'up{job="a"}', 'up{job="a"}[2m]']
-    assert [one.error for one in found if one.error][1] == "it does not fail"
+    assert [one.query for one in found if one.error] == [
+        "abs(up)", 'up{job="a"} * 2', 'up{job="a"}', 'up{job="a"}[2m]', "increase(started[2m])",
+    ]  # fmt: skip
+    assert [one.error for one in found if one.error][2] == "it does not fail"
     passed = [one.query for one in found if not one.error and not one.reason]
     assert passed == [
-        'up{job="a"}', 'up{job="a"} +', 'up{job="a"}', 'up{job="a"}[2m]', 'latency_bucket{le="1"}', "typed", "typed",
+        'up{job="a"}', 'up{job="a"} +', 'up{job="a"}', 'up{job="a"}[2m]', 'latency_bucket{le="1"}',
+        "started", "increase(started[2m:1m])", "typed", "typed",
     ]  # fmt: skip
 
 
@@ -230,15 +272,17 @@ def test_the_table_tells_what_passes_what_fails_and_why(mixed: Path, capsys: pyt
     assert tuple(printed[:2]) == HEAD
     assert printed.pop(2) == "| `empty.test` | 0 | 0 | 0 |  |"
     assert printed[2].startswith(
-        "| `mixed.test` | 28 | 7 | 3 | 3 native histograms, 2 `info`, 2 arithmetic in durations, 1 `"
+        "| `mixed.test` | 37 | 9 | 5 | 5 native histograms, 3 start timestamps, 2 `info`, 2 arithmetic in durations, "
     )
     assert printed[3] == "| `plain.test` | 2 | 2 | 0 |  |"
-    assert printed[4].startswith("| all | 30 | 9 | 3 | 3 native histograms, ")
+    assert printed[4].startswith("| all | 39 | 11 | 5 | 5 native histograms, ")
     assert printed[5:8] == ["", "Failed:", ""]
-    assert printed[8] == "- `mixed.test:15` `up{job=\"a\"} * 2`: (('job', 'a'),): 12.0 is not 13.0"
-    assert printed[9] == '- `mixed.test:22` `up{job="a"}`: it does not fail'
-    assert printed[10].endswith("at 300000: 6.0 is not 7.0")
-    assert len(printed) == 11
+    assert printed[8] == "- `mixed.test:19` `abs(up)`: (('job', 'a'),) at 300000: 6.0 is not 7.0"
+    assert printed[9] == "- `mixed.test:25` `up{job=\"a\"} * 2`: (('job', 'a'),): 12.0 is not 13.0"
+    assert printed[10] == '- `mixed.test:32` `up{job="a"}`: it does not fail'
+    assert printed[11].endswith("at 300000: 6.0 is not 7.0")
+    assert printed[12].endswith("(('job', 'b'),) at 60000: 2.0 is not 3.0")
+    assert len(printed) == 13
 
 
 @pytest.mark.fault("M21")
