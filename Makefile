@@ -39,11 +39,14 @@ TIMING = $(shell grep -rl --include='test_*.py' mark.timing mainstay examples be
 # All tests on SQLite, then those that meet the database again on PostgreSQL; those that measure time alone, after each.
 # Where the tables of faults lie beside the project, each row must have a test that passed (tests/faults.py).
 # More workers than processors where many tests wait (tests/rows.py); each has to collect all tests first.
+test: export FAULTS := $(CURDIR)/output/faults.txt
 test: dev
-	FAULTS="$(wildcard ../shared/faults)" $(BIN)/python -m pytest -n 5 -m "not postgresql and not timing"
+	rm -f $(FAULTS)
+	$(BIN)/python -m pytest -n 5 -m "not postgresql and not timing"
 	$(BIN)/python -m pytest -m "timing and not postgresql" $(TIMING)
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 4 -m "($(AGAIN)) and not timing"
 	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "($(AGAIN)) and timing" $(TIMING)
+	test ! -d ../shared/faults || $(BIN)/python -m tests.faults ../shared/faults $(FAULTS)
 
 # What can be known in two minutes: SQLite, no browser, nothing that takes long or starts the whole program.
 quick: dev

@@ -1,11 +1,12 @@
-"""Which rows of a table of faults (Markdown, `| C1 | input | right | …`) have a test that ran.
+"""Which rows of a table of faults (Markdown, `| C1 | input | right | …`) have a test that passed.
 
-A test says which it stands for: `@pytest.mark.fault("C1")`.
-`FAULTS` names the folder with the tables; without it nothing is asked.
+A test says which it stands for: `@pytest.mark.fault("C1")`. Each run appends the rows of its passed tests to the file
+that `FAULTS` names; `python -m tests.faults FOLDER FILE` compares it with the tables of a folder.
 """
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,27 +22,30 @@ def rows(folder: Path) -> set[str]:
     return {row for table in folder.glob("*.md") for row in _ROW.findall(table.read_text(encoding="utf-8"))} - LATER
 
 
-class Faults:
-    """In the controller: collects which rows a passed test stands for, and fails the run where some have none."""
+def missing(folder: Path, file: Path) -> list[str]:
+    """The rows of which no test passed. Raises ValueError when there are no rows, OSError when no test passed."""
+    wanted = rows(folder)
+    if not wanted:
+        raise ValueError(f"{folder} has no table of faults")
+    passed = set(file.read_text(encoding="utf-8").split())
+    return sorted(wanted - passed, key=lambda row: (row[0], int(row[1:])))
 
-    def __init__(self, folder: Path) -> None:
-        self._wanted = rows(folder)
-        self._passed: set[str] = set()
+
+class Passed:
+    """In the controller: collects which rows a passed test stands for, and appends them to a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._rows: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
-            self._passed |= {str(value) for name, value in report.user_properties if name == "fault"}
+            self._rows |= {str(value) for name, value in report.user_properties if name == "fault"}
 
-    def missing(self) -> list[str]:
-        return sorted(self._wanted - self._passed, key=lambda row: (row[0], int(row[1:])))
-
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if exitstatus == pytest.ExitCode.OK and (not self._wanted or self.missing()):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        missing = ", ".join(self.missing()) or "none"
-        terminalreporter.write_line(f"{len(self._wanted)} rows of faults; without a test that passed: {missing}")
+    def pytest_sessionfinish(self) -> None:
+        self._file.parent.mkdir(exist_ok=True)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.writelines(f"{row}\n" for row in sorted(self._rows))
 
 
 def tell(items: Iterable[pytest.Item]) -> None:
@@ -51,6 +55,16 @@ def tell(items: Iterable[pytest.Item]) -> None:
 
 
 def register(config: pytest.Config) -> None:
-    folder = os.environ.get("FAULTS")
-    if folder and "PYTEST_XDIST_WORKER" not in os.environ:
-        config.pluginmanager.register(Faults(Path(folder)), "faults")
+    file = os.environ.get("FAULTS")
+    if file and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(Passed(Path(file)), "faults")
+
+
+def main(folder: str, file: str) -> int:
+    found = missing(Path(folder), Path(file))
+    print(f"rows of faults without a test that passed: {', '.join(found) or 'none'}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

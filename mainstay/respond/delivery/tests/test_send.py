@@ -549,7 +549,7 @@ def test_a_channel_of_a_file_is_edited_there_and_keeps_its_name(me: Actor) -> No
     made = actions.put_channel(spec, me, NOON, by_file="shop.yaml")
     with pytest.raises(Managed):
         actions.remove_channel(made, me, NOON)
-    with pytest.raises(Refused, match="keeps its name"):
+    with pytest.raises(Refused, match="cannot be renamed"):
         actions.put_channel(spec.model_copy(update={"name": "x"}), me, NOON, existing=made, by_file="shop.yaml")
     with pytest.raises(Refused, match="already"):
         actions.put_channel(spec, me, NOON)
